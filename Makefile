@@ -1,0 +1,50 @@
+# Two commands for a fresh clone: `make demo` and `make test`. Each makes .venv by itself.
+VENV := .venv
+PYTHON := python3
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint bench docs clean
+
+demo: $(VENV)/demo.done
+	$(BIN)/luthier demo
+
+test: $(VENV)/test.done
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/test.done
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+bench: $(VENV)/bench.done
+	$(BIN)/python benchmarks/overhead.py
+
+docs: $(VENV)/docs.done
+	$(BIN)/zensical build
+
+clean:
+	rm -rf $(VENV) build dist site
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+
+$(VENV)/demo.done: $(BIN)/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[keras,jax]"
+	touch $@
+
+# PyTorch first and by its exact version: with it there, nothing pulls the several-GB CUDA build.
+$(VENV)/test.done: $(BIN)/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch==2.13.0
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt \
+		--editable ".[keras,tensorflow,torch,jax,parquet]" --group test --group lint
+	touch $@ $(VENV)/demo.done
+
+$(VENV)/bench.done: $(VENV)/test.done
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group bench
+	touch $@
+
+$(VENV)/docs.done: $(BIN)/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable . --group docs
+	touch $@

@@ -1,0 +1,192 @@
+"""Progress while a study runs: a small live table on a terminal, next to nothing elsewhere.
+
+It reads the log through a store of its own from a thread of its own, and never writes.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from luthier.app import words
+from luthier.study import events as ev
+from luthier.study.history import History, TrialRecord, TrialState
+from luthier.study.protocols import Plan, Store
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+_REFRESH_SECONDS = 0.5
+_RUNNING_SHOWN = 6
+_WARM_EPOCHS = 3
+
+
+class Progress:
+    """Shows a study's progress between ``with`` and its end.
+
+    Args:
+        store: a store of its own: the worker's connection is not shared between threads.
+        study: the study's name.
+        plan: what is planned; None when only time ends the study.
+        workers: how many train at the same time.
+        deadline: on time.monotonic()'s clock, or None.
+        live: True: a live table; False: one line when the warm-up tells how long it will take.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        study: str,
+        plan: Plan | None,
+        workers: int,
+        deadline: float | None,
+        *,
+        live: bool,
+    ) -> None:
+        self._store = store
+        self._study = study
+        self._plan = plan
+        self._workers = workers
+        self._deadline = deadline
+        self._live = live
+        self._history = History()
+        self._began = time.monotonic()
+        self._before = 0
+        self._said_how_long = False
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="luthier-progress", daemon=True)
+
+    def __enter__(self) -> Progress:
+        self._refresh()
+        self._before = self._history.epochs
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join(timeout=1.0)
+
+    def _run(self) -> None:
+        if not self._live:
+            while not self._over.wait(_REFRESH_SECONDS) and not self._said_how_long:
+                self._refresh()
+                self._say_how_long()
+            return
+        from rich.console import Console
+        from rich.live import Live
+
+        console = Console(file=sys.stderr)
+        with Live(console=console, refresh_per_second=4, transient=True) as view:
+            while not self._over.wait(_REFRESH_SECONDS):
+                self._refresh()
+                view.update(self._picture())
+
+    def _refresh(self) -> None:
+        for number, body in self._store.read(self._study, self._history.cursor):
+            self._history.apply(number, ev.decode(body))
+
+    # -- how long --------------------------------------------------------------------------------
+
+    def _seconds_left(self) -> float | None:
+        """Return the seconds left, by the median epoch so far; None before the warm-up is over."""
+        bound = None if self._deadline is None else self._deadline - time.monotonic()
+        epochs = [s for t in self._history.trials[-50:] for s in t.seconds if s > 0]
+        if self._plan is None or len(epochs) < _WARM_EPOCHS:
+            return bound
+        left = max(0, self._plan.epochs - self._history.epochs)
+        guess = left * self._pace(epochs)
+        return guess if bound is None else min(guess, bound)
+
+    def _pace(self, epochs: list[float]) -> float:
+        """Return wall seconds an epoch: measured over this session once it says enough."""
+        done = self._history.epochs - self._before
+        measured = (time.monotonic() - self._began) / done if done else 0.0
+        guess = statistics.median(epochs) / self._workers
+        return measured if done >= 10 else max(guess, min(measured, 2 * guess))
+
+    def _say_how_long(self) -> None:
+        left = self._seconds_left()
+        epochs = [s for t in self._history.trials for s in t.seconds if s > 0]
+        if left is None or len(epochs) < _WARM_EPOCHS or self._plan is None:
+            return
+        self._said_how_long = True
+        print(
+            f"luthier: warm-up: an epoch takes {statistics.median(epochs):.2g} s; "
+            f"about {words.duration(left)} left",
+            file=sys.stderr,
+        )
+
+    # -- the picture -----------------------------------------------------------------------------
+
+    def _picture(self) -> RenderableType:
+        from rich.console import Group
+        from rich.table import Table
+        from rich.text import Text
+
+        history = self._history
+        lines: list[Any] = [Text(self._headline(), style="bold")]
+        if history.best is not None and history.created is not None:
+            best = history.best
+            value = words.number(history.value(best.best_loss))
+            lines.append(
+                Text(
+                    f"best {history.objective.metric} {value} "
+                    f"(trial {best.number}, epoch {best.best_step}): "
+                    f"{words.configuration(best.configuration)}",
+                    style="green",
+                )
+            )
+        if (rungs := self._rungs()) is not None:
+            lines.append(Text(rungs))
+        running = [t for t in history.active.values() if t.state is TrialState.RUNNING]
+        if running:
+            table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+            for heading in ("trial", "epoch", history.objective.metric, "configuration"):
+                table.add_column(heading, no_wrap=True)
+            for trial in running[:_RUNNING_SHOWN]:
+                table.add_row(*self._row(trial))
+            lines.append(table)
+        return Group(*lines)
+
+    def _row(self, trial: TrialRecord) -> tuple[str, str, str, str]:
+        last = words.number(self._history.value(trial.losses[-1])) if trial.losses else ""
+        upto = f"{trial.step}/{trial.to_step}" if trial.to_step else str(trial.step)
+        return str(trial.number), upto, last, words.configuration(trial.configuration)
+
+    def _headline(self) -> str:
+        history = self._history
+        parts = [self._study]
+        if self._plan is not None:
+            parts.append(f"trials {len(history.trials)}/{self._plan.trials}")
+            most = " at most" if self._plan.at_most else ""
+            parts.append(f"epochs {history.epochs}/{self._plan.epochs}{most}")
+        else:
+            parts += [f"trials {len(history.trials)}", f"epochs {history.epochs}"]
+        parts.append(f"{words.duration(time.monotonic() - self._began)} so far")
+        left = self._seconds_left()
+        parts.append("warming up" if left is None else f"{words.duration(left)} left")
+        return "  ·  ".join(parts)
+
+    def _rungs(self) -> str | None:
+        """Return the ladder of the current bracket: how many have come up each rung."""
+        if self._plan is None or not self._history.trials:
+            return None
+        current = max(
+            (t.bracket for t in self._history.active.values()),
+            default=self._history.trials[-1].bracket,
+        )
+        bracket = next((b for b in self._plan.brackets if b.index == current), None)
+        if bracket is None or len(bracket.rungs) < 2:
+            return None
+        members = self._history.brackets.get(current, [])
+        steps = [
+            f"{sum(t.step >= rung.step for t in members)}/{rung.trials} at epoch {rung.step}"
+            for rung in bracket.rungs
+        ]
+        return f"bracket {bracket.name} ({current + 1} of {len(self._plan.brackets)}):  " + (
+            "  >  ".join(steps)
+        )
+

@@ -1,0 +1,271 @@
+"""``tune``: from a training function to a good configuration, in one call."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from luthier.app import words
+from luthier.app.live import Progress
+from luthier.errors import LuthierWarning, StudyError
+from luthier.run.opening import open_study
+from luthier.run.supervisor import supervise
+from luthier.run.worker import Train, work
+from luthier.space import Space, lint
+from luthier.storage import SQLiteStore, open_store
+from luthier.study.history import TrialRecord
+from luthier.study.protocols import Plan, Scheduler, Searcher, Store
+from luthier.study.study import Study
+
+Load = Callable[[TrialRecord, Path, Study], Any]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a study found.
+
+    Attributes:
+        study: the study itself, for everything not listed here.
+        reason: why it ended, in words.
+    """
+
+    study: Study
+    reason: str
+    load: Load | None = None
+
+    @property
+    def best(self) -> TrialRecord:
+        """Return the best trial; raises StudyError when none has a finite value."""
+        return self.study.best
+
+    @property
+    def best_value(self) -> float:
+        """Return the objective's best value, as it was reported."""
+        return self.study.best_value
+
+    @property
+    def configuration(self) -> dict[str, Any]:
+        """Return the best configuration, by the hyperparameters' full names."""
+        return dict(self.best.configuration)
+
+    @property
+    def trials(self) -> Sequence[TrialRecord]:
+        """Return every trial."""
+        return self.study.trials
+
+    @property
+    def ranking(self) -> list[TrialRecord]:
+        """Return the trials with a finite value, best first."""
+        return self.study.refresh().ranking()
+
+    def checkpoint(self, trial: TrialRecord | None = None) -> Path:
+        """Return the folder of a trial's best checkpoint; by default of the best trial.
+
+        Raises:
+            CheckpointError: it was not kept (only the best three trials keep theirs), or is damaged.
+        """
+        chosen = trial or self.best
+        return self.study.checkpoints.path(chosen.number, chosen.best_step)
+
+    def model(self, trial: TrialRecord | None = None) -> Any:
+        """Return the trained model of a trial, at its best epoch; by default of the best trial.
+
+        Raises:
+            StudyError: the training loop is your own, so only you know how to make the model.
+            CheckpointError: the trial's checkpoint was not kept, or is damaged.
+        """
+        if self.load is None:
+            raise StudyError(
+                "This study's training loop is your own: make the model from result.configuration "
+                "and restore it from result.checkpoint()."
+            )
+        chosen = trial or self.best
+        return self.load(chosen, self.checkpoint(chosen), self.study)
+
+
+def tune(
+    train: Train,
+    space: Space | Mapping[str, Any] | None = None,
+    *,
+    maximize: str | None = None,
+    minimize: str | None = None,
+    name: str | None = None,
+    epochs: int | None = None,
+    searcher: str | Searcher | None = None,
+    scheduler: str | Scheduler | None = None,
+    workers: int = 1,
+    max_trials: int | None = None,
+    max_epochs: int | None = None,
+    max_time: float | str | None = None,
+    seed: int = 0,
+    storage: str | Path | Store | None = None,
+    load: Load | None = None,
+    data_size: int | None = None,
+    define_by_run: bool = False,
+    progress: bool | None = None,
+) -> Result:
+    """Find a good configuration of *train*; go on where an earlier call of the same name ended.
+
+    Args:
+        train: called with a ``Trial``; reads ``trial["learning_rate"]``, loops over
+            ``trial.epochs(...)``, and calls ``trial.report(val_accuracy=...)`` after each epoch.
+        space: what is searched; None when *train* asks for it with ``trial.hp.float(...)``.
+        maximize: the metric to make large, or
+        minimize: the metric to make small.
+        name: the study's name; by default the script's.
+        epochs: the most epochs one trial trains.
+        searcher: ``"random"``, ``"sobol"``, ``"grid"``, or a searcher.
+        scheduler: None, ``"median"``, ``"successive halving"``, ``"hyperband"``, or a scheduler.
+        workers: trials trained at the same time, each in a process of its own; 1 trains in this one.
+        max_trials: stop after so many trials in all.
+        max_epochs: stop before all trials together train more epochs than this.
+        max_time: stop after so many seconds, or ``"45m"``, ``"2h"``, counted from this call.
+        seed: decides every configuration and every trial's own seed; 0 is one.
+        storage: a path, ``"memory"``, or a store; by default ``luthier.db`` in the working directory.
+        load: makes a trained model for ``Result.model``: ``(trial, checkpoint folder, study)``.
+        data_size: training examples, for the space's linter.
+        define_by_run: the space was found by running a build function, and may grow.
+        progress: True shows a live table, False nothing; by default live on a terminal, and
+            elsewhere the plan, the warm-up's estimate and the result.
+
+    Raises:
+        StudyError: a setting that cannot be (see ``open_study``), or nothing that ends the study.
+        SpaceError: the searcher cannot search this space.
+        TrialError: with several workers, the training code raised; with one it raises itself.
+        KeyboardInterrupt: everything is kept; the same call goes on.
+    """
+    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise StudyError(f"workers must be a whole number above 0, got {workers!r}.")
+    study_store = open_store(storage)
+    study = open_study(
+        name or _script_name(),
+        Space() if space is None else space,
+        maximize=maximize,
+        minimize=minimize,
+        searcher=searcher,
+        scheduler=scheduler,
+        epochs=epochs,
+        seed=seed,
+        max_trials=max_trials,
+        max_epochs=max_epochs,
+        max_time=max_time,
+        storage=study_store,
+        define_by_run=define_by_run or space is None,
+    )
+    plan = study.scheduler.plan(study.limits)
+    if plan is None and study.deadline is None:
+        raise StudyError(
+            f"Nothing would end study {study.name!r}: give max_trials=, max_epochs= or max_time=."
+        )
+    for sentence in lint(study.space, data_size=data_size):
+        warnings.warn(sentence, LuthierWarning, stacklevel=2)
+    study.retry_errors()
+    say = _Say(quiet=progress is False)
+    _introduce(study, plan, say)
+    reason = "interrupted"
+    try:
+        with _progress(study, study_store, plan, workers, progress):
+            reason = _run(study, study_store, train, workers)
+    except KeyboardInterrupt:
+        say(f"interrupted; everything is kept in {_place(study_store)}: run it again to go on")
+        raise
+    _conclude(study, study_store, reason, say)
+    return Result(study, reason, load)
+
+
+def _run(study: Study, store: Store, train: Train, workers: int) -> str:
+    if workers == 1:
+        return work(study, train)
+    if not isinstance(store, SQLiteStore):
+        raise StudyError(
+            f"workers={workers} needs a store that processes share: leave storage out, or give a "
+            "path; 'memory' works with workers=1."
+        )
+    supervise(study, store, train, workers)
+    return "nothing is left to do"
+
+
+def _progress(
+    study: Study, store: Store, plan: Plan | None, workers: int, progress: bool | None
+) -> Progress | nullcontext[None]:
+    if progress is False:
+        return nullcontext()
+    # A connection of its own: the thread that shows must not wait for the one that trains.
+    own = SQLiteStore(store.path) if isinstance(store, SQLiteStore) else store
+    live = sys.stderr.isatty() if progress is None else progress
+    return Progress(own, study.name, plan, workers, study.deadline, live=live)
+
+
+class _Say:
+    """Prints to standard error, which leaves standard output to the user's program."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
+
+    def __call__(self, text: str) -> None:
+        if not self._quiet:
+            print(f"luthier: {text}", file=sys.stderr)
+
+
+def _introduce(study: Study, plan: Plan | None, say: _Say) -> None:
+    kind = study.history.header
+    say(
+        f"study {study.name!r}: {study.objective} over {', '.join(study.space.domains) or 'what the code asks for'}"
+        f" ({kind.searcher['name']} search, scheduler {kind.scheduler['name']}, seed {study.seed})"
+    )
+    done = study.history
+    if done.trials:
+        say(f"going on: {len(done.trials)} trials and {done.epochs} epochs are there already")
+    if plan is None:
+        say("plan: new trials until the time is up")
+        return
+    first, *others = words.plan_lines(plan)
+    say(f"plan: {first}")
+    for line in others:
+        say(line)
+
+
+def _conclude(study: Study, store: Store, reason: str, say: _Say) -> None:
+    history = study.refresh()
+    counts = ", ".join(f"{count} {state}" for state, count in history.counts().items())
+    say(f"{reason}: {len(history.trials)} trials ({counts}), {history.epochs} epochs")
+    if history.best is not None:
+        best = history.best
+        say(
+            f"best {study.objective.metric} {words.number(history.value(best.best_loss))} by trial "
+            f"{best.number} at epoch {best.best_step}: {words.configuration(best.configuration)}"
+        )
+    else:
+        say(f"no trial has a finite {study.objective.metric}")
+    if isinstance(store, SQLiteStore):
+        say(f"look further: luthier show {_quoted(study.name)}{_storage_option(store)}")
+
+
+def _quoted(name: str) -> str:
+    import shlex
+
+    return shlex.quote(name)
+
+
+def _storage_option(store: SQLiteStore) -> str:
+    usual = Path("luthier.db").absolute()
+    return "" if store.path == usual else f" --storage {_quoted(str(store.path))}"
+
+
+def _place(store: Store) -> str:
+    return str(store.path) if isinstance(store, SQLiteStore) else "memory"
+
+
+def _script_name() -> str:
+    """Return the running script's name; 'study' in a notebook or a console."""
+    main = sys.modules.get("__main__")
+    script = getattr(main, "__file__", None)
+    return Path(script).stem if script and Path(script).stem != "__main__" else "study"
+
+
+__all__ = ["Result", "tune"]

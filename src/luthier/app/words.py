@@ -1,0 +1,72 @@
+"""How numbers, durations and configurations are written for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from luthier.space import Space
+from luthier.study.protocols import Bracket, Plan
+
+
+def number(value: float) -> str:
+    """Return four significant digits, or a power of ten where that reads better."""
+    if value == 0 or 1e-3 <= abs(value) < 1e5:
+        return f"{value:.4g}"
+    return f"{value:.1e}" if abs(value) != float("inf") and value == value else str(value)
+
+
+def duration(seconds: float) -> str:
+    """Return a length of time: '42 s', '3 min 20 s', '2 h 05 min'."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        minutes, rest = divmod(whole, 60)
+        return f"{minutes} min {rest:02d} s" if minutes < 10 else f"{minutes} min"
+    hours, rest = divmod(whole, 3600)
+    return f"{hours} h {rest // 60:02d} min"
+
+
+def configuration(values: Mapping[str, Any]) -> str:
+    """Return a configuration on one line, by short names where they tell it unambiguously."""
+    return ", ".join(f"{name}={readable(v)}" for name, v in shortened(values).items())
+
+
+def shortened(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values under their short names where no two of them share one."""
+    short = [Space.short(key) for key in values]
+    return {
+        name if short.count(name) == 1 else key: value
+        for name, (key, value) in zip(short, values.items(), strict=True)
+    }
+
+
+def readable(value: Any) -> str:
+    """Return one hyperparameter's value as a person would write it."""
+    return number(value) if isinstance(value, float) else str(value)
+
+
+def plan_lines(plan: Plan) -> list[str]:
+    """Return the plan in words: every bracket and rung with its trials and epochs."""
+    if len(plan.brackets) == 1 and len(plan.brackets[0].rungs) == 1:
+        (rung,) = plan.brackets[0].rungs
+        most = "at most " if plan.at_most else ""
+        return [f"{rung.trials} trials x {rung.step} epochs = {most}{plan.epochs} epochs"]
+    many = len(plan.brackets) > 1
+    lines = [
+        f"{plan.trials} trials, {plan.epochs} epochs"
+        + (f", in {len(plan.brackets)} brackets" if many else "")
+        + " (a trial that goes on continues from its checkpoint)"
+    ]
+    for bracket in plan.brackets:
+        name = f"bracket {bracket.name}: " if many else ""
+        lines.append(f"  {name}{ladder(bracket)} = {bracket.epochs} epochs")
+    return lines
+
+
+def ladder(bracket: Bracket) -> str:
+    """Return the rungs: '27 trials to epoch 1, 9 to 3, 3 to 9, 1 to 27'."""
+    first, *others = bracket.rungs
+    words = [f"{first.trials} trial{'s' if first.trials > 1 else ''} to epoch {first.step}"]
+    return ", ".join(words + [f"{rung.trials} to {rung.step}" for rung in others])

@@ -1,0 +1,48 @@
+"""The one family of errors and the one warning that Luthier raises."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class LuthierError(Exception):
+    """Any error that Luthier raises on purpose: it says what was wrong, what was expected, what to do."""
+
+
+class SpaceError(LuthierError, ValueError):
+    """A search space, a hyperparameter or a configuration that cannot be what was written."""
+
+
+class StudyError(LuthierError, ValueError):
+    """A study that cannot do what was asked: another space, another objective, a bad report."""
+
+
+class StorageError(LuthierError, OSError):
+    """A store that cannot be opened, read or written."""
+
+
+class DataError(LuthierError, OSError):
+    """A data set that is missing, half downloaded or damaged."""
+
+
+class CheckpointError(LuthierError, OSError):
+    """A checkpoint that is missing, incomplete or damaged."""
+
+
+class TrialError(LuthierError, RuntimeError):
+    """The user's training code raised in a worker process; the message holds its own traceback."""
+
+
+class TrialEnded(LuthierError, RuntimeError):
+    """A report on a trial that has already ended (diverged, been stopped, or completed)."""
+
+
+class LuthierWarning(UserWarning):
+    """Something that works but that an experienced tuner would not do."""
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return ``" Did you mean 'x'?"`` for the known word closest to *word*, or an empty string."""
+    close = get_close_matches(word, list(known), n=1)
+    return f" Did you mean {close[0]!r}?" if close else ""

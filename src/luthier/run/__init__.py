@@ -1,0 +1,1 @@
+"""Running studies: opening them, the worker loop, checkpoints, processes, devices."""

@@ -1,0 +1,154 @@
+"""A process that has imported the frameworks and forks workers on request.
+
+Importing TensorFlow or PyTorch takes seconds; a fork of a process that has done so takes
+milliseconds. The server only imports: no framework may start threads or touch a device before the
+fork. Run as ``python -m luthier.run.forkserver FD``; it speaks JSON lines over the socket FD.
+
+In:  ``{"preload": [...], "path": [...]}``, then ``{"spawn": slot, "payload": file, "log": file, "env": {...}}``
+Out: ``{"ready": true}``, ``{"spawned": slot, "pid": n}``, ``{"exited": slot, "code": n}`` (below 0: a signal)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import importlib
+import json
+import os
+import signal
+import socket
+import sys
+import traceback
+import warnings
+from typing import Any
+
+_PR_SET_PDEATHSIG = 1
+
+
+def main() -> None:
+    """Serve until the supervisor closes its end."""
+    die_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the supervisor decides what Ctrl-C means
+    connection = socket.socket(fileno=int(sys.argv[1]))
+    lines = _Lines(connection)
+    first = lines.wait()
+    if first is None:
+        return
+    sys.path[:] = first["path"]
+    _preload(first["preload"])
+    lines.send({"ready": True})
+    children: dict[int, int] = {}
+    while True:
+        connection.settimeout(0.05)
+        request = lines.poll()
+        if request is _CLOSED:
+            return
+        if isinstance(request, dict):
+            pid = _fork(request, connection)
+            children[pid] = request["spawn"]
+            lines.send({"spawned": request["spawn"], "pid": pid})
+        for pid, code in _reap(children):
+            lines.send({"exited": children.pop(pid), "code": code})
+
+
+def die_with_parent() -> None:
+    """Have the kernel kill this process when its parent dies (Linux; elsewhere it does nothing)."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _preload(modules: list[str]) -> None:
+    for name in modules:
+        try:
+            importlib.import_module(name)
+        except Exception:  # the worker will say so, with the user's traceback
+            traceback.print_exc()
+
+
+def _fork(request: dict[str, Any], connection: socket.socket) -> int:
+    with warnings.catch_warnings():
+        # JAX warns at every fork; nothing but its import has happened here.
+        warnings.simplefilter("ignore")
+        pid = os.fork()
+    if pid:
+        return pid
+    code = 70
+    try:
+        die_with_parent()
+        os.setsid()
+        connection.close()
+        _redirect(request["log"])
+        os.environ.update(request["env"])
+        from luthier.run.child import run
+
+        code = run(request["payload"])
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)  # no exit handlers of a server that the child is a copy of
+
+
+def _redirect(log: str) -> None:
+    """Send what the training code prints to the worker's log."""
+    handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(handle, 1)
+    os.dup2(handle, 2)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+
+
+def _reap(children: dict[int, int]) -> list[tuple[int, int]]:
+    ended: list[tuple[int, int]] = []
+    for pid in list(children):
+        done, status = os.waitpid(pid, os.WNOHANG)
+        if done:
+            ended.append((pid, os.waitstatus_to_exitcode(status)))
+    return ended
+
+
+class _Closed:
+    pass
+
+
+_CLOSED = _Closed()
+
+
+class _Lines:
+    """JSON lines over a socket."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._buffer = b""
+
+    def send(self, message: dict[str, Any]) -> None:
+        self._connection.setblocking(True)
+        self._connection.sendall(json.dumps(message).encode() + b"\n")
+
+    def wait(self) -> dict[str, Any] | None:
+        """Return the next message, however long it takes; None when the other end has closed."""
+        self._connection.setblocking(True)
+        message = self.poll()
+        while message is None:
+            message = self.poll()
+        return None if isinstance(message, _Closed) else message
+
+    def poll(self) -> dict[str, Any] | _Closed | None:
+        """Return a message, None when none came within the socket's timeout, or _CLOSED."""
+        while b"\n" not in self._buffer:
+            try:
+                data = self._connection.recv(65536)
+            except (TimeoutError, BlockingIOError):
+                return None
+            except ConnectionError:
+                return _CLOSED
+            if not data:
+                return _CLOSED
+            self._buffer += data
+        line, self._buffer = self._buffer.split(b"\n", 1)
+        return json.loads(line)
+
+
+if __name__ == "__main__":
+    main()

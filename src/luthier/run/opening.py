@@ -1,0 +1,258 @@
+"""Opens studies: makes a new one, or finds the one of that name and checks that it is the same."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import inspect
+import re
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import luthier
+from luthier.errors import StudyError, nearest
+from luthier.run.checkpoints import LocalCheckpoints
+from luthier.schedule import SCHEDULERS
+from luthier.search import SEARCHERS
+from luthier.space import Space
+from luthier.storage import SQLiteStore, open_store
+from luthier.study import events as ev
+from luthier.study.objective import Objective, objective_from
+from luthier.study.protocols import Conflict, Limits, Scheduler, Searcher, Store
+from luthier.study.study import Study
+
+_UNITS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def open_study(
+    name: str,
+    space: Space | Mapping[str, Any] | None = None,
+    *,
+    maximize: str | None = None,
+    minimize: str | None = None,
+    searcher: str | Searcher | None = None,
+    scheduler: str | Scheduler | None = None,
+    epochs: int | None = None,
+    seed: int = 0,
+    max_trials: int | None = None,
+    max_epochs: int | None = None,
+    max_time: float | str | None = None,
+    storage: str | Path | Store | None = None,
+    define_by_run: bool = False,
+) -> Study:
+    """Open the study called *name*, making it when it does not exist.
+
+    Args:
+        name: found again under this name; any text but an empty one.
+        space: what is searched. None opens an existing study as it is.
+        maximize: the metric to make large, or
+        minimize: the metric to make small.
+        searcher: ``"random"`` (default), ``"sobol"``, ``"grid"``, or a searcher.
+        scheduler: None (every trial trains to its end), ``"median"``, ``"successive halving"``,
+            ``"hyperband"``, or a scheduler such as ``Hyperband(epochs=27, factor=2)``.
+        epochs: the most epochs one trial trains; needed by every scheduler but None.
+        seed: decides every configuration, and each trial's own seed.
+        max_trials: stop after so many trials, those of earlier sessions included.
+        max_epochs: stop before the trials together train more epochs than this.
+        max_time: seconds, or a text such as ``"90s"``, ``"45m"``, ``"2h"``; counted from this call.
+        storage: see ``luthier.storage.open_store``; by default ``luthier.db`` in the working directory.
+        define_by_run: the space was found by running a build function, and may grow.
+
+    Raises:
+        StudyError: the study exists with another space, objective, searcher, scheduler or seed; no
+            objective; an unknown searcher or scheduler; a limit that is no positive number.
+        StorageError: the store cannot be opened.
+    """
+    if not isinstance(name, str) or not name.strip():  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise StudyError(f"A study's name must be a non-empty text, got {name!r}.")
+    limits = Limits(_positive("max_trials", max_trials), _positive("max_epochs", max_epochs))
+    deadline = None if max_time is None else time.monotonic() + seconds_from(max_time)
+    store = open_store(storage)
+    existing = _header(store, name)
+    if space is None and existing is None:
+        known = nearest(name, store.names())
+        raise StudyError(f"There is no study {name!r} here to open.{known} Give it a space.")
+    if space is not None:
+        wanted = ev.StudyCreated(
+            time=time.time(),
+            format=ev.FORMAT,
+            name=name,
+            metric=(objective := objective_from(maximize, minimize)).metric,
+            direction=objective.direction,
+            space=(space if isinstance(space, Space) else Space(space)).to_dict(),
+            seed=_seed(seed),
+            searcher=_spec(_searcher(searcher), SEARCHERS),
+            scheduler=_spec(_scheduler(scheduler, epochs), SCHEDULERS),
+            luthier=luthier.__version__,
+            define_by_run=define_by_run,
+        )
+        if existing is None:
+            existing = _created(store, wanted)
+        _checked_same(existing, wanted)
+    assert existing is not None
+    return Study(
+        store,
+        name,
+        _made("searcher", SEARCHERS, existing.searcher),
+        _made("scheduler", SCHEDULERS, existing.scheduler),
+        LocalCheckpoints(checkpoint_folder(store, existing)),
+        limits,
+        deadline,
+    )
+
+
+def checkpoint_folder(store: Store, header: ev.StudyCreated) -> Path:
+    """Return where a study keeps its checkpoints: beside its store, apart from any namesake's."""
+    own = hashlib.blake2b(f"{header.name}\0{header.time!r}".encode(), digest_size=4).hexdigest()
+    folder = f"{quote(header.name, safe=' ')[:80]}-{own}"
+    if isinstance(store, SQLiteStore):
+        return store.path.with_name(f"{store.path.stem}-checkpoints") / folder
+    return Path(tempfile.gettempdir()) / "luthier-checkpoints" / folder
+
+
+def seconds_from(text: float | str) -> float:
+    """Return a duration in seconds: a number, or a text such as ``"2h"``, ``"1h30m"``, ``"45 min"``.
+
+    Raises:
+        StudyError: no positive duration.
+    """
+    if isinstance(text, int | float) and not isinstance(text, bool) and text > 0:
+        return float(text)
+    parts = re.findall(r"([\d.]+)\s*(s|min|m|h|d)", str(text))
+    if parts and not re.sub(r"([\d.]+)\s*(s|min|m|h|d)", "", str(text)).strip():
+        total = sum(float(number) * _UNITS[unit] for number, unit in parts)
+        if total > 0:
+            return total
+    raise StudyError(f"max_time must be seconds or a text such as '90s', '45m', '2h', got {text!r}.")
+
+
+def _positive(name: str, value: int | None) -> int | None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise StudyError(f"{name} must be a whole number above 0, or None, got {value!r}.")
+    return value
+
+
+def _seed(seed: int) -> int:
+    if isinstance(seed, bool) or not isinstance(seed, int):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise StudyError(f"seed must be a whole number (0 is one), got {seed!r}.")
+    return seed
+
+
+def _searcher(searcher: str | Searcher | None) -> Searcher:
+    if searcher is None:
+        searcher = "random"
+    if not isinstance(searcher, str):
+        return searcher
+    if searcher not in SEARCHERS:
+        raise StudyError(
+            f"Unknown searcher {searcher!r}: expected one of {', '.join(map(repr, SEARCHERS))}."
+            f"{nearest(searcher, SEARCHERS)}"
+        )
+    return SEARCHERS[searcher]()
+
+
+def _scheduler(scheduler: str | Scheduler | None, epochs: int | None) -> Scheduler:
+    _positive("epochs", epochs)
+    if scheduler is None:
+        scheduler = "none"
+    if not isinstance(scheduler, str):
+        own = getattr(scheduler, "epochs", epochs)
+        if epochs is not None and own != epochs:
+            raise StudyError(
+                f"epochs={epochs} was given beside a scheduler with epochs={own}: give one of them."
+            )
+        return scheduler
+    name = scheduler.replace("_", " ").lower()
+    if name not in SCHEDULERS:
+        raise StudyError(
+            f"Unknown scheduler {scheduler!r}: expected None or one of "
+            f"{', '.join(map(repr, SCHEDULERS))}.{nearest(name, SCHEDULERS)}"
+        )
+    if epochs is None and name != "none":
+        raise StudyError(
+            f"Scheduler {name!r} must know how long a full training is: give epochs=, "
+            "the most epochs one trial may train."
+        )
+    return SCHEDULERS[name](epochs=epochs)  # type: ignore[call-arg]
+
+
+def _spec(part: object, registry: Mapping[str, type]) -> dict[str, Any]:
+    """Return a searcher or scheduler as plain data: its registered name and its settings."""
+    for name, kind in registry.items():
+        if type(part) is kind:
+            fields = [f for f in dataclasses.fields(kind) if f.init]
+            return {"name": name, **{f.name: getattr(part, f.name) for f in fields}}
+    raise StudyError(
+        f"{part!r} is not registered, so a worker could not make it again; expected one of "
+        f"{', '.join(map(repr, registry))} or their classes."
+    )
+
+
+def _made(what: str, registry: Mapping[str, type[Any]], spec: dict[str, Any]) -> Any:
+    settings = {key: value for key, value in spec.items() if key != "name"}
+    kind = registry.get(spec["name"])
+    known = inspect.signature(kind).parameters if kind else {}
+    if kind is None or not settings.keys() <= known.keys():
+        raise StudyError(
+            f"This study's {what} is {spec!r}, which luthier {luthier.__version__} does not know: "
+            "it was made by another version."
+        )
+    return kind(**settings)
+
+
+def _header(store: Store, name: str) -> ev.StudyCreated | None:
+    events = store.read(name, 0) if name in store.names() else []
+    first = ev.decode(events[0][1]) if events else None
+    return first if isinstance(first, ev.StudyCreated) else None
+
+
+def _created(store: Store, header: ev.StudyCreated) -> ev.StudyCreated:
+    """Write the first event, or return the one that another process wrote a moment earlier."""
+    try:
+        store.append(header.name, [ev.encode(header)], expect=0)
+    except Conflict:
+        found = _header(store, header.name)
+        assert found is not None
+        return found
+    return header
+
+
+def _checked_same(stored: ev.StudyCreated, wanted: ev.StudyCreated) -> None:
+    """Refuse to go on with a study under other conditions.
+
+    Raises:
+        StudyError: naming every difference.
+    """
+    differences: list[str] = []
+    if stored.space != wanted.space:
+        differences += _space_differences(stored, wanted)
+    old, new = (Objective(h.metric, h.direction) for h in (stored, wanted))  # type: ignore[arg-type]
+    for what, before, now in (
+        ("objective", str(old), str(new)),
+        ("searcher", stored.searcher, wanted.searcher),
+        ("scheduler", stored.scheduler, wanted.scheduler),
+        ("seed", stored.seed, wanted.seed),
+    ):
+        if before != now:
+            differences.append(f"{what} was {before!r}, is now {now!r}")
+    if differences:
+        raise StudyError(
+            f"Study {stored.name!r} exists with other settings: {'; '.join(differences)}. "
+            "Use the same ones to go on with it, or give this study another name."
+        )
+
+
+def _space_differences(stored: ev.StudyCreated, wanted: ev.StudyCreated) -> list[str]:
+    before, now = Space.from_dict(stored.space), Space.from_dict(wanted.space)
+    words = [
+        f"{key} was {before.domains[key]!r}, is now {now.domains[key]!r}"
+        for key in before.domains
+        if key in now.domains and before.domains[key] != now.domains[key]
+    ]
+    words += [f"{key} is gone" for key in before.domains if key not in now.domains]
+    words += [f"{key} is new" for key in now.domains if key not in before.domains]
+    return words or ["the order or the constraints of the space changed"]

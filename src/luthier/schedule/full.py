@@ -1,0 +1,74 @@
+"""No scheduler: every trial trains to its end."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from luthier.study.history import History, TrialRecord
+from luthier.study.protocols import (
+    COMPLETE,
+    GO_ON,
+    Bracket,
+    Done,
+    Limits,
+    Move,
+    Plan,
+    Rung,
+    Start,
+    Verdict,
+    Wait,
+)
+
+
+@dataclass(frozen=True)
+class Full:
+    """Trains every trial for *epochs* epochs; None: until its training code returns."""
+
+    epochs: int | None = None
+
+    @property
+    def promotes(self) -> bool:
+        """Return False: nothing is paused."""
+        return False
+
+    def plan(self, limits: Limits) -> Plan | None:
+        """Return one rung: as many trials as the limits allow, each to its end."""
+        trials = _affordable(self.epochs, limits)
+        if trials is None:
+            return None
+        return Plan((Bracket(0, "all", (Rung(trials, self.epochs or 1),)),))
+
+    def next(self, history: History, limits: Limits) -> Move:
+        """Start a new trial while the limits hold."""
+        if limits.trials is not None and len(history.trials) >= limits.trials:
+            return _rest(history, f"{limits.trials} trials were tried")
+        if limits.epochs is not None:
+            needed = self.epochs or 1
+            promised = sum((t.to_step or t.step + 1) - t.step for t in history.active.values())
+            if history.epochs + promised + needed > limits.epochs:
+                return _rest(history, f"{limits.epochs} epochs do not hold another trial")
+        return Start(self.epochs)
+
+    def judge(self, history: History, trial: TrialRecord) -> Verdict:
+        """Let the trial go on to its end."""
+        over = trial.to_step is not None and trial.step >= trial.to_step
+        return COMPLETE if over else GO_ON
+
+    def dropped(self, history: History, limits: Limits) -> list[tuple[int, str]]:
+        """Return nobody: nothing is paused."""
+        return []
+
+
+def _rest(history: History, reason: str) -> Move:
+    """Wait for what is running: its worker may vanish, and its job would be ours."""
+    return Wait() if history.active else Done(reason)
+
+
+def _affordable(epochs: int | None, limits: Limits) -> int | None:
+    """Return how many full trials the limits allow, None for no limit."""
+    bounds = [math.inf if limits.trials is None else limits.trials]
+    if limits.epochs is not None:
+        bounds.append(limits.epochs // (epochs or 1))
+    least = min(bounds)
+    return None if least == math.inf else int(least)

@@ -1,0 +1,128 @@
+"""Hyperband (Li, Jamieson, DeSalvo, Rostamizadeh & Talwalkar 2018, JMLR 18(185), Algorithm 1).
+
+With R the most epochs one configuration may train and η the share carried forward (the top 1/η)::
+
+    s_max = ⌊log_η R⌋,  B = (s_max + 1) R
+    for s = s_max … 0:  n = ⌈(B / R) · η^s / (s + 1)⌉,  r = R η^−s
+        for i = 0 … s:  n_i = ⌊n η^−i⌋ configurations train to r_i = r η^i epochs,
+                        the best ⌊n_i / η⌋ go on
+
+For R = 81 and η = 3 this is the paper's Table 1 (brackets of 81, 34, 15, 8 and 5). Epochs are whole:
+r_i is rounded to the nearest one, and is at least 1. A configuration that goes on continues from its
+checkpoint, so a rung costs only the epochs that are new.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from luthier.errors import StudyError
+from luthier.schedule.brackets import judge, left_behind, next_move, within
+from luthier.study.history import History, TrialRecord
+from luthier.study.protocols import Bracket, Limits, Move, Plan, Rung, Verdict
+
+
+@dataclass(frozen=True)
+class Hyperband:
+    """Hyperband over whole epochs.
+
+    Attributes:
+        epochs: R, the most epochs one configuration trains, at least 1.
+        factor: η, at least 2: the best 1/η of a rung go on.
+        iterations: how often the whole of Algorithm 1 is run.
+    """
+
+    epochs: int
+    factor: int = 3
+    iterations: int = 1
+
+    def __post_init__(self) -> None:
+        """Check the settings.
+
+        Raises:
+            StudyError: epochs or iterations below 1, or a factor below 2.
+        """
+        check_ladder("Hyperband", self.epochs, self.factor)
+        if self.iterations < 1:
+            raise StudyError(f"Hyperband: iterations must be at least 1, got {self.iterations}.")
+
+    @property
+    def promotes(self) -> bool:
+        """Return True: the best of a rung go on from their checkpoints."""
+        return True
+
+    def plan(self, limits: Limits) -> Plan | None:
+        """Return every bracket and rung within the limits; the last bracket may be cut smaller."""
+        return Plan(_within(self, limits))
+
+    def next(self, history: History, limits: Limits) -> Move:
+        """Fill the current bracket, promote from decided rungs, else begin the next bracket."""
+        return next_move(_within(self, limits), history)
+
+    def judge(self, history: History, trial: TrialRecord) -> Verdict:
+        """Pause the trial at the end of its rung."""
+        return judge(_within(self, Limits()), trial)
+
+    def dropped(self, history: History, limits: Limits) -> list[tuple[int, str]]:
+        """Return the paused trials that did not make it to the next rung."""
+        return left_behind(_within(self, limits), history)
+
+
+def check_ladder(name: str, epochs: int, factor: int) -> None:
+    """Refuse a ladder that cannot be climbed.
+
+    Raises:
+        StudyError: epochs below 1 or a factor below 2.
+    """
+    if epochs < 1:
+        raise StudyError(f"{name}: epochs, the most one trial trains, must be >= 1, got {epochs}.")
+    if factor < 2:
+        raise StudyError(
+            f"{name}: factor must be 2 or more (3 carries the top third forward), got {factor}."
+        )
+
+
+def ladder(index: int, s: int, trials: int, epochs: int, factor: int) -> Bracket:
+    """Return bracket s begun by *trials* configurations: s + 1 rungs that end at *epochs*.
+
+    Rungs that nobody would reach are left out, and rungs that rounding made equal are one.
+    """
+    rungs: list[Rung] = []
+    for i in range(s + 1):
+        count, step = trials // factor**i, max(1, round(epochs / factor ** (s - i)))
+        if count < 1:
+            break
+        if rungs and rungs[-1].step == step:
+            continue
+        rungs.append(Rung(count, step))
+    return Bracket(index, f"s={s}", tuple(rungs))
+
+
+def deepest(epochs: int, factor: int) -> int:
+    """Return s_max = ⌊log_factor(epochs)⌋ without rounding errors."""
+    s = 0
+    while factor ** (s + 1) <= epochs:
+        s += 1
+    return s
+
+
+@lru_cache(maxsize=64)
+def _brackets(settings: Hyperband) -> tuple[Bracket, ...]:
+    s_max = deepest(settings.epochs, settings.factor)
+    brackets: list[Bracket] = []
+    for _ in range(settings.iterations):
+        for s in range(s_max, -1, -1):
+            # n = ⌈(s_max + 1) η^s / (s + 1)⌉ in whole numbers
+            n = -(-(s_max + 1) * settings.factor**s // (s + 1))
+            brackets.append(ladder(len(brackets), s, n, settings.epochs, settings.factor))
+    return tuple(brackets)
+
+
+@lru_cache(maxsize=64)
+def _within(settings: Hyperband, limits: Limits) -> tuple[Bracket, ...]:
+    def shrink(bracket: Bracket, trials: int) -> Bracket:
+        s = int(bracket.name.removeprefix("s="))
+        return ladder(bracket.index, s, trials, settings.epochs, settings.factor)
+
+    return within(_brackets(settings), limits, shrink)

@@ -1,0 +1,16 @@
+"""Searchers, one file each: they propose configurations. A new one is a file and a line below."""
+
+from __future__ import annotations
+
+from luthier.search.grid import Grid
+from luthier.search.random import RandomSearch
+from luthier.search.sobol import Sobol
+from luthier.study.protocols import Searcher
+
+SEARCHERS: dict[str, type[Searcher]] = {
+    "random": RandomSearch,
+    "sobol": Sobol,
+    "grid": Grid,
+}
+
+__all__ = ["SEARCHERS", "Grid", "RandomSearch", "Sobol"]

@@ -1,0 +1,74 @@
+"""Sobol's low-discrepancy sequence, scrambled: random search without its clumps and gaps.
+
+Sobol 1967; scrambling: Owen 1998, as in ``scipy.stats.qmc``. The first 2^k points are balanced, so
+stop at a power of two where it does not matter.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from luthier.errors import SpaceError
+from luthier.search.random import ATTEMPTS, unsatisfiable
+from luthier.space import Space
+from luthier.study.chance import Chance
+from luthier.study.history import History
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+MAX_DIMENSION = 21_201
+
+
+@dataclass(frozen=True)
+class Sobol:
+    """Trial n takes point n of the sequence that the study's seed scrambles.
+
+    Where constraints refuse a point, the trial takes its next one from a sequence of its own.
+    """
+
+    def propose(self, history: History, space: Space, number: int, chance: Chance) -> dict[str, Any]:
+        """Return the configuration of trial *number*.
+
+        Raises:
+            SpaceError: more than 21,201 hyperparameters, or constraints that leave nothing.
+        """
+        keys = list(space.domains)
+        if not keys:
+            return {}
+        if len(keys) > MAX_DIMENSION:
+            raise SpaceError(f"Sobol goes up to {MAX_DIMENSION} hyperparameters, got {len(keys)}.")
+        for attempt in range(ATTEMPTS):
+            if attempt == 0:
+                point = _points(chance.seed, len(keys), _block(number))[number]
+            else:
+                own = chance.of("sobol", attempt // 64).integer()
+                point = _points(own, len(keys), 64)[attempt % 64]
+            values = dict(zip(keys, map(float, point), strict=True))
+            configuration = space.sample(values.__getitem__)
+            if space.satisfies(configuration):
+                return configuration
+        raise unsatisfiable(space)
+
+    def size(self, space: Space) -> int | None:
+        """Return None: there is no end to it."""
+        return None
+
+
+def _block(number: int) -> int:
+    """Return the power of two above *number*, at least 64: how many points to make at once."""
+    return max(64, 1 << number.bit_length())
+
+
+@lru_cache(maxsize=8)
+def _points(seed: int, dimension: int, count: int) -> NDArray[np.float64]:
+    """Return the first *count* points (count, dimension) in [0, 1); longer blocks only append."""
+    from scipy.stats import qmc
+
+    import numpy as np
+
+    engine = qmc.Sobol(dimension, scramble=True, rng=np.random.Generator(np.random.Philox(seed)))
+    return engine.random(count)

@@ -1,0 +1,199 @@
+"""Everything that can happen to a study. A study is the list of these, in order, and nothing else.
+
+Events are immutable; the store numbers them from 1. They are written as MessagePack (JSON has no NaN,
+and a diverged trial reports one). A field may be added with a default; none is renamed or removed
+without raising ``FORMAT``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+FORMAT = 1
+
+
+class Holder(msgspec.Struct, frozen=True, array_like=True):
+    """The process that holds a lease, named so that its death can be told from any other process."""
+
+    host: str
+    boot: str  # differs after a reboot
+    namespace: str  # the process-id namespace: two containers may both have a process 7
+    pid: int
+    started: str  # start time of the process: process ids are used again
+    instance: int  # which Study object in that process
+
+
+class Event(msgspec.Struct, frozen=True, tag=True, tag_field="event", kw_only=True, omit_defaults=True):
+    """Something that happened at *time* (seconds since 1970, UTC)."""
+
+    time: float
+
+
+class StudyCreated(Event, tag="study created"):
+    """The first event of every study: what is searched, for what, and how."""
+
+    format: int
+    name: str
+    metric: str
+    direction: str
+    space: dict[str, Any]
+    seed: int
+    searcher: dict[str, Any]
+    scheduler: dict[str, Any]
+    luthier: str
+    define_by_run: bool = False
+
+
+class SpaceGrown(Event, tag="space grown"):
+    """A build function asked for a hyperparameter that no earlier run had asked for."""
+
+    trial: int
+    space: dict[str, Any]
+
+
+class Enqueued(Event, tag="enqueued"):
+    """Somebody asked for this configuration to be tried next."""
+
+    configuration: dict[str, Any]
+
+
+class TrialProposed(Event, tag="trial proposed"):
+    """A new trial. *seen* is the number of the last event that its proposal could depend on."""
+
+    trial: int
+    configuration: dict[str, Any]
+    seen: int
+    bracket: int = 0
+    enqueued: bool = False
+
+
+class ConfigurationSettled(Event, tag="configuration settled"):
+    """What a define-by-run trial really asked for: its configuration from here on."""
+
+    trial: int
+    lease: int
+    configuration: dict[str, Any]
+
+
+class JobLeased(Event, tag="job leased"):
+    """A worker took the trial, to train it from *from_step* (exclusive) to *to_step* (inclusive)."""
+
+    trial: int
+    lease: int
+    holder: Holder
+    from_step: int
+    to_step: int | None
+
+
+class JobReleased(Event, tag="job released"):
+    """The worker gave the job back unfinished (interrupted, preempted): it goes on from its checkpoint."""
+
+    trial: int
+    lease: int
+    reason: str
+
+
+class WorkerLost(Event, tag="worker lost"):
+    """The supervisor saw the worker die with the job in its hands; the trial is to go on."""
+
+    trial: int
+    lease: int
+    cause: str
+
+
+class Reported(Event, tag="reported"):
+    """Metrics after *step* steps; *seconds* of training and evaluation since the report before."""
+
+    trial: int
+    lease: int
+    step: int
+    metrics: dict[str, float]
+    seconds: float = 0.0
+
+
+class CheckpointWritten(Event, tag="checkpoint written"):
+    """The whole state after *step* is on disk, under the study's checkpoint folder."""
+
+    trial: int
+    lease: int
+    step: int
+
+
+class TrialPaused(Event, tag="trial paused"):
+    """The trial reached the end of its rung and waits for the scheduler's verdict."""
+
+    trial: int
+    lease: int
+    step: int
+
+
+class TrialCompleted(Event, tag="trial completed"):
+    """The trial was trained for all it could be given."""
+
+    trial: int
+    lease: int
+    step: int
+
+
+class TrialStopped(Event, tag="trial stopped"):
+    """The scheduler abandoned the trial; *reason* says by which rule, in words."""
+
+    trial: int
+    step: int
+    reason: str
+    lease: int = 0
+
+
+class TrialDiverged(Event, tag="trial diverged"):
+    """A metric became NaN or infinite at *step*."""
+
+    trial: int
+    lease: int
+    step: int
+    metric: str
+
+
+class TrialFailed(Event, tag="trial failed"):
+    """The trial ended without a result. *kind* is 'error', 'out of memory' or 'lost'."""
+
+    trial: int
+    lease: int
+    step: int
+    kind: str
+    message: str
+    traceback: str = ""
+
+
+class TrialRequeued(Event, tag="trial requeued"):
+    """A trial that had failed by a bug in the user's code is to be run again."""
+
+    trial: int
+    reason: str
+
+
+AnyEvent = (
+    StudyCreated
+    | SpaceGrown
+    | Enqueued
+    | TrialProposed
+    | ConfigurationSettled
+    | JobLeased
+    | JobReleased
+    | WorkerLost
+    | Reported
+    | CheckpointWritten
+    | TrialPaused
+    | TrialCompleted
+    | TrialStopped
+    | TrialDiverged
+    | TrialFailed
+    | TrialRequeued
+)
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(AnyEvent)
+
+encode = _encoder.encode
+decode = _decoder.decode

@@ -1,0 +1,88 @@
+"""Who holds a lease, and whether that process still lives.
+
+A worker killed with SIGKILL says nothing. Its process id, its start time and the machine's boot id
+tell any other process on the machine that it is gone, at once and without a clock.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import socket
+import weakref
+from functools import lru_cache
+from pathlib import Path
+
+from luthier.study.events import Holder
+
+_FOREIGN_SILENCE = 900.0  # seconds without a sign after which a process we cannot see counts as gone
+_instances = itertools.count(1)
+_living: weakref.WeakValueDictionary[int, object] = weakref.WeakValueDictionary()
+
+
+def holder_for(owner: object) -> Holder:
+    """Return the identity under which *owner*, an object of this process, takes leases.
+
+    The leases are void once the process ends or *owner* is garbage.
+    """
+    instance = next(_instances)
+    _living[instance] = owner
+    return _here(os.getpid(), instance)
+
+
+def _here(pid: int, instance: int) -> Holder:
+    return Holder(
+        socket.gethostname(), _boot(), _namespace(), pid, _started(pid) or "unknown", instance
+    )
+
+
+def is_gone(holder: Holder, last_sign: float, now: float) -> bool:
+    """Return True when the process that *holder* names can no longer be training."""
+    if holder.boot != _boot():
+        return True  # rebooted, or the file was carried to another machine
+    if holder.namespace != _namespace():
+        return now - last_sign > _FOREIGN_SILENCE
+    if holder.pid == os.getpid():
+        return holder.started != _started(holder.pid) or holder.instance not in _living
+    return _started(holder.pid) != holder.started
+
+
+def _started(pid: int) -> str | None:
+    """Return the start time of a living process, None for a dead one or a zombie."""
+    try:
+        after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except FileNotFoundError:
+        return None if Path("/proc/self").exists() else _started_elsewhere(pid)
+    except (ProcessLookupError, PermissionError):
+        return None
+    state, start = after_name[0], after_name[19]
+    return None if state in "ZX" else start
+
+
+def _started_elsewhere(pid: int) -> str | None:
+    """Do the same where there is no /proc (macOS, Windows)."""
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        return None if process.status() == psutil.STATUS_ZOMBIE else str(process.create_time())
+    except psutil.Error:
+        return None
+
+
+@lru_cache
+def _boot() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        import psutil
+
+        return f"{socket.gethostname()}:{psutil.boot_time():.0f}"
+
+
+@lru_cache
+def _namespace() -> str:
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return "the only one"

@@ -1,0 +1,97 @@
+"""What is better: the metric that a study is judged by, and its direction."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, SupportsFloat, cast
+
+from luthier.errors import StudyError, nearest
+
+Direction = Literal["maximize", "minimize"]
+
+
+@dataclass(frozen=True)
+class Objective:
+    """One named metric and whether more of it is better."""
+
+    metric: str
+    direction: Direction
+
+    def loss(self, value: float) -> float:
+        """Return *value* as something to minimise; what is not finite is worse than all that is."""
+        if not math.isfinite(value):
+            return math.inf
+        return -value if self.direction == "maximize" else value
+
+    def __str__(self) -> str:
+        return f"{self.direction} {self.metric}"
+
+
+def objective_from(maximize: str | None, minimize: str | None) -> Objective:
+    """Return the objective that ``maximize=`` or ``minimize=`` names.
+
+    Raises:
+        StudyError: when neither or both are given, or the name is empty or no string.
+    """
+    if (maximize is None) == (minimize is None):
+        given = "neither" if maximize is None else f"both {maximize!r} and {minimize!r}"
+        raise StudyError(
+            "A study is judged by one metric: expected maximize='val_accuracy' or "
+            f"minimize='val_loss', got {given}."
+        )
+    metric: Any = maximize if maximize is not None else minimize
+    if not isinstance(metric, str) or not metric:
+        raise StudyError(f"The metric's name must be a non-empty string, got {metric!r}.")
+    return Objective(metric, "maximize" if maximize is not None else "minimize")
+
+
+def checked_metrics(metrics: Mapping[str, Any], objective: Objective) -> dict[str, float]:
+    """Return *metrics* as plain floats.
+
+    Accepts Python and numpy numbers and the scalars of every framework. NaN and infinity pass: a
+    diverged trial is information.
+
+    Raises:
+        StudyError: a value that is no number (a string, None, an array), or no objective among them.
+    """
+    numbers = {name: _number(name, value) for name, value in metrics.items()}
+    if objective.metric not in numbers:
+        raise StudyError(
+            f"The study is to {objective}, but the report has no metric {objective.metric!r}: "
+            f"it has {_listed(numbers)}.{nearest(objective.metric, numbers)} "
+            "Report it under that name, or make the study with the name that you report."
+        )
+    return numbers
+
+
+def diverged_metric(metrics: Mapping[str, float], objective: Objective) -> str | None:
+    """Return the name of the metric that shows divergence, or None.
+
+    The objective or any loss: a classifier whose loss is NaN still has an accuracy of one in ten.
+    """
+    for name, value in metrics.items():
+        if not math.isfinite(value) and (name == objective.metric or name.endswith("loss")):
+            return name
+    return None
+
+
+def _number(name: str, value: Any) -> float:
+    if isinstance(value, str | bytes | bool) or value is None or isinstance(value, complex):
+        raise StudyError(
+            f"Metric {name!r} must be a number, got {value!r} ({type(value).__name__}). "
+            f"Report it as a float, such as {name}=0.93."
+        )
+    try:
+        return float(cast(SupportsFloat, value))
+    except (TypeError, ValueError) as error:
+        raise StudyError(
+            f"Metric {name!r} must be one number, got {value!r} ({type(value).__name__}). "
+            "Average it to a scalar before you report it."
+        ) from error
+
+
+def _listed(names: Iterable[str]) -> str:
+    quoted = [repr(name) for name in names]
+    return ", ".join(quoted) if quoted else "none at all"

@@ -1,0 +1,226 @@
+"""What a study asks of its parts: a store, a searcher, a scheduler, a place for checkpoints.
+
+Searchers and schedulers are pure: what they answer depends on the history, on the limits and on the
+randomness they are handed, and on nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any, Protocol
+
+from luthier.space import Space
+from luthier.study.chance import Chance
+from luthier.study.history import History, TrialRecord
+
+
+class Conflict(Exception):
+    """A conditional append found events that the writer had not seen."""
+
+
+class Store(Protocol):
+    """Where logs are kept: numbered byte strings, one sequence a study."""
+
+    def append(self, study: str, bodies: Sequence[bytes], expect: int | None = None) -> int:
+        """Append all of *bodies* or none, and return the number of the last one.
+
+        With *expect*, append only if the log's last number is *expect*, else raise Conflict.
+        """
+        ...
+
+    def read(self, study: str, since: int = 0) -> list[tuple[int, bytes]]:
+        """Return the events numbered above *since*, in order."""
+        ...
+
+    def names(self) -> list[str]:
+        """Return the names of the studies, in the order of their creation."""
+        ...
+
+    def close(self) -> None:
+        """Let go of files and connections."""
+        ...
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When a study stops proposing. ``None`` is no limit.
+
+    Attributes:
+        trials: trials in all, those of earlier sessions included.
+        epochs: epochs of all trials together.
+    """
+
+    trials: int | None = None
+    epochs: int | None = None
+
+
+@dataclass(frozen=True)
+class Rung:
+    """*trials* trials are trained up to *step* (counted from the trial's own beginning)."""
+
+    trials: int
+    step: int
+
+
+@dataclass(frozen=True)
+class Bracket:
+    """One run of successive halving; ``name`` is the paper's s, or a word."""
+
+    index: int
+    name: str
+    rungs: tuple[Rung, ...]
+
+    @property
+    def epochs(self) -> int:
+        """Return the epochs this bracket trains: a promoted trial pays only for the new ones."""
+        before = (0, *(rung.step for rung in self.rungs))
+        return sum(r.trials * (r.step - b) for r, b in zip(self.rungs, before, strict=False))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will be trained, exactly; ``at_most`` where a rule may stop trials earlier."""
+
+    brackets: tuple[Bracket, ...]
+    at_most: bool = False
+
+    @property
+    def trials(self) -> int:
+        """Return how many configurations are tried."""
+        return sum(b.rungs[0].trials for b in self.brackets)
+
+    @property
+    def epochs(self) -> int:
+        """Return how many epochs are trained."""
+        return sum(b.epochs for b in self.brackets)
+
+
+@dataclass(frozen=True)
+class Start:
+    """Propose a new trial in *bracket* and train it up to *to_step*."""
+
+    to_step: int | None
+    bracket: int = 0
+
+
+@dataclass(frozen=True)
+class Resume:
+    """Let a paused trial go on to *to_step*."""
+
+    trial: int
+    to_step: int
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Nothing to do until a running job reports."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """Nothing to do any more."""
+
+    reason: str
+
+
+Move = Start | Resume | Wait | Done
+
+
+class Fate(Enum):
+    """What becomes of a trial after a report."""
+
+    GO_ON = "go on"
+    PAUSE = "pause"
+    COMPLETE = "complete"
+    STOP = "stop"
+    RELEASE = "release"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A fate and, for STOP, the reason in words."""
+
+    fate: Fate
+    reason: str = ""
+
+
+GO_ON = Verdict(Fate.GO_ON)
+PAUSE = Verdict(Fate.PAUSE)
+COMPLETE = Verdict(Fate.COMPLETE)
+
+
+class Searcher(Protocol):
+    """Proposes configurations."""
+
+    def propose(
+        self, history: History, space: Space, number: int, chance: Chance
+    ) -> dict[str, Any]:
+        """Return the configuration of trial *number*; *chance* is that trial's own randomness."""
+        ...
+
+    def size(self, space: Space) -> int | None:
+        """Return how many configurations there are to propose, None when there is no end."""
+        ...
+
+
+class Scheduler(Protocol):
+    """Decides who trains, for how long, and who is abandoned."""
+
+    @property
+    def promotes(self) -> bool:
+        """True when paused trials go on from their checkpoints."""
+        ...
+
+    def plan(self, limits: Limits) -> Plan | None:
+        """Return what will be trained within *limits*, None when only time ends the study."""
+        ...
+
+    def next(self, history: History, limits: Limits) -> Move:
+        """Return what a free worker should do."""
+        ...
+
+    def judge(self, history: History, trial: TrialRecord) -> Verdict:
+        """Return what becomes of *trial* after its last report."""
+        ...
+
+    def dropped(self, history: History, limits: Limits) -> list[tuple[int, str]]:
+        """Return the paused trials that will never go on, each with the reason in words."""
+        ...
+
+
+class Checkpoints(Protocol):
+    """Where the state of trials is kept between epochs."""
+
+    def save(
+        self,
+        trial: int,
+        step: int,
+        write: Callable[[Path], object],
+        metrics: Mapping[str, float],
+        seconds: float,
+    ) -> None:
+        """Let *write* fill a fresh folder, then make it the trial's checkpoint, all or nothing."""
+        ...
+
+    def newest(self, trial: int) -> tuple[int, dict[str, float], float]:
+        """Return the newest complete checkpoint's step, metrics and seconds; step 0 when none."""
+        ...
+
+    def path(self, trial: int, step: int) -> Path:
+        """Return the checkpoint's folder after checking that it is whole.
+
+        Raises:
+            CheckpointError: when it is missing or damaged.
+        """
+        ...
+
+    def keep(self, trial: int, steps: set[int]) -> None:
+        """Delete the trial's checkpoints but those after *steps*."""
+        ...
+
+    def collect(self, history: History) -> None:
+        """Delete the checkpoints that no trial can need any more."""
+        ...

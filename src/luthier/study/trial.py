@@ -1,0 +1,245 @@
+"""The one object that training code sees."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from luthier.errors import StudyError, TrialEnded, nearest
+from luthier.space import Domain, HyperParameters, Space
+from luthier.study.chance import Chance
+from luthier.study.objective import checked_metrics, diverged_metric
+from luthier.study.protocols import GO_ON, Fate, Verdict
+
+if TYPE_CHECKING:
+    from luthier.study.study import Job, Study
+
+
+class Resumable(Protocol):
+    """All that training must remember between two epochs, written to and read from a folder."""
+
+    def save(self, folder: Path, /) -> object:
+        """Write the whole state into *folder*, which exists and is empty."""
+        ...
+
+    def restore(self, folder: Path, /) -> object:
+        """Read the state back, exactly."""
+        ...
+
+
+class Trial:
+    """One configuration on its way through training.
+
+    Attributes:
+        number: the trial's number in its study, from 0.
+        seed: 31-bit seed that depends on the study's seed and the number only.
+        from_step: epochs that the checkpoint already holds; 0 for a fresh trial.
+        to_step: epoch at which this job ends (its rung); None when only the training code knows.
+    """
+
+    def __init__(self, study: Study, job: Job) -> None:
+        self.number = job.trial
+        self.lease = job.lease
+        self.from_step = job.from_step
+        self.to_step = job.to_step
+        self.step = job.from_step
+        self.verdict: Verdict = GO_ON
+        self.closed = False
+        self._study = study
+        self._chance = Chance(study.seed, ("trial", self.number))
+        self._parameters: HyperParameters | None = None
+        self._configuration: dict[str, Any] = dict(job.configuration)
+        self._pending: dict[str, float] | None = None
+        self._defers = False
+        self._clock = time.perf_counter()
+
+    @property
+    def seed(self) -> int:
+        """Return the seed for weights, dropout and data order."""
+        return self._chance.of("training").integer()
+
+    def seed_of(self, epoch: int) -> int:
+        """Return a seed for one epoch: training that reseeds with it can resume at any epoch."""
+        return self._chance.of("epoch", epoch).integer()
+
+    # -- the configuration -----------------------------------------------------------------------
+
+    @property
+    def configuration(self) -> dict[str, Any]:
+        """Return a copy of the values, by the hyperparameters' full names."""
+        if self._parameters is not None:
+            return dict(self._parameters.configuration)
+        return dict(self._configuration)
+
+    def __getitem__(self, name: str) -> Any:
+        """Return the value of one hyperparameter, by its full name or its name within its branch.
+
+        Raises:
+            StudyError: when this trial has no such hyperparameter.
+        """
+        values = self.configuration
+        if name in values:
+            return values[name]
+        short = {Space.short(key): value for key, value in values.items()}
+        if name in short:
+            return short[name]
+        raise StudyError(
+            f"Trial {self.number} has no hyperparameter {name!r}; it has "
+            f"{', '.join(map(repr, values)) or 'none'}.{nearest(name, [*values, *short])}"
+        )
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return ``trial[name]``, or *default* when the hyperparameter is not active here."""
+        try:
+            return self[name]
+        except StudyError:
+            return default
+
+    @property
+    def hp(self) -> HyperParameters:
+        """Return the define-by-run view: ``trial.hp.float("learning_rate", 1e-4, 1e-1)``."""
+        if self._parameters is None:
+            space = self._study.history.space
+            self._parameters = HyperParameters(space, self._configuration, self._draw)
+        return self._parameters
+
+    def _draw(self, key: str, domain: Domain) -> Any:
+        return domain.quantile(self._chance.of("configuration", 0).uniform(key))
+
+    def settle(self) -> None:
+        """Record what the define-by-run code asked for, once it has been built."""
+        if self._parameters is not None and not self.closed:
+            grown = self._parameters.space if self._parameters.grew else None
+            self._study.settle(self, dict(self._parameters.configuration), grown)
+
+    # -- reporting -------------------------------------------------------------------------------
+
+    @property
+    def should_stop(self) -> bool:
+        """True when training should end now: rung reached, abandoned, diverged or interrupted."""
+        return self.verdict.fate is not Fate.GO_ON
+
+    def report(
+        self, metrics: Mapping[str, Any] | None = None, /, *, step: int | None = None, **named: Any
+    ) -> None:
+        """Report the metrics after an epoch.
+
+        Inside ``trial.epochs(...)`` with a state to save, the report is written together with the
+        epoch's checkpoint, when the loop turns. Elsewhere it is written at once.
+
+        Args:
+            metrics: metrics whose names are no Python identifiers, such as ``{"val/loss": 0.4}``.
+            step: epochs trained so far, counted from 1; by default one more than the last report.
+            **named: metrics by name.
+
+        Raises:
+            StudyError: no objective among the metrics, a value that is no number, a step that does
+                not go forward.
+            TrialEnded: the trial has ended already.
+        """
+        if self.closed or self.should_stop:
+            raise TrialEnded(
+                f"Trial {self.number} ended at step {self.step} "
+                f"({self.verdict.reason or self.verdict.fate.value}); leave the loop when "
+                "trial.should_stop is True, or iterate over trial.epochs(), which ends by itself."
+            )
+        numbers = checked_metrics({**(metrics or {}), **named}, self._study.objective)
+        after = self.step + 1 if step is None else step
+        if isinstance(after, bool) or not isinstance(after, int):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise StudyError(f"step must be a whole number of epochs, got {step!r}.")
+        if self._pending is not None or after <= self.step:
+            raise StudyError(
+                f"Trial {self.number} reported step {after} after step {self.step}: steps go "
+                f"forward. Report each epoch once; the next one is {self.step + 1}."
+            )
+        self.step = after
+        self.settle()
+        if self._defers:
+            self._pending = numbers
+        else:
+            self._write(numbers, checkpointed=False)
+
+    def _write(self, metrics: dict[str, float], *, checkpointed: bool) -> None:
+        seconds, self._clock = time.perf_counter() - self._clock, time.perf_counter()
+        self.verdict = self._study.record(self, metrics, seconds, checkpointed=checkpointed)
+
+    # -- the loop --------------------------------------------------------------------------------
+
+    def epochs(
+        self,
+        state: Resumable | None = None,
+        *,
+        save: Callable[[Path], object] | None = None,
+        restore: Callable[[Path], object] | None = None,
+        every: int = 1,
+    ) -> Iterator[int]:
+        """Iterate over the epochs of this job, counted from 0 over the trial's whole life.
+
+        Restores the checkpoint first when the trial goes on, writes one after each epoch, and ends
+        when the scheduler says so. Report once in each epoch.
+
+        Args:
+            state: an object with ``save(folder)`` and ``restore(folder)``; instead of the next two.
+            save: writes the whole training state into the folder it is given.
+            restore: reads it back.
+            every: write a checkpoint every so many epochs (and always at the end of a rung).
+
+        Raises:
+            StudyError: only one of *save* and *restore* is given; the scheduler promotes trials from
+                checkpoints and there is nothing to write them with; the last epoch was not reported.
+            CheckpointError: the checkpoint to go on from is missing or damaged.
+        """
+        if state is not None:
+            save, restore = state.save, state.restore
+        if (save is None) != (restore is None):
+            missing = "restore" if restore is None else "save"
+            raise StudyError(f"trial.epochs() needs both save= and restore=; {missing}= is missing.")
+        if save is None and self._study.scheduler.promotes:
+            raise StudyError(
+                "This study's scheduler pauses trials and lets the best go on from their "
+                "checkpoints, but trial.epochs() was given nothing to save. Pass "
+                "trial.epochs(state) with save(folder) and restore(folder), for instance "
+                "luthier.torch.State(model=model, optimizer=optimizer); or use a scheduler that "
+                "never pauses: None or 'median'."
+            )
+        if restore is not None and self.from_step:
+            restore(self._study.checkpoints.path(self.number, self.from_step))
+        return self._loop(save, every)
+
+    def _loop(self, save: Callable[[Path], object] | None, every: int) -> Iterator[int]:
+        self.settle()
+        self._defers = save is not None
+        self._clock = time.perf_counter()
+        last = itertools.count() if self.to_step is None else range(self.to_step)
+        try:
+            for epoch in itertools.islice(last, self.from_step, None):
+                if self.should_stop:
+                    return
+                yield epoch
+                self._turn(save, every)
+            if self.to_step is not None and not self.closed and not self.should_stop:
+                raise StudyError(
+                    f"Trial {self.number} trained {self.to_step} epochs but its last report is for "
+                    f"epoch {self.step}. Call trial.report(...) at the end of every epoch."
+                )
+        except GeneratorExit:  # the training code left the loop by itself
+            if not self.closed:
+                self._turn(save, every)
+            raise
+        finally:
+            self._defers = False
+
+    def _turn(self, save: Callable[[Path], object] | None, every: int) -> None:
+        if self._pending is None or self.closed:
+            return
+        metrics, self._pending = self._pending, None
+        due = self.step % every == 0 or self.step == self.to_step
+        sound = diverged_metric(metrics, self._study.objective) is None
+        checkpointed = save is not None and due and sound
+        if save is not None and checkpointed:
+            seconds = time.perf_counter() - self._clock
+            self._study.checkpoints.save(self.number, self.step, save, metrics, seconds)
+        self._write(metrics, checkpointed=checkpointed)

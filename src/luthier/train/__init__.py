@@ -1,0 +1,1 @@
+"""What touches a framework: adapters that write the training loop for it."""

@@ -1,0 +1,282 @@
+"""Keras 3 on any backend: the training loop, and a state that resumes bit for bit.
+
+Each epoch is a ``fit`` of one epoch whose random generators are seeded for that epoch. So the order
+of the data depends on the trial's seed and the epoch only, and a run that was paused goes on exactly
+as if it had not been: weights, batch statistics, dropout's seeds, the optimizer's slots and step
+count (and with it every learning-rate schedule) come from the checkpoint.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from luthier.errors import CheckpointError, StudyError
+from luthier.space import HyperParameters
+from luthier.study.history import TrialRecord
+from luthier.study.study import Study
+from luthier.study.trial import Trial
+
+Build = Callable[[HyperParameters], keras.Model]
+Callbacks = Sequence[keras.callbacks.Callback] | Callable[[], Sequence[keras.callbacks.Callback]]
+
+
+class Training:
+    """The training function that ``tune`` makes of a build function and data."""
+
+    def __init__(
+        self, build: Build, data: tuple[Any, Any], batch_size: int, callbacks: Callbacks = ()
+    ) -> None:
+        self.build = build
+        self.data = data
+        self.batch_size = batch_size
+        self.callbacks = callbacks
+
+    def __call__(self, trial: Trial) -> None:
+        keras.utils.set_random_seed(trial.seed)
+        try:
+            model = self.checked_build(trial.hp)
+            size = trial.get("batch_size", self.batch_size)
+            fit(trial, model, self.data, batch_size=size, callbacks=self.callbacks)
+        finally:
+            model = None
+            keras.backend.clear_session()
+
+    def checked_build(self, hp: HyperParameters) -> keras.Model:
+        """Return the model, or say what is wrong with it."""
+        model = self.build(hp)
+        if not isinstance(model, keras.Model):
+            raise StudyError(f"build(hp) must return a compiled keras.Model, got {model!r}.")
+        if not model.compiled:
+            raise StudyError(
+                "build(hp) returned a model that is not compiled: call "
+                "model.compile(optimizer, loss, metrics=['accuracy']) before you return it."
+            )
+        return model
+
+    def load(self, trial: TrialRecord, folder: Path, study: Study) -> keras.Model:
+        """Return the trained model that a checkpoint holds."""
+        model = self.checked_build(HyperParameters(study.space, trial.configuration, None))
+        _built(model, self.data[0])
+        State(model).restore(folder)
+        return model
+
+
+def fit(
+    trial: Trial,
+    model: keras.Model,
+    data: Any,
+    *,
+    batch_size: int = 32,
+    callbacks: Callbacks = (),
+) -> keras.Model:
+    """Train *model* for a trial: for those who write their own training function.
+
+    Reports every metric of every epoch, writes a checkpoint after it, and ends when the scheduler
+    says so, or a callback. *data* and *callbacks* are as for ``tune``.
+
+    Raises:
+        CheckpointError: the checkpoint does not fit the model.
+    """
+    train, validation = pair(data)
+    _built(model, train)
+    own = copy.deepcopy(list(callbacks() if callable(callbacks) else callbacks))
+    listeners = _OneTraining(own, model)
+    listeners.begin()
+    arguments = _arguments(train, validation, batch_size)
+    for epoch in trial.epochs(State(model, own)):
+        keras.utils.set_random_seed(trial.seed_of(epoch))
+        model.fit(
+            **arguments,
+            initial_epoch=epoch,
+            epochs=epoch + 1,
+            callbacks=listeners,
+            verbose=0,
+        )
+        trial.report(listeners.logs)
+        if model.stop_training:
+            break
+    listeners.end()
+    return model
+
+
+class State:
+    """All that a Keras model must remember between two epochs.
+
+    Args:
+        model: built and compiled.
+        callbacks: whose simple attributes are remembered as well.
+    """
+
+    def __init__(
+        self, model: keras.Model, callbacks: Sequence[keras.callbacks.Callback] = ()
+    ) -> None:
+        self._model = model
+        self._callbacks = callbacks
+        if model.optimizer is not None and not model.optimizer.built:
+            # Unbuilt, it would have no slots to restore, and start again from zero.
+            model.optimizer.build(model.trainable_variables)
+
+    def save(self, folder: Path) -> None:
+        """Write every variable of model and optimizer, and the callbacks' attributes."""
+        arrays = {
+            f"{i:05d}": keras.ops.convert_to_numpy(v.value) for i, v in enumerate(self._variables())
+        }
+        plain: list[dict[str, Any]] = []
+        for i, callback in enumerate(self._callbacks):
+            simple, lists = _attributes(callback)
+            plain.append(simple)
+            for name, values in lists.items():
+                arrays |= {f"callback/{i}/{name}/{j:05d}": v for j, v in enumerate(values)}
+        np.savez(folder / "variables.npz", **arrays)
+        (folder / "callbacks.json").write_text(json.dumps(plain))
+
+    def restore(self, folder: Path) -> None:
+        """Read them back.
+
+        Raises:
+            CheckpointError: the checkpoint is of a model with other variables.
+        """
+        variables = self._variables()
+        with np.load(folder / "variables.npz", allow_pickle=False) as arrays:
+            saved = [name for name in arrays.files if not name.startswith("callback/")]
+            if len(saved) != len(variables):
+                raise CheckpointError(
+                    f"{folder} holds {len(saved)} variables, the model has {len(variables)}: "
+                    "build(hp) no longer makes the model it made when the trial began."
+                )
+            for name, variable in zip(sorted(saved), variables, strict=True):
+                variable.assign(_like(arrays[name], variable, folder))
+            attributes: list[dict[str, Any]] = json.loads((folder / "callbacks.json").read_text())
+            for i, (callback, values) in enumerate(zip(self._callbacks, attributes, strict=False)):
+                lists = sorted(n for n in arrays.files if n.startswith(f"callback/{i}/"))
+                for name in {n.split("/")[2] for n in lists}:
+                    values[name] = [arrays[n] for n in lists if n.split("/")[2] == name]
+                vars(callback).update(values)
+
+    def _variables(self) -> list[Any]:
+        optimizer = self._model.optimizer
+        return [*self._model.variables, *(optimizer.variables if optimizer is not None else [])]
+
+
+class _OneTraining(keras.callbacks.CallbackList):
+    """Lets callbacks see one training where ``fit`` is called once an epoch."""
+
+    def __init__(self, callbacks: list[keras.callbacks.Callback], model: keras.Model) -> None:
+        self._logs = _Logs()
+        super().__init__([*callbacks, self._logs], model=model)
+
+    @property
+    def logs(self) -> dict[str, float]:
+        return self._logs.last
+
+    def begin(self) -> None:
+        super().on_train_begin()
+
+    def end(self) -> None:
+        super().on_train_end(self.logs)
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        pass
+
+    def on_train_end(self, logs: Any = None) -> None:
+        pass
+
+
+class _Logs(keras.callbacks.Callback):
+    """Keeps the metrics of the last epoch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last: dict[str, float] = {}
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self.last = {name: float(value) for name, value in (logs or {}).items()}
+
+
+def pair(data: Any) -> tuple[Any, Any]:
+    """Return (train, validation) of whatever the user calls data.
+
+    Raises:
+        StudyError: it is no pair, or x and y differ in length.
+    """
+    if hasattr(data, "train") and hasattr(data, "validation"):
+        data = (data.train, data.validation)
+    if not isinstance(data, tuple | list) or len(data) != 2:
+        raise StudyError(
+            "data must be ((x, y), (x_validation, y_validation)) or have .train and .validation, "
+            f"got {type(data).__name__}"
+            + (f" of {len(data)} parts." if isinstance(data, tuple | list) else ".")
+        )
+    for name, part in zip(("train", "validation"), data, strict=True):
+        if isinstance(part, tuple | list) and (len(part) != 2 or len(part[0]) != len(part[1])):
+            sizes = [len(p) for p in part]
+            raise StudyError(f"The {name} part of data must be (x, y) of one length, got {sizes}.")
+    return data[0], data[1]
+
+
+def length(train: Any) -> int | None:
+    """Return how many training examples there are, None where only reading tells."""
+    return len(train[0]) if isinstance(train, tuple | list) else None
+
+
+def _arguments(train: Any, validation: Any, batch_size: int) -> dict[str, Any]:
+    if isinstance(train, tuple | list):
+        x, y = train
+        given = {"x": x, "y": y, "batch_size": batch_size, "shuffle": True}
+    else:
+        given = {"x": train}
+    if isinstance(validation, list):
+        validation = tuple(validation)
+    if isinstance(validation, tuple):
+        # Larger batches change nothing but the time.
+        given["validation_batch_size"] = max(batch_size, 256)
+    return {**given, "validation_data": validation}
+
+
+def _built(model: keras.Model, train: Any) -> None:
+    """Make the model's variables exist, so that a checkpoint has something to be restored into."""
+    if model.built:
+        return
+    if isinstance(train, tuple | list):
+        model.build((None, *np.shape(train[0])[1:]))
+        return
+    batch = next(iter(train))
+    model(batch[0] if isinstance(batch, tuple | list) else batch)
+
+
+def _like(array: Any, variable: Any, folder: Path) -> Any:
+    if tuple(array.shape) != tuple(variable.shape):
+        raise CheckpointError(
+            f"{folder} holds shape {tuple(array.shape)} for {variable.path}, which has "
+            f"{tuple(variable.shape)}: build(hp) no longer makes the model it made."
+        )
+    if array.dtype.kind == "V":  # bfloat16: numpy keeps its bytes but not its name
+        import ml_dtypes
+
+        array = array.view(getattr(ml_dtypes, variable.dtype))
+    return array
+
+
+def _attributes(
+    callback: keras.callbacks.Callback,
+) -> tuple[dict[str, Any], dict[str, list[Any]]]:
+    """Return a callback's simple attributes, and those that are lists of arrays."""
+    simple: dict[str, Any] = {}
+    lists: dict[str, list[Any]] = {}
+    for name, value in vars(callback).items():
+        if name in ("params", "_model", "model"):
+            continue
+        if isinstance(value, np.generic):
+            value = value.item()
+        if value is None or isinstance(value, bool | int | float | str):
+            simple[name] = value
+        elif isinstance(value, list) and value and all(isinstance(v, np.ndarray) for v in value):
+            lists[name] = value
+    return simple, lists
