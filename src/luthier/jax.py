@@ -1,0 +1,96 @@
+"""Tuning JAX models: ``tune`` for data in memory, ``State`` for a loop of your own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from luthier.app.tune import Result
+from luthier.app.tune import tune as tune_training
+from luthier.space import Space, discover
+
+try:
+    from luthier.train.jax import Build, State, Training, arrays, checked_size
+except ModuleNotFoundError as error:
+    if error.name != "jax":
+        raise
+    raise ModuleNotFoundError(
+        "luthier.jax needs JAX: pip install 'luthier[jax]'", name="jax"
+    ) from error
+
+__all__ = ["State", "tune"]
+
+
+def tune(
+    build: Build,
+    data: Any,
+    *,
+    maximize: str | None = None,
+    minimize: str | None = None,
+    epochs: int | None = None,
+    batch_size: int = 64,
+    space: Space | Mapping[str, Any] | None = None,
+    **options: Any,
+) -> Result:
+    """Find good hyperparameters of a JAX model, whichever library it is written with.
+
+    ::
+
+        def build(hp, key):
+            rate = hp.float("learning_rate", 1e-4, 1e-1, scale="log")
+            params = make_params(key, hp.int("units", 32, 512))
+
+            def step(params, batch):
+                loss, gradient = jax.value_and_grad(loss_of)(params, batch)
+                return jax.tree.map(lambda p, g: p - rate * g, params, gradient), {"loss": loss}
+
+            def evaluate(params, batch):
+                return {"loss": loss_of(params, batch), "accuracy": accuracy_of(params, batch)}
+
+            return params, step, evaluate
+
+        result = luthier.jax.tune(build, data, epochs=10, max_trials=20)
+
+    *step* and *evaluate* are compiled here, once a job: a whole epoch is one ``jax.lax.scan``. Each
+    epoch sees the training examples once, in an order of its own, in batches of equal size; the few
+    that are left over are other ones in the next epoch. Evaluation sees each example exactly once.
+    Reported after each epoch: the mean of *step*'s metrics under their own names, and of
+    *evaluate*'s as ``val_...``. On the CPU, a trial that was paused and went on has the same
+    numbers, bit for bit, as one that was not.
+
+    Args:
+        build: ``build(hp, key)`` returns (state, step, evaluate): a tree of arrays;
+            ``step(state, (x, y))`` that returns the next state and a dictionary of the batch's mean
+            metrics; and ``evaluate(state, (x, y))`` that returns such a dictionary. *key* is made
+            from the trial's seed.
+        data: a ``luthier.datasets.Dataset``, or ((x, y), (x_val, y_val)) of arrays, examples along
+            the first axis.
+        maximize: the metric to make large, by default ``"val_accuracy"``; or
+        minimize: the metric to make small.
+        epochs: the most epochs one trial trains.
+        batch_size: examples a step; a hyperparameter called ``batch_size`` wins over it.
+        space: what is searched; by default what ``build`` asks ``hp`` for.
+        **options: as in ``luthier.tune``: name, searcher, scheduler, workers, max_trials,
+            max_epochs, max_time, seed, storage, progress.
+
+    Returns:
+        The result; ``result.model()`` is the best trial's state at its best epoch.
+
+    Raises:
+        StudyError: data, a batch size or a setting that cannot be.
+        Exception: whatever ``build`` raises.
+    """
+    train, validation = arrays(data)
+    training = Training(build, train, validation, checked_size(batch_size))
+
+    return tune_training(
+        training,
+        discover(training.ask) if space is None else space,
+        maximize="val_accuracy" if maximize is None and minimize is None else maximize,
+        minimize=minimize,
+        epochs=epochs,
+        load=training.load,
+        data_size=len(train[0]),
+        define_by_run=space is None,
+        **options,
+    )

@@ -1,0 +1,151 @@
+"""Constraints: inequalities between hyperparameters, as text that is parsed and never executed."""
+
+from __future__ import annotations
+
+import ast
+import math
+import operator
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from luthier.errors import SpaceError, nearest
+
+_BINARY: dict[type[ast.AST], Callable[[Any, Any], Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv,
+    ast.Mod: operator.mod,
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+    ast.In: lambda a, b: a in b,
+    ast.NotIn: lambda a, b: a not in b,
+}
+_FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "abs": abs,
+    "log10": math.log10,
+    "max": max,
+    "min": min,
+    "sqrt": math.sqrt,
+}
+_LONGEST = 1000
+
+
+class Constraint:
+    """One condition on a configuration, such as ``"units * layers <= 4096"``.
+
+    Names, numbers, strings, arithmetic, comparisons, ``and``, ``or``, ``not``, ``in``, and the
+    functions abs, log10, max, min, sqrt. One that speaks of an inactive hyperparameter is satisfied.
+
+    Raises:
+        SpaceError: text that is none of this, or a name that the space does not have.
+    """
+
+    def __init__(self, text: str, names: Iterable[str]) -> None:
+        self.text = text
+        if not isinstance(text, str) or len(text) > _LONGEST:  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise SpaceError(f"A constraint is a text such as 'units * layers <= 4096', not {text!r}.")
+        try:
+            self._tree = ast.parse(text.strip(), mode="eval").body
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+            raise SpaceError(f"Constraint {text!r} cannot be read: {error}.") from None
+        self.names = sorted(self._names(self._tree))
+        known = list(names)
+        for name in self.names:
+            if name not in known:
+                raise SpaceError(
+                    f"Constraint {text!r} speaks of {name!r}, which the space does not have."
+                    f"{nearest(name, known)}"
+                )
+
+    def __call__(self, values: Mapping[str, Any]) -> bool:
+        """Return True when the values satisfy it; a value that it cannot compute breaks it."""
+        if any(name not in values for name in self.names):
+            return True
+        try:
+            return bool(_value(self._tree, values))
+        except (ArithmeticError, ValueError, TypeError):
+            return False
+
+    def __repr__(self) -> str:
+        return self.text
+
+    def _names(self, node: ast.AST) -> set[str]:
+        """Return the names in the tree, having refused whatever is not allowed in it."""
+        match node:
+            case ast.Name():
+                return {node.id}
+            case ast.Attribute():  # a qualified name: optimizer.sgd.momentum
+                return {_dotted(node, self.text)}
+            case ast.Constant():
+                return set()
+            case ast.Call(func=ast.Name(id=name), args=parts, keywords=[]) if name in _FUNCTIONS:
+                pass
+            case ast.BinOp(op=op) if type(op) in _BINARY:
+                parts = [node.left, node.right]
+            case ast.UnaryOp(op=ast.Not() | ast.USub() | ast.UAdd()):
+                parts = [node.operand]
+            case ast.BoolOp():
+                parts = node.values
+            case ast.Compare() if all(type(op) in _BINARY for op in node.ops):
+                parts = [node.left, *node.comparators]
+            case ast.Tuple() | ast.List():
+                parts = node.elts
+            case _:
+                raise SpaceError(
+                    f"Constraint {self.text!r} holds {ast.unparse(node)!r}, which is not allowed: "
+                    "use names, numbers, + - * / // %, comparisons, and, or, not, in, and "
+                    f"{', '.join(_FUNCTIONS)}."
+                )
+        return set().union(*(self._names(part) for part in parts)) if parts else set()
+
+
+def _dotted(node: ast.expr, text: str) -> str:
+    if isinstance(node, ast.Attribute):
+        return f"{_dotted(node.value, text)}.{node.attr}"
+    if isinstance(node, ast.Name):
+        return node.id
+    raise SpaceError(f"Constraint {text!r} cannot be read at {ast.unparse(node)!r}.")
+
+
+def _value(node: ast.AST, values: Mapping[str, Any]) -> Any:
+    match node:
+        case ast.Name():
+            return values[node.id]
+        case ast.Attribute():
+            return values[_dotted(node, "")]
+        case ast.Constant():
+            return node.value
+        case ast.Call(func=ast.Name(id=name)):
+            return _FUNCTIONS[name](*(_value(part, values) for part in node.args))
+        case ast.BinOp():
+            left, right = _value(node.left, values), _value(node.right, values)
+            if isinstance(left, str | tuple | list) or isinstance(right, str | tuple | list):
+                raise TypeError("arithmetic is for numbers")
+            return _BINARY[type(node.op)](left, right)
+        case ast.UnaryOp():
+            operand = _value(node.operand, values)
+            if isinstance(node.op, ast.Not):
+                return not operand
+            return -operand if isinstance(node.op, ast.USub) else +operand
+        case ast.BoolOp():
+            every = isinstance(node.op, ast.And)
+            parts = (bool(_value(part, values)) for part in node.values)
+            return all(parts) if every else any(parts)
+        case ast.Compare():
+            left = _value(node.left, values)
+            for op, part in zip(node.ops, node.comparators, strict=True):
+                right = _value(part, values)
+                if not _BINARY[type(op)](left, right):
+                    return False
+                left = right
+            return True
+        case ast.Tuple() | ast.List():
+            return tuple(_value(part, values) for part in node.elts)
+        case _:
+            raise TypeError(ast.dump(node))

@@ -1,0 +1,235 @@
+"""Define-by-run: code that asks for hyperparameters while it builds a model.
+
+``hp.float("learning_rate", 1e-4, 1e-1, scale="log")`` returns this trial's value. With a plain ``if``
+a hyperparameter exists only where the code reaches it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from luthier.errors import SpaceError, nearest
+from luthier.space.domains import Bool, Choice, Confidence, Constant, Domain, Float, Int
+from luthier.space.scales import Scale
+from luthier.space.space import Space
+
+# ``hp.float`` and its kin hide the builtins inside the class.
+_Real, _Whole, _Truth = float, int, bool
+
+Scope = tuple[tuple[str, tuple[Any, ...]], ...]
+
+
+class Asking:
+    """The calls by which code asks for hyperparameters; what they answer is up to ``_ask``."""
+
+    _scope: Scope = ()
+
+    def float(
+        self,
+        name: str,
+        low: _Real,
+        high: _Real,
+        *,
+        scale: Scale = "linear",
+        step: _Real | None = None,
+        default: _Real | None = None,
+        prior: _Real | None = None,
+        confidence: Confidence = "medium",
+    ) -> _Real:
+        """Return this trial's value of a real hyperparameter; the arguments are ``Float``'s."""
+        domain = Float(
+            low,
+            high,
+            scale=scale,
+            step=step,
+            default=default,  # type: ignore[arg-type]
+            prior=prior,
+            confidence=confidence,
+        )
+        return self._ask(name, domain, _site())
+
+    def int(
+        self,
+        name: str,
+        low: _Whole,
+        high: _Whole,
+        *,
+        scale: Scale = "linear",
+        step: _Whole | None = None,
+        default: _Whole | None = None,
+        prior: _Whole | None = None,
+        confidence: Confidence = "medium",
+    ) -> _Whole:
+        """Return this trial's value of a whole hyperparameter; the arguments are ``Int``'s."""
+        domain = Int(
+            low,
+            high,
+            scale=scale,
+            step=step,
+            default=default,  # type: ignore[arg-type]
+            prior=prior,
+            confidence=confidence,
+        )
+        return self._ask(name, domain, _site())
+
+    def choice(
+        self,
+        name: str,
+        options: Any,
+        *,
+        default: Any = None,
+        prior: Any = None,
+        confidence: Confidence = "medium",
+    ) -> Any:
+        """Return this trial's option; the arguments are ``Choice``'s."""
+        domain = Choice(list(options), default=default, prior=prior, confidence=confidence)
+        return self._ask(name, domain, _site())
+
+    def bool(
+        self,
+        name: str,
+        default: _Truth = False,
+        *,
+        prior: _Truth | None = None,
+        confidence: Confidence = "medium",
+    ) -> _Truth:
+        """Return this trial's True or False."""
+        return self._ask(name, Bool(default, prior=prior, confidence=confidence), _site())
+
+    def constant(self, name: str, value: Any) -> Any:
+        """Record *value* under *name*, and return it."""
+        return self._ask(name, Constant(value), _site())
+
+    @contextmanager
+    def when(self, parent: str, *values: Any) -> Iterator[None]:
+        """Name what is asked for inside by its branch: active only when *parent* has such a value.
+
+        The code inside runs in any case; where the branch is not active, it gets defaults that are
+        not recorded. With a plain ``if`` around it the two go together.
+        """
+        outer = self._scope
+        self._scope = (*outer, (parent, tuple(values)))
+        try:
+            yield
+        finally:
+            self._scope = outer
+
+    def _ask(self, name: str, domain: Domain, site: str) -> Any:
+        raise TypeError(type(self))
+
+
+class HyperParameters(Asking):
+    """One trial's answers.
+
+    Args:
+        space: what is known of the space.
+        configuration: this trial's values, by full names; it may hold some that are never asked for.
+        draw: ``(full name, domain) -> value`` for hyperparameters that the space does not have yet;
+            None refuses them.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        configuration: Mapping[str, Any],
+        draw: Callable[[str, Domain], Any] | None = None,
+    ) -> None:
+        self.space = space
+        self.grew = False
+        self.configuration: dict[str, Any] = {}
+        self._given = dict(configuration)
+        self._draw = draw
+        self._asked: dict[str, str] = {}  # name within its scope -> full name
+
+    def __getitem__(self, name: str) -> Any:
+        """Return a value that was asked for before.
+
+        Raises:
+            SpaceError: it was not.
+        """
+        for key in (self._asked.get(name), name):
+            if key in self.configuration:
+                return self.configuration[key]
+        raise SpaceError(
+            f"{name!r} was not asked for in this trial.{nearest(name, self._asked)} Ask with "
+            f"hp.float({name!r}, low, high) or its kin first."
+        )
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return a value that was asked for before, or *default*."""
+        try:
+            return self[name]
+        except SpaceError:
+            return default
+
+    def _ask(self, name: str, domain: Domain, site: str) -> Any:
+        if not isinstance(name, str) or not name.strip():  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise SpaceError(f"A hyperparameter's name must be a non-empty text, got {name!r}.")
+        if not self._in_scope():
+            return domain.default  # type: ignore[attr-defined]
+        label = scoped(self._scope, name)
+        if label in self._asked:
+            key = self._asked[label]
+            known = self.space[key].free
+            if known != domain:
+                raise SpaceError(
+                    f"{name!r} was asked for as {known!r} and then as {domain!r} in the same run: "
+                    "use two names, or the same range."
+                )
+            return self.configuration[key]
+        key = self._key(label, domain)
+        if key not in self.space:
+            self._grow(key, domain)
+        value = self._given.get(key, _NOTHING)
+        if value is _NOTHING or not domain.contains(value):
+            value = self._drawn(key, domain)
+        self._asked[label] = self._asked[name] = key
+        self.configuration[key] = domain.check(key, value)
+        return self.configuration[key]
+
+    def _in_scope(self) -> bool:
+        for parent, values in self._scope:
+            if self.get(parent, _NOTHING) not in values:
+                return False
+        return True
+
+    def _key(self, label: str, domain: Domain) -> str:
+        """Return the full name that *label* has in this run: its branch is told by what was read."""
+        called = [k for k in self.space if k == label or k.endswith("." + label)]
+        same = [k for k in called if self.space[k].free == domain]
+        active = [k for k in same if self.space.is_active(k, self.configuration)]
+        if active or same:
+            return (active or same)[0]
+        key, number = label, 2
+        while key in self.space:  # the name is taken by another branch
+            key, number = f"{label}#{number}", number + 1
+        return key
+
+    def _grow(self, key: str, domain: Domain) -> None:
+        condition = tuple((self._asked.get(p, p), values) for p, values in self._scope)
+        # Two branches that share one name here differ in what they were reached by.
+        self.space = self.space.with_domain(key, domain.under(condition))
+        self.grew = True
+
+    def _drawn(self, key: str, domain: Domain) -> Any:
+        if self._draw is None:
+            raise SpaceError(f"This configuration has no value for {key!r}, which the code asks for.")
+        return self._draw(key, domain)
+
+
+def scoped(scope: Scope, name: str) -> str:
+    """Return the name that ``hp.when`` gives: 'optimizer.sgd.momentum'."""
+    branches = [f"{parent}.{'|'.join(map(str, values))}" for parent, values in scope]
+    return ".".join([*branches, name])
+
+
+def _site() -> str:
+    """Return file and line of the code that called ``hp.float(...)`` or its kin."""
+    frame = sys._getframe(2)
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
+_NOTHING = object()

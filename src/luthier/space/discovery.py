@@ -1,0 +1,203 @@
+"""Finds the space of a build function by running it, before the first trial.
+
+A plain ``if`` hides the hyperparameters of its branch from a single run. So the function is run with
+defaults, then with each value of each discrete hyperparameter flipped once, in the situation in which
+it was first met, until nothing new turns up. What was asked for exactly when a parent had certain
+values becomes conditional on it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from luthier.errors import SpaceError
+from luthier.space.define_by_run import Asking, HyperParameters, Scope, scoped
+from luthier.space.domains import Bool, Choice, Domain, Int
+from luthier.space.space import Space
+
+_FLIPPED_INTS = 12  # whole numbers with so many values at most are tried one by one
+
+
+class Variant(NamedTuple):
+    """A hyperparameter as one place in the code asks for it."""
+
+    label: str
+    domain: Domain
+    site: str
+    scope: Scope
+
+
+@dataclass(frozen=True)
+class _Run:
+    values: dict[Variant, Any]  # in the order in which they were asked for
+
+
+def discover(build: Callable[[HyperParameters], object], limit: int = 64) -> Space:
+    """Return the space that *build* asks for.
+
+    Args:
+        build: called with an ``hp``; what it returns is ignored.
+        limit: how often it may be called. Hyperparameters that stay hidden join when a trial
+            reaches them.
+
+    Raises:
+        SpaceError: one run asks for the same name with two ranges.
+        Exception: whatever *build* raises.
+    """
+    runs: list[_Run] = []
+    flipped: set[tuple[Variant, Any]] = set()
+    waiting: deque[dict[Variant, Any]] = deque([{}])
+    while waiting and len(runs) < limit:
+        recorder = _Recorder(waiting.popleft())
+        build(recorder)  # type: ignore[arg-type]
+        run = _Run(recorder.values)
+        runs.append(run)
+        for variant, value in run.values.items():
+            for other in _flips(variant.domain):
+                token = (variant, repr(other))
+                if token not in flipped:
+                    flipped.add(token)
+                    if other != value or type(other) is not type(value):
+                        forced = {v: x for v, x in run.values.items() if _flips(v.domain)}
+                        waiting.append({**forced, variant: other})
+    return _space_of(runs)
+
+
+class _Recorder(Asking):
+    """Answers with forced values and defaults, and remembers what was asked."""
+
+    def __init__(self, forced: dict[Variant, Any]) -> None:
+        self._forced = forced
+        self._by_label: dict[str, Variant] = {}
+        self.values: dict[Variant, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        for label, variant in self._by_label.items():
+            if name in (label, Space.short(label)):
+                return self.values[variant]
+        raise SpaceError(f"{name!r} was not asked for in this run.")
+
+    def get(self, name: str, default: Any = None) -> Any:
+        try:
+            return self[name]
+        except SpaceError:
+            return default
+
+    def _ask(self, name: str, domain: Domain, site: str) -> Any:
+        label = scoped(self._scope, name)
+        if any(self.get(parent) not in values for parent, values in self._scope):
+            return domain.default  # type: ignore[attr-defined]
+        if label in self._by_label:
+            known = self._by_label[label]
+            if known.domain != domain:
+                raise SpaceError(
+                    f"{name!r} was asked for as {known.domain!r} and then as {domain!r} in the same "
+                    "run: use two names, or the same range."
+                )
+            return self.values[known]
+        variant = Variant(label, domain, site, self._scope)
+        self._by_label[label] = variant
+        self.values[variant] = self._forced.get(variant, domain.default)  # type: ignore[attr-defined]
+        return self.values[variant]
+
+
+def _flips(domain: Domain) -> Sequence[Any]:
+    """Return the values that are tried: those on which an ``if`` or a loop may turn."""
+    if isinstance(domain, Choice | Bool):
+        return domain.values()
+    if isinstance(domain, Int):
+        return domain.values() if domain.cardinality <= _FLIPPED_INTS else [domain.low, domain.high]
+    return ()
+
+
+def _space_of(runs: list[_Run]) -> Space:
+    found: dict[Variant, None] = {}
+    for run in runs:
+        for variant in run.values:
+            found.setdefault(variant)
+    conditions = {variant: _condition(variant, list(found), runs) for variant in found}
+    keys: dict[Variant, str] = {}
+    space: dict[str, Domain] = {}
+    for variant in found:
+        key = _key(variant, list(found), conditions, keys)
+        if key not in space:
+            own = conditions[variant]
+            condition = () if own is None else ((keys[own[0]], own[1]),)
+            by_scope = tuple((_called(p, keys), v) for p, v in variant.scope)
+            space[key] = variant.domain.under(by_scope or condition)
+        keys[variant] = key
+    return Space(space)
+
+
+def _called(name: str, keys: dict[Variant, str]) -> str:
+    """Return the full name of a parent that a scope calls by its own name."""
+    return next((k for v, k in keys.items() if name in (v.label, Space.short(v.label))), name)
+
+
+def _key(
+    variant: Variant,
+    found: list[Variant],
+    conditions: dict[Variant, tuple[Variant, tuple[Any, ...]] | None],
+    keys: dict[Variant, str],
+) -> str:
+    """Return the variant's full name: its label, with its branch where another one shares it."""
+    namesakes = [v for v in found if v.label == variant.label]
+    own = conditions[variant]
+    merged = [v for v in namesakes if v in keys and v.domain == variant.domain]
+    if len(namesakes) == 1 or (own is None and not merged):
+        taken = {keys[v] for v in namesakes if v in keys}
+        return variant.label if variant.label not in taken else f"{variant.label}#{len(taken) + 1}"
+    for twin in merged:
+        if conditions[twin] == own:
+            return keys[twin]  # asked for in the same branch, at another line
+    if own is None:
+        return keys[merged[0]]
+    parent, values = own
+    return f"{keys[parent]}.{'|'.join(map(str, values))}.{variant.label}"
+
+
+def _condition(
+    variant: Variant, found: list[Variant], runs: list[_Run]
+) -> tuple[Variant, tuple[Any, ...]] | None:
+    """Return the earliest parent whose value decides whether *variant* is asked for, or None."""
+    present = [run for run in runs if variant in run.values]
+    if len(present) == len(runs):
+        return None
+    for parent in found:
+        if parent == variant:
+            return None
+        if not _flips(parent.domain) or any(parent not in run.values for run in present):
+            continue
+        with_it = [run.values[parent] for run in present]
+        without = [
+            run.values[parent]
+            for run in runs
+            if variant not in run.values and parent in run.values
+        ]
+        if without and not any(_in(value, with_it) for value in without):
+            return parent, _values_between(parent.domain, with_it, without)
+    return None
+
+
+def _values_between(domain: Domain, inside: list[Any], outside: list[Any]) -> tuple[Any, ...]:
+    """Return the parent's values that open the branch, untried whole numbers by their neighbours."""
+    if not isinstance(domain, Int) or domain.cardinality <= _FLIPPED_INTS:
+        return tuple(v for v in domain.values() if _in(v, inside))
+    tried = sorted({*inside, *outside})
+    return tuple(
+        v
+        for v in domain.values()
+        if v in inside or (v not in outside and any(t in inside for t in _around(v, tried)))
+    )
+
+
+def _around(value: int, tried: list[int]) -> list[int]:
+    below = [t for t in tried if t < value][-1:]
+    return below + [t for t in tried if t > value][:1]
+
+
+def _in(value: Any, values: list[Any]) -> bool:
+    return any(type(v) is type(value) and v == value for v in values)

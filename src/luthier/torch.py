@@ -1,0 +1,93 @@
+"""Tuning PyTorch models: ``tune`` for data in memory, ``State`` for a loop of your own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from luthier.app.tune import Result
+from luthier.app.tune import tune as tune_training
+from luthier.space import Space, discover
+
+try:
+    from luthier.train.torch import Build, Loss, State, Training, checked_size, tensors
+except ModuleNotFoundError as error:
+    if error.name != "torch":
+        raise
+    raise ModuleNotFoundError(
+        "luthier.torch needs PyTorch: pip install 'luthier[torch]'", name="torch"
+    ) from error
+
+__all__ = ["State", "tune"]
+
+
+def tune(
+    build: Build,
+    data: Any,
+    *,
+    maximize: str | None = None,
+    minimize: str | None = None,
+    epochs: int | None = None,
+    batch_size: int = 64,
+    loss: Loss | None = None,
+    device: str | None = None,
+    space: Space | Mapping[str, Any] | None = None,
+    **options: Any,
+) -> Result:
+    """Find good hyperparameters of a PyTorch model.
+
+    ::
+
+        def build(hp):
+            model = nn.Sequential(nn.Flatten(), nn.Linear(784, hp.int("units", 32, 512)), ...)
+            rate = hp.float("learning_rate", 1e-4, 1e-1, scale="log")
+            return model, torch.optim.Adam(model.parameters(), rate)
+
+        result = luthier.torch.tune(build, data, epochs=10, max_trials=20)
+        model = result.model()
+
+    Each epoch sees the training examples once, in an order of its own, in batches of equal size;
+    the few that are left over are other ones in the next epoch. Reported after each epoch: ``loss``
+    and ``val_loss``, and for class numbers ``accuracy`` and ``val_accuracy`` (0 to 1). On the CPU,
+    a trial that was paused and went on has the same numbers, bit for bit, as one that was not; on a
+    GPU, as far as PyTorch itself repeats them (``torch.use_deterministic_algorithms``).
+
+    Args:
+        build: ``build(hp)`` returns (model, optimizer) or (model, optimizer, learning-rate
+            scheduler); the scheduler steps once an epoch, a ``ReduceLROnPlateau`` on ``val_loss``.
+        data: a ``luthier.datasets.Dataset``, or ((x, y), (x_val, y_val)) of numpy arrays or
+            tensors, examples along the first axis. Whole-number targets are classes, others are
+            regressed.
+        maximize: the metric to make large; by default ``"val_accuracy"`` for classes. Or
+        minimize: the metric to make small; by default ``"val_loss"`` for other targets.
+        epochs: the most epochs one trial trains.
+        batch_size: examples a step; a hyperparameter called ``batch_size`` wins over it.
+        loss: ``loss(outputs, targets)``, the mean over a batch; by default the cross-entropy of
+            logits (n, classes) for classes, else the squared error.
+        device: such as ``"cuda:1"`` or ``"mps"``; by default the GPU if there is one, else the CPU.
+        space: what is searched; by default what ``build`` asks ``hp`` for.
+        **options: as in ``luthier.tune``: name, searcher, scheduler, workers, max_trials,
+            max_epochs, max_time, seed, storage, progress.
+
+    Returns:
+        The result; ``result.model()`` is the best trial's model, on the CPU, in eval mode.
+
+    Raises:
+        StudyError: data, a batch size or a setting that cannot be.
+        Exception: whatever ``build`` raises.
+    """
+    train, validation = tensors(data)
+    training = Training(build, train, validation, checked_size(batch_size), loss, device)
+    if maximize is None and minimize is None:
+        maximize, minimize = ("val_accuracy", None) if training.classifies else (None, "val_loss")
+    return tune_training(
+        training,
+        discover(build) if space is None else space,
+        maximize=maximize,
+        minimize=minimize,
+        epochs=epochs,
+        load=training.load,
+        data_size=len(train[0]),
+        define_by_run=space is None,
+        **options,
+    )

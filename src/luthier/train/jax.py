@@ -1,0 +1,404 @@
+"""JAX: all that a paused trial must remember, and a loop that compiles a whole epoch."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from luthier.errors import CheckpointError, StudyError
+from luthier.space import HyperParameters
+from luthier.study.history import TrialRecord
+from luthier.study.study import Study
+from luthier.study.trial import Trial
+
+Tree = Any
+Batch = tuple[jax.Array, jax.Array]
+Metrics = Mapping[str, Any]
+Build = Callable[[HyperParameters, jax.Array], Any]
+Step = Callable[[Tree, Batch], tuple[Tree, Metrics]]
+Evaluate = Callable[[Tree, Batch], Metrics]
+Pair = tuple[np.ndarray, np.ndarray]
+
+_ARRAYS, _LEAVES = "state.npz", "state.json"
+_EVALUATED_AT_ONCE = 512
+
+
+class State:
+    """All that training must remember between two epochs, for ``trial.epochs(state)``.
+
+    JAX's states are values that each step replaces, so put the newest ones back before the epoch
+    ends; and when a trial goes on, read them from here::
+
+        state = State(params=params, opt_state=opt_state, key=key)
+        for epoch in trial.epochs(state):
+            state.params, state.opt_state, state.key = train_epoch(
+                state.params, state.opt_state, state.key
+            )
+            trial.report(val_loss=...)
+
+    Each part is any tree of arrays, numbers and keys. A checkpoint is an npz file of the leaves, in
+    the order of the tree, and a JSON file that names them; reading it executes no pickled code. The
+    random state of Python and of numpy's global generator is kept too.
+    """
+
+    def __init__(self, **parts: Tree) -> None:
+        """Name the parts; the same names must be given when a trial goes on.
+
+        Raises:
+            StudyError: no part, or one called like a method of this class.
+        """
+        if not parts:
+            raise StudyError(
+                "State() holds nothing: expected its parts by name, such as "
+                "State(params=params, opt_state=opt_state)."
+            )
+        if taken := parts.keys() & {"save", "restore"}:
+            raise StudyError(f"A part of State() cannot be called {min(taken)!r}: rename it.")
+        vars(self).update(parts)
+
+    def __getattr__(self, name: str) -> Tree:
+        raise AttributeError(f"This state has no part {name!r}; it has {', '.join(vars(self))}.")
+
+    def __setattr__(self, name: str, value: Tree) -> None:
+        if name not in vars(self):
+            self.__getattr__(name)
+        vars(self)[name] = value
+
+    def save(self, folder: Path, /) -> None:
+        """Write every leaf and the random state into *folder*.
+
+        Raises:
+            StudyError: a leaf that is no array, number or key, such as a function.
+            OSError: the files cannot be written.
+        """
+        paths, leaves = _flat(vars(self))
+        notes = [_note(path, leaf) for path, leaf in zip(paths, leaves, strict=True)]
+        arrays = {str(i): _bits(leaf) for i, leaf in enumerate(leaves)}
+        np.savez(Path(folder) / _ARRAYS, **arrays)  # pyright: ignore[reportArgumentType]
+        content = {"leaves": notes, "random": _random_state()}
+        (Path(folder) / _LEAVES).write_text(json.dumps(content))
+
+    def restore(self, folder: Path, /) -> None:
+        """Replace every leaf by the saved one, on the default device; set the random state.
+
+        Raises:
+            CheckpointError: no such files, a tree of another structure, or a leaf of another shape,
+                dtype or kind of key.
+        """
+        paths, leaves = _flat(vars(self))
+        notes, arrays, random_state = _read(Path(folder))
+        _check_structure([note["path"] for note in notes], paths)
+        read = [_leaf(n, a, leaf) for n, a, leaf in zip(notes, arrays, leaves, strict=True)]
+        vars(self).update(jax.tree.unflatten(jax.tree.structure(vars(self)), read))
+        _set_random_state(random_state)
+
+
+@dataclass(frozen=True, eq=False)
+class Training:
+    """Trains what ``build(hp, key)`` returns on arrays in memory; called with each trial.
+
+    Attributes:
+        build: returns (state, step, evaluate).
+        train: inputs (n, ...) and targets (n, ...).
+        validation: the same, of other examples.
+        batch_size: rows a step, unless there is a hyperparameter of that name.
+    """
+
+    build: Build
+    train: Pair
+    validation: Pair
+    batch_size: int = 64
+
+    def __call__(self, trial: Trial) -> None:
+        """Train one job of *trial*: from its checkpoint to the end of its rung."""
+        tree, step, evaluate = _built(self.build(trial.hp, jax.random.key(trial.seed)))
+        examples = len(self.train[0])
+        size = min(checked_size(trial.get("batch_size", self.batch_size)), examples)
+        at_once = min(max(size, _EVALUATED_AT_ONCE), len(self.validation[0]))
+        train, validation = _on_device(self.train), _on_device(self.validation)
+        train_epoch = jax.jit(partial(_train_epoch, step))
+        measure = jax.jit(partial(_evaluate, evaluate, at_once))
+        state = State(state=jax.tree.map(_settled, tree))
+        for epoch in trial.epochs(state):
+            order = _order(examples, size, trial.seed_of(epoch))
+            state.state, trained = train_epoch(state.state, train, order)
+            measured = measure(state.state, validation)
+            metrics = _means(trained, [size] * len(order))
+            means = _means(measured, _sizes(len(self.validation[0]), at_once))
+            trial.report({**metrics, **{f"val_{name}": value for name, value in means.items()}})
+
+    def ask(self, hp: HyperParameters) -> None:
+        """Build once, only to hear which hyperparameters ``build`` asks for."""
+        _built(self.build(hp, jax.random.key(0)))
+
+    def load(self, record: TrialRecord, folder: Path, study: Study) -> Tree:
+        """Return the state of a trial's checkpoint, on the default device.
+
+        Raises:
+            CheckpointError: the file is missing, or ``build`` makes another state now.
+        """
+        hp = HyperParameters(study.space, record.configuration, _never)
+        tree, _, _ = _built(self.build(hp, jax.random.key(0)))
+        state = State(state=jax.tree.map(_settled, tree))
+        before = _random_state()
+        state.restore(folder)
+        _set_random_state(before)
+        return state.state
+
+
+def arrays(data: Any) -> tuple[Pair, Pair]:
+    """Return training and validation data as numpy arrays.
+
+    Args:
+        data: a ``luthier.datasets.Dataset``, or ((x, y), (x_val, y_val)) of arrays, examples along
+            the first axis.
+
+    Raises:
+        StudyError: another form, no example, or inputs and targets of different lengths.
+    """
+    try:
+        pairs = (data.train, data.validation) if hasattr(data, "validation") else data
+        (x, y), (x_val, y_val) = pairs
+    except (TypeError, ValueError) as error:
+        raise StudyError(
+            "data must be a luthier.datasets.Dataset or ((x, y), (x_val, y_val)), arrays with the "
+            f"examples along the first axis; got {type(data).__name__}."
+        ) from error
+    return _pair(x, y, "training"), _pair(x_val, y_val, "validation")
+
+
+def checked_size(size: Any) -> int:
+    """Return a batch size.
+
+    Raises:
+        StudyError: no whole number above 0.
+    """
+    if isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 1:
+        raise StudyError(f"batch_size must be a whole number of examples above 0, got {size!r}.")
+    return int(size)
+
+
+# -- training --------------------------------------------------------------------------------------
+
+
+def _built(parts: Any) -> tuple[Tree, Step, Evaluate]:
+    if isinstance(parts, tuple) and len(cast(tuple[Any, ...], parts)) == 3:
+        state, step, evaluate = cast(tuple[Any, Any, Any], parts)
+        if all(map(callable, (step, evaluate))):
+            return state, step, evaluate
+    raise StudyError(
+        "build(hp, key) must return (state, step, evaluate), the last two functions of "
+        f"(state, batch); got {type(parts).__name__}."
+    )
+
+
+def _order(examples: int, size: int, seed: int) -> np.ndarray:
+    """Return the rows of each batch, (batches, size): a permutation without its ragged tail."""
+    shuffled = np.random.Generator(np.random.Philox(seed)).permutation(examples)
+    batches = examples // size
+    return shuffled[: batches * size].reshape(batches, size).astype(np.int32)
+
+
+def _train_epoch(step: Step, state: Tree, data: Batch, order: jax.Array) -> tuple[Tree, Metrics]:
+    """Scan *step* over an epoch's batches; metrics come back stacked, one entry a step."""
+
+    def one(state: Tree, rows: jax.Array) -> tuple[Tree, Metrics]:
+        state, metrics = step(state, (data[0][rows], data[1][rows]))
+        return state, _named(metrics, "step(state, batch) must return (state, metrics)")
+
+    return jax.lax.scan(one, state, order)
+
+
+def _evaluate(evaluate: Evaluate, size: int, state: Tree, data: Batch) -> Metrics:
+    """Measure every example once; metrics come back stacked, the last one for what is left over."""
+    examples = len(data[0])
+    whole = examples // size * size
+
+    def one(_: None, batch: Batch) -> tuple[None, Metrics]:
+        metrics = evaluate(state, batch)
+        return None, _named(metrics, "evaluate(state, batch) must return metrics")
+
+    def batches(part: jax.Array) -> jax.Array:
+        return part[:whole].reshape(-1, size, *part.shape[1:])
+
+    metrics = jax.lax.scan(one, None, (batches(data[0]), batches(data[1])))[1]
+    if whole == examples:
+        return metrics
+    rest = one(None, (data[0][whole:], data[1][whole:]))[1]
+    return {name: jnp.append(values, rest[name]) for name, values in metrics.items()}
+
+
+def _named(metrics: Any, expected: str) -> dict[str, Any]:
+    if not isinstance(metrics, Mapping):
+        raise StudyError(
+            f"{expected}, a dictionary such as {{'loss': ..., 'accuracy': ...}}; got metrics that "
+            f"are a {type(metrics).__name__}."
+        )
+    named = dict(cast(Mapping[str, Any], metrics))
+    for name, value in named.items():
+        if jnp.shape(value) != ():
+            raise StudyError(
+                f"Metric {name!r} has shape {jnp.shape(value)}: expected one number, the mean over "
+                "the batch."
+            )
+    return named
+
+
+def _sizes(examples: int, size: int) -> list[int]:
+    whole, rest = divmod(examples, size)
+    return [size] * whole + [rest] * (rest > 0)
+
+
+def _means(stacked: Metrics, weights: list[int]) -> dict[str, float]:
+    return {
+        name: float(np.average(np.asarray(values, np.float64), weights=weights))
+        for name, values in jax.device_get(dict(stacked)).items()
+    }
+
+
+def _pair(x: Any, y: Any, name: str) -> Pair:
+    inputs, targets = np.asarray(x), np.asarray(y)
+    if inputs.ndim == 0 or targets.ndim == 0 or len(inputs) != len(targets) or len(inputs) == 0:
+        raise StudyError(
+            f"The {name} data have inputs of shape {inputs.shape} and targets of shape "
+            f"{targets.shape}: expected as many of both, along the first axis, and not none."
+        )
+    return inputs, targets
+
+
+def _on_device(pair: Pair) -> Batch:
+    return jnp.asarray(pair[0]), jnp.asarray(pair[1])
+
+
+def _settled(leaf: Any) -> jax.Array:
+    """Return a leaf as an array whose dtype is its own, not one that yields to its partner's.
+
+    A training that goes on from a checkpoint then computes in the same dtypes as one that does not.
+    """
+    array = jnp.asarray(leaf)
+    return array if _is_key(array) else jax.lax.convert_element_type(array, array.dtype)
+
+
+def _never(key: str, domain: object) -> Any:
+    raise CheckpointError(
+        f"build(hp, key) now asks for {key!r}, which the trial did not have: it is not the build "
+        "function that the study was made with."
+    )
+
+
+# -- checkpoints -----------------------------------------------------------------------------------
+
+
+def _flat(tree: Tree) -> tuple[list[str], list[Any]]:
+    found = jax.tree_util.tree_flatten_with_path(tree)[0]
+    return [jax.tree_util.keystr(path) for path, _ in found], [leaf for _, leaf in found]
+
+
+def _is_key(leaf: Any) -> bool:
+    return isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _note(path: str, leaf: Any) -> dict[str, Any]:
+    """Return what a leaf is, as JSON: enough to make it again from its bits, and to compare."""
+    if _is_key(leaf):
+        kind = "key"
+    elif isinstance(leaf, jax.Array):
+        kind = "weak" if leaf.weak_type and leaf.ndim == 0 else "array"
+    elif isinstance(leaf, np.ndarray | np.generic) and leaf.dtype.kind not in "OSUMm":
+        kind = "numpy"
+    elif type(leaf) in (bool, int, float, complex):
+        kind = "number"
+    else:
+        raise StudyError(
+            f"The state's leaf {path} is a {type(leaf).__name__}: expected arrays, numbers and "
+            "keys. Keep functions and settings out of State(), such as with equinox.partition."
+        )
+    return {"path": path, "kind": kind, "dtype": _dtype(leaf), "shape": list(np.shape(leaf))}
+
+
+def _dtype(leaf: Any) -> str:
+    """Return the dtype JAX computes with; for a key, how its bits are made."""
+    if _is_key(leaf):
+        return f"key<{jax.random.key_impl(leaf)}>"
+    return str(leaf.dtype if hasattr(leaf, "dtype") else jnp.result_type(leaf))
+
+
+def _bits(leaf: Any) -> np.ndarray:
+    """Return a leaf as an array that npz can hold: bfloat16 and its like as unsigned integers."""
+    array = np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf)
+    return array.view(f"u{array.itemsize}") if array.dtype.kind == "V" else array
+
+
+def _leaf(note: dict[str, Any], bits: np.ndarray, now: Any) -> Any:
+    """Return the saved leaf, after checking that it can take the place of *now*.
+
+    Raises:
+        CheckpointError: another shape or dtype.
+    """
+    saved = note["dtype"], tuple(note["shape"])
+    there = _dtype(now), np.shape(now)
+    if saved != there:
+        raise CheckpointError(
+            f"The checkpoint's {note['path']} is {saved[0]}{list(saved[1])}, the one that is there "
+            f"now is {there[0]}{list(there[1])}. Build the state exactly as when it was saved, or "
+            "start the study anew under another name."
+        )
+    if note["kind"] == "key":
+        return jax.random.wrap_key_data(jnp.asarray(bits), impl=jax.random.key_impl(now))
+    if note["kind"] == "number":
+        return bits.item()
+    array = bits.view(jnp.dtype(note["dtype"])) if bits.dtype != jnp.dtype(note["dtype"]) else bits
+    if note["kind"] == "numpy":
+        return array
+    return jnp.asarray(array.item()) if note["kind"] == "weak" else jnp.asarray(array)
+
+
+def _read(folder: Path) -> tuple[list[dict[str, Any]], list[np.ndarray], dict[str, Any]]:
+    try:
+        content = json.loads((folder / _LEAVES).read_text())
+        with np.load(folder / _ARRAYS, allow_pickle=False) as file:
+            found = [file[str(i)] for i in range(len(content["leaves"]))]
+    except FileNotFoundError as error:
+        raise CheckpointError(
+            f"{error.filename} is missing: this checkpoint was not written by luthier.jax.State."
+        ) from error
+    return content["leaves"], found, content["random"]
+
+
+def _check_structure(saved: list[str], now: list[str]) -> None:
+    if saved == now:
+        return
+    gone = [path for path in saved if path not in now]
+    new = [path for path in now if path not in saved]
+    lacks = [f"lacks {', '.join(gone[:5])}"] if gone else []
+    adds = [f"adds {', '.join(new[:5])}"] if new else []
+    raise CheckpointError(
+        "The state's tree is not the one that was saved: it "
+        f"{' and '.join(lacks + adds) or 'has its leaves in another order'}. Build it exactly as "
+        "when it was saved, or start the study anew under another name."
+    )
+
+
+def _random_state() -> dict[str, Any]:
+    kind, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)
+    numbers = np.asarray(keys).tolist()
+    return {
+        "python": random.getstate(),
+        "numpy": [str(kind), numbers, int(position), int(has_gauss), float(gauss)],
+    }
+
+
+def _set_random_state(saved: dict[str, Any]) -> None:
+    version, numbers, gauss = saved["python"]
+    random.setstate((version, tuple(numbers), gauss))
+    kind, keys, *rest = saved["numpy"]
+    np.random.set_state((kind, np.asarray(keys, np.uint32), *rest))

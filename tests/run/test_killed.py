@@ -1,0 +1,182 @@
+"""kill -9 and Ctrl-C at random moments, with real processes."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import psutil
+import pytest
+
+from luthier.run.opening import open_study
+from luthier.study.history import TrialState
+
+pytestmark = pytest.mark.processes
+SCRIPT = Path(__file__).with_name("killable.py")
+
+
+def start(storage, workers):
+    return subprocess.Popen(
+        [sys.executable, SCRIPT, storage, str(workers)],
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def workers_of(process):
+    """Return the worker processes: the fork server's children."""
+    found = []
+    try:
+        for server in psutil.Process(process.pid).children():
+            found += server.children()
+    except psutil.NoSuchProcess:
+        pass
+    return found
+
+
+def everybody(process):
+    try:
+        return [process.pid] + [p.pid for p in psutil.Process(process.pid).children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def alive(pid):
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def outcome(storage):
+    study = open_study("killable", storage=storage)
+    return [(t.number, t.configuration, t.steps, t.losses, t.state) for t in study.trials]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    storage = tmp_path_factory.mktemp("calm") / "luthier.db"
+    process = start(storage, 1)
+    out, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, out
+    return outcome(storage)
+
+
+def test_kill_9_at_20_random_moments(tmp_path, undisturbed):
+    """Now one worker, now everything at once; in the end nothing shows but the log's length."""
+    storage = tmp_path / "luthier.db"
+    moments = random.Random(1)
+    kills = Counter()
+    process = start(storage, 2)
+    began = time.monotonic()
+    while sum(kills.values()) < 20:
+        assert time.monotonic() - began < 240
+        time.sleep(moments.uniform(0.05, 0.5))
+        if process.poll() is not None:
+            assert process.returncode == 0, process.stdout.read()
+            break
+        workers = workers_of(process)
+        if workers and moments.random() < 0.6:
+            moments.choice(workers).kill()
+            kills["worker"] += 1
+        elif workers or moments.random() < 0.3:
+            everyone = everybody(process)
+            process.kill()
+            process.wait()
+            kills["everything"] += 1
+            until = time.monotonic() + 5
+            while any(map(alive, everyone)) and time.monotonic() < until:
+                time.sleep(0.01)
+            assert not any(map(alive, everyone)), "a process outlived its supervisor"
+            process = start(storage, 2)
+    out, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, out
+    assert sum(kills.values()) == 20, f"the study was over after {kills}: train longer"
+    assert min(kills["worker"], kills["everything"]) >= 4
+
+    # What finished is there, with the values of a run that nobody disturbed.
+    assert outcome(storage) == undisturbed
+    # No epoch was begun that a checkpoint held: what was trained twice had not been kept.
+    assert not Path(f"{storage}.twice").exists()
+    trained = Counter(Path(f"{storage}.epochs").read_text().splitlines())
+    again = sum(count - 1 for count in trained.values())
+    assert again <= 2 * 20  # at most the epoch at hand, for each of two workers
+
+
+def test_ctrl_c_ends_within_2_seconds_and_keeps_everything(tmp_path, undisturbed):
+    storage = tmp_path / "luthier.db"
+    for workers, wait in ((2, 1.5), (1, 0.7)):
+        process = start(storage, workers)
+        until = time.monotonic() + 30
+        while not Path(f"{storage}.epochs").exists() and time.monotonic() < until:
+            time.sleep(0.02)
+        time.sleep(wait)
+        everyone = everybody(process)
+        pressed = time.monotonic()
+        os.kill(process.pid, signal.SIGINT)
+        out, _ = process.communicate(timeout=10)
+        assert time.monotonic() - pressed < 2.0
+        assert "everything is kept" in out
+        assert not any(map(alive, everyone))
+        study = open_study("killable", storage=storage)
+        assert not [t for t in study.trials if t.state is TrialState.RUNNING]
+    process = start(storage, 2)
+    out, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, out
+    assert outcome(storage) == undisturbed
+
+
+def test_a_worker_that_keeps_dying_fails_its_trial_and_not_the_study(tmp_path):
+    script = tmp_path / "dying.py"
+    script.write_text(
+        "import os, signal, sys, luthier as lt\n"
+        "def train(trial):\n"
+        "    if trial.number == 1: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    for epoch in trial.epochs(): trial.report(loss=trial['x'])\n"
+        "lt.tune(train, lt.Space(x=lt.Float(0, 1)), minimize='loss', name='s', epochs=2,\n"
+        "        max_trials=4, workers=2, storage=sys.argv[1])\n"
+    )
+    storage = tmp_path / "luthier.db"
+    done = subprocess.run(
+        [sys.executable, script, storage], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    study = open_study("s", storage=storage)
+    states = [t.state for t in study.trials]
+    assert states == [TrialState.COMPLETED, TrialState.FAILED] + [TrialState.COMPLETED] * 2
+    assert study.trials[1].kind == "lost"
+    assert "killed 3 times" in study.trials[1].why
+
+
+def test_a_bug_in_a_worker_ends_the_study_with_the_users_traceback(tmp_path):
+    script = tmp_path / "buggy.py"
+    script.write_text(
+        "import sys, luthier as lt\n"
+        "def train(trial):\n"
+        "    return undefined_name + trial['x']\n"
+        "lt.tune(train, lt.Space(x=lt.Float(0, 1)), minimize='loss', name='s', max_trials=9,\n"
+        "        workers=2, storage=sys.argv[1])\n"
+    )
+    storage = tmp_path / "luthier.db"
+    for _ in range(2):
+        done = subprocess.run(
+            [sys.executable, script, storage], capture_output=True, text=True, timeout=60
+        )
+        assert done.returncode == 1
+        assert "NameError: name 'undefined_name' is not defined" in done.stderr
+        assert "buggy.py" in done.stderr
+    script.write_text(script.read_text().replace("undefined_name + ", ""))
+    done = subprocess.run(
+        [sys.executable, script, storage], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    study = open_study("s", storage=storage)
+    assert [t.state for t in study.trials] == [TrialState.COMPLETED] * 9

@@ -1,0 +1,331 @@
+"""Ask, tell, report; resuming; what goes wrong and how it is said."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+import luthier as lt
+from luthier.errors import SpaceError, StudyError, TrialEnded
+from luthier.run.worker import work
+from luthier.study.history import TrialState
+
+SPACE = lt.Space(learning_rate=lt.Float(1e-4, 1e-1, scale="log"), units=lt.Int(32, 512))
+
+
+@pytest.fixture
+def open_it(tmp_path):
+    def opened(name="s", space=SPACE, **options):
+        options = {"minimize": "loss", "max_trials": 5, **options}
+        return lt.open(name, space, storage=tmp_path / "luthier.db", **options)
+
+    return opened
+
+
+def test_ask_report_tell(open_it):
+    study = open_it()
+    for _ in range(5):
+        trial = study.ask()
+        assert 1e-4 <= trial["learning_rate"] <= 1e-1
+        for step in (1, 2, 5):
+            trial.report(loss=trial["learning_rate"] / step, accuracy=0.5, step=step)
+        study.tell(trial)
+    assert [t.state for t in study.trials] == [TrialState.COMPLETED] * 5
+    assert study.best_value == min(t.configuration["learning_rate"] for t in study.trials) / 5
+    assert study.best.steps == [1, 2, 5]
+    assert study.best.curve("accuracy") == [0.5, 0.5, 0.5]
+    with pytest.raises(StudyError, match="finished: 5 trials were tried"):
+        study.ask()
+
+
+def test_maximize(open_it):
+    study = open_it(minimize=None, maximize="accuracy")
+    for accuracy in (0.3, 0.9, 0.7):
+        study.tell(study.ask(), accuracy=accuracy)
+    assert study.best.number == 1
+    assert study.best_value == 0.9
+
+
+def test_resume_by_name_goes_on_with_the_same_configurations(open_it):
+    whole = open_it("whole")
+    for _ in range(5):
+        whole.tell(whole.ask(), loss=1.0)
+    for _ in range(5):
+        study = open_it("pieces")
+        study.tell(study.ask(), loss=1.0)
+    configurations = [t.configuration for t in study.trials]
+    assert configurations == [t.configuration for t in whole.trials]
+
+
+def test_seeds(open_it):
+    def first(seed, name):
+        return open_it(name, seed=seed).ask().configuration
+
+    assert first(0, "a") == first(0, "b")
+    assert first(0, "c") != first(1, "d")
+
+
+def test_what_an_object_that_is_gone_had_asked_for_is_given_out_again(open_it):
+    study = open_it()
+    trial = study.ask()
+    trial.report(loss=0.5)
+    wanted = trial.configuration
+    other = open_it().ask()
+    assert other.number == 1  # the first is alive
+    del study, trial
+    again = open_it().ask()
+    assert (again.number, again.configuration) == (0, wanted)
+
+
+def test_late_reports_are_kept_and_change_nothing(open_it):
+    study = open_it()
+    old = study.ask()
+    old.report(loss=0.5)
+    study.release(old, "test")
+    new = study.ask()
+    assert new.number == old.number
+    old.closed = False
+    old.report(loss=0.1)
+    assert old.should_stop
+    assert study.trials[0].losses == []
+    assert study.history.late_reports == 1
+    new.report(loss=0.7)
+    assert study.trials[0].losses == [0.7]
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, np.float32("nan")])
+def test_diverged_is_information(open_it, value):
+    study = open_it()
+    trial = study.ask()
+    trial.report(loss=0.1)
+    trial.report(loss=value)
+    assert trial.should_stop
+    with pytest.raises(TrialEnded, match="Trial 0 ended at step 2"):
+        trial.report(loss=0.1)
+    assert study.trials[0].state is TrialState.DIVERGED
+    assert study.trials[0].why == "loss was not finite at step 2"
+    study.tell(study.ask(), loss=1e30)
+    assert study.best.number == 1  # worse than every finite one, its own good first step included
+
+
+def test_a_training_loss_that_diverges_counts_too(open_it):
+    study = open_it(minimize=None, maximize="val_accuracy")
+    trial = study.ask()
+    trial.report(val_accuracy=0.1, loss=math.nan)
+    assert study.trials[0].state is TrialState.DIVERGED
+
+
+def test_other_metrics_may_be_nan(open_it):
+    study = open_it()
+    trial = study.ask()
+    trial.report(loss=0.1, f1=math.nan)
+    assert not trial.should_stop
+
+
+@pytest.mark.parametrize(
+    ("metrics", "words"),
+    [
+        ({"los": 1.0}, r"no metric 'loss': it has 'los'\. Did you mean 'los'\?"),
+        ({}, "none at all"),
+        ({"loss": "0.3"}, r"'loss' must be a number, got '0\.3' \(str\)"),
+        ({"loss": None}, "must be a number, got None"),
+        ({"loss": [1.0, 2.0]}, "must be one number"),
+        ({"loss": np.zeros(3)}, "must be one number"),
+        ({"loss": 1 + 2j}, "must be a number"),
+        ({"loss": True}, "must be a number"),
+    ],
+)
+def test_bad_metrics(open_it, metrics, words):
+    study = open_it()
+    trial = study.ask()
+    with pytest.raises(StudyError, match=words):
+        trial.report(metrics)
+    assert study.trials[0].steps == []
+
+
+@pytest.mark.parametrize("good", [1, 1.5, np.float32(2), np.array(3.0), np.int64(4)])
+def test_numbers_of_every_kind(open_it, good):
+    study = open_it()
+    study.tell(study.ask(), loss=good)
+    assert study.best_value == float(good)
+
+
+def test_steps_go_forward(open_it):
+    trial = open_it().ask()
+    trial.report(loss=1, step=3)
+    for step in (3, 2, 0, -1):
+        with pytest.raises(StudyError, match=f"reported step {step} after step 3.*next one is 4"):
+            trial.report(loss=1, step=step)
+    with pytest.raises(StudyError, match=r"whole number of epochs, got 4\.5"):
+        trial.report(loss=1, step=4.5)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"space": lt.Space(units=lt.Int(32, 512))}, "learning_rate is gone"),
+        (
+            {"space": lt.Space(learning_rate=SPACE["learning_rate"], units=lt.Int(1, 9))},
+            r"units was Int\(.*512.*is now Int\(",
+        ),
+        ({"minimize": "val_loss"}, "objective was 'minimize loss', is now 'minimize val_loss'"),
+        ({"seed": 7}, "seed was 0, is now 7"),
+        ({"searcher": "sobol"}, "searcher was"),
+        ({"scheduler": "hyperband", "epochs": 9}, "scheduler was"),
+    ],
+)
+def test_a_name_that_exists_with_other_settings(open_it, change, words):
+    open_it()
+    with pytest.raises(StudyError, match=words) as error:
+        open_it(**change)
+    assert "another name" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"minimize": None}, "neither"),
+        ({"maximize": "x"}, "both 'x' and 'loss'"),
+        ({"minimize": 3}, "non-empty string, got 3"),
+        ({"searcher": "randm"}, r"Unknown searcher 'randm'.*Did you mean 'random'"),
+        ({"scheduler": "hyperbnd"}, "Did you mean 'hyperband'"),
+        ({"scheduler": "hyperband"}, "give epochs="),
+        ({"epochs": 0}, "epochs must be a whole number above 0.*got 0"),
+        ({"max_trials": -1}, "max_trials.*got -1"),
+        ({"max_time": "soon"}, "'90s', '45m', '2h', got 'soon'"),
+        ({"seed": 0.5}, r"seed must be a whole number.*0\.5"),
+        ({"name": " "}, "non-empty text"),
+        ({"scheduler": lt.Hyperband(9), "epochs": 27}, "epochs=27 .* epochs=9"),
+    ],
+)
+def test_bad_settings(open_it, options, words):
+    with pytest.raises(StudyError, match=words):
+        open_it(**options)
+
+
+def test_opening_what_does_not_exist(open_it):
+    open_it("resnet")
+    with pytest.raises(StudyError, match=r"no study 'resnt'.*Did you mean 'resnet'"):
+        open_it("resnt", space=None)
+
+
+def test_enqueued_configurations_come_first(open_it):
+    study = open_it()
+    study.enqueue({"learning_rate": 0.01, "units": 64})
+    assert study.ask().configuration == {"learning_rate": 0.01, "units": 64}
+    assert study.ask().configuration != {"learning_rate": 0.01, "units": 64}
+    with pytest.raises(SpaceError, match="units"):
+        study.enqueue({"learning_rate": 0.01, "units": 1000})
+
+
+def test_max_epochs_is_never_passed(open_it):
+    study = open_it(max_trials=None, max_epochs=10, epochs=3)
+
+    def train(trial):
+        for _ in trial.epochs():
+            trial.report(loss=1)
+
+    assert "10 epochs do not hold another trial" in work(study, train)
+    assert study.history.epochs == 9
+
+
+def test_max_time_gives_the_trial_back(open_it):
+    study = open_it(max_trials=None, max_time=0.2, epochs=10**6)
+
+    def train(trial):
+        for _ in trial.epochs():
+            trial.report(loss=1)
+
+    assert work(study, train) == "the time is up"
+    assert study.trials[-1].state is TrialState.QUEUED
+
+
+def test_a_bug_ends_the_study_at_the_first_trial(open_it):
+    study = open_it()
+
+    def train(trial):
+        raise ZeroDivisionError("mine")
+
+    with pytest.raises(ZeroDivisionError, match="mine"):
+        work(study, train)
+    (trial,) = study.trials
+    assert (trial.state, trial.kind) == (TrialState.FAILED, "error")
+    assert "in train\n" in trial.traceback
+    assert study.retry_errors() == 1
+    work(study, lambda trial: 0.5)
+    assert [t.state for t in study.trials] == [TrialState.COMPLETED] * 5
+
+
+def test_out_of_memory_fails_one_trial_and_keeps_its_configuration(open_it):
+    study = open_it()
+
+    def train(trial):
+        if trial.number == 2:
+            raise MemoryError("8 GB")
+        return 1.0
+
+    work(study, train)
+    states = [t.state for t in study.trials]
+    assert states.count(TrialState.COMPLETED) == 4
+    failed = study.trials[2]
+    assert (failed.state, failed.kind) == (TrialState.FAILED, "out of memory")
+    assert failed.configuration["units"] >= 32
+
+
+def test_training_that_returns_nothing(open_it):
+    with pytest.raises(StudyError, match=r"expected trial\.report\(loss=\.\.\.\)"):
+        work(open_it(), lambda trial: None)
+
+
+def test_a_missing_report_is_an_error(open_it):
+    def train(trial):
+        for epoch in trial.epochs():
+            if epoch < 2:
+                trial.report(loss=1)
+
+    with pytest.raises(StudyError, match="trained 4 epochs but its last report is for epoch 2"):
+        work(open_it(epochs=4), train)
+
+
+def test_promotion_needs_something_to_save(open_it):
+    def train(trial):
+        for _ in trial.epochs():
+            trial.report(loss=1)
+
+    with pytest.raises(StudyError, match=r"trial\.epochs\(state\)"):
+        work(open_it(scheduler="hyperband", epochs=9, max_trials=None), train)
+
+
+def test_unknown_hyperparameter(open_it):
+    trial = open_it().ask()
+    with pytest.raises(StudyError, match=r"'unit'.*Did you mean 'units'"):
+        trial["unit"]
+
+
+def test_define_by_run_in_the_training_code(open_it):
+    def train(trial):
+        rate = trial.hp.float("learning_rate", 1e-4, 1e-1, scale="log")
+        if trial.hp.choice("optimizer", ["sgd", "adam"]) == "sgd":
+            trial.hp.float("momentum", 0.9, 0.999, scale="one_minus_log")
+        return rate
+
+    study = open_it(space=lt.Space(), max_trials=8)
+    work(study, train)
+    assert set(study.space.domains) == {"learning_rate", "optimizer", "momentum"}
+    for trial in study.trials:
+        assert ("momentum" in trial.configuration) == (trial.configuration["optimizer"] == "sgd")
+    assert study.best_value == min(t.configuration["learning_rate"] for t in study.trials)
+
+
+def test_leaving_the_loop_early_completes_the_trial(open_it):
+    def train(trial):
+        for epoch in trial.epochs(save=lambda f: None, restore=lambda f: None):
+            trial.report(loss=1 / (epoch + 1))
+            if epoch == 1:
+                break
+
+    study = open_it(epochs=10)
+    work(study, train)
+    assert [(t.step, t.state) for t in study.trials] == [(2, TrialState.COMPLETED)] * 5

@@ -1,0 +1,367 @@
+"""PyTorch on real images: what was paused goes on bit for bit, and what goes wrong is told."""
+# ruff: noqa: E402
+
+from __future__ import annotations
+
+import pickle
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")  # before all that imports it
+
+import cloudpickle
+from pausing import Pausing, curves, run
+from torch import nn
+from torch.optim import lr_scheduler
+from torch.utils.data import DataLoader, TensorDataset
+
+import luthier
+from luthier.datasets import fashion_mnist
+from luthier.errors import CheckpointError, StudyError
+from luthier.schedule import SCHEDULERS
+from luthier.space import discover
+from luthier.study.history import TrialState
+from luthier.torch import State, tune
+from luthier.train.torch import Training, tensors
+
+pytestmark = pytest.mark.frameworks
+
+
+def subset():
+    data = fashion_mnist("subset")
+    return tuple((x[:1_000], y[:1_000]) for x, y in (data.train, data.validation))
+
+
+def net(units):
+    return nn.Sequential(
+        nn.Flatten(),
+        nn.Linear(784, units),
+        nn.BatchNorm1d(units),
+        nn.ReLU(),
+        nn.Dropout(0.3),
+        nn.Linear(units, 10),
+    )
+
+
+def build(hp):
+    """Return a net with all that a checkpoint can forget."""
+    model = net(hp.int("units", 16, 32, step=16))
+    rate = hp.float("learning_rate", 1e-3, 1e-2, scale="log")
+    optimizer = torch.optim.Adam(model.parameters(), rate)
+    return model, optimizer, lr_scheduler.ExponentialLR(optimizer, 0.8)
+
+
+def loop(trial):
+    """Train the same in a loop of one's own, with images noised by numpy and labels by Python."""
+    (x, y), (x_val, y_val) = tensors(subset())
+    model, optimizer, schedule = build(trial.hp)
+    loader = DataLoader(TensorDataset(x, y), batch_size=64, shuffle=True)
+    for _ in trial.epochs(State(model=model, optimizer=optimizer, schedule=schedule)):
+        model.train()
+        losses = []
+        for inputs, targets in loader:
+            noise = torch.from_numpy(np.random.normal(0, 0.1, inputs.shape)).float()
+            targets[0] = random.randrange(10)
+            optimizer.zero_grad()
+            loss = nn.functional.cross_entropy(model(inputs + noise), targets)
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        schedule.step()
+        model.eval()
+        with torch.no_grad():
+            accuracy = (model(x_val).argmax(1) == y_val).float().mean()
+        trial.report(loss=np.mean(losses), val_accuracy=accuracy)
+
+
+def training():
+    return Training(build, *tensors(subset()))
+
+
+def both():
+    return {"loop": loop, "training": training()}
+
+
+# -- continued = uninterrupted -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["loop", "training"])
+def test_a_paused_trial_has_the_numbers_of_one_that_was_not(kind, tmp_path):
+    train, space = both()[kind], discover(build)
+    whole = run(train, tmp_path / "whole", (6,), space=space, trials=2)
+    parts = run(train, tmp_path / "parts", (1, 3, 5, 6), space=space, trials=2)
+    assert [t.steps for t in parts.trials] == [[1, 2, 3, 4, 5, 6]] * 2
+    assert curves(parts) == curves(whole)
+    assert curves(whole)[0] != curves(whole)[1]
+
+
+def test_a_trial_goes_on_in_a_fresh_process_as_in_this_one(tmp_path):
+    space = discover(build)
+    whole = {
+        kind: run(t, tmp_path / kind / "whole", (6,), space=space) for kind, t in both().items()
+    }
+    for kind, train in both().items():
+        run(train, tmp_path / kind, (1, 3, 5, 6), space=space, jobs=1)
+    subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys, pathlib; from pausing import run; from test_torch import both\n"
+            "for kind, train in both().items(): run(train, pathlib.Path(sys.argv[1]) / kind)",
+            str(tmp_path),
+        ],
+        check=True,
+        cwd=Path(__file__).parent,
+    )
+    for kind in both():
+        parts = run(None, tmp_path / kind, jobs=0)
+        assert parts.trials[0].state is TrialState.COMPLETED
+        assert curves(parts) == curves(whole[kind])
+
+
+def test_tune_goes_on_bit_for_bit_too(tmp_path, monkeypatch):
+    monkeypatch.setitem(SCHEDULERS, "pausing", Pausing)
+    found = [
+        tune(build, subset(), scheduler=Pausing(stops), storage=tmp_path / name, progress=False)
+        for name, stops in (("whole.db", (6,)), ("parts.db", (1, 3, 5, 6)))
+    ]
+    assert curves(found[0].study) == curves(found[1].study)
+
+
+def test_the_same_seed_gives_the_same_curves_and_another_one_others(tmp_path):
+    found = [
+        tune(
+            build,
+            subset(),
+            epochs=2,
+            max_trials=2,
+            seed=seed,
+            storage=tmp_path / f"{number}.db",
+            progress=False,
+        )
+        for number, seed in enumerate((3, 3, 4))
+    ]
+    first, again, other = (curves(result.study) for result in found)
+    assert first == again
+    assert first != other
+
+
+# -- what goes wrong ---------------------------------------------------------------------------
+
+
+def test_a_diverging_trial_ends_and_the_study_goes_on(tmp_path):
+    def wild(hp):
+        model = net(16)
+        return model, torch.optim.SGD(model.parameters(), hp.choice("rate", [1e30, 1e-2]))
+
+    result = tune(
+        wild, subset(), epochs=2, searcher="grid", storage=tmp_path / "a.db", progress=False
+    )
+    states = {t.configuration["rate"]: t.state for t in result.trials}
+    assert states == {1e30: TrialState.DIVERGED, 1e-2: TrialState.COMPLETED}
+    assert result.configuration == {"rate": 1e-2}
+
+
+def test_an_error_in_build_is_the_users_own(tmp_path):
+    calls = []
+
+    def broken(hp):
+        calls.append(hp.int("units", 1, 4))
+        return 1 / (2 - len(calls)), None  # once to find the space, then in the first trial
+
+    with pytest.raises(ZeroDivisionError):
+        tune(broken, subset(), epochs=1, max_trials=1, storage=tmp_path / "a.db", progress=False)
+    assert len(calls) == 2
+
+
+def test_what_build_returns_is_checked(tmp_path):
+    with pytest.raises(StudyError, match=r"must return \(model, optimizer\).*got Sequential"):
+        tune(
+            lambda hp: net(hp.int("units", 1, 4)),
+            subset(),
+            epochs=1,
+            max_trials=1,
+            storage=tmp_path / "a.db",
+            progress=False,
+        )
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (3, "got int"),
+        (((np.ones((3, 2)), np.ones(4)), (np.ones((3, 2)), np.ones(3))), r"training .*\(4,\)"),
+        (((np.ones((3, 2)), np.ones(3)), (np.ones((0, 2)), np.ones(0))), r"validation .*\(0, 2\)"),
+    ],
+)
+def test_data_are_checked(data, words):
+    with pytest.raises(StudyError, match=words):
+        tensors(data)
+
+
+# -- the loop ----------------------------------------------------------------------------------
+
+
+def test_the_best_model_comes_back_as_it_was(tmp_path):
+    result = tune(
+        build, subset(), epochs=3, max_trials=3, storage=tmp_path / "a.db", progress=False
+    )
+    _, (x, y) = tensors(subset())
+    model = result.model()
+    assert not model.training
+    with torch.no_grad():
+        accuracy = (model(x).argmax(1) == y).double().mean().item()
+    assert accuracy == result.best_value
+    assert accuracy > 0.6
+
+
+def test_a_hyperparameter_called_batch_size_wins_and_no_batch_is_ragged(tmp_path):
+    seen = set()
+
+    def loss(outputs, targets):
+        if outputs.requires_grad:
+            seen.add(len(targets))
+        return nn.functional.cross_entropy(outputs, targets)
+
+    def sized(hp):
+        model = net(16)
+        hp.choice("batch_size", [30, 5_000])
+        return model, torch.optim.SGD(model.parameters(), 0.1)
+
+    tune(
+        sized,
+        subset(),
+        epochs=1,
+        loss=loss,
+        searcher="grid",
+        storage=tmp_path / "a.db",
+        progress=False,
+    )
+    assert seen == {30, 1_000}
+
+
+def test_other_targets_are_regressed(tmp_path):
+    x = np.random.default_rng(0).normal(size=(200, 3))
+    y = x.sum(axis=1)
+
+    def line(hp):
+        model = nn.Sequential(nn.Linear(3, 1), nn.Flatten(0))
+        optimizer = torch.optim.SGD(model.parameters(), hp.float("rate", 0.05, 0.1))
+        return model, optimizer, lr_scheduler.ReduceLROnPlateau(optimizer)
+
+    result = tune(
+        line, ((x, y), (x, y)), epochs=20, max_trials=1, storage=tmp_path / "a.db", progress=False
+    )
+    assert set(result.best.metrics[0]) == {"loss", "val_loss"}
+    assert result.best_value < 1e-3
+    with pytest.raises(StudyError, match=r"shape \(64,\), the targets \(64, 1\)"):
+        tune(
+            line,
+            ((x, y[:, None]), (x, y[:, None])),
+            epochs=1,
+            max_trials=1,
+            storage=tmp_path / "b.db",
+            progress=False,
+        )
+
+
+def test_the_training_travels_to_other_processes():
+    rate = 0.1
+
+    def local(hp):
+        model = net(hp.int("units", 1, 4))
+        return model, torch.optim.SGD(model.parameters(), rate)
+
+    copy = pickle.loads(cloudpickle.dumps(Training(local, *tensors(subset()))))
+    assert torch.equal(copy.train[0], training().train[0])
+
+
+def test_importing_luthier_imports_no_framework():
+    code = (
+        "import luthier, sys; luthier.tune; assert not {'torch', 'jax', 'keras'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# -- State -------------------------------------------------------------------------------------
+
+
+def test_state_holds_parts_and_every_random_generator(tmp_path):
+    def parts():
+        model = net(8)
+        optimizer = torch.optim.SGD(model.parameters(), np.float64(0.1), momentum=0.9)
+        return {
+            "model": model,
+            "optimizer": optimizer,
+            "schedule": lr_scheduler.MultiStepLR(optimizer, [1, 3]),
+            "average": torch.optim.swa_utils.AveragedModel(model),
+            "scaler": torch.amp.GradScaler("cpu"),
+            "generator": torch.Generator().manual_seed(random.randrange(100)),
+        }
+
+    def draw(generator):
+        numbers = torch.rand(2), torch.rand(2, generator=generator)
+        return random.random(), np.random.normal(), *(n.tolist() for n in numbers)
+
+    first, second = parts(), parts()
+    np.random.normal()  # leaves numpy's second normal number waiting
+    State(**first).save(tmp_path)
+    expected = draw(first["generator"])
+    State(**second).restore(tmp_path)
+    assert draw(second["generator"]) == expected
+    assert second["optimizer"].param_groups[0]["lr"] == 0.1
+    assert second["schedule"].milestones == first["schedule"].milestones
+    for name in ("model", "average"):
+        pairs = zip(
+            first[name].state_dict().items(), second[name].state_dict().items(), strict=True
+        )
+        assert all(key == k and torch.equal(value, v) for (key, value), (k, v) in pairs)
+
+
+def test_state_says_what_it_cannot_hold(tmp_path):
+    class Odd:
+        def state_dict(self):
+            return {"mine": [self]}
+
+        def load_state_dict(self, state):
+            raise NotImplementedError
+
+    with pytest.raises(StudyError, match="holds nothing"):
+        State()
+    with pytest.raises(StudyError, match=r"State\(epoch=...\) is a int"):
+        State(epoch=3)
+    with pytest.raises(StudyError, match=r"odd\['mine'\]\[0\] is a Odd"):
+        State(odd=Odd()).save(tmp_path)
+
+
+def test_state_says_what_does_not_fit(tmp_path):
+    with pytest.raises(CheckpointError, match="missing"):
+        State(model=net(8)).restore(tmp_path)
+    State(model=net(8), other=net(8)).save(tmp_path)
+    with pytest.raises(CheckpointError, match=r"holds the parts 'model', 'other'.*given 'model'"):
+        State(model=net(8)).restore(tmp_path)
+    with pytest.raises(
+        CheckpointError, match=r"'model' does not fit the Sequential(.|\n)*mismatch"
+    ):
+        State(model=net(9), other=net(8)).restore(tmp_path)
+
+
+def test_reading_a_checkpoint_runs_no_code(tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return (Path(tmp_path / "sprung").touch, ())
+
+    torch.save({"parts": {"model": Trap()}, "random": {}}, tmp_path / "state.pt")
+    with pytest.raises(CheckpointError, match="no checkpoint"):
+        State(model=net(8)).restore(tmp_path)
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_the_framework_is_what_luthier_torch_imports():
+    assert luthier.torch.State is State
+    assert sys.modules["torch"] is torch
