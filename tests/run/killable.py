@@ -49,7 +49,7 @@ def train(trial):
             p = 1 / (1 + np.exp(-x[i] @ net.weights))
             net.velocity = trial["momentum"] * net.velocity - (p - y[i]) * x[i]
             net.weights = net.weights + trial["learning_rate"] * net.velocity / 64
-        time.sleep(0.01)
+        time.sleep(0.03)
         loss = float(np.mean((x @ net.weights - (2.0 * y - 1)) ** 2))
         note("epochs", trial, epoch)
         trial.report(loss=loss)
@@ -66,7 +66,7 @@ if __name__ == "__main__":
         SPACE,
         minimize="loss",
         name="killable",
-        scheduler=lt.Hyperband(epochs=9),
+        scheduler=lt.Hyperband(epochs=27),
         workers=WORKERS,
         storage=STORAGE,
     )

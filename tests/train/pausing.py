@@ -53,6 +53,7 @@ class Pausing:
 
 def run(train, folder, stops=(1, 3, 5, 6), *, jobs=1_000, space=None, trials=1, **options):
     """Run *jobs* jobs of the study in *folder*, made when *space* is given, and return it."""
+    folder.mkdir(parents=True, exist_ok=True)
     SCHEDULERS["pausing"] = Pausing
     try:
         if space is not None:

@@ -170,7 +170,7 @@ class _OneTraining(keras.callbacks.CallbackList):
 
     def __init__(self, callbacks: list[keras.callbacks.Callback], model: keras.Model) -> None:
         self._logs = _Logs()
-        super().__init__([*callbacks, self._logs], model=model)
+        super().__init__([*callbacks, self._logs], add_history=True, model=model)
 
     @property
     def logs(self) -> dict[str, float]:
