@@ -7,6 +7,7 @@ from typing import Any
 
 from luthier.app.tune import Result
 from luthier.app.tune import tune as tune_training
+from luthier.errors import StudyError
 from luthier.space import Space, discover
 
 try:
@@ -51,7 +52,8 @@ def tune(
 
         result = luthier.jax.tune(build, data, epochs=10, max_trials=20)
 
-    *step* and *evaluate* are compiled here, once a job: a whole epoch is one ``jax.lax.scan``. Each
+    *step* and *evaluate* are compiled here: a whole epoch is one ``jax.lax.scan``. A trial that was
+    paused compiles again when it goes on, unless ``JAX_COMPILATION_CACHE_DIR`` names a folder. Each
     epoch sees the training examples once, in an order of its own, in batches of equal size; the few
     that are left over are other ones in the next epoch. Evaluation sees each example exactly once.
     Reported after each epoch: the mean of *step*'s metrics under their own names, and of
@@ -67,7 +69,8 @@ def tune(
             the first axis.
         maximize: the metric to make large, by default ``"val_accuracy"``; or
         minimize: the metric to make small.
-        epochs: the most epochs one trial trains.
+        epochs: the most epochs one trial trains; a scheduler such as ``Hyperband(epochs=27)`` holds
+            its own.
         batch_size: examples a step; a hyperparameter called ``batch_size`` wins over it.
         space: what is searched; by default what ``build`` asks ``hp`` for.
         **options: as in ``luthier.tune``: name, searcher, scheduler, workers, max_trials,
@@ -77,9 +80,13 @@ def tune(
         The result; ``result.model()`` is the best trial's state at its best epoch.
 
     Raises:
-        StudyError: data, a batch size or a setting that cannot be.
+        StudyError: data, a batch size or a setting that cannot be; no *epochs*.
         Exception: whatever ``build`` raises.
     """
+    if epochs is None and options.get("scheduler") in (None, "none"):
+        raise StudyError(
+            "epochs is missing: expected the most epochs one trial trains, as epochs=10."
+        )
     train, validation = arrays(data)
     training = Training(build, train, validation, checked_size(batch_size))
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from luthier.app.tune import Result
 from luthier.app.tune import tune as tune_training
+from luthier.errors import StudyError
 from luthier.space import Space, discover
 
 try:
@@ -60,7 +61,8 @@ def tune(
             regressed.
         maximize: the metric to make large; by default ``"val_accuracy"`` for classes. Or
         minimize: the metric to make small; by default ``"val_loss"`` for other targets.
-        epochs: the most epochs one trial trains.
+        epochs: the most epochs one trial trains; a scheduler such as ``Hyperband(epochs=27)`` holds
+            its own.
         batch_size: examples a step; a hyperparameter called ``batch_size`` wins over it.
         loss: ``loss(outputs, targets)``, the mean over a batch; by default the cross-entropy of
             logits (n, classes) for classes, else the squared error.
@@ -73,9 +75,13 @@ def tune(
         The result; ``result.model()`` is the best trial's model, on the CPU, in eval mode.
 
     Raises:
-        StudyError: data, a batch size or a setting that cannot be.
+        StudyError: data, a batch size or a setting that cannot be; no *epochs*.
         Exception: whatever ``build`` raises.
     """
+    if epochs is None and options.get("scheduler") in (None, "none"):
+        raise StudyError(
+            "epochs is missing: expected the most epochs one trial trains, as epochs=10."
+        )
     train, validation = tensors(data)
     training = Training(build, train, validation, checked_size(batch_size), loss, device)
     if maximize is None and minimize is None:

@@ -31,6 +31,7 @@ from luthier.torch import State, tune
 from luthier.train.torch import Training, tensors
 
 pytestmark = pytest.mark.frameworks
+torch.set_num_threads(1)  # two threads wait for one another on a busy machine
 
 
 def subset():
@@ -54,19 +55,20 @@ def build(hp):
     model = net(hp.int("units", 16, 32, step=16))
     rate = hp.float("learning_rate", 1e-3, 1e-2, scale="log")
     optimizer = torch.optim.Adam(model.parameters(), rate)
-    return model, optimizer, lr_scheduler.ExponentialLR(optimizer, 0.8)
+    return model, optimizer, lr_scheduler.CosineAnnealingLR(optimizer, 6)
 
 
 def loop(trial):
-    """Train the same in a loop of one's own, with images noised by numpy and labels by Python."""
+    """Train the same in a loop of one's own, with light from numpy and labels noised by Python."""
     (x, y), (x_val, y_val) = tensors(subset())
+    x, y = x[:500], y[:500].clone()
     model, optimizer, schedule = build(trial.hp)
     loader = DataLoader(TensorDataset(x, y), batch_size=64, shuffle=True)
     for _ in trial.epochs(State(model=model, optimizer=optimizer, schedule=schedule)):
         model.train()
         losses = []
         for inputs, targets in loader:
-            noise = torch.from_numpy(np.random.normal(0, 0.1, inputs.shape)).float()
+            noise = np.random.normal(0, 0.1)
             targets[0] = random.randrange(10)
             optimizer.zero_grad()
             loss = nn.functional.cross_entropy(model(inputs + noise), targets)
@@ -91,23 +93,34 @@ def both():
 # -- continued = uninterrupted -----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["loop", "training"])
-def test_a_paused_trial_has_the_numbers_of_one_that_was_not(kind, tmp_path):
-    train, space = both()[kind], discover(build)
-    whole = run(train, tmp_path / "whole", (6,), space=space, trials=2)
-    parts = run(train, tmp_path / "parts", (1, 3, 5, 6), space=space, trials=2)
-    assert [t.steps for t in parts.trials] == [[1, 2, 3, 4, 5, 6]] * 2
-    assert curves(parts) == curves(whole)
-    assert curves(whole)[0] != curves(whole)[1]
+@pytest.fixture(scope="module")
+def space():
+    return discover(build)
 
 
-def test_a_trial_goes_on_in_a_fresh_process_as_in_this_one(tmp_path):
-    space = discover(build)
-    whole = {
-        kind: run(t, tmp_path / kind / "whole", (6,), space=space) for kind, t in both().items()
-    }
+@pytest.fixture(scope="module")
+def whole(space, tmp_path_factory):
+    """Return the curves of two trials that nobody paused."""
+    folder = tmp_path_factory.mktemp("whole")
+    return {k: curves(run(t, folder / k, (6,), space=space, trials=2)) for k, t in both().items()}
+
+
+def test_two_trials_in_turns_have_the_numbers_of_two_that_nobody_paused(whole, space, tmp_path):
+    study = run(loop, tmp_path, (1, 3, 5, 6), space=space, trials=2)
+    assert [t.steps for t in study.trials] == [[1, 2, 3, 4, 5, 6]] * 2
+    assert curves(study) == whole["loop"]
+    assert whole["loop"][0] != whole["loop"][1]
+
+
+def test_tune_goes_on_bit_for_bit_too(whole, tmp_path, monkeypatch):
+    monkeypatch.setitem(SCHEDULERS, "pausing", Pausing)
+    result = tune(build, subset(), scheduler=Pausing(), storage=tmp_path / "a.db", progress=False)
+    assert curves(result.study) == whole["training"][:1]
+
+
+def test_a_trial_goes_on_in_a_fresh_process_as_in_this_one(whole, space, tmp_path):
     for kind, train in both().items():
-        run(train, tmp_path / kind, (1, 3, 5, 6), space=space, jobs=1)
+        run(train, tmp_path / kind, (3, 5, 6), space=space, jobs=1)
     subprocess.run(
         [
             sys.executable,
@@ -121,18 +134,9 @@ def test_a_trial_goes_on_in_a_fresh_process_as_in_this_one(tmp_path):
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
     for kind in both():
-        parts = run(None, tmp_path / kind, jobs=0)
-        assert parts.trials[0].state is TrialState.COMPLETED
-        assert curves(parts) == curves(whole[kind])
-
-
-def test_tune_goes_on_bit_for_bit_too(tmp_path, monkeypatch):
-    monkeypatch.setitem(SCHEDULERS, "pausing", Pausing)
-    found = [
-        tune(build, subset(), scheduler=Pausing(stops), storage=tmp_path / name, progress=False)
-        for name, stops in (("whole.db", (6,)), ("parts.db", (1, 3, 5, 6)))
-    ]
-    assert curves(found[0].study) == curves(found[1].study)
+        study = run(None, tmp_path / kind, jobs=0)
+        assert study.trials[0].state is TrialState.COMPLETED
+        assert curves(study) == whole[kind][:1]
 
 
 def test_the_same_seed_gives_the_same_curves_and_another_one_others(tmp_path):
@@ -203,6 +207,11 @@ def test_what_build_returns_is_checked(tmp_path):
 def test_data_are_checked(data, words):
     with pytest.raises(StudyError, match=words):
         tensors(data)
+
+
+def test_a_training_without_end_is_refused():
+    with pytest.raises(StudyError, match="epochs is missing"):
+        tune(build, subset(), max_trials=1)
 
 
 # -- the loop ----------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from typing import Any
 from luthier.datasets import fashion_mnist
 from luthier.errors import StudyError
 
-_EPOCHS = 9
+_EPOCHS = 27
 
 
 def run(workers: int = 2, storage: str | None = None, name: str = "demo") -> None:

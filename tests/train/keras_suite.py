@@ -1,0 +1,179 @@
+"""What holds for Keras on every backend; run by test_keras.py, once for each."""
+
+from __future__ import annotations
+
+import math
+
+import keras
+import numpy as np
+import pytest
+from pausing import curves, run
+
+import luthier
+from luthier.errors import StudyError
+from luthier.keras import State, fit, tune
+from luthier.space import discover
+from luthier.study.history import TrialState
+from luthier.train.keras import Training
+
+DATA = luthier.datasets.fashion_mnist("subset")
+SMALL = tuple((x[:600], y[:600]) for x, y in (DATA.train, DATA.validation))
+
+
+def build(hp):
+    """Return a net with all that a checkpoint can forget."""
+    rate = hp.float("learning_rate", 1e-3, 1e-2, scale="log")
+    model = keras.Sequential(
+        [
+            keras.Input((28, 28)),
+            keras.layers.Flatten(),
+            keras.layers.Dense(hp.int("units", 16, 32, step=16)),
+            keras.layers.BatchNormalization(),
+            keras.layers.ReLU(),
+            keras.layers.Dropout(0.3),
+            keras.layers.Dense(10, activation="softmax"),
+        ]
+    )
+    decay = keras.optimizers.schedules.ExponentialDecay(rate, decay_steps=8, decay_rate=0.8)
+    model.compile(
+        keras.optimizers.Adam(decay, clipnorm=1.0, use_ema=True),
+        loss="sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+    )
+    return model
+
+
+def build_plateau(hp):
+    model = build(hp)
+    model.compile(
+        keras.optimizers.SGD(hp.float("rate", 0.01, 0.1, scale="log"), momentum=0.9),
+        loss="sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+    )
+    return model
+
+
+def callbacks():
+    return [
+        keras.callbacks.ReduceLROnPlateau("val_loss", factor=0.5, patience=1, min_delta=10.0),
+        keras.callbacks.EarlyStopping("val_loss", patience=50, restore_best_weights=True),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("made", "listeners"), [(build, ()), (build_plateau, callbacks)], ids=["adam", "plateau"]
+)
+def test_continued_equals_uninterrupted(tmp_path, made, listeners):
+    """Paused at epochs 1, 3 and 5, the curves are the same bit for bit."""
+    training = Training(made, SMALL, 64, listeners)
+    space = discover(made)
+    whole = run(training, tmp_path / "whole", stops=(6,), space=space, trials=2)
+    paused = run(training, tmp_path / "paused", stops=(1, 3, 5, 6), space=space, trials=2)
+    assert len(curves(whole)[0]) == 6
+    assert curves(paused) == curves(whole)
+    assert curves(whole)[0][0][1]["loss"] > curves(whole)[0][-1][1]["loss"]
+
+
+def test_the_same_seed_gives_the_same_training_twice(tmp_path):
+    results = [
+        tune(build, SMALL, epochs=2, max_trials=2, seed=0, name="s", storage=tmp_path / f"{i}.db")
+        for i in (1, 2)
+    ]
+    first, second = (curves(result.study) for result in results)
+    assert first == second
+    other = tune(build, SMALL, epochs=2, max_trials=2, seed=1, name="s", storage=tmp_path / "3.db")
+    assert curves(other.study) != first
+
+
+def test_a_promoted_trial_goes_on_and_the_best_model_comes_back(tmp_path):
+    result = tune(
+        build, SMALL, epochs=3, scheduler="hyperband", name="s", storage=tmp_path / "l.db"
+    )
+    assert [len(t.steps) for t in result.trials].count(3) == 3
+    assert result.study.history.epochs == sum(len(t.steps) for t in result.trials)
+    scores = result.model().evaluate(*SMALL[1], verbose=0, return_dict=True)
+    assert math.isclose(scores["accuracy"], result.best_value, abs_tol=1e-6)
+
+
+def test_a_trial_that_diverges_does_not_end_the_study(tmp_path):
+    def explosive(hp):
+        model = keras.Sequential([keras.Input((28, 28)), keras.layers.Flatten()])
+        model.add(keras.layers.Dense(10))
+        rate = hp.choice("rate", [1e-3, 1e30])
+        model.compile(keras.optimizers.SGD(rate), loss="mse", metrics=["accuracy"])
+        return model
+
+    result = tune(
+        explosive, SMALL, epochs=3, searcher="grid", minimize="val_loss", name="s",
+        storage=tmp_path / "l.db",
+    )  # fmt: skip
+    assert [t.state for t in result.trials] == [TrialState.COMPLETED, TrialState.DIVERGED]
+    assert result.configuration == {"rate": 1e-3}
+
+
+def test_batch_size_can_be_searched(tmp_path):
+    def sized(hp):
+        hp.choice("batch_size", [100, 300])
+        return build(hp)
+
+    steps = []
+
+    class Count(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            steps.append(int(np.asarray(self.model.optimizer.iterations)))
+
+    result = tune(
+        sized, SMALL, epochs=1, max_trials=6, callbacks=lambda: [Count()], name="s",
+        storage=tmp_path / "l.db",
+    )  # fmt: skip
+    assert steps == [600 // t.configuration["batch_size"] for t in result.trials]
+    assert set(steps) == {2, 6}
+
+
+def test_ones_own_training_function(tmp_path):
+    space = luthier.Space(units=luthier.Int(8, 32))
+
+    def train(trial):
+        model = keras.Sequential([keras.Input((28, 28)), keras.layers.Flatten()])
+        model.add(keras.layers.Dense(trial["units"], activation="relu"))
+        model.add(keras.layers.Dense(10, activation="softmax"))
+        model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
+        fit(trial, model, SMALL, batch_size=64)
+
+    result = luthier.tune(
+        train, space, maximize="val_accuracy", epochs=3, scheduler="successive_halving", name="s",
+        storage=tmp_path / "l.db",
+    )  # fmt: skip
+    assert result.best.step == 3
+
+
+def test_errors_are_the_users_own(tmp_path):
+    options = {"epochs": 1, "max_trials": 2, "storage": tmp_path / "l.db"}
+    with pytest.raises(ZeroDivisionError):
+        tune(lambda hp: 1 / 0, SMALL, name="a", **options)
+    with pytest.raises(StudyError, match="must return a compiled"):
+        tune(lambda hp: None, SMALL, name="b", **options)
+    with pytest.raises(StudyError, match="not compiled"):
+        tune(lambda hp: keras.Sequential([keras.layers.Dense(1)]), SMALL, name="c", **options)
+    with pytest.raises(StudyError, match="data must be"):
+        tune(build, SMALL[0][0], name="d", **options)
+    with pytest.raises(StudyError, match=r"one length, got \[600, 5\]"):
+        tune(build, ((SMALL[0][0], SMALL[0][1][:5]), SMALL[1]), name="e", **options)
+    with pytest.raises(StudyError, match="no metric 'val_acc'.*Did you mean 'val_accuracy'"):
+        tune(build, SMALL, name="f", maximize="val_acc", **options)
+
+
+def test_a_checkpoint_of_another_model_is_refused(tmp_path):
+    class Fixed:
+        def __init__(self, units):
+            self.units = units
+
+        def float(self, *args, **kwargs):
+            return 1e-3
+
+        def int(self, *args, **kwargs):
+            return self.units
+
+    State(build(Fixed(16))).save(tmp_path)
+    with pytest.raises(luthier.LuthierError, match="no longer makes the model"):
+        State(build(Fixed(32))).restore(tmp_path)
