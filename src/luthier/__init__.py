@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from luthier.version import __version__
 
 if TYPE_CHECKING:
     from luthier.app.tune import Result, tune
@@ -67,6 +67,7 @@ __all__ = [
     "StudyError",
     "SuccessiveHalving",
     "Trial",
+    "__version__",
     "open",
     "tune",
 ]

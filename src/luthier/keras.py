@@ -9,7 +9,8 @@ import keras
 from luthier.app.tune import Result
 from luthier.app.tune import tune as tune_any
 from luthier.space import discover
-from luthier.train.keras import Build, Callbacks, State, Training, fit, length, pair
+from luthier.train.data import length, pair
+from luthier.train.keras import Build, Callbacks, State, Training, fit
 
 
 def tune(
@@ -18,7 +19,7 @@ def tune(
     *,
     maximize: str | None = None,
     minimize: str | None = None,
-    epochs: int = 10,
+    epochs: int | None = None,
     batch_size: int = 32,
     callbacks: Callbacks = (),
     **options: Any,
@@ -33,7 +34,7 @@ def tune(
             anything that ``fit`` takes (``tf.data``, ``PyDataset``; the order of the data is theirs).
         maximize: the metric to make large; ``val_accuracy`` when neither is given.
         minimize: the metric to make small.
-        epochs: the most epochs one trial trains.
+        epochs: the most epochs one trial trains; 10, unless the scheduler says it.
         batch_size: examples a step, when it is no hyperparameter.
         callbacks: Keras callbacks, copied for each trial; or a function that makes them. Their
             simple attributes (a patience counter, a best value) are part of the checkpoint.
@@ -48,6 +49,8 @@ def tune(
     """
     if maximize is None and minimize is None:
         maximize = "val_accuracy"
+    if epochs is None and not hasattr(options.get("scheduler"), "epochs"):
+        epochs = 10
     training = Training(build, pair(data), batch_size, callbacks)
     space = discover(training.checked_build)
     keras.backend.clear_session()

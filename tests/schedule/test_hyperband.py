@@ -24,9 +24,9 @@ TABLE_1 = {
 }
 
 
-def rungs(scheduler, limits=Limits()):
+def rungs(scheduler):
     return {
-        b.name: [(r.trials, r.step) for r in b.rungs] for b in scheduler.plan(limits).brackets
+        b.name: [(r.trials, r.step) for r in b.rungs] for b in scheduler.plan(Limits()).brackets
     }
 
 

@@ -138,7 +138,7 @@ def test_read_only_writes_nothing_and_wants_a_file(tmp_path):
 
 
 def test_errors_say_what_to_do(tmp_path):
-    with pytest.raises(StorageError, match="folder .* does not exist"):
+    with pytest.raises(StorageError, match=r"folder .* does not exist"):
         SQLiteStore(tmp_path / "no" / "luthier.db")
     other = tmp_path / "other.db"
     with sqlite3.connect(other) as connection:

@@ -159,7 +159,7 @@ def test_errors_are_the_users_own(tmp_path):
         tune(build, SMALL[0][0], name="d", **options)
     with pytest.raises(StudyError, match=r"one length, got \[600, 5\]"):
         tune(build, ((SMALL[0][0], SMALL[0][1][:5]), SMALL[1]), name="e", **options)
-    with pytest.raises(StudyError, match="no metric 'val_acc'.*Did you mean 'val_accuracy'"):
+    with pytest.raises(StudyError, match=r"no metric 'val_acc'.*Did you mean 'val_accuracy'"):
         tune(build, SMALL, name="f", maximize="val_acc", **options)
 
 

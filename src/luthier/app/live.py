@@ -189,4 +189,3 @@ class Progress:
         return f"bracket {bracket.name} ({current + 1} of {len(self._plan.brackets)}):  " + (
             "  >  ".join(steps)
         )
-

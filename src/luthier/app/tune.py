@@ -163,7 +163,7 @@ def tune(
             f"Nothing would end study {study.name!r}: give max_trials=, max_epochs= or max_time=."
         )
     for sentence in lint(study.space, data_size=data_size):
-        warnings.warn(sentence, LuthierWarning, stacklevel=2)
+        warnings.warn(sentence, LuthierWarning, stacklevel=_users_level())
     study.retry_errors()
     say = _Say(quiet=progress is False)
     _introduce(study, plan, say)
@@ -214,10 +214,9 @@ class _Say:
 
 def _introduce(study: Study, plan: Plan | None, say: _Say) -> None:
     kind = study.history.header
-    say(
-        f"study {study.name!r}: {study.objective} over {', '.join(study.space.domains) or 'what the code asks for'}"
-        f" ({kind.searcher['name']} search, scheduler {kind.scheduler['name']}, seed {study.seed})"
-    )
+    searched = ", ".join(study.space.domains) or "what the code asks for"
+    say(f"study {study.name!r}: {study.objective} over {searched}")
+    say(f"{kind.searcher['name']} search, scheduler {kind.scheduler['name']}, seed {study.seed}")
     done = study.history
     if done.trials:
         say(f"going on: {len(done.trials)} trials and {done.epochs} epochs are there already")
@@ -259,6 +258,14 @@ def _storage_option(store: SQLiteStore) -> str:
 
 def _place(store: Store) -> str:
     return str(store.path) if isinstance(store, SQLiteStore) else "memory"
+
+
+def _users_level() -> int:
+    """Return the stack level of the first caller that is not Luthier, as seen from ``tune``."""
+    frame, level = sys._getframe(1), 1  # pyright: ignore[reportPrivateUsage]
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("luthier."):
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def _script_name() -> str:

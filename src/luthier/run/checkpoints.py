@@ -49,6 +49,7 @@ class LocalCheckpoints:
         final = self._folder(trial, step)
         temporary = final.with_name(f".{final.name}.{os.getpid()}.tmp")
         try:
+            shutil.rmtree(temporary, ignore_errors=True)  # of a dead process with our number
             temporary.mkdir(parents=True)
             write(temporary)
             files = {str(p.relative_to(temporary)): _fingerprint(p) for p in _files(temporary)}
@@ -104,10 +105,12 @@ class LocalCheckpoints:
         return folder
 
     def keep(self, trial: int, steps: set[int]) -> None:
-        """Delete the trial's checkpoints but those after *steps*."""
+        """Delete the trial's checkpoints but those after *steps*, and what killed writers left."""
         for step in self._steps(trial):
             if step not in steps:
                 _discard(self._folder(trial, step))
+        for left in (self.root / f"trial-{trial:05d}").glob(".step-*"):
+            shutil.rmtree(left, ignore_errors=True)
 
     def collect(self, history: History) -> None:
         """Delete what no trial can need any more; see the rule at the top of this file."""
@@ -159,6 +162,7 @@ def _fingerprint(path: Path) -> list[int | str]:
 def _discard(folder: Path) -> None:
     """Delete a checkpoint so that a kill in the middle leaves none rather than half of one."""
     doomed = folder.with_name(f".{folder.name}.{os.getpid()}.old")
+    shutil.rmtree(doomed, ignore_errors=True)
     try:
         os.replace(folder, doomed)
     except FileNotFoundError:

@@ -30,7 +30,7 @@ def main() -> None:
     die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the supervisor decides what Ctrl-C means
     connection = socket.socket(fileno=int(sys.argv[1]))
-    lines = _Lines(connection)
+    lines = Lines(connection)
     first = lines.wait()
     if first is None:
         return
@@ -41,7 +41,7 @@ def main() -> None:
     while True:
         connection.settimeout(0.05)
         request = lines.poll()
-        if request is _CLOSED:
+        if request is CLOSED:
             return
         if isinstance(request, dict):
             pid = _fork(request, connection)
@@ -108,14 +108,14 @@ def _reap(children: dict[int, int]) -> list[tuple[int, int]]:
     return ended
 
 
-class _Closed:
-    pass
+class Closed:
+    """What a connection says once the other end has closed it."""
 
 
-_CLOSED = _Closed()
+CLOSED = Closed()
 
 
-class _Lines:
+class Lines:
     """JSON lines over a socket."""
 
     def __init__(self, connection: socket.socket) -> None:
@@ -123,6 +123,7 @@ class _Lines:
         self._buffer = b""
 
     def send(self, message: dict[str, Any]) -> None:
+        """Send a message."""
         self._connection.setblocking(True)
         self._connection.sendall(json.dumps(message).encode() + b"\n")
 
@@ -132,19 +133,19 @@ class _Lines:
         message = self.poll()
         while message is None:
             message = self.poll()
-        return None if isinstance(message, _Closed) else message
+        return None if isinstance(message, Closed) else message
 
-    def poll(self) -> dict[str, Any] | _Closed | None:
-        """Return a message, None when none came within the socket's timeout, or _CLOSED."""
+    def poll(self) -> dict[str, Any] | Closed | None:
+        """Return a message, None when none came within the socket's timeout, or CLOSED."""
         while b"\n" not in self._buffer:
             try:
                 data = self._connection.recv(65536)
             except (TimeoutError, BlockingIOError):
                 return None
             except ConnectionError:
-                return _CLOSED
+                return CLOSED
             if not data:
-                return _CLOSED
+                return CLOSED
             self._buffer += data
         line, self._buffer = self._buffer.split(b"\n", 1)
         return json.loads(line)

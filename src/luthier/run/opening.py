@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import luthier
 from luthier.errors import StudyError, nearest
 from luthier.run.checkpoints import LocalCheckpoints
 from luthier.schedule import SCHEDULERS
@@ -24,6 +23,7 @@ from luthier.study import events as ev
 from luthier.study.objective import Objective, objective_from
 from luthier.study.protocols import Conflict, Limits, Scheduler, Searcher, Store
 from luthier.study.study import Study
+from luthier.version import __version__
 
 _UNITS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -87,9 +87,11 @@ def open_study(
             seed=_seed(seed),
             searcher=_spec(_searcher(searcher), SEARCHERS),
             scheduler=_spec(_scheduler(scheduler, epochs), SCHEDULERS),
-            luthier=luthier.__version__,
+            luthier=__version__,
             define_by_run=define_by_run,
         )
+        wanted = ev.decode(ev.encode(wanted))  # as it comes back: lists where there were tuples
+        assert isinstance(wanted, ev.StudyCreated)
         if existing is None:
             existing = _created(store, wanted)
         _checked_same(existing, wanted)
@@ -127,7 +129,9 @@ def seconds_from(text: float | str) -> float:
         total = sum(float(number) * _UNITS[unit] for number, unit in parts)
         if total > 0:
             return total
-    raise StudyError(f"max_time must be seconds or a text such as '90s', '45m', '2h', got {text!r}.")
+    raise StudyError(
+        f"max_time must be seconds or a text such as '90s', '45m', '2h', got {text!r}."
+    )
 
 
 def _positive(name: str, value: int | None) -> int | None:
@@ -198,7 +202,7 @@ def _made(what: str, registry: Mapping[str, type[Any]], spec: dict[str, Any]) ->
     known = inspect.signature(kind).parameters if kind else {}
     if kind is None or not settings.keys() <= known.keys():
         raise StudyError(
-            f"This study's {what} is {spec!r}, which luthier {luthier.__version__} does not know: "
+            f"This study's {what} is {spec!r}, which luthier {__version__} does not know: "
             "it was made by another version."
         )
     return kind(**settings)

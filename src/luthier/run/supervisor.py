@@ -23,7 +23,7 @@ from typing import Any
 
 from luthier.errors import StudyError, TrialError
 from luthier.run import child, devices
-from luthier.run.forkserver import _CLOSED, _Lines
+from luthier.run.forkserver import CLOSED, Lines
 from luthier.run.worker import Train
 from luthier.storage import SQLiteStore
 from luthier.study.history import TrialState
@@ -58,7 +58,7 @@ class _Crew:
         self._logs.mkdir(parents=True, exist_ok=True)
         self._payload = self._write_payload(store, train)
         ours, theirs = socket.socketpair()
-        self._lines = _Lines(ours)
+        self._lines = Lines(ours)
         self._connection = ours
         shares = devices.environment(0, workers)
         shares.pop("CUDA_VISIBLE_DEVICES", None)
@@ -97,7 +97,7 @@ class _Crew:
         while self._living:
             self._connection.settimeout(0.5)
             message = self._lines.poll()
-            if message is _CLOSED:
+            if message is CLOSED:
                 raise self._broken("the fork server was killed")
             if isinstance(message, dict):
                 self._heard(message)
@@ -207,7 +207,9 @@ def _kill_group(pid: int) -> None:
 
 def _lives(pid: int) -> bool:
     try:
-        return bool(pid) and Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        return (
+            bool(pid) and Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        )
     except OSError:
         return False
 

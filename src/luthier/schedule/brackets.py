@@ -62,16 +62,17 @@ def left_behind(brackets: Sequence[Bracket], history: History) -> list[tuple[int
             ranked = _ranked(entered, rung.step)
             entered = _finite(ranked[: above.trials], rung.step)
             left += [
-                (t.number, f"rank {rank} of {len(ranked)} at epoch {rung.step}, {above.trials} go on")
+                (
+                    t.number,
+                    f"rank {rank} of {len(ranked)} at epoch {rung.step}, {above.trials} go on",
+                )
                 for rank, t in enumerate(ranked, 1)
                 if t not in entered and t.state is TrialState.PAUSED and t.step == rung.step
             ]
     return left
 
 
-def _promotions(
-    bracket: Bracket, members: list[TrialRecord]
-) -> Sequence[tuple[TrialRecord, int]]:
+def _promotions(bracket: Bracket, members: list[TrialRecord]) -> Sequence[tuple[TrialRecord, int]]:
     """Return who may go on to which step, over all decided rungs."""
     granted: list[tuple[TrialRecord, int]] = []
     entered = members

@@ -22,7 +22,9 @@ class Grid:
 
     count: dict[str, int] | int | None = field(default=None)
 
-    def propose(self, history: History, space: Space, number: int, chance: Chance) -> dict[str, Any]:
+    def propose(
+        self, history: History, space: Space, number: int, chance: Chance
+    ) -> dict[str, Any]:
         """Return point *number* of the grid, in which configurations asked for by hand have no part."""
         points = _points(space, _frozen(self.count))
         return dict(points[number % len(points)])

@@ -21,7 +21,9 @@ class RandomSearch:
     the draws are the same for a declared space and for the define-by-run code that grows into it.
     """
 
-    def propose(self, history: History, space: Space, number: int, chance: Chance) -> dict[str, Any]:
+    def propose(
+        self, history: History, space: Space, number: int, chance: Chance
+    ) -> dict[str, Any]:
         """Return the configuration of trial *number*.
 
         Raises:

@@ -30,7 +30,9 @@ class Sobol:
     Where constraints refuse a point, the trial takes its next one from a sequence of its own.
     """
 
-    def propose(self, history: History, space: Space, number: int, chance: Chance) -> dict[str, Any]:
+    def propose(
+        self, history: History, space: Space, number: int, chance: Chance
+    ) -> dict[str, Any]:
         """Return the configuration of trial *number*.
 
         Raises:
@@ -66,9 +68,8 @@ def _block(number: int) -> int:
 @lru_cache(maxsize=8)
 def _points(seed: int, dimension: int, count: int) -> NDArray[np.float64]:
     """Return the first *count* points (count, dimension) in [0, 1); longer blocks only append."""
-    from scipy.stats import qmc
-
     import numpy as np
+    from scipy.stats import qmc
 
     engine = qmc.Sobol(dimension, scramble=True, rng=np.random.Generator(np.random.Philox(seed)))
     return engine.random(count)

@@ -49,7 +49,9 @@ class Constraint:
     def __init__(self, text: str, names: Iterable[str]) -> None:
         self.text = text
         if not isinstance(text, str) or len(text) > _LONGEST:  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise SpaceError(f"A constraint is a text such as 'units * layers <= 4096', not {text!r}.")
+            raise SpaceError(
+                f"A constraint is a text such as 'units * layers <= 4096', not {text!r}."
+            )
         try:
             self._tree = ast.parse(text.strip(), mode="eval").body
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:

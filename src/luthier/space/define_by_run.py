@@ -7,9 +7,9 @@ a hyperparameter exists only where the code reaches it.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeAlias
 
 from luthier.errors import SpaceError, nearest
 from luthier.space.domains import Bool, Choice, Confidence, Constant, Domain, Float, Int
@@ -17,7 +17,9 @@ from luthier.space.scales import Scale
 from luthier.space.space import Space
 
 # ``hp.float`` and its kin hide the builtins inside the class.
-_Real, _Whole, _Truth = float, int, bool
+_Real: TypeAlias = float
+_Whole: TypeAlias = int
+_Truth: TypeAlias = bool
 
 Scope = tuple[tuple[str, tuple[Any, ...]], ...]
 
@@ -104,7 +106,7 @@ class Asking:
         return self._ask(name, Constant(value), _site())
 
     @contextmanager
-    def when(self, parent: str, *values: Any) -> Iterator[None]:
+    def when(self, parent: str, *values: Any) -> Generator[None]:
         """Name what is asked for inside by its branch: active only when *parent* has such a value.
 
         The code inside runs in any case; where the branch is not active, it gets defaults that are
@@ -191,10 +193,7 @@ class HyperParameters(Asking):
         return self.configuration[key]
 
     def _in_scope(self) -> bool:
-        for parent, values in self._scope:
-            if self.get(parent, _NOTHING) not in values:
-                return False
-        return True
+        return all(self.get(parent, _NOTHING) in values for parent, values in self._scope)
 
     def _key(self, label: str, domain: Domain) -> str:
         """Return the full name that *label* has in this run: its branch is told by what was read."""
@@ -216,7 +215,9 @@ class HyperParameters(Asking):
 
     def _drawn(self, key: str, domain: Domain) -> Any:
         if self._draw is None:
-            raise SpaceError(f"This configuration has no value for {key!r}, which the code asks for.")
+            raise SpaceError(
+                f"This configuration has no value for {key!r}, which the code asks for."
+            )
         return self._draw(key, domain)
 
 
@@ -228,7 +229,7 @@ def scoped(scope: Scope, name: str) -> str:
 
 def _site() -> str:
     """Return file and line of the code that called ``hp.float(...)`` or its kin."""
-    frame = sys._getframe(2)
+    frame = sys._getframe(2)  # pyright: ignore[reportPrivateUsage]
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 

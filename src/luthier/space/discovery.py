@@ -173,9 +173,7 @@ def _condition(
             continue
         with_it = [run.values[parent] for run in present]
         without = [
-            run.values[parent]
-            for run in runs
-            if variant not in run.values and parent in run.values
+            run.values[parent] for run in runs if variant not in run.values and parent in run.values
         ]
         if without and not any(_in(value, with_it) for value in without):
             return parent, _values_between(parent.domain, with_it, without)

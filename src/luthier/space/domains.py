@@ -71,7 +71,7 @@ class Domain:
             and (value := getattr(self, f.name)) not in (None, f.default)
             and f.name != "default"
         ]
-        when = "".join(f".when({p}={v if len(v) > 1 else v[0]!r})" for p, v in self.condition)
+        when = "".join(f".when({p}={one_or_all(v)!r})" for p, v in self.condition)
         return f"{type(self).__name__}({', '.join(words)}){when}"
 
     @property
@@ -227,7 +227,9 @@ class Int(Domain):
         what = f"Int({self.low!r}, {self.high!r})"
         _set(self, low=_whole(what, "low", self.low), high=_whole(what, "high", self.high))
         if self.scale == "one_minus_log":
-            raise SpaceError(f"{what}: one_minus_log is for numbers below 1; use 'log' or 'linear'.")
+            raise SpaceError(
+                f"{what}: one_minus_log is for numbers below 1; use 'log' or 'linear'."
+            )
         _check_range(self, what)
         if self.step is not None:
             step = _checked_step(what, self.low, self.high, _whole(what, "step", self.step))
@@ -461,6 +463,11 @@ class Constant(Domain):
         return self.value
 
 
+def one_or_all(values: tuple[Any, ...]) -> Any:
+    """Return the only value of a tuple, or the tuple."""
+    return values[0] if len(values) == 1 else values
+
+
 def _set(domain: Domain, **values: Any) -> None:
     for name, value in values.items():
         object.__setattr__(domain, name, value)
@@ -470,9 +477,7 @@ def _bin(unit: float, count: int) -> int:
     return min(count - 1, max(0, int(unit * count)))
 
 
-def _believed(
-    unit: float, prior: float | None, encode: Any, confidence: Confidence
-) -> float:
+def _believed(unit: float, prior: float | None, encode: Any, confidence: Confidence) -> float:
     """Return the quantile *unit* of a normal round the prior, cut off at 0 and 1."""
     if prior is None:
         return unit

@@ -62,7 +62,9 @@ def _range(name: str, domain: Float | Int, data_size: int | None) -> list[str]:
             "linear scale"
         )
     if rate and high >= 10:
-        words.append(f"learning rates up to {high:g} diverge in nearly every net; end at 1 or below")
+        words.append(
+            f"learning rates up to {high:g} diverge in nearly every net; end at 1 or below"
+        )
     near_one = 0.99 <= high < 1 and domain.scale != "one_minus_log"
     if _MOMENTUM.search(name) and near_one and domain.step is None:
         words.append(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from luthier.errors import SpaceError, nearest
 from luthier.space.constraints import Constraint
-from luthier.space.domains import Bool, Choice, Constant, Domain, Float, Int
+from luthier.space.domains import Bool, Choice, Constant, Domain, Float, Int, one_or_all
 
 if TYPE_CHECKING:
     import numpy as np
@@ -146,7 +146,9 @@ class Space:
         for key, domain in self.domains.items():
             if not self.is_active(key, checked):
                 if key in given:
-                    raise SpaceError(f"{key} is not active in this configuration: {self._why(key)}.")
+                    raise SpaceError(
+                        f"{key} is not active in this configuration: {self._why(key)}."
+                    )
             elif key in given:
                 checked[key] = domain.check(key, given[key])
             elif isinstance(domain, Constant):
@@ -176,8 +178,7 @@ class Space:
     def _why(self, key: str) -> str:
         conditions = self.domains[key].condition
         return "it needs " + " and ".join(
-            f"{parent} in {values!r}" if len(values) > 1 else f"{parent}={values[0]!r}"
-            for parent, values in conditions
+            f"{parent}={one_or_all(values)!r}" for parent, values in conditions
         )
 
     @staticmethod
@@ -309,7 +310,10 @@ class Space:
 
 
 def _add(
-    flat: dict[str, Domain], name: str, domain: Domain, outer: tuple[tuple[str, tuple[Any, ...]], ...]
+    flat: dict[str, Domain],
+    name: str,
+    domain: Domain,
+    outer: tuple[tuple[str, tuple[Any, ...]], ...],
 ) -> None:
     """Add a domain under its full name, and the sub-spaces it opens after it."""
     if not isinstance(name, str) or not name.strip():  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -332,9 +336,7 @@ def _add(
                 raise SpaceError(f"{name}: option {option!r} must open a Space, got {subspace!r}.")
             for key, inner in subspace.domains.items():
                 moved = tuple((prefix + parent, values) for parent, values in inner.condition)
-                _add(
-                    flat, prefix + key, inner.under(moved), ((name, (option,)),)
-                )
+                _add(flat, prefix + key, inner.under(moved), ((name, (option,)),))
 
 
 def _check_condition(

@@ -13,7 +13,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 
 from luthier.errors import StorageError
@@ -144,7 +144,7 @@ class SQLiteStore:
         )
 
     @contextlib.contextmanager
-    def _writing(self) -> Iterator[sqlite3.Cursor]:
+    def _writing(self) -> Generator[sqlite3.Cursor]:
         with _translated(self.path):
             cursor = self._connected().cursor()
             cursor.execute("BEGIN IMMEDIATE")
@@ -217,7 +217,7 @@ def _checked_schema(connection: sqlite3.Connection, path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _translated(path: Path) -> Iterator[None]:
+def _translated(path: Path) -> Generator[None]:
     """Turn SQLite's errors into ours, with what to do."""
     try:
         yield
@@ -237,11 +237,13 @@ def _translated(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _only_one(path: Path) -> Iterator[bool]:
+def _only_one(path: Path) -> Generator[bool]:
     """Yield True in one process at a time; the lock dies with its process."""
     try:
         import fcntl
-    except ImportError:  # Windows: no advisory locks; SQLite there checkpoints when the last one closes
+    except (
+        ImportError
+    ):  # Windows: no advisory locks; SQLite there checkpoints when the last one closes
         yield False
         return
     with open(f"{path}-checkpointing", "w") as handle:

@@ -25,13 +25,15 @@ class Holder(msgspec.Struct, frozen=True, array_like=True):
     instance: int  # which Study object in that process
 
 
-class Event(msgspec.Struct, frozen=True, tag=True, tag_field="event", kw_only=True, omit_defaults=True):
+class Event(
+    msgspec.Struct, frozen=True, tag=True, tag_field="event", kw_only=True, omit_defaults=True
+):
     """Something that happened at *time* (seconds since 1970, UTC)."""
 
     time: float
 
 
-class StudyCreated(Event, tag="study created"):
+class StudyCreated(Event, frozen=True, tag="study created"):
     """The first event of every study: what is searched, for what, and how."""
 
     format: int
@@ -46,20 +48,20 @@ class StudyCreated(Event, tag="study created"):
     define_by_run: bool = False
 
 
-class SpaceGrown(Event, tag="space grown"):
+class SpaceGrown(Event, frozen=True, tag="space grown"):
     """A build function asked for a hyperparameter that no earlier run had asked for."""
 
     trial: int
     space: dict[str, Any]
 
 
-class Enqueued(Event, tag="enqueued"):
+class Enqueued(Event, frozen=True, tag="enqueued"):
     """Somebody asked for this configuration to be tried next."""
 
     configuration: dict[str, Any]
 
 
-class TrialProposed(Event, tag="trial proposed"):
+class TrialProposed(Event, frozen=True, tag="trial proposed"):
     """A new trial. *seen* is the number of the last event that its proposal could depend on."""
 
     trial: int
@@ -69,7 +71,7 @@ class TrialProposed(Event, tag="trial proposed"):
     enqueued: bool = False
 
 
-class ConfigurationSettled(Event, tag="configuration settled"):
+class ConfigurationSettled(Event, frozen=True, tag="configuration settled"):
     """What a define-by-run trial really asked for: its configuration from here on."""
 
     trial: int
@@ -77,7 +79,7 @@ class ConfigurationSettled(Event, tag="configuration settled"):
     configuration: dict[str, Any]
 
 
-class JobLeased(Event, tag="job leased"):
+class JobLeased(Event, frozen=True, tag="job leased"):
     """A worker took the trial, to train it from *from_step* (exclusive) to *to_step* (inclusive)."""
 
     trial: int
@@ -87,7 +89,7 @@ class JobLeased(Event, tag="job leased"):
     to_step: int | None
 
 
-class JobReleased(Event, tag="job released"):
+class JobReleased(Event, frozen=True, tag="job released"):
     """The worker gave the job back unfinished (interrupted, preempted): it goes on from its checkpoint."""
 
     trial: int
@@ -95,7 +97,7 @@ class JobReleased(Event, tag="job released"):
     reason: str
 
 
-class WorkerLost(Event, tag="worker lost"):
+class WorkerLost(Event, frozen=True, tag="worker lost"):
     """The supervisor saw the worker die with the job in its hands; the trial is to go on."""
 
     trial: int
@@ -103,7 +105,7 @@ class WorkerLost(Event, tag="worker lost"):
     cause: str
 
 
-class Reported(Event, tag="reported"):
+class Reported(Event, frozen=True, tag="reported"):
     """Metrics after *step* steps; *seconds* of training and evaluation since the report before."""
 
     trial: int
@@ -113,7 +115,7 @@ class Reported(Event, tag="reported"):
     seconds: float = 0.0
 
 
-class CheckpointWritten(Event, tag="checkpoint written"):
+class CheckpointWritten(Event, frozen=True, tag="checkpoint written"):
     """The whole state after *step* is on disk, under the study's checkpoint folder."""
 
     trial: int
@@ -121,7 +123,7 @@ class CheckpointWritten(Event, tag="checkpoint written"):
     step: int
 
 
-class TrialPaused(Event, tag="trial paused"):
+class TrialPaused(Event, frozen=True, tag="trial paused"):
     """The trial reached the end of its rung and waits for the scheduler's verdict."""
 
     trial: int
@@ -129,7 +131,7 @@ class TrialPaused(Event, tag="trial paused"):
     step: int
 
 
-class TrialCompleted(Event, tag="trial completed"):
+class TrialCompleted(Event, frozen=True, tag="trial completed"):
     """The trial was trained for all it could be given."""
 
     trial: int
@@ -137,7 +139,7 @@ class TrialCompleted(Event, tag="trial completed"):
     step: int
 
 
-class TrialStopped(Event, tag="trial stopped"):
+class TrialStopped(Event, frozen=True, tag="trial stopped"):
     """The scheduler abandoned the trial; *reason* says by which rule, in words."""
 
     trial: int
@@ -146,7 +148,7 @@ class TrialStopped(Event, tag="trial stopped"):
     lease: int = 0
 
 
-class TrialDiverged(Event, tag="trial diverged"):
+class TrialDiverged(Event, frozen=True, tag="trial diverged"):
     """A metric became NaN or infinite at *step*."""
 
     trial: int
@@ -155,7 +157,7 @@ class TrialDiverged(Event, tag="trial diverged"):
     metric: str
 
 
-class TrialFailed(Event, tag="trial failed"):
+class TrialFailed(Event, frozen=True, tag="trial failed"):
     """The trial ended without a result. *kind* is 'error', 'out of memory' or 'lost'."""
 
     trial: int
@@ -166,7 +168,7 @@ class TrialFailed(Event, tag="trial failed"):
     traceback: str = ""
 
 
-class TrialRequeued(Event, tag="trial requeued"):
+class TrialRequeued(Event, frozen=True, tag="trial requeued"):
     """A trial that had failed by a bug in the user's code is to be run again."""
 
     trial: int

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -164,7 +164,7 @@ class History:
             raise StorageError(f"Event {self.cursor + 1} is missing from the log: got {number}.")
         self.cursor = number
         self.last_time = event.time
-        _FOLD[type(event)](self, event)
+        getattr(self, _FOLD[type(event)])(event)
 
     # -- one method an event ---------------------------------------------------------------------
 
@@ -311,23 +311,23 @@ def _thawed(configuration: dict[str, Any]) -> dict[str, Any]:
     return {k: tuple(v) if isinstance(v, list) else v for k, v in configuration.items()}
 
 
-_FOLD: dict[type, Callable[[History, Any], None]] = {
-    ev.StudyCreated: History._created,
-    ev.SpaceGrown: History._grown,
-    ev.Enqueued: History._enqueued,
-    ev.TrialProposed: History._proposed,
-    ev.ConfigurationSettled: History._settled,
-    ev.JobLeased: History._leased,
-    ev.JobReleased: History._released,
-    ev.WorkerLost: History._lost,
-    ev.Reported: History._reported,
-    ev.CheckpointWritten: History._checkpointed,
-    ev.TrialPaused: History._paused,
-    ev.TrialCompleted: History._completed,
-    ev.TrialStopped: History._stopped,
-    ev.TrialDiverged: History._diverged,
-    ev.TrialFailed: History._failed,
-    ev.TrialRequeued: History._requeued,
+_FOLD = {
+    ev.StudyCreated: "_created",
+    ev.SpaceGrown: "_grown",
+    ev.Enqueued: "_enqueued",
+    ev.TrialProposed: "_proposed",
+    ev.ConfigurationSettled: "_settled",
+    ev.JobLeased: "_leased",
+    ev.JobReleased: "_released",
+    ev.WorkerLost: "_lost",
+    ev.Reported: "_reported",
+    ev.CheckpointWritten: "_checkpointed",
+    ev.TrialPaused: "_paused",
+    ev.TrialCompleted: "_completed",
+    ev.TrialStopped: "_stopped",
+    ev.TrialDiverged: "_diverged",
+    ev.TrialFailed: "_failed",
+    ev.TrialRequeued: "_requeued",
 }
 
 

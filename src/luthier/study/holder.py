@@ -15,7 +15,9 @@ from pathlib import Path
 
 from luthier.study.events import Holder
 
-_FOREIGN_SILENCE = 900.0  # seconds without a sign after which a process we cannot see counts as gone
+_FOREIGN_SILENCE = (
+    900.0  # seconds without a sign after which a process we cannot see counts as gone
+)
 _instances = itertools.count(1)
 _living: weakref.WeakValueDictionary[int, object] = weakref.WeakValueDictionary()
 

@@ -102,7 +102,9 @@ class Study:
         """
         best = self.refresh().best
         if best is None:
-            raise StudyError(f"Study {self.name!r} has no trial with a finite {self.objective} yet.")
+            raise StudyError(
+                f"Study {self.name!r} has no trial with a finite {self.objective} yet."
+            )
         return best
 
     @property
@@ -372,11 +374,7 @@ class Study:
         """Give a trial back unfinished; it goes on from its last checkpoint."""
         trial.closed = True
         self._append(
-            [
-                ev.JobReleased(
-                    time=time.time(), trial=trial.number, lease=trial.lease, reason=reason
-                )
-            ]
+            [ev.JobReleased(time=time.time(), trial=trial.number, lease=trial.lease, reason=reason)]
         )
 
     def release_dead(self, cause: str, *, blame: bool) -> list[int]:
@@ -397,7 +395,10 @@ class Study:
             )
         else:
             self._append(
-                [ev.JobReleased(time=now, trial=t.number, lease=t.lease, reason=cause) for t in held]
+                [
+                    ev.JobReleased(time=now, trial=t.number, lease=t.lease, reason=cause)
+                    for t in held
+                ]
             )
         return [t.number for t in held]
 

@@ -196,7 +196,9 @@ class Trial:
             save, restore = state.save, state.restore
         if (save is None) != (restore is None):
             missing = "restore" if restore is None else "save"
-            raise StudyError(f"trial.epochs() needs both save= and restore=; {missing}= is missing.")
+            raise StudyError(
+                f"trial.epochs() needs both save= and restore=; {missing}= is missing."
+            )
         if save is None and self._study.scheduler.promotes:
             raise StudyError(
                 "This study's scheduler pauses trials and lets the best go on from their "

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import keras
 import numpy as np
@@ -23,6 +23,7 @@ from luthier.space import HyperParameters
 from luthier.study.history import TrialRecord
 from luthier.study.study import Study
 from luthier.study.trial import Trial
+from luthier.train.data import checked_size, pair
 from luthier.train.memory import give_back
 
 Build = Callable[[HyperParameters], keras.Model]
@@ -41,10 +42,11 @@ class Training:
         self.callbacks = callbacks
 
     def __call__(self, trial: Trial) -> None:
+        """Build the model that the trial describes, and train it."""
         keras.utils.set_random_seed(trial.seed)
         try:
             model = self.checked_build(trial.hp)
-            size = trial.get("batch_size", self.batch_size)
+            size = checked_size(trial.get("batch_size", self.batch_size))
             fit(trial, model, self.data, batch_size=size, callbacks=self.callbacks)
         finally:
             model = None
@@ -52,7 +54,7 @@ class Training:
 
     def checked_build(self, hp: HyperParameters) -> keras.Model:
         """Return the model, or say what is wrong with it."""
-        model = self.build(hp)
+        model: Any = self.build(hp)
         if not isinstance(model, keras.Model):
             raise StudyError(f"build(hp) must return a compiled keras.Model, got {model!r}.")
         if not model.compiled:
@@ -101,7 +103,7 @@ def fit(
                 initial_epoch=epoch,
                 epochs=epoch + 1,
                 callbacks=listeners,
-                verbose=0,
+                verbose=cast(Any, 0),
             )
             trial.report(listeners.logs)
             if model.stop_training:
@@ -111,7 +113,7 @@ def fit(
 
 
 @contextmanager
-def _unfinished(optimizer: Any) -> Iterator[None]:
+def _unfinished(optimizer: Any) -> Generator[None]:
     """Keep ``fit`` from replacing the weights by their moving averages after every epoch.
 
     It does so at the end of each call when ``use_ema=True``; here a call is not the end.
@@ -144,7 +146,7 @@ class State:
 
     def save(self, folder: Path) -> None:
         """Write every variable of model and optimizer, and the callbacks' attributes."""
-        arrays = {
+        arrays: dict[str, Any] = {
             f"{i:05d}": keras.ops.convert_to_numpy(v.value) for i, v in enumerate(self._variables())
         }
         plain: list[dict[str, Any]] = []
@@ -221,32 +223,6 @@ class _Logs(keras.callbacks.Callback):
         self.last = {name: float(value) for name, value in (logs or {}).items()}
 
 
-def pair(data: Any) -> tuple[Any, Any]:
-    """Return (train, validation) of whatever the user calls data.
-
-    Raises:
-        StudyError: it is no pair, or x and y differ in length.
-    """
-    if hasattr(data, "train") and hasattr(data, "validation"):
-        data = (data.train, data.validation)
-    if not isinstance(data, tuple | list) or len(data) != 2:
-        raise StudyError(
-            "data must be ((x, y), (x_validation, y_validation)) or have .train and .validation, "
-            f"got {type(data).__name__}"
-            + (f" of {len(data)} parts." if isinstance(data, tuple | list) else ".")
-        )
-    for name, part in zip(("train", "validation"), data, strict=True):
-        if isinstance(part, tuple | list) and (len(part) != 2 or len(part[0]) != len(part[1])):
-            sizes = [len(p) for p in part]
-            raise StudyError(f"The {name} part of data must be (x, y) of one length, got {sizes}.")
-    return data[0], data[1]
-
-
-def length(train: Any) -> int | None:
-    """Return how many training examples there are, None where only reading tells."""
-    return len(train[0]) if isinstance(train, tuple | list) else None
-
-
 def _arguments(train: Any, validation: Any, batch_size: int) -> dict[str, Any]:
     given: dict[str, Any] = {}
     if isinstance(train, tuple | list):
@@ -272,13 +248,15 @@ def _in_order(train: Any, seed: int) -> dict[str, Any]:
 
 def _built(model: keras.Model, train: Any) -> None:
     """Make the model's variables exist, so that a checkpoint has something to be restored into."""
-    if model.built:
-        return
     if isinstance(train, tuple | list):
-        model.build((None, *np.shape(train[0])[1:]))
-        return
-    batch = next(iter(train))
-    model(batch[0] if isinstance(batch, tuple | list) else batch)
+        if not model.built:
+            model.build((None, *np.shape(train[0])[1:]))
+        if keras.backend.backend() == "torch":
+            # Its first step draws random numbers to learn the metrics' shapes: draw them here.
+            model.evaluate(train[0][:1], train[1][:1], verbose=cast(Any, 0))
+    elif not model.built:
+        batch = next(iter(train))
+        model(batch[0] if isinstance(batch, tuple | list) else batch)
 
 
 def _like(array: Any, variable: Any, folder: Path) -> Any:

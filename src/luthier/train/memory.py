@@ -34,6 +34,6 @@ def _forget_custom_gradients() -> None:
     with contextlib.suppress(ImportError, AttributeError):
         from tensorflow.python.framework import ops  # pyright: ignore
 
-        registered = ops.gradient_registry._registry
+        registered = ops.gradient_registry._registry  # pyright: ignore
         for name in [n for n in registered if n.startswith("CustomGradient-")]:
             del registered[name]

@@ -21,6 +21,7 @@ from luthier.space import HyperParameters
 from luthier.study.history import TrialRecord
 from luthier.study.study import Study
 from luthier.study.trial import Trial
+from luthier.train.data import checked_size
 
 Build = Callable[[HyperParameters], Any]
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -188,17 +189,6 @@ def tensors(data: Any) -> tuple[Pair, Pair]:
             f"examples along the first axis; got {type(data).__name__}."
         ) from error
     return _pair(x, y, "training"), _pair(x_val, y_val, "validation")
-
-
-def checked_size(size: Any) -> int:
-    """Return a batch size.
-
-    Raises:
-        StudyError: no whole number above 0.
-    """
-    if isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 1:
-        raise StudyError(f"batch_size must be a whole number of examples above 0, got {size!r}.")
-    return int(size)
 
 
 # -- training --------------------------------------------------------------------------------------

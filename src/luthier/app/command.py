@@ -1,0 +1,157 @@
+"""The ``luthier`` command."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from luthier.errors import LuthierError, StudyError, nearest
+from luthier.version import __version__
+
+if TYPE_CHECKING:
+    from luthier.study.history import History
+
+WRONG, NO_TRIAL, INTERRUPTED = 2, 4, 130
+
+_storage = click.option(
+    "--storage",
+    envvar="LUTHIER_STORAGE",
+    metavar="FILE",
+    help="The studies' file; by default luthier.db in the working directory.",
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="luthier %(version)s")
+def commands() -> None:
+    """Tune the hyperparameters of deep nets."""
+
+
+@commands.command("list")
+@_storage
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_studies(storage: str | None, as_json: bool) -> None:
+    """Print a line for each study."""
+    from luthier.app import show
+    from luthier.storage import open_store
+
+    store = open_store(storage, read_only=True)
+    histories = {name: show.read(store, name) for name in store.names()}
+    if as_json:
+        click.echo(json.dumps([_summary(name, history) for name, history in histories.items()]))
+    elif histories:
+        show.print_list(histories)
+    else:
+        click.echo("no studies yet")
+
+
+@commands.command("show")
+@click.argument("study")
+@_storage
+@click.option("--top", default=10, show_default=True, help="How many trials to list.")
+@click.option("--trial", "number", type=int, help="Show this trial in full.")
+@click.option("--yaml", "form", flag_value="yaml", help="Print the best configuration only.")
+@click.option("--json", "form", flag_value="json", help="The same as JSON.")
+def show_study(
+    study: str, storage: str | None, top: int, number: int | None, form: str | None
+) -> None:
+    """Print the ranking, the curves and the best configuration of STUDY."""
+    from luthier.app import export, show
+
+    history = _history(study, storage)
+    if form is not None:
+        best = show.finite_best(history)
+        if best is None:
+            raise export.NothingFinite(f"Study {study!r} has no trial with a finite value.")
+        write = export.as_yaml if form == "yaml" else export.as_json
+        click.echo(write(best.configuration), nl=False)
+    elif number is None:
+        show.print_study(history, max(1, top))
+    elif 0 <= number < len(history.trials):
+        show.print_trial(history, history.trials[number])
+    else:
+        last = len(history.trials) - 1
+        raise StudyError(f"Study {study!r} has no trial {number}: expected 0 to {last}.")
+
+
+@commands.command("export")
+@click.argument("study")
+@click.option("--to", required=True, type=click.Path(path_type=Path), metavar="FILE")
+@_storage
+@click.option("--curves", is_flag=True, help="A row for each report (.csv, .parquet).")
+def export_study(study: str, to: Path, storage: str | None, curves: bool) -> None:
+    """Write STUDY to FILE: .yaml or .json the best configuration, .csv or .parquet the trials."""
+    from luthier.app import show
+    from luthier.app.export import export
+
+    history = _history(study, storage)
+    export(history, show.finite_best(history), to, curves=curves)
+    click.echo(f"wrote {to}", err=True)
+
+
+@commands.command("demo")
+@click.option("--workers", default=2, show_default=True, help="Trials at the same time.")
+@click.option("--name", default="demo", show_default=True, help="The study's name.")
+@_storage
+def demo(workers: int, name: str, storage: str | None) -> None:
+    """Tune a small net on Fashion-MNIST, in about three minutes on two cores."""
+    from luthier.app.demo import run
+
+    run(workers=workers, storage=storage, name=name)
+
+
+def main() -> None:
+    """Run the command; a wrong call ends in one line and exit code 2, not in a traceback."""
+    try:
+        sys.exit(commands.main(standalone_mode=False) or 0)
+    except click.exceptions.Abort:
+        sys.exit(INTERRUPTED)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+    except LuthierError as error:
+        click.echo(f"luthier: {error}", err=True)
+        sys.exit(NO_TRIAL if type(error).__name__ == "NothingFinite" else WRONG)
+
+
+def _history(study: str, storage: str | None) -> History:
+    from luthier.app import show
+    from luthier.storage import open_store
+
+    store = open_store(storage, read_only=True)
+    names = store.names()
+    if study not in names:
+        raise StudyError(
+            f"There is no study {study!r}.{nearest(study, names)} "
+            f"There are: {', '.join(map(repr, names)) or 'none'}."
+        )
+    return show.read(store, study)
+
+
+def _summary(name: str, history: History) -> dict[str, Any]:
+    from luthier.app import show
+
+    best = show.finite_best(history)
+    return {
+        "study": name,
+        "objective": str(history.objective),
+        "trials": {str(state): count for state, count in history.counts().items()},
+        "epochs": history.epochs,
+        "best": None if best is None else history.value(best.best_loss),
+        "best_trial": None if best is None else best.number,
+        "state": show.activity(history),
+        "last_sign": history.last_time,
+    }
+
+
+if __name__ == "__main__":
+    main()
