@@ -137,7 +137,7 @@ def test_ones_own_training_function(tmp_path):
         model = keras.Sequential([keras.Input((28, 28)), keras.layers.Flatten()])
         model.add(keras.layers.Dense(trial["units"], activation="relu"))
         model.add(keras.layers.Dense(10, activation="softmax"))
-        model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
+        model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
         fit(trial, model, SMALL, batch_size=64)
 
     result = luthier.tune(

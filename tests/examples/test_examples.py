@@ -1,0 +1,45 @@
+"""Every example runs as a user would run it, on real images, with a small budget."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.frameworks
+EXAMPLES = Path(__file__).parents[2] / "examples"
+SAVED = {"keras": ".keras", "torch": ".pt", "jax": ".npz"}
+
+
+@pytest.mark.parametrize("example", sorted(p.name for p in EXAMPLES.glob("*.py")))
+def test_example(example, tmp_path):
+    environment = {**os.environ, "LUTHIER_SMOKE": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    environment.pop("KERAS_BACKEND", None)
+    environment.pop("LUTHIER_DATA", None)
+
+    def run():
+        return subprocess.run(
+            [sys.executable, EXAMPLES / example],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    done = run()
+    assert done.returncode == 0, done.stderr
+    ranking = [line for line in done.stdout.splitlines() if line.lstrip().startswith(("1", "2"))]
+    assert len(ranking) >= 2
+    assert "learning_rate" in done.stdout
+    assert "units" in done.stdout
+    assert "plan:" in done.stderr
+    name = Path(example).stem
+    assert (tmp_path / f"{name}{SAVED[name.split('_')[0]]}").stat().st_size > 10_000
+    if name == "torch_hyperband":  # a finished study is not trained again
+        again = run()
+        assert again.stdout == done.stdout
+        assert "going on: 5 trials" in again.stderr

@@ -1,0 +1,70 @@
+"""The same study with 1 and with 4 real worker processes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+
+import pytest
+
+import luthier as lt
+from luthier.errors import StudyError
+
+pytestmark = pytest.mark.processes
+
+SCRIPT = """
+import sys, luthier as lt
+from pathlib import Path
+
+class Memory:
+    total = 0.0
+    def save(self, folder): (folder / "total").write_text(repr(self.total))
+    def restore(self, folder): self.total = float((folder / "total").read_text())
+
+def train(trial):
+    memory = Memory()
+    for epoch in trial.epochs(memory):
+        memory.total += trial["rate"] * (trial.seed_of(epoch) % 97)
+        trial.report(loss=memory.total / (epoch + 1))
+
+space = lt.Space(rate=lt.Float(1e-4, 1e-1, scale="log"), units=lt.Int(32, 512, step=32))
+lt.tune(train, space, minimize="loss", name="s", storage=sys.argv[1], workers=int(sys.argv[2]),
+        scheduler=sys.argv[3], epochs=9, seed=0, searcher=sys.argv[4])
+"""  # no guard against being imported as __main__: none is needed
+
+
+@pytest.mark.parametrize("searcher", ["random", "sobol"])
+def test_same_seed_same_study(tmp_path, searcher):
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    outcomes = []
+    for workers in (1, 4):
+        storage = tmp_path / f"{workers}.db"
+        subprocess.run(
+            [sys.executable, script, storage, str(workers), "hyperband", searcher],
+            check=True,
+            timeout=120,
+            capture_output=True,
+        )
+        trials = lt.open("s", storage=storage).trials
+        outcomes.append([(t.configuration, t.steps, t.losses, t.state) for t in trials])
+    assert outcomes[0] == outcomes[1]
+    assert len(outcomes[0]) == 17
+
+
+def test_workers_need_a_shared_store():
+    with pytest.raises(StudyError, match="needs a store that processes share"):
+        lt.tune(
+            lambda trial: 1.0, lt.Space(x=lt.Float(0, 1)), minimize="loss", max_trials=1,
+            workers=2, storage="memory", name="s", progress=False,
+        )  # fmt: skip
+
+
+def test_code_that_cannot_travel_is_named(tmp_path):
+    lock = threading.Lock()
+    with pytest.raises(StudyError, match="cannot be sent to worker processes"):
+        lt.tune(
+            lambda trial: lock, lt.Space(x=lt.Float(0, 1)), minimize="loss", max_trials=1,
+            workers=2, storage=tmp_path / "l.db", name="s", progress=False,
+        )  # fmt: skip
