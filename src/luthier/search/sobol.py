@@ -45,7 +45,7 @@ class Sobol:
             raise SpaceError(f"Sobol goes up to {MAX_DIMENSION} hyperparameters, got {len(keys)}.")
         for attempt in range(ATTEMPTS):
             if attempt == 0:
-                point = _points(chance.seed, len(keys), _block(number))[number]
+                point = _points(chance.seed % 2**64, len(keys), _block(number))[number]
             else:
                 own = chance.of("sobol", attempt // 64).integer()
                 point = _points(own, len(keys), 64)[attempt % 64]

@@ -34,6 +34,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "sqrt": math.sqrt,
 }
 _LONGEST = 1000
+_DEEPEST = 100
 
 
 class Constraint:
@@ -77,14 +78,18 @@ class Constraint:
     def __repr__(self) -> str:
         return self.text
 
-    def _names(self, node: ast.AST) -> set[str]:
+    def _names(self, node: ast.AST, depth: int = 0) -> set[str]:
         """Return the names in the tree, having refused whatever is not allowed in it."""
+        if depth > _DEEPEST:
+            raise SpaceError(
+                f"Constraint {self.text!r} is nested more than {_DEEPEST} deep: split it."
+            )
         match node:
             case ast.Name():
                 return {node.id}
             case ast.Attribute():  # a qualified name: optimizer.sgd.momentum
                 return {_dotted(node, self.text)}
-            case ast.Constant():
+            case ast.Constant(value=bool() | int() | float() | str() | None):
                 return set()
             case ast.Call(func=ast.Name(id=name), args=parts, keywords=[]) if name in _FUNCTIONS:
                 pass
@@ -104,7 +109,7 @@ class Constraint:
                     "use names, numbers, + - * / // %, comparisons, and, or, not, in, and "
                     f"{', '.join(_FUNCTIONS)}."
                 )
-        return set().union(*(self._names(part) for part in parts)) if parts else set()
+        return set().union(*(self._names(part, depth + 1) for part in parts)) if parts else set()
 
 
 def _dotted(node: ast.expr, text: str) -> str:

@@ -145,6 +145,7 @@ class HyperParameters(Asking):
         self._given = dict(configuration)
         self._draw = draw
         self._asked: dict[str, str] = {}  # name within its scope -> full name
+        self._called: dict[str, str] = {}  # name as it was asked for, the latest -> full name
 
     def __getitem__(self, name: str) -> Any:
         """Return a value that was asked for before.
@@ -152,11 +153,12 @@ class HyperParameters(Asking):
         Raises:
             SpaceError: it was not.
         """
-        for key in (self._asked.get(name), name):
+        for key in (self._asked.get(name), self._called.get(name), name):
             if key in self.configuration:
                 return self.configuration[key]
+        hint = nearest(str(name), [*self._asked, *self._called])
         raise SpaceError(
-            f"{name!r} was not asked for in this trial.{nearest(name, self._asked)} Ask with "
+            f"{name!r} was not asked for in this trial.{hint} Ask with "
             f"hp.float({name!r}, low, high) or its kin first."
         )
 
@@ -168,8 +170,7 @@ class HyperParameters(Asking):
             return default
 
     def _ask(self, name: str, domain: Domain, site: str) -> Any:
-        if not isinstance(name, str) or not name.strip():  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise SpaceError(f"A hyperparameter's name must be a non-empty text, got {name!r}.")
+        check_name(name)
         if not self._in_scope():
             return domain.default  # type: ignore[attr-defined]
         label = scoped(self._scope, name)
@@ -188,7 +189,7 @@ class HyperParameters(Asking):
         value = self._given.get(key, _NOTHING)
         if value is _NOTHING or not domain.contains(value):
             value = self._drawn(key, domain)
-        self._asked[label] = self._asked[name] = key
+        self._asked[label] = self._called[name] = key
         self.configuration[key] = domain.check(key, value)
         return self.configuration[key]
 
@@ -208,7 +209,8 @@ class HyperParameters(Asking):
         return key
 
     def _grow(self, key: str, domain: Domain) -> None:
-        condition = tuple((self._asked.get(p, p), values) for p, values in self._scope)
+        names = {**self._called, **self._asked}
+        condition = tuple((names.get(p, p), values) for p, values in self._scope)
         # Two branches that share one name here differ in what they were reached by.
         self.space = self.space.with_domain(key, domain.under(condition))
         self.grew = True
@@ -225,6 +227,16 @@ def scoped(scope: Scope, name: str) -> str:
     """Return the name that ``hp.when`` gives: 'optimizer.sgd.momentum'."""
     branches = [f"{parent}.{'|'.join(map(str, values))}" for parent, values in scope]
     return ".".join([*branches, name])
+
+
+def check_name(name: object) -> None:
+    """Refuse what is no name.
+
+    Raises:
+        SpaceError: it is no text, or an empty one.
+    """
+    if not isinstance(name, str) or not name.strip():
+        raise SpaceError(f"A hyperparameter's name must be a non-empty text, got {name!r}.")
 
 
 def _site() -> str:

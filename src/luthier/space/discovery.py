@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from luthier.errors import SpaceError
-from luthier.space.define_by_run import Asking, HyperParameters, Scope, scoped
+from luthier.space.define_by_run import Asking, HyperParameters, Scope, check_name, scoped
 from luthier.space.domains import Bool, Choice, Domain, Int
 from luthier.space.space import Space
 
@@ -87,6 +87,7 @@ class _Recorder(Asking):
             return default
 
     def _ask(self, name: str, domain: Domain, site: str) -> Any:
+        check_name(name)
         label = scoped(self._scope, name)
         if any(self.get(parent) not in values for parent, values in self._scope):
             return domain.default  # type: ignore[attr-defined]
@@ -124,10 +125,13 @@ def _space_of(runs: list[_Run]) -> Space:
     for variant in found:
         key = _key(variant, list(found), conditions, keys)
         if key not in space:
-            own = conditions[variant]
-            condition = () if own is None else ((keys[own[0]], own[1]),)
-            by_scope = tuple((_called(p, keys), v) for p, v in variant.scope)
-            space[key] = variant.domain.under(by_scope or condition)
+            condition = tuple((_called(p, keys), v) for p, v in variant.scope)
+            if (own := conditions[variant]) is not None:  # a plain if, perhaps inside the scope
+                parent, values = keys[own[0]], own[1]
+                scoped_to = [v for p, outer in condition if p == parent for v in outer]
+                if not scoped_to or not all(_in(v, list(values)) for v in scoped_to):
+                    condition += ((parent, values),)
+            space[key] = variant.domain.under(condition)
         keys[variant] = key
     return Space(space)
 

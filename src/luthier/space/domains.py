@@ -49,7 +49,7 @@ class Domain:
 
     def under(self, condition: Condition) -> Self:
         """Return the same domain under another condition."""
-        if condition == self.condition:
+        if not condition and not self.condition:
             return self
         other = copy.copy(self)
         _set(other, condition=condition)
@@ -304,7 +304,10 @@ class Choice(Domain):
         if len(options) == 1 and isinstance(options[0], Mapping):
             subspaces = cast("Mapping[str, Space]", options[0])
             options = tuple(subspaces)
-        elif len(options) == 1 and isinstance(options[0], list | set | frozenset | range):
+        elif len(options) == 1 and isinstance(options[0], set | frozenset):
+            # A set's own order differs from process to process.
+            options = tuple(sorted(options[0], key=lambda o: (type(o).__name__, _sortable(o))))
+        elif len(options) == 1 and isinstance(options[0], list | range):
             options = tuple(cast("Sequence[Any]", options[0]))
         chosen = tuple(_option(option) for option in options)
         if not chosen:
@@ -325,6 +328,13 @@ class Choice(Domain):
             _set(self, default=self.check("default", default))
         if prior is not None:
             _set(self, prior=self.check("prior", prior))
+
+    @property
+    def closed(self) -> Choice:
+        """Return the choice without the sub-spaces that its options open."""
+        other = copy.copy(self)
+        _set(other, subspaces={})
+        return other
 
     @property
     def cardinality(self) -> int:
@@ -354,10 +364,8 @@ class Choice(Domain):
 
     def check(self, name: str, value: Any) -> Any:
         """Return the option that equals *value*."""
-        if isinstance(value, list):
-            value = tuple(cast("list[Any]", value))
         try:
-            return self.options[self._index(value)]
+            return self.options[self._index(_plain(value))]
         except ValueError:
             known = ", ".join(map(repr, self.options))
             hint = nearest(str(value), [str(option) for option in self.options])
@@ -368,7 +376,7 @@ class Choice(Domain):
             if _same(option, value):
                 return i
         for i, option in enumerate(self.options):
-            if type(option) is not bool and type(value) is not bool and option == value:
+            if type(option) in (int, float) and type(value) in (int, float) and option == value:
                 return i
         raise ValueError(value)
 
@@ -392,9 +400,9 @@ class Bool(Domain):
 
     def __post_init__(self) -> None:
         _checked_confidence("Bool", self.confidence)
-        self.check("default", self.default)
+        _set(self, default=self.check("default", self.default))
         if self.prior is not None:
-            self.check("prior", self.prior)
+            _set(self, prior=self.check("prior", self.prior))
 
     @property
     def cardinality(self) -> int:
@@ -418,8 +426,8 @@ class Bool(Domain):
 
     def check(self, name: str, value: Any) -> bool:
         """Return *value* if it is a boolean."""
-        if type(value) is bool or type(value).__name__ == "bool_":
-            return bool(value)
+        if type(plain := _plain(value)) is bool:
+            return plain
         raise SpaceError(f"{name}={value!r}: expected True or False.")
 
 
@@ -456,11 +464,14 @@ class Constant(Domain):
 
     def check(self, name: str, value: Any) -> Any:
         """Return the value if that is it."""
-        if isinstance(value, list):
-            value = tuple(cast("list[Any]", value))
-        if not (_same(value, self.value) or (type(value) is not bool and value == self.value)):
+        plain = _plain(value)
+        if not (_same(plain, self.value) or self._equals(plain)):
             raise SpaceError(f"{name}={value!r}: it is the constant {self.value!r}.")
         return self.value
+
+    def _equals(self, plain: Any) -> bool:
+        numbers = (int, float)  # 64.0 is 64, but True is not 1
+        return type(plain) in numbers and type(self.value) in numbers and plain == self.value
 
 
 def one_or_all(values: tuple[Any, ...]) -> Any:
@@ -488,7 +499,8 @@ def _believed(unit: float, prior: float | None, encode: Any, confidence: Confide
 
 
 def _number(name: str, value: Any) -> float:
-    if isinstance(value, bool | str | bytes) or value is None or isinstance(value, complex):
+    plain = _plain(value)
+    if isinstance(plain, bool | str | bytes | complex) or plain is None:
         raise SpaceError(f"{name}={value!r}: expected a number, got {type(value).__name__}.")
     try:
         number = float(value)
@@ -509,10 +521,11 @@ def _finite(what: str, name: str, value: Any) -> float:
 def _whole(what: str, name: str, value: Any) -> int:
     number = _finite(what, name, value)
     if number != int(number):
+        closest = max(1, round(number)) if name == "step" else round(number)
         raise SpaceError(
-            f"{what}: {name} must be a whole number, got {value!r}; use {round(number)}, or Float."
+            f"{what}: {name} must be a whole number, got {value!r}; use {closest}, or Float."
         )
-    if abs(number) > _LARGEST:
+    if abs(value if isinstance(value, int) else number) > _LARGEST:
         raise SpaceError(f"{what}: {name} must lie within ±2**53, got {value!r}.")
     return int(number)
 
@@ -526,8 +539,13 @@ def _check_range(domain: Float | Int, what: str) -> None:
         raise SpaceError(f"{what}: low must be below high; did you mean ({high!r}, {low!r})?")
     if scale == "log" and low <= 0:
         raise SpaceError(
-            f"{what}: a log scale needs low above 0, got {low!r}; start at a small positive number "
-            f"such as {high / 1e4:.0e}, or use scale='linear'."
+            f"{what}: a log scale needs low above 0, got {low!r}; "
+            + (
+                f"start at a small positive number such as {high / 1e4:.0e}, or "
+                if high > 0
+                else ""
+            )
+            + "use scale='linear'."
         )
     if scale == "one_minus_log" and high >= 1:
         raise SpaceError(
@@ -570,7 +588,7 @@ def _check_beliefs(domain: Float | Int, what: str) -> None:
 
 
 def _checked_confidence(what: str, confidence: str) -> Confidence:
-    if confidence not in _SPREAD:
+    if not isinstance(confidence, str) or confidence not in _SPREAD:  # pyright: ignore[reportUnnecessaryIsInstance]
         raise SpaceError(
             f"{what}: confidence must be 'low', 'medium' or 'high', got {confidence!r}."
         )
@@ -588,10 +606,9 @@ def _outside(name: str, value: Any, domain: Float | Int, closest: float) -> Spac
 
 def _option(value: Any) -> Any:
     """Return an option as plain data."""
-    if isinstance(value, list | tuple):
-        return tuple(_option(part) for part in cast("Sequence[Any]", value))
-    if type(value).__module__ == "numpy" and hasattr(value, "item"):
-        value = value.item()
+    value = _plain(value)
+    if isinstance(value, tuple):
+        return tuple(_option(part) for part in cast("tuple[Any, ...]", value))
     if isinstance(value, float) and not math.isfinite(value):
         raise SpaceError(f"{value!r} cannot be an option: expected a finite number.")
     if isinstance(value, int) and abs(value) >= 2**63:
@@ -602,6 +619,25 @@ def _option(value: Any) -> Any:
         f"{value!r} cannot be an option: expected a string, a number, a boolean, None or a tuple of "
         "these. Name it by a string, and look the object up in your build function."
     )
+
+
+def _plain(value: Any) -> Any:
+    """Return Python's own value for numpy's scalars, enumerations' members, and lists."""
+    if type(value).__module__ == "numpy" and getattr(value, "ndim", 1) == 0:
+        value = value.item()
+    if isinstance(value, list | tuple):
+        return tuple(_plain(part) for part in cast("Sequence[Any]", value))
+    if type(value) is bool:
+        return value
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, int):
+        return int.__int__(value)
+    return float.__float__(value) if isinstance(value, float) else value
+
+
+def _sortable(option: Any) -> Any:
+    return option if isinstance(option, str | int | float) else repr(option)
 
 
 def _same(a: Any, b: Any) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from functools import cached_property
 from types import MappingProxyType
@@ -49,11 +49,17 @@ class Space:
         constraints: Sequence[str] = (),
         **named: Domain,
     ) -> None:
+        if domains is not None and not isinstance(domains, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise SpaceError(
+                f"A space is made of domains by name, {{name: domain}}, not {domains!r}."
+            )
         flat: dict[str, Domain] = {}
-        for name, domain in {**(domains or {}), **named}.items():
+        for name, domain in [*(domains or {}).items(), *named.items()]:
             _add(flat, name, domain, ())
         self.domains: Mapping[str, Domain] = MappingProxyType(flat)
         texts = [constraints] if isinstance(constraints, str) else constraints
+        if not isinstance(texts, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise SpaceError(f"constraints={texts!r}: expected a list of texts.")
         self.constraints = tuple(Constraint(text, flat) for text in texts)
 
     # -- as a mapping ----------------------------------------------------------------------------
@@ -160,6 +166,10 @@ class Space:
         return checked
 
     def _qualified(self, configuration: Mapping[str, Any]) -> dict[str, Any]:
+        if not isinstance(configuration, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise SpaceError(
+                f"A configuration is values by name, {{name: value}}, not {configuration!r}."
+            )
         given = {k: v for k, v in configuration.items() if k in self.domains}
         for name, value in configuration.items():
             if name in self.domains:
@@ -170,8 +180,10 @@ class Space:
                 raise SpaceError(
                     f"The space has no hyperparameter {name!r}"
                     + (f"; it could be any of {', '.join(called)}." if called else ".")
-                    + nearest(name, [*self.domains, *map(self.short, self.domains)])
+                    + nearest(str(name), [*self.domains, *map(self.short, self.domains)])
                 )
+            if (active or called)[0] in given:
+                raise SpaceError(f"The configuration gives {(active or called)[0]} twice.")
             given[(active or called)[0]] = value
         return given
 
@@ -255,11 +267,17 @@ class Space:
 
     def _grid_values(self, count: Mapping[str, int] | int | None) -> dict[str, list[Any]]:
         by_name = count if isinstance(count, Mapping) else {}
-        for name in by_name:
-            if name not in self.domains:
+        for name, number in [*by_name.items(), *([] if by_name else [("", count)])]:
+            if name and name not in self.domains:
                 raise SpaceError(
                     f"The grid's count names {name!r}, which the space does not have."
-                    f"{nearest(name, self.domains)}"
+                    f"{nearest(str(name), self.domains)}"
+                )
+            whole = isinstance(number, int) and not isinstance(number, bool) and number >= 1
+            if not whole and number is not None and number is not by_name:
+                raise SpaceError(
+                    f"The grid's count must be a whole number above 0, got {number!r}"
+                    + (f" for {name!r}." if name else ".")
                 )
         values: dict[str, list[Any]] = {}
         points = 1
@@ -270,13 +288,14 @@ class Space:
                     f"A grid over {key}={domain.free!r} has no end: give it a step, or say how many "
                     f"values it takes, Grid(count={{{key!r}: 3}})."
                 )
-            values[key] = domain.values(wanted)
-            points *= len(values[key])
-            if points > _LARGEST_GRID:
+            sizes = [n for n in (wanted, domain.cardinality) if n is not None]
+            if points * min(sizes) > _LARGEST_GRID:  # before a list of so many is made
                 raise SpaceError(
                     f"The grid has more than {_LARGEST_GRID:,} points by {key!r}: grids are for two "
                     "or three hyperparameters with a few values; use searcher='random'."
                 )
+            values[key] = domain.values(wanted)
+            points *= len(values[key])
         return values
 
     # -- as data ---------------------------------------------------------------------------------
@@ -326,22 +345,31 @@ def _add(
     if name in flat:
         raise SpaceError(f"The space has {name!r} twice.")
     domain = domain.under(domain.condition + outer)
-    for parent, values in domain.condition:
-        _check_condition(flat, name, parent, values)
+    domain = domain.under(
+        tuple((p, _condition_values(flat, name, p, values)) for p, values in domain.condition)
+    )
     flat[name] = domain
     if isinstance(domain, Choice) and domain.subspaces:
+        flat[name] = domain.closed  # its sub-spaces are entered here, and only once
         for option, subspace in domain.subspaces.items():
             prefix = f"{name}.{option}."
             if not isinstance(subspace, Space):  # pyright: ignore[reportUnnecessaryIsInstance]
                 raise SpaceError(f"{name}: option {option!r} must open a Space, got {subspace!r}.")
+            if subspace.constraints:
+                raise SpaceError(
+                    f"{name}: the space under option {option!r} has constraints of its own "
+                    f"({subspace.constraints[0]}): give them to the outer space, by full names "
+                    f"such as {prefix}{next(iter(subspace), 'x')}."
+                )
             for key, inner in subspace.domains.items():
                 moved = tuple((prefix + parent, values) for parent, values in inner.condition)
                 _add(flat, prefix + key, inner.under(moved), ((name, (option,)),))
 
 
-def _check_condition(
+def _condition_values(
     flat: Mapping[str, Domain], name: str, parent: str, values: tuple[Any, ...]
-) -> None:
+) -> tuple[Any, ...]:
+    """Return the values in the parent's own type and order, once each."""
     if parent not in flat:
         raise SpaceError(
             f"{name} depends on {parent!r}, which the space does not have before it."
@@ -355,6 +383,9 @@ def _check_condition(
             )
     if not values:
         raise SpaceError(f"{name} depends on {parent!r} but on no value of it.")
+    checked = [flat[parent].check(parent, value) for value in values]
+    once = {(type(value), value): value for value in checked}
+    return tuple(sorted(once.values(), key=flat[parent].encode))
 
 
 def _domain_to_dict(domain: Domain) -> dict[str, Any]:

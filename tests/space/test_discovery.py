@@ -1,0 +1,204 @@
+"""Discovery: the space of a build function, found by running it."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from luthier.errors import SpaceError
+from luthier.space import Bool, Choice, Float, HyperParameters, Int, discover
+
+
+def refuse(key, domain):
+    raise AssertionError(f"{key} was not discovered")
+
+
+def assert_complete(build, space=None, count=150):
+    """Every configuration of the discovered space is exactly what *build* asks for."""
+    space = space or discover(build)
+    assert discover(build) == space  # and again the same
+    numbers = random.Random(7)
+    for _ in range(count):
+        configuration = space.sample(lambda key: numbers.random())
+        hp = HyperParameters(space, configuration, refuse)
+        build(hp)
+        assert hp.configuration == configuration
+        assert not hp.grew
+    return space
+
+
+def test_no_branches():
+    def build(hp):
+        hp.float("rate", 1e-4, 1e-1, scale="log")
+        hp.int("units", 1, 9)
+        hp.constant("version", 2)
+
+    space = assert_complete(build)
+    assert list(space) == ["rate", "units", "version"]
+    assert space["rate"] == Float(1e-4, 1e-1, scale="log")
+
+
+def test_a_loop_over_layers():
+    def build(hp):
+        for i in range(hp.int("layers", 1, 4)):
+            hp.int(f"units_{i}", 8, 64)
+
+    space = assert_complete(build)
+    assert list(space) == ["layers", "units_0", "units_1", "units_2", "units_3"]
+    assert space["units_0"].condition == ()
+    assert space["units_1"].condition == (("layers", (2, 3, 4)),)
+    assert space["units_3"].condition == (("layers", (4,)),)
+
+
+def test_a_plain_if():
+    def build(hp):
+        if hp.choice("optimizer", ["adam", "sgd"]) == "sgd":
+            hp.float("momentum", 0.9, 0.999)
+            if hp.bool("nesterov"):
+                hp.float("nesterov_rate", 0, 1)
+
+    space = assert_complete(build)
+    assert space["momentum"] == Float(0.9, 0.999).when(optimizer="sgd")
+    assert space["nesterov"] == Bool().when(optimizer="sgd")
+    assert space["nesterov_rate"].condition[-1] == ("nesterov", (True,))
+
+
+def test_one_name_in_two_branches_with_two_ranges():
+    def build(hp):
+        if hp.choice("optimizer", ["adam", "sgd"]) == "sgd":
+            hp.float("rate", 1e-3, 1)
+        else:
+            hp.float("rate", 1e-5, 1e-2)
+
+    space = assert_complete(build)
+    assert dict(space.domains) == {
+        "optimizer": Choice("adam", "sgd"),
+        "optimizer.adam.rate": Float(1e-5, 1e-2).when(optimizer="adam"),
+        "optimizer.sgd.rate": Float(1e-3, 1).when(optimizer="sgd"),
+    }
+
+
+def test_one_name_in_two_branches_with_one_range():
+    def build(hp):
+        if hp.choice("optimizer", ["adam", "sgd"]) == "sgd":
+            hp.float("rate", 0, 1)
+        else:
+            hp.float("rate", 0, 1)
+
+    assert list(assert_complete(build)) == [
+        "optimizer",
+        "optimizer.adam.rate",
+        "optimizer.sgd.rate",
+    ]
+
+
+def test_one_name_twice_at_two_lines_of_one_branch_is_one():
+    def build(hp):
+        a = hp.int("units", 1, 9)
+        assert hp.int("units", 1, 9) == a
+        if hp.bool("deep"):
+            hp.float("x", 0, 1)
+            hp.float("x", 0, 1)
+
+    assert list(assert_complete(build)) == ["units", "deep", "x"]
+
+
+def test_when_needs_no_if():
+    def build(hp):
+        optimizer = hp.choice("optimizer", ["adam", "sgd", "rmsprop"])
+        with hp.when("optimizer", "sgd", "rmsprop"):
+            momentum = hp.float("momentum", 0.5, 0.9, default=0.6)
+            if optimizer == "adam":
+                assert momentum == 0.6
+        with hp.when("optimizer", "adam"):
+            hp.float("momentum", 0.1, 0.2)
+
+    space = assert_complete(build)
+    assert space["optimizer.adam.momentum"].condition == (("optimizer", ("adam",)),)
+    assert space["optimizer.sgd|rmsprop.momentum"].condition == (("optimizer", ("sgd", "rmsprop")),)
+
+
+def test_when_inside_when():
+    def build(hp):
+        hp.int("layers", 1, 3)
+        with hp.when("layers", 2, 3):
+            if hp.bool("wide"):
+                hp.int("width", 8, 16)
+            with hp.when("wide", True):
+                hp.float("drop", 0, 0.5)
+
+    assert_complete(build)
+
+
+def test_branches_on_two_parents():
+    def build(hp):
+        a = hp.bool("a")
+        b = hp.choice("b", ["x", "y", "z"])
+        if a:
+            hp.float("with_a", 0, 1)
+        if b != "x":
+            hp.float("not_x", 0, 1)
+        if b == "z":
+            for i in range(hp.int("n", 1, 3)):
+                hp.bool(f"z_{i}")
+
+    assert_complete(build)
+
+
+def test_a_long_range_of_integers():
+    def build(hp):
+        if hp.int("units", 1, 100) > 50:
+            hp.bool("big")
+
+    space = discover(build)
+    parent, values = space["big"].condition[0]
+    assert parent == "units"
+    assert 100 in values
+    assert 1 not in values
+
+
+def test_what_the_build_raises_comes_through():
+    def build(hp):
+        if hp.bool("flag"):
+            raise ZeroDivisionError("mine")
+
+    with pytest.raises(ZeroDivisionError, match="mine"):
+        discover(build)
+
+
+def test_one_name_with_two_ranges_in_one_run_is_refused():
+    def build(hp):
+        hp.int("units", 1, 9)
+        hp.int("units", 1, 8)
+
+    with pytest.raises(SpaceError, match=r"Int\(1, 9\) and then as Int\(1, 8\) in the same run"):
+        discover(build)
+
+
+def test_the_limit_bounds_the_runs_and_the_rest_joins_later():
+    runs = []
+
+    def build(hp):
+        runs.append(1)
+        for i in range(12):
+            if hp.bool(f"flag_{i}"):
+                hp.int(f"n_{i}", 1, 10)
+
+    space = discover(build, limit=3)
+    assert len(runs) == 3
+    hp = HyperParameters(space, {f"flag_{i}": True for i in range(12)}, lambda k, d: d.default)
+    build(hp)
+    assert hp.grew
+    assert len(hp.configuration) == 24
+
+
+def test_hp_reads_back_while_it_is_discovered():
+    def build(hp):
+        assert hp.get("units", 3) == 3
+        hp.int("units", 1, 9)
+        assert hp["units"] == hp.get("units")
+
+    assert dict(discover(build).domains) == {"units": Int(1, 9)}
+    with pytest.raises(SpaceError, match="'layers' was not asked for"):
+        discover(lambda hp: hp["layers"])
