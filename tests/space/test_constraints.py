@@ -159,3 +159,9 @@ def test_one_constraint_needs_no_list():
     space = Space(a=Int(1, 3), b=Int(1, 3), constraints="a < b")
     assert not space.satisfies({"a": 3, "b": 1})
     assert space.satisfies({"a": 1, "b": 3})
+
+
+@pytest.mark.parametrize("text", ["max() < units", "abs(units, 2) < 3", "sqrt() < 3", "min() < 1"])
+def test_functions_have_their_number_of_arguments(text):
+    with pytest.raises(SpaceError, match="argument, got"):
+        Constraint(text, NAMES)

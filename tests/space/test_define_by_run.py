@@ -173,3 +173,31 @@ def test_a_name_is_a_text(name):
         fresh().bool(name)
     with pytest.raises(SpaceError, match="non-empty text"):
         luthier.space.discover(lambda hp: hp.bool(name))
+
+
+@pytest.mark.parametrize(
+    ("ask", "words"),
+    [
+        (lambda hp: hp.float("rate", 1, 0), "rate: .*low must be below high"),
+        (lambda hp: hp.int("units", 1, 1), "units: .*low equals high"),
+        (lambda hp: hp.choice("kind", []), "kind: .*no options"),
+        (lambda hp: hp.choice("kind", "sgd"), "kind: options='sgd': expected a list"),
+        (lambda hp: hp.choice("kind", 3), "kind: options=3: expected a list"),
+        (lambda hp: hp.choice("kind", {"a": Space()}), "kind: .*ask inside an if"),
+        (lambda hp: hp.bool("flag", "yes"), "flag: .*expected True or False"),
+        (lambda hp: hp.constant("c", len), "c: .*cannot be an option"),
+    ],
+)
+def test_messages_name_the_hyperparameter(ask, words):
+    with pytest.raises(SpaceError, match=f"^{words}"):
+        ask(fresh())
+    with pytest.raises(SpaceError, match=f"^{words}"):
+        luthier.space.discover(ask)
+
+
+def test_options_from_a_set_have_one_order():
+    hp = fresh()
+    hp.choice("kind", {"c", "a", "b"})
+    assert hp.space["kind"] == Choice("a", "b", "c")
+    hp.choice("other", (o for o in "xy"))
+    assert hp.space["other"] == Choice("x", "y")

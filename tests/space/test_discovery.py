@@ -17,7 +17,7 @@ def refuse(key, domain):
 def assert_complete(build, space=None, count=150):
     """Every configuration of the discovered space is exactly what *build* asks for."""
     space = space or discover(build)
-    assert discover(build) == space  # and again the same
+    assert discover(build, limit=5000) == space  # and again the same
     numbers = random.Random(7)
     for _ in range(count):
         configuration = space.sample(lambda key: numbers.random())
@@ -202,3 +202,40 @@ def test_hp_reads_back_while_it_is_discovered():
     assert dict(discover(build).domains) == {"units": Int(1, 9)}
     with pytest.raises(SpaceError, match="'layers' was not asked for"):
         discover(lambda hp: hp["layers"])
+
+
+def write_branches(numbers, lines, depth, used):
+    """Write a random program: any name may come back in a branch that excludes the others."""
+    indent = "    " * (2 * depth + 1)
+    for _ in range(numbers.randint(1, 3)):
+        kind = numbers.choice(["float", "choice", "bool", "int", "loop"])
+        name = f"{kind}_{numbers.randint(0, 3 + 9 * (depth == 0))}"
+        if name in used:
+            continue
+        used.add(name)
+        high = numbers.randint(4, 5)
+        if kind == "float":
+            lines.append(f"{indent}hp.float('{name}', 0, {high})")
+        elif kind == "loop":
+            lines.append(f"{indent}for i in range(hp.int('{name}', 1, 3)):")
+            lines.append(f"{indent}    hp.int(f'{name}_{{i}}', 1, {high * 10})")
+        else:
+            options = {"choice": ["a", "b", "c"], "bool": [False, True], "int": [1, 2, 3]}[kind]
+            rest = {"choice": f", {options}", "bool": "", "int": ", 1, 3"}[kind]
+            lines.append(f"{indent}value_{depth} = hp.{kind}('{name}'{rest})")
+            before = frozenset(used)
+            for option in options if depth < 2 else ():
+                lines.append(f"{indent}if value_{depth} == {option!r}:\n{indent}    if True:")
+                inside = set(before)
+                write_branches(numbers, lines, depth + 1, inside)
+                lines.append(f"{indent}        pass")
+                used |= inside
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_random_programs(seed):
+    lines = ["def build(hp):", "    pass"]
+    write_branches(random.Random(seed), lines, 0, set())
+    program: dict = {}
+    exec(compile("\n".join(lines), f"program {seed}", "exec"), program)
+    assert_complete(program["build"], discover(program["build"], limit=5000), count=40)

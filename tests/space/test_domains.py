@@ -358,3 +358,57 @@ def test_log_of_a_negative_range_suggests_no_negative_start():
     with pytest.raises(SpaceError) as caught:
         Float(-2, -1, scale="log")
     assert "such as -" not in str(caught.value)
+
+
+# -- what numbers can tell apart -------------------------------------------------------------------
+
+
+@given(st.integers(1, 2**44 - 1), st.integers(1, 2**44), st.sampled_from(["linear", "log"]), UNIT)
+@example(low=2**44 - 50, size=50, scale="log", place=0.99)
+@example(low=1, size=2**44 - 1, scale="log", place=1.0)
+def test_the_longest_integer_ranges_come_back_exactly(low, size, scale, place):
+    high = min(low + size, 2**44)
+    domain = Int(low, high, scale=scale)
+    value = low + round(place * (high - low))
+    for near in (value, max(low, value - 1), min(high, value + 1)):
+        assert domain.decode(domain.encode(near)) == near
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: Int(1, 2**45, scale="log"), r"end at 2\*\*44.*Float\(1, .*scale='log'"),
+        (lambda: Int(2**53 - 5, 2**53, scale="log"), r"end at 2\*\*44"),
+        (lambda: Int(0, 2**53), "more values than numbers can tell apart; use Float"),
+        (lambda: Float(1e15, 1e15 + 1, step=0.125), "a step larger than 0.125, or no step"),
+    ],
+)
+def test_ranges_beyond_the_precision_of_numbers_are_refused(make, words):
+    with pytest.raises(SpaceError, match=words):
+        make()
+
+
+def test_a_stepped_range_ends_at_a_clean_decimal():
+    domain = Float(0, 0.1 * 3, step=0.1)
+    assert domain.high == 0.3
+    assert domain.check("x", 0.1 * 3) == domain.decode(1.0) == 0.3
+
+
+@given(st.integers(-(10**6), 10**6), st.integers(0, 8), st.integers(1, 10**6), st.integers(1, 200))
+def test_any_decimal_steps_come_back_exactly(low, digits, step, count):
+    domain = Float(low / 10**digits, (low + step * count) / 10**digits, step=step / 10**digits)
+    values = domain.values()
+    assert len(set(values)) == count + 1
+    assert (values[0], values[-1]) == (domain.low, domain.high)
+    assert all(domain.decode(domain.encode(v)) == domain.check("x", v) == v for v in values)
+
+
+def test_a_grid_takes_all_options_whatever_the_count():
+    assert Choice("a", "b", "c").values(2) == ["a", "b", "c"]
+    assert Choice(1, True, "a").values(2) == [1, True, "a"]
+    assert Bool().values(1) == [False, True]
+
+
+def test_an_option_that_is_none_has_no_place():
+    with pytest.raises(SpaceError, match="expected one of 'a', 'b'"):
+        Choice("a", "b").encode("c")

@@ -80,3 +80,28 @@ def test_every_space_can_be_read(space, size):
 @pytest.mark.parametrize("name", ["learning_rate", "weight_decay", "momentum", "x"])
 def test_odd_ranges_can_be_read(name, domain):
     assert "nan" not in " ".join(lint(Space({name: domain})))
+
+
+@pytest.mark.parametrize(
+    ("name", "domain"),
+    [
+        ("lr_patience", Int(1, 20)),
+        ("lr_warmup_epochs", Int(0, 20)),
+        ("lr_decay", Float(0.1, 0.9)),
+        ("learning_rate_decay_factor", Float(0.1, 0.5)),
+        ("learning_rate_mult", Float(0.1, 10)),
+        ("drop_epochs", Int(10, 30)),
+        ("dropout_layers", Int(0, 4)),
+        ("ema_decay", Float(0.5, 0.99)),
+        ("log_lr", Float(-5, -1)),
+        ("beta", Float(1, 10)),
+    ],
+)
+def test_names_that_only_sound_like_a_rate_pass(name, domain):
+    assert lint(Space({name: domain}), data_size=1000) == []
+
+
+@pytest.mark.parametrize("low", [0, 0.5, 0.9])
+def test_momentum_up_to_one_is_told_to_end_below(low):
+    (sentence,) = lint(Space(momentum=Float(low, 1)))
+    assert "end at 0.999 and use scale='one_minus_log'" in sentence

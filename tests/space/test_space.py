@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
+import pickle
 
 import msgspec
 import numpy as np
@@ -340,3 +342,83 @@ def test_a_space_is_a_mapping():
     assert "momentum" in OPTIMIZER
     assert "sgd" not in OPTIMIZER
     assert Space(a=Constant(1), b=Bool()).searched == ["b"]
+
+
+@pytest.mark.parametrize("space", [OPTIMIZER, NESTED, Space(a=Int(1, 4), constraints=["a < 3"])])
+def test_spaces_can_be_pickled_and_copied(space):
+    for again in (pickle.loads(pickle.dumps(space)), copy.deepcopy(space), copy.copy(space)):
+        assert again == space
+        assert again.default() == space.default()
+    option = Choice({"a": space})
+    assert pickle.loads(pickle.dumps(option)).subspaces == option.subspaces
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {},
+        {"domains": 3, "constraints": []},
+        {"domains": [{"kind": "bool"}], "constraints": []},
+        {"domains": [{"name": "x", "kind": "float", "low": 0}], "constraints": []},
+        {"domains": [{"name": "x", "kind": "bool", "zap": 0}], "constraints": []},
+    ],
+)
+def test_what_describes_no_space_is_refused(data):
+    with pytest.raises(SpaceError, match=r"describes no space.*Space\.to_dict"):
+        Space.from_dict(data)
+
+
+def test_constants_need_no_draw():
+    assert Space(a=Constant(3), b=Bool().when(a=3)).sample({"b": 0.9}.__getitem__) == {
+        "a": 3,
+        "b": True,
+    }
+
+
+def test_conditions_that_exclude_each_other_are_refused():
+    letters = Choice("a", "b", "c")
+    with pytest.raises(SpaceError, match=r"x is never active.*use one \.when\(p=\('a', 'b'\)\)"):
+        Space(p=letters, x=Bool().when(p="a").when(p="b"))
+    both = Space(p=letters, x=Bool().when(p=["a", "b"]).when(p=["b", "c"]))
+    assert [p for p in "abc" if both.is_active("x", {"p": p})] == ["b"]
+
+
+def test_check_understands_short_names_in_deep_branches():
+    def inner(high):
+        return Choice({"a": Space(x=Int(0, high)), "b": Space()})
+
+    space = Space(outer=Choice({"p": Space(inner=inner(3)), "q": Space(inner=inner(9))}))
+    assert space.check({"x": 7, "inner": "a", "outer": "q"}) == {
+        "outer": "q",
+        "outer.q.inner": "a",
+        "outer.q.inner.a.x": 7,
+    }
+
+
+def test_check_finds_a_short_name_by_a_parent_of_another_type_and_by_a_constant():
+    space = Space(
+        {
+            "n": Int(1, 2),
+            "c": Constant("k"),
+            "one.x": Bool().when(n=1),
+            "two.x": Int(0, 9).when(n=2, c="k"),
+        }
+    )
+    assert space.check({"n": 2.0, "x": 4}) == {"n": 2, "c": "k", "two.x": 4}
+
+
+def test_a_full_name_is_no_short_name_of_another():
+    space = Space(
+        rate=Choice("a", "b"),
+        o=Choice({"p": Space(rate=Choice("a", "b")), "q": Space()}),
+    )
+    with pytest.raises(SpaceError, match=r"lacks 'o\.p\.rate'"):
+        space.check({"rate": "a", "o": "p"})
+
+
+def test_the_size_of_a_grid_counts_only_what_is_active_together():
+    branches = {c: Space(x=Int(1, 300), y=Int(1, 300)) for c in "abcdefgh"}
+    space = Space(o=Choice(branches))
+    assert next(space.grid()) == {"o": "a", "o.a.x": 1, "o.a.y": 1}  # 8 * 90,000
+    with pytest.raises(SpaceError, match="more than 1,000,000 points"):
+        Space(o=Choice(branches), more=Bool()).grid()

@@ -24,7 +24,9 @@ def build(hp):
         ]
     )
     rate = hp.float("learning_rate", 1e-4, 1e-1, scale="log")
-    model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.compile(
+        keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", metrics=["accuracy"]
+    )
     return model
 
 

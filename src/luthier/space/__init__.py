@@ -2,8 +2,10 @@
 
 from luthier.space.define_by_run import HyperParameters
 from luthier.space.discovery import discover
-from luthier.space.domains import Bool, Choice, Constant, Domain, Float, Int
+from luthier.space.domains import Domain
 from luthier.space.linter import lint
+from luthier.space.options import Bool, Choice, Constant
+from luthier.space.ranges import Float, Int
 from luthier.space.space import Space
 
 __all__ = [

@@ -33,6 +33,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "min": min,
     "sqrt": math.sqrt,
 }
+_ONE_ARGUMENT = ("abs", "log10", "sqrt")
 _LONGEST = 1000
 _DEEPEST = 100
 
@@ -92,7 +93,11 @@ class Constraint:
             case ast.Constant(value=bool() | int() | float() | str() | None):
                 return set()
             case ast.Call(func=ast.Name(id=name), args=parts, keywords=[]) if name in _FUNCTIONS:
-                pass
+                if len(parts) != 1 if name in _ONE_ARGUMENT else not parts:
+                    number = "one argument" if name in _ONE_ARGUMENT else "at least one argument"
+                    raise SpaceError(
+                        f"Constraint {self.text!r}: {name} takes {number}, got {len(parts)}."
+                    )
             case ast.BinOp(op=op) if type(op) in _BINARY:
                 parts = [node.left, node.right]
             case ast.UnaryOp(op=ast.Not() | ast.USub() | ast.UAdd()):

@@ -6,121 +6,15 @@ a hyperparameter exists only where the code reaches it.
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
-from typing import Any, TypeAlias
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from luthier.errors import SpaceError, nearest
-from luthier.space.domains import Bool, Choice, Confidence, Constant, Domain, Float, Int
-from luthier.space.scales import Scale
+from luthier.space.asking import Asking, check_name, scoped
+from luthier.space.domains import Domain
 from luthier.space.space import Space
 
-# ``hp.float`` and its kin hide the builtins inside the class.
-_Real: TypeAlias = float
-_Whole: TypeAlias = int
-_Truth: TypeAlias = bool
-
-Scope = tuple[tuple[str, tuple[Any, ...]], ...]
-
-
-class Asking:
-    """The calls by which code asks for hyperparameters; what they answer is up to ``_ask``."""
-
-    _scope: Scope = ()
-
-    def float(
-        self,
-        name: str,
-        low: _Real,
-        high: _Real,
-        *,
-        scale: Scale = "linear",
-        step: _Real | None = None,
-        default: _Real | None = None,
-        prior: _Real | None = None,
-        confidence: Confidence = "medium",
-    ) -> _Real:
-        """Return this trial's value of a real hyperparameter; the arguments are ``Float``'s."""
-        domain = Float(
-            low,
-            high,
-            scale=scale,
-            step=step,
-            default=default,  # type: ignore[arg-type]
-            prior=prior,
-            confidence=confidence,
-        )
-        return self._ask(name, domain, _site())
-
-    def int(
-        self,
-        name: str,
-        low: _Whole,
-        high: _Whole,
-        *,
-        scale: Scale = "linear",
-        step: _Whole | None = None,
-        default: _Whole | None = None,
-        prior: _Whole | None = None,
-        confidence: Confidence = "medium",
-    ) -> _Whole:
-        """Return this trial's value of a whole hyperparameter; the arguments are ``Int``'s."""
-        domain = Int(
-            low,
-            high,
-            scale=scale,
-            step=step,
-            default=default,  # type: ignore[arg-type]
-            prior=prior,
-            confidence=confidence,
-        )
-        return self._ask(name, domain, _site())
-
-    def choice(
-        self,
-        name: str,
-        options: Any,
-        *,
-        default: Any = None,
-        prior: Any = None,
-        confidence: Confidence = "medium",
-    ) -> Any:
-        """Return this trial's option; the arguments are ``Choice``'s."""
-        domain = Choice(list(options), default=default, prior=prior, confidence=confidence)
-        return self._ask(name, domain, _site())
-
-    def bool(
-        self,
-        name: str,
-        default: _Truth = False,
-        *,
-        prior: _Truth | None = None,
-        confidence: Confidence = "medium",
-    ) -> _Truth:
-        """Return this trial's True or False."""
-        return self._ask(name, Bool(default, prior=prior, confidence=confidence), _site())
-
-    def constant(self, name: str, value: Any) -> Any:
-        """Record *value* under *name*, and return it."""
-        return self._ask(name, Constant(value), _site())
-
-    @contextmanager
-    def when(self, parent: str, *values: Any) -> Generator[None]:
-        """Name what is asked for inside by its branch: active only when *parent* has such a value.
-
-        The code inside runs in any case; where the branch is not active, it gets defaults that are
-        not recorded. With a plain ``if`` around it the two go together.
-        """
-        outer = self._scope
-        self._scope = (*outer, (parent, tuple(values)))
-        try:
-            yield
-        finally:
-            self._scope = outer
-
-    def _ask(self, name: str, domain: Domain, site: str) -> Any:
-        raise TypeError(type(self))
+_NOTHING = object()
 
 
 class HyperParameters(Asking):
@@ -221,28 +115,3 @@ class HyperParameters(Asking):
                 f"This configuration has no value for {key!r}, which the code asks for."
             )
         return self._draw(key, domain)
-
-
-def scoped(scope: Scope, name: str) -> str:
-    """Return the name that ``hp.when`` gives: 'optimizer.sgd.momentum'."""
-    branches = [f"{parent}.{'|'.join(map(str, values))}" for parent, values in scope]
-    return ".".join([*branches, name])
-
-
-def check_name(name: object) -> None:
-    """Refuse what is no name.
-
-    Raises:
-        SpaceError: it is no text, or an empty one.
-    """
-    if not isinstance(name, str) or not name.strip():
-        raise SpaceError(f"A hyperparameter's name must be a non-empty text, got {name!r}.")
-
-
-def _site() -> str:
-    """Return file and line of the code that called ``hp.float(...)`` or its kin."""
-    frame = sys._getframe(2)  # pyright: ignore[reportPrivateUsage]
-    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
-
-
-_NOTHING = object()

@@ -14,8 +14,11 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from luthier.errors import SpaceError
-from luthier.space.define_by_run import Asking, HyperParameters, Scope, check_name, scoped
-from luthier.space.domains import Bool, Choice, Domain, Int
+from luthier.space.asking import Asking, Scope, check_name, scoped
+from luthier.space.define_by_run import HyperParameters
+from luthier.space.domains import Domain
+from luthier.space.options import Bool, Choice
+from luthier.space.ranges import Int
 from luthier.space.space import Space
 
 _FLIPPED_INTS = 12  # whole numbers with so many values at most are tried one by one

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import re
 
-from luthier.space.domains import Choice, Float, Int
+from luthier.space.options import Choice
+from luthier.space.ranges import Float, Int
 from luthier.space.space import Space
 
 _RATE = re.compile(r"(^|_)(lr|learning_rate|eta|alpha)(_|$)|learning_?rate", re.IGNORECASE)
@@ -13,6 +14,13 @@ _LOG = re.compile(
     r"(^|_)(weight_decay|decay|wd|epsilon|eps|l1|l2|lambda|regulari[sz]ation)(_|$)", re.IGNORECASE
 )
 _MOMENTUM = re.compile(r"(^|_)(momentum|beta|beta_?[12]|rho)(_|$)", re.IGNORECASE)
+# lr_patience, lr_decay, learning_rate_factor: about a schedule, and no rate itself.
+_ABOUT = re.compile(
+    r"(^|_)(decay|drop|factor|gamma|mult\w*|ratio|scale|power|schedul\w*|patience|warm_?up|cycles?|"
+    r"epochs?|steps?|every|interval)(_|$)",
+    re.IGNORECASE,
+)
+_BARE = re.compile(r"^decay$|weight_decay", re.IGNORECASE)  # decay that is a penalty
 _DROPOUT = re.compile(r"drop_?out|(^|_)drop(_|$)", re.IGNORECASE)
 _BATCH = re.compile(r"batch_?size|(^|_)batch(_|$)", re.IGNORECASE)
 
@@ -37,15 +45,16 @@ def lint(space: Space, *, data_size: int | None = None) -> list[str]:
 def _range(name: str, domain: Float | Int, data_size: int | None) -> list[str]:
     low, high = domain.low, domain.high
     words: list[str] = []
-    rate = _RATE.search(name) is not None
+    rate = isinstance(domain, Float) and _RATE.search(name) is not None and not _ABOUT.search(name)
+    small = _LOG.search(name) is not None and not rate and not _ABOUT.search(_BARE.sub("", name))
     if isinstance(domain, Float) and domain.scale == "linear":
         what = "a learning rate" if rate else "such a small quantity"
-        if (rate or _LOG.search(name)) and low <= 0 < high:
+        if (rate or small) and low <= 0 < high:
             words.append(
                 f"{what} belongs on a log scale, which cannot reach {low:g}: start at "
                 f"{high * 1e-4:.0e} and use scale='log'"
             )
-        elif (rate and high / low >= 3) or (_LOG.search(name) and high / low >= 10):
+        elif (rate and high / low >= 3) or (small and high / low >= 10):
             share = (low * math.sqrt(high / low) - low) / (high - low)
             words.append(
                 f"{what} belongs on a log scale: on a linear one only {share:.0%} of the draws lie "
@@ -65,13 +74,19 @@ def _range(name: str, domain: Float | Int, data_size: int | None) -> list[str]:
         words.append(
             f"learning rates up to {high:g} diverge in nearly every net; end at 1 or below"
         )
-    near_one = 0.99 <= high < 1 and domain.scale != "one_minus_log"
-    if _MOMENTUM.search(name) and near_one and domain.step is None:
-        words.append(
-            f"what matters is 1 - x, from {1 - low:.2g} down to {1 - high:.2g}: use "
-            "scale='one_minus_log'"
-        )
+    near_one = isinstance(domain, Float) and 0.99 <= high <= 1
+    if near_one and _MOMENTUM.search(name) and domain.scale != "one_minus_log":
+        words += [] if domain.step else [_near_one(low, high)]
     return words + _sizes(name, high, data_size)
+
+
+def _near_one(low: float, high: float) -> str:
+    if high == 1:
+        return "a value of 1 never forgets: end at 0.999 and use scale='one_minus_log'"
+    return (
+        f"what matters is 1 - x, from {1 - low:.2g} down to {1 - high:.2g}: use "
+        "scale='one_minus_log'"
+    )
 
 
 def _choice(name: str, domain: Choice, data_size: int | None) -> list[str]:
@@ -88,7 +103,7 @@ def _choice(name: str, domain: Choice, data_size: int | None) -> list[str]:
 
 def _sizes(name: str, high: float, data_size: int | None) -> list[str]:
     words: list[str] = []
-    if _DROPOUT.search(name) and high > 0.7:
+    if _DROPOUT.search(name) and 0.7 < high <= 1:  # above 1 it is no rate: dropout_layers
         words.append(f"dropout of {high:g} silences most of the layer; end at 0.5 to 0.7")
     if _BATCH.search(name) and data_size is not None and high > data_size:
         words.append(

@@ -12,7 +12,6 @@ import gc
 import itertools
 import sys
 
-
 _JAX_TRIALS = 8
 _calls = itertools.count(1)
 

@@ -1,0 +1,167 @@
+"""Asking: the calls by which code asks for hyperparameters while it builds a model.
+
+Two objects answer them: a trial's ``HyperParameters``, and the recorder of ``discover``.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import contextmanager
+from typing import Any, TypeAlias
+
+from luthier.errors import SpaceError
+from luthier.space.domains import Confidence, Domain
+from luthier.space.options import Bool, Choice, Constant
+from luthier.space.ranges import Float, Int
+from luthier.space.scales import Scale
+
+# ``hp.float`` and its kin hide the builtins inside the class.
+_Real: TypeAlias = float
+_Whole: TypeAlias = int
+_Truth: TypeAlias = bool
+
+Scope = tuple[tuple[str, tuple[Any, ...]], ...]
+
+
+class Asking:
+    """The calls by which code asks for hyperparameters; what they answer is up to ``_ask``."""
+
+    _scope: Scope = ()
+
+    def float(
+        self,
+        name: str,
+        low: _Real,
+        high: _Real,
+        *,
+        scale: Scale = "linear",
+        step: _Real | None = None,
+        default: _Real | None = None,
+        prior: _Real | None = None,
+        confidence: Confidence = "medium",
+    ) -> _Real:
+        """Return this trial's value of a real hyperparameter; the arguments are ``Float``'s."""
+        with _named(name):
+            domain = Float(
+                low,
+                high,
+                scale=scale,
+                step=step,
+                default=default,  # type: ignore[arg-type]
+                prior=prior,
+                confidence=confidence,
+            )
+        return self._ask(name, domain, _site())
+
+    def int(
+        self,
+        name: str,
+        low: _Whole,
+        high: _Whole,
+        *,
+        scale: Scale = "linear",
+        step: _Whole | None = None,
+        default: _Whole | None = None,
+        prior: _Whole | None = None,
+        confidence: Confidence = "medium",
+    ) -> _Whole:
+        """Return this trial's value of a whole hyperparameter; the arguments are ``Int``'s."""
+        with _named(name):
+            domain = Int(
+                low,
+                high,
+                scale=scale,
+                step=step,
+                default=default,  # type: ignore[arg-type]
+                prior=prior,
+                confidence=confidence,
+            )
+        return self._ask(name, domain, _site())
+
+    def choice(
+        self,
+        name: str,
+        options: Any,
+        *,
+        default: Any = None,
+        prior: Any = None,
+        confidence: Confidence = "medium",
+    ) -> Any:
+        """Return this trial's option; the arguments are ``Choice``'s."""
+        with _named(name):
+            if isinstance(options, str | bytes | Mapping) or not isinstance(options, Iterable):
+                raise SpaceError(
+                    f"options={options!r}: expected a list of options such as ['sgd', 'adam']; for "
+                    "what an option opens, ask inside an if."
+                )
+            listed = options if isinstance(options, set | frozenset) else list(options)
+            domain = Choice(listed, default=default, prior=prior, confidence=confidence)
+        return self._ask(name, domain, _site())
+
+    def bool(
+        self,
+        name: str,
+        default: _Truth = False,
+        *,
+        prior: _Truth | None = None,
+        confidence: Confidence = "medium",
+    ) -> _Truth:
+        """Return this trial's True or False."""
+        with _named(name):
+            domain = Bool(default, prior=prior, confidence=confidence)
+        return self._ask(name, domain, _site())
+
+    def constant(self, name: str, value: Any) -> Any:
+        """Record *value* under *name*, and return it."""
+        with _named(name):
+            domain = Constant(value)
+        return self._ask(name, domain, _site())
+
+    @contextmanager
+    def when(self, parent: str, *values: Any) -> Generator[None]:
+        """Name what is asked for inside by its branch: active only when *parent* has such a value.
+
+        The code inside runs in any case; where the branch is not active, it gets defaults that are
+        not recorded. With a plain ``if`` around it the two go together.
+        """
+        outer = self._scope
+        self._scope = (*outer, (parent, tuple(values)))
+        try:
+            yield
+        finally:
+            self._scope = outer
+
+    def _ask(self, name: str, domain: Domain, site: str) -> Any:
+        raise TypeError(type(self))
+
+
+def scoped(scope: Scope, name: str) -> str:
+    """Return the name that ``hp.when`` gives: 'optimizer.sgd.momentum'."""
+    branches = [f"{parent}.{'|'.join(map(str, values))}" for parent, values in scope]
+    return ".".join([*branches, name])
+
+
+def check_name(name: object) -> None:
+    """Refuse what is no name.
+
+    Raises:
+        SpaceError: it is no text, or an empty one.
+    """
+    if not isinstance(name, str) or not name.strip():
+        raise SpaceError(f"A hyperparameter's name must be a non-empty text, got {name!r}.")
+
+
+@contextmanager
+def _named(name: object) -> Generator[None]:
+    """Put the hyperparameter's name before what is wrong with its domain."""
+    try:
+        yield
+    except SpaceError as error:
+        raise SpaceError(f"{name}: {error}") from None
+
+
+def _site() -> str:
+    """Return file and line of the code that called ``hp.float(...)`` or its kin."""
+    frame = sys._getframe(2)  # pyright: ignore[reportPrivateUsage]
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"

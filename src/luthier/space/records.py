@@ -1,0 +1,67 @@
+"""Domains as plain data: what JSON and MessagePack can hold, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from luthier.errors import SpaceError
+from luthier.space.domains import Domain
+from luthier.space.options import Bool, Choice, Constant
+from luthier.space.ranges import Float, Int
+
+_KINDS: dict[str, type[Domain]] = {
+    kind.__name__.lower(): kind for kind in (Float, Int, Choice, Bool, Constant)
+}
+
+
+def domain_to_dict(domain: Domain) -> dict[str, Any]:
+    """Return a domain as plain data, without its name."""
+    data: dict[str, Any] = {"kind": type(domain).__name__.lower()}
+    for f in fields(domain):
+        value = getattr(domain, f.name)
+        if f.name == "condition":
+            if value:
+                data["when"] = [[parent, _listed(values)] for parent, values in value]
+        elif f.name != "subspaces" and value is not None:
+            data[f.name] = _listed(value)
+    return data
+
+
+def domains_from(data: Mapping[str, Any]) -> dict[str, Domain]:
+    """Return the domains of a space that ``Space.to_dict`` described, by name.
+
+    Raises:
+        SpaceError: no such description, or one by a newer version.
+    """
+    try:
+        return {entry["name"]: _domain_from_dict(entry) for entry in data["domains"]}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise SpaceError(
+            f"This describes no space ({type(error).__name__}: {error}): expected what "
+            "Space.to_dict() gives, of this version of luthier or an older one."
+        ) from None
+
+
+def _domain_from_dict(entry: Mapping[str, Any]) -> Domain:
+    data = dict(entry)
+    data.pop("name")
+    kind = _KINDS.get(data.pop("kind"))
+    if kind is None:
+        raise SpaceError(f"Unknown kind of domain {entry['kind']!r}: written by a newer luthier?")
+    condition = tuple((parent, _tupled(values)) for parent, values in data.pop("when", []))
+    data = {name: _tupled(value) for name, value in data.items()}
+    if kind is Choice:
+        return Choice(*data.pop("options"), condition=condition, **data)
+    if kind is Constant:
+        return Constant(data.get("value"), condition=condition)
+    return kind(condition=condition, **data)
+
+
+def _listed(value: Any) -> Any:
+    return [_listed(v) for v in value] if isinstance(value, tuple) else value
+
+
+def _tupled(value: Any) -> Any:
+    return tuple(_tupled(v) for v in value) if isinstance(value, list | tuple) else value
