@@ -11,7 +11,7 @@ from typing import Any
 from luthier.datasets import fashion_mnist
 from luthier.errors import StudyError
 
-_EPOCHS = 27
+_EPOCHS_SUBSET, _EPOCHS_FULL = 27, 9
 
 
 def run(workers: int = 2, storage: str | None = None, name: str = "demo") -> None:
@@ -32,7 +32,7 @@ def run(workers: int = 2, storage: str | None = None, name: str = "demo") -> Non
         build,
         (_flat(data.train), _flat(data.validation)),
         name=name,
-        epochs=_EPOCHS,
+        epochs=_EPOCHS_FULL if full else _EPOCHS_SUBSET,
         scheduler="hyperband",
         batch_size=128 if full else 64,
         workers=workers,

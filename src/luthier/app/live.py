@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _REFRESH_SECONDS = 0.5
 _RUNNING_SHOWN = 6
-_WARM_EPOCHS = 3
+_WARM_EPOCHS = 4
 
 
 class Progress:
@@ -91,31 +91,37 @@ class Progress:
     # -- how long --------------------------------------------------------------------------------
 
     def _seconds_left(self) -> float | None:
-        """Return the seconds left, by the median epoch so far; None before the warm-up is over."""
+        """Return the seconds left, by what was measured; None before the warm-up is over."""
         bound = None if self._deadline is None else self._deadline - time.monotonic()
-        epochs = [s for t in self._history.trials[-50:] for s in t.seconds if s > 0]
-        if self._plan is None or len(epochs) < _WARM_EPOCHS:
+        if self._plan is None or self._warmed() < _WARM_EPOCHS:
             return bound
-        left = max(0, self._plan.epochs - self._history.epochs)
-        guess = left * self._pace(epochs)
+        epoch, start = self._costs()
+        epochs = max(0, self._plan.epochs - self._history.epochs)
+        jobs = sum(rung.trials for b in self._plan.brackets for rung in b.rungs)
+        share = epochs / max(1, self._plan.epochs)
+        guess = (epochs * epoch + jobs * share * start) / self._workers
         return guess if bound is None else min(guess, bound)
 
-    def _pace(self, epochs: list[float]) -> float:
-        """Return wall seconds an epoch: measured over this session once it says enough."""
-        done = self._history.epochs - self._before
-        measured = (time.monotonic() - self._began) / done if done else 0.0
-        guess = statistics.median(epochs) / self._workers
-        return measured if done >= 10 else max(guess, min(measured, 2 * guess))
+    def _warmed(self) -> int:
+        return sum(len(t.seconds) for t in self._history.trials)
+
+    def _costs(self) -> tuple[float, float]:
+        """Return seconds an epoch, and seconds that a job takes before its first (compiling)."""
+        first = statistics.median(t.seconds[0] for t in self._history.trials if t.seconds)
+        later = [s for t in self._history.trials[-50:] for s in t.seconds[1:] if s > 0]
+        if not later:
+            # Nobody has trained a second epoch yet: most of a first one is compiling.
+            return first / 4, first * 3 / 4
+        epoch = statistics.median(later)
+        return epoch, max(0.0, first - epoch)
 
     def _say_how_long(self) -> None:
         left = self._seconds_left()
-        epochs = [s for t in self._history.trials for s in t.seconds if s > 0]
-        if left is None or len(epochs) < _WARM_EPOCHS or self._plan is None:
+        if left is None or self._plan is None or self._warmed() < _WARM_EPOCHS:
             return
         self._said_how_long = True
         print(
-            f"luthier: warm-up: an epoch takes {statistics.median(epochs):.2g} s; "
-            f"about {words.duration(left)} left",
+            f"luthier: warm-up over after {self._warmed()} epochs: about {words.duration(left)} left",
             file=sys.stderr,
         )
 

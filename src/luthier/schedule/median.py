@@ -7,6 +7,7 @@ running averages up to step s of the other trials that have come as far.
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from dataclasses import dataclass, field
 from statistics import median
 
@@ -90,5 +91,5 @@ def _running_average(trial: TrialRecord, step: int) -> float | None:
     """Return the mean loss of the reports up to *step*; None when the trial has not come so far."""
     if trial.step < step:
         return None
-    upto = [loss for at, loss in zip(trial.steps, trial.losses, strict=True) if at <= step]
-    return sum(upto) / len(upto) if upto else math.inf
+    reports = bisect_right(trial.steps, step)
+    return trial.loss_sums[reports - 1] / reports if reports else math.inf

@@ -54,6 +54,7 @@ class TrialRecord:
     losses: list[float] = field(default_factory=list[float])
     metrics: list[dict[str, float]] = field(default_factory=list[dict[str, float]])
     seconds: list[float] = field(default_factory=list[float])
+    loss_sums: list[float] = field(default_factory=list[float])  # running, for averages
     lease: int = 0
     holder: ev.Holder | None = None
     to_step: int | None = None
@@ -88,7 +89,7 @@ class TrialRecord:
     def forget_after(self, step: int) -> None:
         """Drop what was reported after *step*: it is trained again from the checkpoint there."""
         while self.steps and self.steps[-1] > step:
-            for column in (self.steps, self.losses, self.metrics, self.seconds):
+            for column in (self.steps, self.losses, self.metrics, self.seconds, self.loss_sums):
                 column.pop()
         self.best_loss, self.best_step = math.inf, 0
         for reported, loss in zip(self.steps, self.losses, strict=True):
@@ -110,6 +111,7 @@ class History:
     def __init__(self) -> None:
         self.cursor = 0
         self.created: ev.StudyCreated | None = None
+        self._objective: Objective | None = None
         self.space = Space()
         self.trials: list[TrialRecord] = []
         self.queue: list[dict[str, Any]] = []
@@ -125,7 +127,10 @@ class History:
     @property
     def objective(self) -> Objective:
         """Return what the study is judged by."""
-        return Objective(self.header.metric, self.header.direction)  # type: ignore[arg-type]
+        if self._objective is None:
+            header = self.header
+            self._objective = Objective(header.metric, header.direction)  # type: ignore[arg-type]
+        return self._objective
 
     @property
     def header(self) -> ev.StudyCreated:
@@ -230,6 +235,7 @@ class History:
         self.epochs += event.step - trial.step
         trial.steps.append(event.step)
         trial.losses.append(loss)
+        trial.loss_sums.append(loss + (trial.loss_sums[-1] if trial.loss_sums else 0.0))
         trial.metrics.append(event.metrics)
         trial.seconds.append(event.seconds)
         trial.last_sign = event.time
