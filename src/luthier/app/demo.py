@@ -78,6 +78,7 @@ def _choose_backend() -> str:
             "The demo trains a Keras model, and Keras or its backend is missing: "
             "pip install 'luthier[keras,jax]' (or tensorflow, or torch, in jax's place)."
         )
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if "keras" not in sys.modules:
         os.environ.setdefault("KERAS_BACKEND", found[0])
     import keras
