@@ -66,6 +66,7 @@ def _preload(modules: list[str]) -> None:
 
 
 def _fork(request: dict[str, Any], connection: socket.socket) -> int:
+    server = os.getpid()
     with warnings.catch_warnings():
         # JAX warns at every fork; nothing but its import has happened here.
         warnings.simplefilter("ignore")
@@ -75,6 +76,8 @@ def _fork(request: dict[str, Any], connection: socket.socket) -> int:
     code = 70
     try:
         die_with_parent()
+        if os.getppid() != server:  # it died before the kernel knew what we want
+            os._exit(code)
         os.setsid()
         connection.close()
         _redirect(request["log"])
