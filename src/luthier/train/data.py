@@ -30,6 +30,36 @@ def pair(data: Any) -> tuple[Any, Any]:
     return data[0], data[1]
 
 
+def in_memory(data: Any) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
+    """Return ((x, y), (x_val, y_val)) of data that is all in memory.
+
+    Raises:
+        StudyError: another form.
+    """
+    try:
+        pairs = (data.train, data.validation) if hasattr(data, "validation") else data
+        (x, y), (x_val, y_val) = pairs
+    except (TypeError, ValueError) as error:
+        raise StudyError(
+            "data must be a luthier.datasets.Dataset or ((x, y), (x_val, y_val)), arrays with the "
+            f"examples along the first axis; got {type(data).__name__}."
+        ) from error
+    return (x, y), (x_val, y_val)
+
+
+def check_lengths(name: str, inputs: Any, targets: Any) -> None:
+    """Refuse inputs and targets that do not belong together.
+
+    Raises:
+        StudyError: no examples, or as many inputs as targets they are not.
+    """
+    if inputs.ndim == 0 or targets.ndim == 0 or len(inputs) != len(targets) or len(inputs) == 0:
+        raise StudyError(
+            f"The {name} data have inputs of shape {tuple(inputs.shape)} and targets of shape "
+            f"{tuple(targets.shape)}: expected as many of both, along the first axis, and not none."
+        )
+
+
 def length(train: Any) -> int | None:
     """Return how many training examples there are, None where only reading tells."""
     return len(train[0]) if isinstance(train, tuple | list) else None

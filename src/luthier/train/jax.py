@@ -20,7 +20,7 @@ from luthier.space import HyperParameters
 from luthier.study.history import TrialRecord
 from luthier.study.study import Study
 from luthier.study.trial import Trial
-from luthier.train.data import checked_size
+from luthier.train.data import check_lengths, checked_size, in_memory
 
 Tree = Any
 Batch = tuple[jax.Array, jax.Array]
@@ -167,14 +167,7 @@ def arrays(data: Any) -> tuple[Pair, Pair]:
     Raises:
         StudyError: another form, no example, or inputs and targets of different lengths.
     """
-    try:
-        pairs = (data.train, data.validation) if hasattr(data, "validation") else data
-        (x, y), (x_val, y_val) = pairs
-    except (TypeError, ValueError) as error:
-        raise StudyError(
-            "data must be a luthier.datasets.Dataset or ((x, y), (x_val, y_val)), arrays with the "
-            f"examples along the first axis; got {type(data).__name__}."
-        ) from error
+    (x, y), (x_val, y_val) = in_memory(data)
     return _pair(x, y, "training"), _pair(x_val, y_val, "validation")
 
 
@@ -263,11 +256,7 @@ def _means(stacked: Metrics, weights: list[int]) -> dict[str, float]:
 
 def _pair(x: Any, y: Any, name: str) -> Pair:
     inputs, targets = np.asarray(x), np.asarray(y)
-    if inputs.ndim == 0 or targets.ndim == 0 or len(inputs) != len(targets) or len(inputs) == 0:
-        raise StudyError(
-            f"The {name} data have inputs of shape {inputs.shape} and targets of shape "
-            f"{targets.shape}: expected as many of both, along the first axis, and not none."
-        )
+    check_lengths(name, inputs, targets)
     return inputs, targets
 
 

@@ -21,7 +21,7 @@ from luthier.space import HyperParameters
 from luthier.study.history import TrialRecord
 from luthier.study.study import Study
 from luthier.study.trial import Trial
-from luthier.train.data import checked_size
+from luthier.train.data import check_lengths, checked_size, in_memory
 
 Build = Callable[[HyperParameters], Any]
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -180,14 +180,7 @@ def tensors(data: Any) -> tuple[Pair, Pair]:
     Raises:
         StudyError: another form, no example, or inputs and targets of different lengths.
     """
-    try:
-        pairs = (data.train, data.validation) if hasattr(data, "validation") else data
-        (x, y), (x_val, y_val) = pairs
-    except (TypeError, ValueError) as error:
-        raise StudyError(
-            "data must be a luthier.datasets.Dataset or ((x, y), (x_val, y_val)), arrays with the "
-            f"examples along the first axis; got {type(data).__name__}."
-        ) from error
+    (x, y), (x_val, y_val) = in_memory(data)
     return _pair(x, y, "training"), _pair(x_val, y_val, "validation")
 
 
@@ -276,11 +269,7 @@ def _pair(x: Any, y: Any, name: str) -> Pair:
     inputs, targets = _tensor(x), _tensor(y)
     if not targets.is_floating_point():
         targets = targets.long()
-    if inputs.ndim == 0 or targets.ndim == 0 or len(inputs) != len(targets) or len(inputs) == 0:
-        raise StudyError(
-            f"The {name} data have inputs of shape {tuple(inputs.shape)} and targets of shape "
-            f"{tuple(targets.shape)}: expected as many of both, along the first axis, and not none."
-        )
+    check_lengths(name, inputs, targets)
     return inputs, targets
 
 
