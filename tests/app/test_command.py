@@ -132,6 +132,8 @@ def test_export_trials_and_curves(storage, tmp_path):
     assert len(curves) == 4 * 5 + 3
     assert math.isnan(curves[10]["loss"])
     assert run("export", "empty", "--to", "empty.csv").returncode == 0
+    assert run("export", "net one", "--to", "csv").returncode == 0
+    assert (tmp_path / "net one.csv").read_bytes() == (tmp_path / "trials.csv").read_bytes()
     assert run("export", "empty", "--to", "empty.parquet").returncode == 0
 
 

@@ -84,10 +84,15 @@ def show_study(
 @_storage
 @click.option("--curves", is_flag=True, help="A row for each report (.csv, .parquet).")
 def export_study(study: str, to: Path, storage: str | None, curves: bool) -> None:
-    """Write STUDY to FILE: .yaml or .json the best configuration, .csv or .parquet the trials."""
+    """Write STUDY to FILE: .yaml or .json the best configuration, .csv or .parquet the trials.
+
+    With FILE just yaml, json, csv or parquet the file is called after the study.
+    """
     from luthier.app import show
     from luthier.app.export import export
 
+    if str(to) in ("yaml", "json", "csv", "parquet"):
+        to = Path(f"{study.replace('/', '_')}.{to}")
     history = _history(study, storage)
     export(history, show.finite_best(history), to, curves=curves)
     click.echo(f"wrote {to}", err=True)

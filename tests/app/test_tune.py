@@ -1,0 +1,107 @@
+"""What ``tune`` says and refuses."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+import luthier as lt
+from luthier.errors import StudyError
+
+SPACE = lt.Space(rate=lt.Float(1e-4, 1e-1, scale="log"))
+
+
+class Nothing:
+    def save(self, folder):
+        pass
+
+    restore = save
+
+
+def train(trial):
+    for epoch in trial.epochs(Nothing()):
+        trial.report(loss=trial["rate"] / (epoch + 1))
+
+
+def tune(tmp_path, **options):
+    options = {"minimize": "loss", "name": "s", "storage": tmp_path / "l.db", **options}
+    return lt.tune(options.pop("train", train), options.pop("space", SPACE), **options)
+
+
+def test_the_plan_comes_first_and_is_exact(tmp_path, capfd):
+    result = tune(tmp_path, epochs=9, scheduler="hyperband")
+    said = capfd.readouterr()
+    assert said.out == ""
+    assert "\x1b" not in said.err
+    lines = said.err.splitlines()
+    assert "plan: 17 trials, 69 epochs, in 3 brackets" in lines[2]
+    assert "bracket s=2: 9 trials to epoch 1, 3 to 3, 1 to 9 = 21 epochs" in lines[3]
+    assert "17 trials" in lines[-3]
+    assert "69 epochs" in lines[-3]
+    assert "best loss" in lines[-2]
+    assert "luthier show s --storage" in lines[-1]
+    assert (len(result.trials), result.study.history.epochs) == (17, 69)
+
+
+def test_a_grid_says_how_many_points_it_takes(tmp_path, capfd):
+    space = lt.Space(rate=lt.Float(1e-4, 1e-1, scale="log"), units=lt.Int(32, 128, step=32))
+    tune(tmp_path, space=space, searcher=lt.Grid(count={"rate": 3}), epochs=2)
+    assert "plan: 12 trials x 2 epochs = 24 epochs" in capfd.readouterr().err
+
+
+def test_the_warm_up_says_how_long(tmp_path, capfd):
+    import time
+
+    def slow(trial):
+        for _ in trial.epochs():
+            time.sleep(0.2)
+            trial.report(loss=1.0)
+
+    tune(tmp_path, train=slow, epochs=4, max_trials=3)
+    assert re.search(r"warm-up over after \d+ epochs: about \d+ s left", capfd.readouterr().err)
+
+
+def test_going_on_and_finished(tmp_path, capfd):
+    tune(tmp_path, epochs=3, max_trials=2)
+    capfd.readouterr()
+    result = tune(tmp_path, epochs=3, max_trials=3)
+    assert "going on: 2 trials and 6 epochs are there already" in capfd.readouterr().err
+    assert result.study.history.epochs == 9
+
+
+def test_the_linter_speaks_before_the_first_trial(tmp_path):
+    trained = []
+    space = lt.Space(learning_rate=lt.Float(1e-4, 1e-1))
+    with pytest.warns(lt.LuthierWarning, match="learning_rate: .*log scale") as caught:
+        tune(
+            tmp_path, space=space, max_trials=1, progress=False,
+            train=lambda trial: trained.append(1) or 1.0,
+        )  # fmt: skip
+    assert caught[0].filename == __file__
+    assert trained == [1]
+
+
+def test_quiet(tmp_path, capfd):
+    tune(tmp_path, epochs=1, max_trials=1, progress=False)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"epochs": 3}, "Nothing would end study 's'"),
+        ({"workers": 0, "max_trials": 1}, "workers must be a whole number above 0, got 0"),
+        ({"workers": True, "max_trials": 1}, "got True"),
+    ],
+)
+def test_refusals(tmp_path, options, words):
+    with pytest.raises(StudyError, match=words):
+        tune(tmp_path, **options)
+
+
+def test_ones_own_loop_has_no_model_to_give_back(tmp_path):
+    result = tune(tmp_path, epochs=1, max_trials=1)
+    assert result.checkpoint().is_dir()
+    with pytest.raises(StudyError, match=r"result\.checkpoint\(\)"):
+        result.model()
