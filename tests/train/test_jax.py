@@ -1,5 +1,4 @@
 """JAX on real images: what was paused goes on bit for bit, and what goes wrong is told."""
-# ruff: noqa: E402
 
 from __future__ import annotations
 
@@ -11,13 +10,11 @@ import sys
 import tempfile
 from pathlib import Path
 
+import cloudpickle
+import jax  # before all that imports it
+import jax.numpy as jnp
 import numpy as np
 import pytest
-
-jax = pytest.importorskip("jax")  # before all that imports it
-
-import cloudpickle
-import jax.numpy as jnp
 from jax.example_libraries import optimizers
 from pausing import Pausing, curves, run
 

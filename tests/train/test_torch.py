@@ -1,5 +1,4 @@
 """PyTorch on real images: what was paused goes on bit for bit, and what goes wrong is told."""
-# ruff: noqa: E402
 
 from __future__ import annotations
 
@@ -10,12 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cloudpickle
 import numpy as np
 import pytest
-
-torch = pytest.importorskip("torch")  # before all that imports it
-
-import cloudpickle
+import torch  # before all that imports it
 from pausing import Pausing, curves, run
 from torch import nn
 from torch.optim import lr_scheduler
