@@ -144,6 +144,11 @@ def test_export_trials_and_curves(storage, tmp_path):
         (["show", "net one", "--storage", "nowhere.db"], "There is no"),
         (["export", "net one", "--to", "x.xlsx"], "expected a name that ends in .yaml"),
         (["export", "net one", "--to", "no/such/x.csv"], "Cannot write"),
+        (["export", "net one", "--to", "x.yaml", "--curves"], "not curves"),
+        (["show", "empty", "--trial", "0"], "it has 0 trials so far"),
+        (["show", "net one", "--top", "many"], "not a valid integer"),
+        (["show"], "Missing argument 'STUDY'"),
+        (["demo", "--workers", "0"], "0 is not in the range"),
         (["shw"], "No such command"),
     ],
 )
@@ -151,7 +156,15 @@ def test_wrong_calls_end_in_one_line_and_code_2(storage, arguments, words):
     done = run(*arguments)
     assert done.returncode == 2
     assert words in done.stderr
-    assert "Traceback" not in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert done.stdout == ""
+
+
+def test_storage_from_the_environment(storage, monkeypatch, tmp_path):
+    monkeypatch.setenv("LUTHIER_STORAGE", str(storage))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert "net one" in run("list").stdout
 
 
 def test_reading_does_not_disturb_a_running_study(storage):
@@ -176,6 +189,18 @@ def test_the_newer_format_is_refused(storage):
     done = run("show", "future")
     assert done.returncode == 2
     assert "Upgrade luthier" in done.stderr
+    everything = run("list")
+    assert everything.returncode == 0
+    assert "net one" in everything.stdout
+    assert "Upgrade luthier" in everything.stderr
+
+
+def test_a_damaged_event_is_said_to_be_one(storage):
+    open_store(storage).append("empty", [b"\xc1"])
+    done = run("show", "empty")
+    assert done.returncode == 2
+    assert "Event 2 of study 'empty' cannot be read" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_help_is_quick_and_light():
@@ -207,6 +232,8 @@ def test_sparklines_of_anything(values, width):
 
 def test_sparkline_rises():
     assert sparkline([0, 1, 2, math.nan, 3]) == "▁▃▆×█"
+    assert sparkline([0.0, 5e-324]) == "▁█"
+    assert sparkline([-1.7e308, 1.7e308]) == "▁█"
 
 
 def test_a_closed_pipe_is_no_traceback(storage):
@@ -217,4 +244,4 @@ def test_a_closed_pipe_is_no_traceback(storage):
         text=True,
         env={**os.environ},
     )
-    assert "Traceback" not in done.stderr
+    assert done.stderr == ""

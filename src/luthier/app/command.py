@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -15,11 +16,12 @@ from luthier.version import __version__
 if TYPE_CHECKING:
     from luthier.study.history import History
 
-WRONG, NO_TRIAL, INTERRUPTED = 2, 4, 130
+WRONG, INTERRUPTED = 2, 130  # no trial with a finite value: export.NothingFinite, 4
 
 _storage = click.option(
     "--storage",
     envvar="LUTHIER_STORAGE",
+    show_envvar=True,
     metavar="FILE",
     help="The studies' file; by default luthier.db in the working directory.",
 )
@@ -36,46 +38,57 @@ def commands() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_studies(storage: str | None, as_json: bool) -> None:
     """Print a line for each study."""
-    from luthier.app import show
+    from luthier.app import reading, show
     from luthier.storage import open_store
 
     store = open_store(storage, read_only=True)
-    histories = {name: show.read(store, name) for name in store.names()}
+    histories: dict[str, History] = {}
+    for name in (names := store.names()):
+        try:
+            histories[name] = reading.read(store, name)
+        except LuthierError as error:  # one study of a newer luthier must not hide the others
+            click.echo(f"luthier: {error}", err=True)
     if as_json:
         click.echo(json.dumps([_summary(name, history) for name, history in histories.items()]))
     elif histories:
         show.print_list(histories)
-    else:
+    elif not names:
         click.echo("no studies yet")
 
 
 @commands.command("show")
 @click.argument("study")
 @_storage
-@click.option("--top", default=10, show_default=True, help="How many trials to list.")
+@click.option(
+    "--top", type=click.IntRange(1), default=10, show_default=True, help="How many trials to list."
+)
 @click.option("--trial", "number", type=int, help="Show this trial in full.")
 @click.option("--yaml", "form", flag_value="yaml", help="Print the best configuration only.")
 @click.option("--json", "form", flag_value="json", help="The same as JSON.")
 def show_study(
     study: str, storage: str | None, top: int, number: int | None, form: str | None
 ) -> None:
-    """Print the ranking, the curves and the best configuration of STUDY."""
-    from luthier.app import export, show
+    """Print the ranking, the curves and the best configuration of STUDY.
+
+    With --trial, --yaml and --json print that trial's configuration in place of the best one.
+    """
+    from luthier.app import export, reading, show
 
     history = _history(study, storage)
+    if number is not None and not 0 <= number < len(history.trials):
+        last = len(history.trials) - 1
+        known = f"expected 0 to {last}" if last > 0 else f"it has {last + 1} trials so far"
+        raise StudyError(f"Study {study!r} has no trial {number}: {known}.")
+    trial = reading.finite_best(history) if number is None else history.trials[number]
     if form is not None:
-        best = show.finite_best(history)
-        if best is None:
+        if trial is None:
             raise export.NothingFinite(f"Study {study!r} has no trial with a finite value.")
         write = export.as_yaml if form == "yaml" else export.as_json
-        click.echo(write(best.configuration), nl=False)
-    elif number is None:
-        show.print_study(history, max(1, top))
-    elif 0 <= number < len(history.trials):
-        show.print_trial(history, history.trials[number])
+        click.echo(write(trial.configuration).encode(), nl=False)  # UTF-8 whatever the locale
+    elif number is None or trial is None:
+        show.print_study(history, top)
     else:
-        last = len(history.trials) - 1
-        raise StudyError(f"Study {study!r} has no trial {number}: expected 0 to {last}.")
+        show.print_trial(history, trial)
 
 
 @commands.command("export")
@@ -88,18 +101,24 @@ def export_study(study: str, to: Path, storage: str | None, curves: bool) -> Non
 
     With FILE just yaml, json, csv or parquet the file is called after the study.
     """
-    from luthier.app import show
     from luthier.app.export import export
+    from luthier.app.reading import finite_best
 
     if str(to) in ("yaml", "json", "csv", "parquet"):
         to = Path(f"{study.replace('/', '_')}.{to}")
     history = _history(study, storage)
-    export(history, show.finite_best(history), to, curves=curves)
+    export(history, finite_best(history), to, curves=curves)
     click.echo(f"wrote {to}", err=True)
 
 
 @commands.command("demo")
-@click.option("--workers", default=2, show_default=True, help="Trials at the same time.")
+@click.option(
+    "--workers",
+    type=click.IntRange(1),
+    default=2,
+    show_default=True,
+    help="Trials at the same time.",
+)
 @click.option("--name", default="demo", show_default=True, help="The study's name.")
 @_storage
 def demo(workers: int, name: str, storage: str | None) -> None:
@@ -111,25 +130,31 @@ def demo(workers: int, name: str, storage: str | None) -> None:
 
 def main() -> None:
     """Run the command; a wrong call ends in one line and exit code 2, not in a traceback."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # curves on a terminal that has no bars
     try:
-        sys.exit(commands.main(standalone_mode=False) or 0)
-    except click.exceptions.Abort:
+        sys.exit(commands.main(prog_name="luthier", standalone_mode=False) or 0)
+    except (click.exceptions.Abort, KeyboardInterrupt):
         sys.exit(INTERRUPTED)
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(0)
+    except click.UsageError as error:
+        path = error.ctx.command_path if error.ctx else "luthier"
+        _end(f"{error.format_message()} (See {path} --help.)", error.exit_code)
+    except click.ClickException as error:
+        _end(error.format_message(), error.exit_code)
     except LuthierError as error:
-        click.echo(f"luthier: {error}", err=True)
-        sys.exit(NO_TRIAL if type(error).__name__ == "NothingFinite" else WRONG)
+        _end(str(error), getattr(error, "exit_code", WRONG))
+
+
+def _end(message: str, code: int) -> NoReturn:
+    click.echo(f"luthier: {message}", err=True)
+    sys.exit(code)
 
 
 def _history(study: str, storage: str | None) -> History:
-    from luthier.app import show
+    from luthier.app.reading import read
     from luthier.storage import open_store
 
     store = open_store(storage, read_only=True)
@@ -139,13 +164,13 @@ def _history(study: str, storage: str | None) -> History:
             f"There is no study {study!r}.{nearest(study, names)} "
             f"There are: {', '.join(map(repr, names)) or 'none'}."
         )
-    return show.read(store, study)
+    return read(store, study)
 
 
 def _summary(name: str, history: History) -> dict[str, Any]:
-    from luthier.app import show
+    from luthier.app import reading
 
-    best = show.finite_best(history)
+    best = reading.finite_best(history)
     return {
         "study": name,
         "objective": str(history.objective),
@@ -153,7 +178,7 @@ def _summary(name: str, history: History) -> dict[str, Any]:
         "epochs": history.epochs,
         "best": None if best is None else history.value(best.best_loss),
         "best_trial": None if best is None else best.number,
-        "state": show.activity(history),
+        "state": reading.activity(history),
         "last_sign": history.last_time,
     }
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import os
-import tempfile
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,22 @@ from typing import Any
 from luthier.errors import LuthierError, nearest
 from luthier.study.history import History, TrialRecord
 
-Rows = list[dict[str, Any]]
+_FOR_YAML_1_1 = {"y", "n", "yes", "no", "on", "off", "true", "false", "null"}
+_PLAIN_WORD = re.compile(r"[A-Za-z][A-Za-z0-9_./-]*")
+
+
+class NothingFinite(LuthierError):
+    """There is no best configuration yet."""
+
+    exit_code = 4
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A table: its columns, there even when no row is, and a value or None for each of them."""
+
+    columns: list[str]
+    rows: list[dict[str, Any]]
 
 
 def export(history: History, best: TrialRecord | None, to: Path, *, curves: bool = False) -> None:
@@ -24,8 +41,8 @@ def export(history: History, best: TrialRecord | None, to: Path, *, curves: bool
     each trial, or with *curves* for each report.
 
     Raises:
-        LuthierError: an unknown suffix, no finite trial for the best configuration, or Parquet
-            without pyarrow.
+        LuthierError: an unknown suffix, curves in a file that cannot hold them, no finite trial for
+            the best configuration, a file that cannot be written, or Parquet without pyarrow.
     """
     suffix = to.suffix.lower()
     configurations: dict[str, Callable[[Mapping[str, Any]], str]] = {
@@ -34,6 +51,10 @@ def export(history: History, best: TrialRecord | None, to: Path, *, curves: bool
         ".json": as_json,
     }
     if suffix in configurations:
+        if curves:
+            raise LuthierError(
+                f"{suffix} holds one configuration, not curves: write them to .csv or .parquet."
+            )
         if best is None:
             raise NothingFinite(f"Study {history.header.name!r} has no trial with a finite value.")
         _write(to, configurations[suffix](best.configuration).encode())
@@ -48,80 +69,103 @@ def export(history: History, best: TrialRecord | None, to: Path, *, curves: bool
         )
 
 
-class NothingFinite(LuthierError):
-    """There is no best configuration yet."""
-
-
 def as_yaml(configuration: Mapping[str, Any]) -> str:
-    """Return YAML whose numbers are numbers to readers of YAML 1.1 and 1.2 alike."""
-    from ruamel.yaml import YAML
-    from ruamel.yaml.scalarfloat import ScalarFloat
+    """Return YAML that readers of YAML 1.1 and 1.2 take for the same values.
 
-    writer = YAML()
-    writer.default_flow_style = False
-    writer.width = 4096
+    PyYAML reads ``1e-05`` as a string, ``no`` as False and ``12:30`` as 750.
+    """
+    from ruamel.yaml import YAML, RoundTripRepresenter
 
-    def represent(representer: Any, value: float) -> Any:
+    class Representer(RoundTripRepresenter):
+        """Of our own: registering with ruamel's would change it for the whole process."""
+
+    def number(representer: Any, value: float) -> Any:
         text = repr(value)
-        if "e" in text and "." not in text:
-            text = text.replace("e", ".0e")  # PyYAML reads 1e-05 as a string
+        if not math.isfinite(value):
+            text = text.replace("inf", ".inf").replace("nan", ".nan")
+        elif "." not in text:
+            text = text.replace("e", ".0e")
         return representer.represent_scalar("tag:yaml.org,2002:float", text)
 
-    for kind in (float, ScalarFloat):
-        writer.representer.add_representer(kind, represent)
+    def string(representer: Any, value: str) -> Any:
+        plain = _PLAIN_WORD.fullmatch(value) and value.lower() not in _FOR_YAML_1_1
+        style = None if plain else ("'" if value.isprintable() else '"')
+        return representer.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+    Representer.add_representer(float, number)
+    Representer.add_representer(str, string)
+    Representer.add_representer(tuple, Representer.represent_list)
+    writer = YAML()
+    writer.Representer = Representer
+    writer.default_flow_style = False
+    writer.width = 4096
     out = StringIO()
-    writer.dump({k: list(v) if isinstance(v, tuple) else v for k, v in configuration.items()}, out)
+    writer.dump(dict(configuration), out)
     return out.getvalue()
 
 
 def as_json(configuration: Mapping[str, Any]) -> str:
-    """Return the configuration as JSON."""
-    return json.dumps(dict(configuration), indent=2, allow_nan=False) + "\n"
+    """Return the configuration as JSON, which has no NaN and no infinity: these become null."""
+    values = {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in configuration.items()
+    }
+    return json.dumps(values, indent=2, allow_nan=False) + "\n"
 
 
 def trial_rows(history: History) -> Rows:
-    """Return a row for each trial."""
-    names = list(history.space.domains)
-    return [
-        {
-            "trial": t.number,
-            "state": str(t.state),
-            "bracket": t.bracket,
-            "epochs": t.step,
-            "best": history.value(t.best_loss) if t.steps else None,
-            "best_epoch": t.best_step if t.steps else None,
-            "seconds": sum(t.seconds),
-            "why": t.why or None,
-            **{name: t.configuration.get(name) for name in names},
-        }
-        for t in history.trials
-    ]
+    """Return a row for each trial; a hyperparameter called like one of our columns gets a prefix."""
+    own = ["trial", "state", "bracket", "epochs", "best", "best_epoch", "seconds", "why"]
+    asked = (name for t in history.trials for name in t.configuration)
+    columns = _beside(own, [*history.space.domains, *asked], "configuration")
+    rows: list[dict[str, Any]] = []
+    for t in history.trials:
+        finite = math.isfinite(t.best_loss)
+        best = (history.value(t.best_loss), t.best_step) if finite else (None, None)
+        ours = (t.number, str(t.state), t.bracket, t.step, *best, sum(t.seconds), t.why or None)
+        values = {column: t.configuration.get(name) for name, column in columns.items()}
+        rows.append({**dict(zip(own, ours, strict=True)), **values})
+    return Rows([*own, *columns.values()], rows)
 
 
 def report_rows(history: History) -> Rows:
-    """Return a row for each report of each trial."""
+    """Return a row for each report of each trial; a metric called like our columns gets a prefix."""
+    own = ["trial", "epoch", "seconds"]
     metrics = sorted({m for t in history.trials for values in t.metrics for m in values})
-    return [
+    columns = _beside(own, [history.objective.metric, *metrics], "metric")
+    rows = [
         {
-            "trial": t.number,
-            "epoch": step,
-            "seconds": seconds,
-            **{m: values.get(m) for m in metrics},
+            **dict(zip(own, (t.number, step, seconds), strict=True)),
+            **{column: values.get(name) for name, column in columns.items()},
         }
         for t in history.trials
         for step, values, seconds in zip(t.steps, t.metrics, t.seconds, strict=True)
     ]
+    return Rows([*own, *columns.values()], rows)
 
 
-def _csv(rows: Rows) -> bytes:
+def _beside(own: list[str], names: Iterable[str], prefix: str) -> dict[str, str]:
+    """Return a column for each name that is not one of our *own*, nor another name's."""
+    names = list(dict.fromkeys(names))
+    taken = {*own, *names}
+    columns: dict[str, str] = {}
+    for name in names:
+        column = name
+        while column in own or (column != name and column in taken):
+            column = f"{prefix}.{column}"
+        columns[name] = column
+    return columns
+
+
+def _csv(table: Rows) -> bytes:
     out = StringIO(newline="")
-    writer = csv.DictWriter(out, list(rows[0]) if rows else ["trial"])
+    writer = csv.DictWriter(out, table.columns)
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows(table.rows)
     return out.getvalue().encode()
 
 
-def _parquet(rows: Rows) -> bytes:
+def _parquet(table: Rows) -> bytes:
     try:
         import pyarrow as arrow
         import pyarrow.parquet as parquet
@@ -129,28 +173,31 @@ def _parquet(rows: Rows) -> bytes:
         raise LuthierError(
             "Parquet needs pyarrow: pip install 'luthier[parquet]', or export to .csv."
         ) from None
-    names = list(rows[0]) if rows else ["trial"]
-    columns = {name: _column([row[name] for row in rows]) for name in names}
+
+    def column(values: list[Any]) -> Any:
+        """Return a column of one type: what is mixed (a choice of 1 and 'auto') becomes text."""
+        kinds = {type(v) for v in values if v is not None}
+        if len(kinds) <= 1 or kinds == {int, float}:
+            try:
+                return arrow.array(values)
+            except (arrow.ArrowException, OverflowError):
+                pass  # a tuple of mixed types
+        return arrow.array([None if v is None else str(v) for v in values], arrow.string())
+
+    columns = [column([row[name] for row in table.rows]) for name in table.columns]
     sink = arrow.BufferOutputStream()
-    parquet.write_table(arrow.table(columns), sink)
+    parquet.write_table(arrow.table(columns, names=table.columns), sink)
     return sink.getvalue().to_pybytes()
-
-
-def _column(values: list[Any]) -> list[Any]:
-    """Return a column of one type: what is mixed (a choice of 1 and 'auto') becomes text."""
-    kinds = {type(v) for v in values if v is not None}
-    if len(kinds) <= 1 or kinds == {int, float}:
-        return [list(v) if isinstance(v, tuple) else v for v in values]
-    return [None if v is None else str(v) for v in values]
 
 
 def _write(to: Path, data: bytes) -> None:
     """Write all or nothing."""
+    temporary = to.with_name(f".{to.name}.{os.getpid()}.tmp")
     try:
-        handle, temporary = tempfile.mkstemp(dir=to.parent, prefix=f".{to.name}.")
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, to)
+        try:
+            temporary.write_bytes(data)
+            os.replace(temporary, to)
+        finally:
+            temporary.unlink(missing_ok=True)
     except OSError as error:
         raise LuthierError(f"Cannot write {to}: {error}.") from error

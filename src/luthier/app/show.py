@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
 import time
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from luthier.app import words
+from luthier.app.reading import activity, failure, failures, finite_best
 from luthier.app.sparkline import sparkline
-from luthier.study import events as ev
 from luthier.study.history import History, TrialRecord, TrialState
-from luthier.study.holder import is_gone
-from luthier.study.protocols import Store
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
 
 ADVICE = {
     "diverged": "counted as worse than all others; if many did, lower the learning rate's upper end",
@@ -24,46 +24,43 @@ ADVICE = {
     "error": "a bug in the training code: mend it and run again, the trial is tried once more",
     "lost": "its process was killed again and again: look at the machine's memory",
 }
+_OTHER = "see luthier show STUDY --trial N for what it said"
+_UNCUT = 100_000  # columns: what reads our output through a pipe gets all of it
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-_])")
 
 
-def read(store: Store, name: str) -> History:
-    """Return the history of one study."""
-    history = History()
-    for number, body in store.read(name):
-        history.apply(number, ev.decode(body))
-    return history
-
-
-def activity(history: History) -> str:
-    """Return 'running' when a living process holds a trial, 'to be continued', or 'idle'."""
-    now = time.time()
-    active = history.active.values()
-    if any(t.holder is not None and not is_gone(t.holder, t.last_sign, now) for t in active):
-        return "running"
-    return "to be continued" if active else "idle"
+def clean(text: str) -> str:
+    """Return *text* without what would move a terminal's cursor or change its colour."""
+    lines = _ESCAPES.sub("", text).expandtabs(4).split("\n")
+    return "\n".join("".join(c if c.isprintable() else ascii(c)[1:-1] for c in s) for s in lines)
 
 
 def console() -> Console:
-    """Return a console: coloured on a terminal, plain and wide enough elsewhere."""
+    """Return a console: coloured on a terminal (unless NO_COLOR is set), plain and wide elsewhere."""
     from rich.console import Console
 
     if sys.stdout.isatty():
-        return Console(highlight=False)
-    return Console(highlight=False, width=200, no_color=True, force_terminal=False)
+        return Console(highlight=False, markup=False, emoji=False)
+    return Console(
+        highlight=False,
+        markup=False,
+        emoji=False,
+        width=_UNCUT,
+        color_system=None,
+        force_terminal=False,
+    )
 
 
 def print_list(histories: dict[str, History]) -> None:
     """Print a line for each study."""
-    from rich.table import Table
-
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for heading in ("study", "objective", "trials", "epochs", "best", "state", "last sign"):
-        table.add_column(heading, no_wrap=True)
+    table = _table("study", "objective", "trials", "epochs", "best", "state", "last sign")
+    for column in table.columns[:3]:
+        column.no_wrap, column.overflow = False, "fold"
     for name, history in histories.items():
-        best = history.best
+        best = finite_best(history)
         table.add_row(
-            name,
-            str(history.objective),
+            _cell(name),
+            _cell(str(history.objective)),
             _counts(history),
             str(history.epochs),
             "-" if best is None else words.number(history.value(best.best_loss)),
@@ -76,20 +73,25 @@ def print_list(histories: dict[str, History]) -> None:
 def print_study(history: History, top: int) -> None:
     """Print what was searched, how the trials ended, the ranking, and the best configuration."""
     out, header = console(), history.header
-    out.print(f"[bold]{_plain(header.name)}[/bold]: {history.objective}")
+    out.print(_titled(header.name, f": {history.objective}"))
     out.print(
-        f"{header.searcher['name']} search, scheduler {_settings(header.scheduler)}, "
-        f"seed {header.seed}; {activity(history)}"
+        clean(
+            f"{_settings(header.searcher)} search, scheduler {_settings(header.scheduler)}, "
+            f"seed {header.seed}; {activity(history)}"
+        )
     )
-    out.print(f"{_counts(history)}; {history.epochs} epochs")
-    for kind, count in _kinds(history).items():
-        out.print(f"  {count} {kind}: {ADVICE[kind]}")
+    out.print(f"{_counts(history)}; {_many(history.epochs, 'epoch')}")
+    for kind, count in failures(history).items():
+        out.print(f"  {count} {clean(kind)}: {ADVICE.get(kind, _OTHER)}")
     ranking = history.ranking()
     if not ranking:
         out.print("No trial has a finite value yet.")
         return
     out.print()
-    out.print(_ranking_table(history, ranking[:top]))
+    table = _ranking_table(history, ranking[:top])
+    if table.__rich_measure__(out, out.options.update(width=_UNCUT)).maximum > out.width:
+        table = _ranking_table(history, ranking[:top], narrow=True)
+    out.print(table)
     if len(ranking) > top:
         out.print(f"... and {len(ranking) - top} more: --top {len(ranking)}")
     out.print()
@@ -103,41 +105,46 @@ def print_trial(history: History, trial: TrialRecord) -> None:
     """Print one trial in full: configuration, every report, and how it ended."""
     out = console()
     why = f": {trial.why}" if trial.why else ""
-    out.print(f"[bold]trial {trial.number}[/bold], {trial.state}{_plain(why)}")
+    out.print(_titled(f"trial {trial.number}", f", {trial.state}{why}"))
+    if kind := failure(trial):
+        out.print(f"  {clean(kind)}: {ADVICE.get(kind, 'what was raised is below')}")
+    spent = f"{_many(trial.step, 'epoch')}, {words.duration(sum(trial.seconds))}"
+    if math.isfinite(trial.best_loss):
+        value = words.number(history.value(trial.best_loss))
+        spent += f"; best {history.objective.metric} {value} at epoch {trial.best_step}"
+    out.print(clean(spent))
     for name, value in trial.configuration.items():
-        out.print(f"  {_plain(name)}: {_plain(words.readable(value))}")
-    from rich.table import Table
+        out.print(clean(f"  {name}: {words.readable(value)}"))
+    if trial.steps:
+        out.print(_reports_table(trial))
+    if trial.traceback:
+        out.print(clean(trial.traceback), soft_wrap=True)
 
-    names = sorted({name for metrics in trial.metrics for name in metrics})
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for heading in ("epoch", *names, "seconds"):
-        table.add_column(heading, justify="right", no_wrap=True)
+
+def _reports_table(trial: TrialRecord) -> Table:
+    names = list(dict.fromkeys(name for metrics in trial.metrics for name in metrics))
+    table = _table("epoch", *names, "seconds", justify="right")
     for step, metrics, seconds in zip(trial.steps, trial.metrics, trial.seconds, strict=True):
         values = [words.number(metrics[n]) if n in metrics else "" for n in names]
         table.add_row(str(step), *values, f"{seconds:.2f}")
-    out.print(table)
-    if trial.traceback:
-        print(trial.traceback)
+    return table
 
 
-def _ranking_table(history: History, ranking: list[TrialRecord]) -> Any:
-    from rich.table import Table
-
-    shortened = [words.shortened(t.configuration) for t in ranking]
-    names = list(dict.fromkeys(name for values in shortened for name in values))
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for heading in (
-        "",
-        "trial",
-        "state",
-        "epochs",
-        history.objective.metric,
-        "at",
-        "curve",
-        *names,
-    ):
-        table.add_column(heading, no_wrap=True)
-    for rank, (trial, values) in enumerate(zip(ranking, shortened, strict=True), 1):
+def _ranking_table(history: History, ranking: list[TrialRecord], *, narrow: bool = False) -> Table:
+    """Return the ranking, a column for each hyperparameter; *narrow*: one, of several lines."""
+    metric = history.objective.metric
+    full = list(dict.fromkeys(name for trial in ranking for name in trial.configuration))
+    # Short names must tell the columns apart in the whole table, not within one trial.
+    names = {key: short for short, key in words.shortened({key: key for key in full}).items()}
+    table = _table("", "trial", "state", "epochs", metric, "at", "curve")
+    for heading in ["configuration"] if narrow else names.values():
+        table.add_column(_cell(heading), overflow="fold", no_wrap=not narrow)
+    for rank, trial in enumerate(ranking, 1):
+        values = {key: words.readable(value) for key, value in trial.configuration.items()}
+        if narrow:
+            cells = [", ".join(f"{names[key]}={value}" for key, value in values.items())]
+        else:
+            cells = [values.get(key, "") for key in full]
         table.add_row(
             str(rank),
             str(trial.number),
@@ -145,40 +152,44 @@ def _ranking_table(history: History, ranking: list[TrialRecord]) -> Any:
             str(trial.step),
             words.number(history.value(trial.best_loss)),
             str(trial.best_step),
-            sparkline(trial.curve(history.objective.metric)),
-            *(_plain(words.readable(values[n])) if n in values else "" for n in names),
+            sparkline(trial.curve(metric)),
+            *map(_cell, cells),
         )
     return table
+
+
+def _table(*headings: str, justify: Any = "left") -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for heading in headings:
+        table.add_column(_cell(heading), justify=justify, no_wrap=True)
+    return table
+
+
+def _cell(text: str) -> Text:
+    from rich.text import Text
+
+    return Text(clean(text).replace("\n", "\\n"))
+
+
+def _titled(title: str, rest: str) -> Text:
+    from rich.text import Text
+
+    return Text.assemble((clean(title), "bold"), clean(rest))
 
 
 def _counts(history: History) -> str:
     counts = history.counts()
     listed = ", ".join(f"{counts[s]} {s}" for s in TrialState if s in counts)
-    return f"{len(history.trials)} trials" + (f" ({listed})" if listed else "")
+    trials = _many(len(history.trials), "trial")
+    return f"{trials} ({listed})" if listed else trials
 
 
-def _kinds(history: History) -> Counter[str]:
-    kinds: Counter[str] = Counter()
-    for trial in history.trials:
-        if trial.state is TrialState.DIVERGED:
-            kinds["diverged"] += 1
-        elif trial.state is TrialState.FAILED:
-            kinds[trial.kind] += 1
-    return kinds
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _settings(spec: dict[str, Any]) -> str:
     settings = ", ".join(f"{k}={v}" for k, v in spec.items() if k != "name" and v is not None)
     return f"{spec['name']} ({settings})" if settings else str(spec["name"])
-
-
-def _plain(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)
-
-
-def finite_best(history: History) -> TrialRecord | None:
-    """Return the best trial, None while none has a finite value."""
-    best = history.best
-    return best if best is not None and math.isfinite(best.best_loss) else None

@@ -27,5 +27,6 @@ def _bar(value: float, low: float, high: float) -> str:
         return "×"
     if high == low:
         return _BARS[3]
-    share = (value / 2 - low / 2) / (high / 2 - low / 2)  # halves: the range may exceed a float's
+    scale = max(abs(low), abs(high))  # the range itself may exceed a float's, or vanish when halved
+    share = (value / scale - low / scale) / (high / scale - low / scale)
     return _BARS[min(len(_BARS) - 1, max(0, int(share * len(_BARS))))]
