@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 from luthier.study.protocols import Conflict
 
@@ -13,7 +14,13 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._logs: dict[str, list[bytes]] = {}
-        self._lock = threading.Lock()
+        self._snapshots: dict[str, tuple[int, bytes]] = {}
+        self._lock = threading.Condition()
+
+    @property
+    def address(self) -> str:
+        """Return "memory": no other process can open it."""
+        return "memory"
 
     def append(self, study: str, bodies: Sequence[bytes], expect: int | None = None) -> int:
         """Append all of *bodies*; see the protocol."""
@@ -22,6 +29,7 @@ class MemoryStore:
             if expect is not None and expect != len(log):
                 raise Conflict
             log.extend(bodies)
+            self._lock.notify_all()
             return len(log)
 
     def read(self, study: str, since: int = 0) -> list[tuple[int, bytes]]:
@@ -33,6 +41,23 @@ class MemoryStore:
         """Return the studies' names."""
         with self._lock:
             return list(self._logs)
+
+    def wait(self, study: str, since: int, seconds: float) -> bool:
+        """Block until there are events after *since*, at most *seconds*."""
+        with self._lock:
+            return self._lock.wait_for(lambda: len(self._logs.get(study, ())) > since, seconds)
+
+    def deciding(self, study: str) -> AbstractContextManager[object]:
+        """Do nothing: threads of one process rarely decide at the same moment."""
+        return nullcontext()
+
+    def snapshot(self, study: str) -> tuple[int, bytes] | None:
+        """Return the newest snapshot."""
+        return self._snapshots.get(study)
+
+    def keep_snapshot(self, study: str, number: int, body: bytes) -> None:
+        """Keep a snapshot in place of the one before."""
+        self._snapshots[study] = (number, body)
 
     def close(self) -> None:
         """Do nothing: the logs stay for whoever holds the store."""

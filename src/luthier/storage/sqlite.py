@@ -106,6 +106,23 @@ class SQLiteStore:
             rows = self._connected().execute("SELECT name FROM studies ORDER BY id").fetchall()
             return [name for (name,) in rows]
 
+    def wait(self, study: str, since: int, seconds: float) -> bool:
+        """Block until the log holds events after *since*, at most *seconds*."""
+        until = time.monotonic() + seconds
+        pause = 0.002
+        while True:
+            with self._lock, _translated(self.path):
+                cursor = self._connected().cursor()
+                key = self._id(cursor, study, create=False)
+                (last,) = cursor.execute(
+                    "SELECT coalesce(max(number), 0) FROM events WHERE study = ?", (key,)
+                ).fetchone()
+            left = until - time.monotonic()
+            if last > since or left <= 0:
+                return last > since
+            time.sleep(min(pause, left))
+            pause = min(pause * 1.5, 0.05)
+
     def close(self) -> None:
         """Close the connection; the next call opens it again."""
         with self._lock:

@@ -7,6 +7,7 @@ randomness they are handed, and on nothing else.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -22,7 +23,16 @@ class Conflict(Exception):
 
 
 class Store(Protocol):
-    """Where logs are kept: numbered byte strings, one sequence a study."""
+    """Where logs are kept: numbered byte strings, one sequence a study.
+
+    ``append`` and ``read`` are all that correctness needs. The rest saves work or time: waiting without
+    polling, deciding one at a time, and opening a long log from a snapshot of its fold.
+    """
+
+    @property
+    def address(self) -> str:
+        """Return the text by which another process opens the same store; "memory" when none can."""
+        ...
 
     def append(self, study: str, bodies: Sequence[bytes], expect: int | None = None) -> int:
         """Append all of *bodies* or none, and return the number of the last one.
@@ -39,8 +49,31 @@ class Store(Protocol):
         """Return the names of the studies, in the order of their creation."""
         ...
 
+    def wait(self, study: str, since: int, seconds: float) -> bool:
+        """Block until the log may hold events after *since*, at most *seconds*.
+
+        Returns True when it may, False when the time has passed.
+        """
+        ...
+
+    def deciding(self, study: str) -> AbstractContextManager[object]:
+        """Let one process at a time decide what comes next, so that they do not all redo their work.
+
+        A courtesy, not a lock to rely on: it may time out, and conditional appends stay what keeps the
+        log right.
+        """
+        ...
+
+    def snapshot(self, study: str) -> tuple[int, bytes] | None:
+        """Return the newest kept fold of the log and the number of its last event; None without."""
+        ...
+
+    def keep_snapshot(self, study: str, number: int, body: bytes) -> None:
+        """Keep the fold of the events up to *number*, in place of the one before. It is a cache."""
+        ...
+
     def close(self) -> None:
-        """Let go of files and connections."""
+        """Let go of files and connections; the next call opens them again."""
         ...
 
 
