@@ -13,7 +13,7 @@ import luthier as lt
 from luthier.app import show
 from luthier.app.command import commands
 from luthier.app.show import clean
-from luthier.study.history import TrialState
+from luthier.study.records import TrialState
 
 
 @pytest.fixture(autouse=True)

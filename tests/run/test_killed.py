@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from luthier.run.opening import open_study
-from luthier.study.history import TrialState
+from luthier.study.records import TrialState
 
 pytestmark = pytest.mark.processes
 SCRIPT = Path(__file__).with_name("killable.py")

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from luthier.errors import StudyError
 from luthier.schedule import Hyperband, SuccessiveHalving
-from luthier.study.history import TrialState
 from luthier.study.protocols import Limits
+from luthier.study.records import TrialState
 
 # Li et al. 2018, Table 1 (R = 81, η = 3): bracket s -> [(n_i, r_i), ...]
 TABLE_1 = {

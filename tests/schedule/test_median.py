@@ -8,7 +8,7 @@ from driving import run, study_of
 from luthier.errors import StudyError
 from luthier.run.worker import work
 from luthier.schedule import MedianStopping
-from luthier.study.history import TrialState
+from luthier.study.records import TrialState
 
 CURVES = {
     0: [0.9, 0.5, 0.4, 0.3],  # running averages: .9 .7 .6 .525

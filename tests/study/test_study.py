@@ -10,7 +10,7 @@ import pytest
 import luthier as lt
 from luthier.errors import SpaceError, StudyError, TrialEnded
 from luthier.run.worker import work
-from luthier.study.history import TrialState
+from luthier.study.records import TrialState
 
 SPACE = lt.Space(learning_rate=lt.Float(1e-4, 1e-1, scale="log"), units=lt.Int(32, 512))
 
@@ -34,7 +34,7 @@ def test_ask_report_tell(open_it):
         study.tell(trial)
     assert [t.state for t in study.trials] == [TrialState.COMPLETED] * 5
     assert study.best_value == min(t.configuration["learning_rate"] for t in study.trials) / 5
-    assert study.best.steps == [1, 2, 5]
+    assert list(study.best.steps) == [1, 2, 5]
     assert study.best.curve("accuracy") == [0.5, 0.5, 0.5]
     with pytest.raises(StudyError, match="finished: 5 trials were tried"):
         study.ask()
@@ -89,10 +89,10 @@ def test_late_reports_are_kept_and_change_nothing(open_it):
     old.closed = False
     old.report(loss=0.1)
     assert old.should_stop
-    assert study.trials[0].losses == []
+    assert list(study.trials[0].losses) == []
     assert study.history.late_reports == 1
     new.report(loss=0.7)
-    assert study.trials[0].losses == [0.7]
+    assert list(study.trials[0].losses) == [0.7]
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, np.float32("nan")])
@@ -142,7 +142,7 @@ def test_bad_metrics(open_it, metrics, words):
     trial = study.ask()
     with pytest.raises(StudyError, match=words):
         trial.report(metrics)
-    assert study.trials[0].steps == []
+    assert not study.trials[0].steps
 
 
 @pytest.mark.parametrize("good", [1, 1.5, np.float32(2), np.array(3.0), np.int64(4)])

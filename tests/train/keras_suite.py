@@ -13,7 +13,7 @@ import luthier
 from luthier.errors import StudyError
 from luthier.keras import State, fit, tune
 from luthier.space import discover
-from luthier.study.history import TrialState
+from luthier.study.records import TrialState
 from luthier.train.keras import Training
 
 DATA = luthier.datasets.fashion_mnist("subset")

@@ -23,7 +23,7 @@ from luthier.errors import CheckpointError, StudyError
 from luthier.jax import State, tune
 from luthier.schedule import SCHEDULERS
 from luthier.space import HyperParameters, discover
-from luthier.study.history import TrialState
+from luthier.study.records import TrialState
 from luthier.train.jax import Training, arrays
 
 pytestmark = pytest.mark.frameworks
@@ -129,7 +129,7 @@ def whole(space, tmp_path_factory):
 
 def test_a_paused_trial_has_the_numbers_of_one_that_was_not(whole, space, tmp_path):
     study = run(loop, tmp_path, (1, 3, 5, 6), space=space)
-    assert [t.steps for t in study.trials] == [[1, 2, 3, 4, 5, 6]]
+    assert [list(t.steps) for t in study.trials] == [[1, 2, 3, 4, 5, 6]]
     assert curves(study) == whole["loop"]
 
 

@@ -23,7 +23,7 @@ from luthier.datasets import fashion_mnist
 from luthier.errors import CheckpointError, StudyError
 from luthier.schedule import SCHEDULERS
 from luthier.space import HyperParameters, discover
-from luthier.study.history import TrialState
+from luthier.study.records import TrialState
 from luthier.torch import State, tune
 from luthier.train.torch import Training, tensors
 
@@ -104,7 +104,7 @@ def whole(space, tmp_path_factory):
 
 def test_two_trials_in_turns_have_the_numbers_of_two_that_nobody_paused(whole, space, tmp_path):
     study = run(loop, tmp_path, (1, 3, 5, 6), space=space, trials=2)
-    assert [t.steps for t in study.trials] == [[1, 2, 3, 4, 5, 6]] * 2
+    assert [list(t.steps) for t in study.trials] == [[1, 2, 3, 4, 5, 6]] * 2
     assert curves(study) == whole["loop"]
     assert whole["loop"][0] != whole["loop"][1]
 

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from luthier.errors import LuthierError, nearest
-from luthier.study.history import History, TrialRecord
+from luthier.study.history import History
+from luthier.study.records import TrialRecord
 
 _FOR_YAML_1_1 = {"y", "n", "yes", "no", "on", "off", "true", "false", "null"}
 _PLAIN_WORD = re.compile(r"[A-Za-z][A-Za-z0-9_./-]*")

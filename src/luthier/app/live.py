@@ -12,9 +12,10 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from luthier.app import words
-from luthier.study import events as ev
-from luthier.study.history import History, TrialRecord, TrialState
+from luthier.study.history import History
 from luthier.study.protocols import Plan, Store
+from luthier.study.records import TrialRecord, TrialState
+from luthier.study.snapshot import follow
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -85,8 +86,7 @@ class Progress:
                 view.update(self._picture())
 
     def _refresh(self) -> None:
-        for number, body in self._store.read(self._study, self._history.cursor):
-            self._history.apply(number, ev.decode(body))
+        self._history = follow(self._store, self._study, self._history)
 
     # -- how long --------------------------------------------------------------------------------
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 import time
 from collections import Counter
 
-import msgspec
-
-from luthier.errors import StorageError
-from luthier.study import events as ev
-from luthier.study.history import History, TrialRecord, TrialState
-from luthier.study.holder import is_gone
+from luthier.study.history import History
+from luthier.study.holder import Liveness, liveness
 from luthier.study.protocols import Store
+from luthier.study.records import TrialRecord, TrialState
+from luthier.study.snapshot import follow
 
 
 def read(store: Store, name: str) -> History:
@@ -20,17 +18,7 @@ def read(store: Store, name: str) -> History:
     Raises:
         StorageError: an event that this version of Luthier cannot read.
     """
-    history = History()
-    for number, body in store.read(name):
-        try:
-            event = ev.decode(body)
-        except msgspec.MsgspecError as error:
-            raise StorageError(
-                f"Event {number} of study {name!r} cannot be read ({error}): the file is damaged, or "
-                "was written by a newer luthier; upgrade luthier."
-            ) from error
-        history.apply(number, event)
-    return history
+    return follow(store, name, History())
 
 
 def finite_best(history: History) -> TrialRecord | None:
@@ -41,11 +29,20 @@ def finite_best(history: History) -> TrialRecord | None:
 
 def activity(history: History) -> str:
     """Return 'running' when a living process holds a trial, 'to be continued', or 'idle'."""
-    now = time.time()
+    if history.held:
+        return f"{history.held} by hand"
     active = history.active.values()
-    if any(t.holder is not None and not is_gone(t.holder, t.last_sign, now) for t in active):
+    if any(t.holder is not None and _lives(t, history) for t in active):
         return "running"
     return "to be continued" if active or history.paused else "idle"
+
+
+def _lives(trial: TrialRecord, history: History) -> bool:
+    """Return whether a trial's worker lives, as far as this process can tell."""
+    assert trial.holder is not None
+    alive = liveness(trial.holder, local=False)
+    silent = time.time() - trial.last_sign > 2 * (trial.term or 900.0)
+    return alive is Liveness.ALIVE or (alive is Liveness.UNKNOWN and not silent)
 
 
 def failures(history: History) -> Counter[str]:

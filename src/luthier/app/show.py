@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from luthier.app import words
 from luthier.app.reading import activity, failure, failures, finite_best
 from luthier.app.sparkline import sparkline
-from luthier.study.history import History, TrialRecord, TrialState
+from luthier.study.history import History
+from luthier.study.records import TrialRecord, TrialState
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -13,13 +13,14 @@ from typing import Any
 from luthier.app import words
 from luthier.app.live import Progress
 from luthier.errors import LuthierWarning, StudyError
-from luthier.run.opening import open_study
+from luthier.run.engines import Engine, wanted_workers
+from luthier.run.opening import open_study, seconds_from
 from luthier.run.supervisor import supervise
-from luthier.run.worker import Train, work
+from luthier.run.worker import PREEMPTED_CODE, Train, work
 from luthier.space import Space, lint
-from luthier.storage import SQLiteStore, open_store
-from luthier.study.history import TrialRecord
+from luthier.storage import HTTPStore, PostgresStore, SQLiteStore, open_store
 from luthier.study.protocols import Plan, Scheduler, Searcher, Store
+from luthier.study.records import TrialRecord
 from luthier.study.study import Study
 
 Load = Callable[[TrialRecord, Path, Study], Any]
@@ -98,12 +99,16 @@ def tune(
     epochs: int | None = None,
     searcher: str | Searcher | None = None,
     scheduler: str | Scheduler | None = None,
-    workers: int = 1,
+    workers: int | Engine | None = None,
+    gpus_per_trial: float | None = None,
+    hang_after: float | str = "10m",
     max_trials: int | None = None,
     max_epochs: int | None = None,
     max_time: float | str | None = None,
     seed: int = 0,
     storage: str | Path | Store | None = None,
+    checkpoints: str | Path | None = None,
+    halve: str | None = None,
     load: Load | None = None,
     data_size: int | None = None,
     define_by_run: bool = False,
@@ -121,12 +126,20 @@ def tune(
         epochs: the most epochs one trial trains.
         searcher: ``"random"``, ``"sobol"``, ``"grid"``, or a searcher.
         scheduler: None, ``"median"``, ``"successive halving"``, ``"hyperband"``, or a scheduler.
-        workers: trials trained at the same time, each in a process of its own; 1 trains in this one.
+        workers: trials trained at the same time, each in a process of its own; 1 trains in this one;
+            or an engine, such as ``luthier.run.ray(num_workers=8)``. By default 1.
+        gpus_per_trial: 0.5 lets two trials share a GPU, 2 gives each trial two; by default each worker
+            gets one GPU, in turn.
+        hang_after: with several workers, how long a worker may use no processor time at all before it
+            is killed and its trial goes on from its checkpoint.
         max_trials: stop after so many trials in all.
         max_epochs: stop before all trials together train more epochs than this.
         max_time: stop after so many seconds, or ``"45m"``, ``"2h"``, counted from this call.
         seed: decides every configuration and every trial's own seed; 0 is one.
         storage: a path, ``"memory"``, or a store; by default ``luthier.db`` in the working directory.
+        checkpoints: a folder or URL (``"s3://bucket/runs"``) for checkpoints; see ``luthier.open``.
+        halve: the hyperparameter, usually the batch size, to halve when a trial runs out of memory;
+            it is then tried once more. None lets it fail.
         load: makes a trained model for ``Result.model``: ``(trial, checkpoint folder, study)``.
         data_size: training examples, for the space's linter.
         define_by_run: the space was found by running a build function, and may grow.
@@ -139,8 +152,7 @@ def tune(
         TrialError: with several workers, the training code raised; with one it raises itself.
         KeyboardInterrupt: everything is kept; the same call goes on.
     """
-    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise StudyError(f"workers must be a whole number above 0, got {workers!r}.")
+    engine = wanted_workers(workers)
     study_store = open_store(storage)
     study = open_study(
         name or _script_name(),
@@ -155,6 +167,8 @@ def tune(
         max_epochs=max_epochs,
         max_time=max_time,
         storage=study_store,
+        checkpoints=checkpoints,
+        halve=halve,
         define_by_run=define_by_run or space is None,
     )
     plan = study.scheduler.plan(study.limits)
@@ -165,39 +179,51 @@ def tune(
     for sentence in lint(study.space, data_size=data_size):
         warnings.warn(sentence, LuthierWarning, stacklevel=_users_level())
     study.retry_errors()
+    study.go_on("the study was started again")
     say = _Say(quiet=progress is False)
     _introduce(study, plan, say)
     reason = "interrupted"
     try:
-        with _progress(study, study_store, plan, workers, progress):
-            reason = _run(study, study_store, train, workers)
+        with _progress(study, plan, engine, progress):
+            reason = _run(study, train, engine, gpus_per_trial, seconds_from(hang_after))
     except KeyboardInterrupt:
         say(f"interrupted; everything is kept in {_place(study_store)}: run it again to go on")
         raise
     _conclude(study, study_store, reason, say)
+    if study.preempted:
+        say("everything is kept: run it again to go on")
+        sys.exit(PREEMPTED_CODE)
     return Result(study, reason, load)
 
 
-def _run(study: Study, store: Store, train: Train, workers: int) -> str:
-    if workers == 1:
+def _run(
+    study: Study,
+    train: Train,
+    engine: int | Engine,
+    gpus_per_trial: float | None,
+    hang_after: float,
+) -> str:
+    if engine == 1 and gpus_per_trial is None:
         return work(study, train)
-    if not isinstance(store, SQLiteStore):
+    if study.store.address == "memory":
         raise StudyError(
-            f"workers={workers} needs a store that processes share: leave storage out, or give a "
-            "path; 'memory' works with workers=1."
+            "Several workers need a store that processes share: leave storage out, or give a "
+            "path or a URL; 'memory' works with workers=1."
         )
-    supervise(study, store, train, workers)
-    return "nothing is left to do"
+    if isinstance(engine, int):
+        return supervise(study, train, engine, gpus_per_trial=gpus_per_trial, hang_after=hang_after)
+    return engine.run(study, train)
 
 
 def _progress(
-    study: Study, store: Store, plan: Plan | None, workers: int, progress: bool | None
+    study: Study, plan: Plan | None, engine: int | Engine, progress: bool | None
 ) -> Progress | nullcontext[None]:
     if progress is False:
         return nullcontext()
     # A connection of its own: the thread that shows must not wait for the one that trains.
-    own = SQLiteStore(store.path) if isinstance(store, SQLiteStore) else store
+    own = study.store if study.store.address == "memory" else open_store(study.store.address)
     live = sys.stderr.isatty() if progress is None else progress
+    workers = engine if isinstance(engine, int) else engine.workers
     return Progress(own, study.name, plan, workers, study.deadline, live=live)
 
 
@@ -241,7 +267,7 @@ def _conclude(study: Study, store: Store, reason: str, say: _Say) -> None:
         )
     else:
         say(f"no trial has a finite {study.objective.metric}")
-    if isinstance(store, SQLiteStore):
+    if store.address != "memory":
         say(f"look further: luthier show {_quoted(study.name)}{_storage_option(store)}")
 
 
@@ -251,13 +277,19 @@ def _quoted(name: str) -> str:
     return shlex.quote(name)
 
 
-def _storage_option(store: SQLiteStore) -> str:
-    usual = Path("luthier.db").absolute()
-    return "" if store.path == usual else f" --storage {_quoted(str(store.path))}"
+def _storage_option(store: Store) -> str:
+    if isinstance(store, SQLiteStore) and store.path == Path("luthier.db").absolute():
+        return ""
+    return f" --storage {_quoted(_place(store))}"
 
 
 def _place(store: Store) -> str:
-    return str(store.path) if isinstance(store, SQLiteStore) else "memory"
+    """Return where the studies are, without passwords or tokens."""
+    if isinstance(store, SQLiteStore):
+        return str(store.path)
+    if isinstance(store, PostgresStore | HTTPStore):
+        return store.place
+    return "memory"
 
 
 def _users_level() -> int:

@@ -10,28 +10,40 @@ its best if it is among the ``KEPT`` best trials, else nothing.
 
 from __future__ import annotations
 
-import hashlib
-import json
-import math
+import contextlib
 import os
+import re
 import shutil
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 from luthier.errors import CheckpointError
+from luthier.run import manifests
+from luthier.run.disk import flush, flush_tree, refused_by_disk
+from luthier.run.manifests import MANIFEST
+from luthier.run.retention import KEPT as KEPT
+from luthier.run.retention import Leaders
 from luthier.study.history import History
 
-KEPT = 3
-_MANIFEST = "manifest.json"
+_files, _fingerprint, _manifest = (
+    manifests.files_in,
+    manifests.fingerprint,
+    manifests.read_manifest,
+)
 
 
 class LocalCheckpoints:
-    """The checkpoints of one study, under *root*, which is made when the first one is written."""
+    """The checkpoints of one study, under *root*, which is made when the first one is written.
 
-    def __init__(self, root: Path) -> None:
+    With *durable* a checkpoint that ``save`` has returned from survives a power cut: its files and
+    folders are on the disk before the rename, and the rename is before ``save`` returns. That costs a
+    wait for the disk at every checkpoint. Without it a power cut may lose the newest ones.
+    """
+
+    def __init__(self, root: Path, durable: bool = False) -> None:
         self.root = root
+        self.durable = durable
+        self._leaders = Leaders()
 
     def save(
         self,
@@ -50,37 +62,32 @@ class LocalCheckpoints:
         temporary = final.with_name(f".{final.name}.{os.getpid()}.tmp")
         try:
             shutil.rmtree(temporary, ignore_errors=True)  # of a dead process with our number
-            temporary.mkdir(parents=True)
+            self._make(temporary)
             write(temporary)
-            files = {str(p.relative_to(temporary)): _fingerprint(p) for p in _files(temporary)}
-            manifest = {
-                "step": step,
-                "metrics": {name: repr(value) for name, value in metrics.items()},
-                "seconds": seconds,
-                "written": time.time(),
-                "files": files,
-            }
-            (temporary / _MANIFEST).write_text(json.dumps(manifest))
-            if final.exists():
-                _discard(final)
-            os.replace(temporary, final)
-        except OSError as error:
+            manifest = manifests.described(temporary, step, metrics, seconds)
+            (temporary / MANIFEST).write_bytes(manifests.encoded(manifest))
+            if self.durable:
+                flush_tree(temporary)
+            _put_in_place(temporary, final)
+            if self.durable:
+                flush(final.parent)
+        except BaseException as error:
+            refusal = refused_by_disk(error, temporary)
             shutil.rmtree(temporary, ignore_errors=True)
+            if not refusal:
+                raise
             raise CheckpointError(
                 f"Could not write the checkpoint of trial {trial} at step {step} under {self.root}: "
-                f"{error}. Nothing written before is lost: free space and run again."
+                f"{refusal} Nothing written before is lost."
             ) from error
-        except BaseException:
-            shutil.rmtree(temporary, ignore_errors=True)
-            raise
 
     def newest(self, trial: int) -> tuple[int, dict[str, float], float]:
         """Return step, metrics and seconds of the newest complete checkpoint; step 0 when none."""
+        self._recover(trial)
         for step in sorted(self._steps(trial), reverse=True):
             manifest = _manifest(self._folder(trial, step))
             if manifest is not None:
-                metrics = {name: float(value) for name, value in manifest["metrics"].items()}
-                return step, metrics, float(manifest["seconds"])
+                return step, *manifests.reported(manifest)[1:]
         return 0, {}, 0.0
 
     def path(self, trial: int, step: int) -> Path:
@@ -96,67 +103,90 @@ class LocalCheckpoints:
                 f"Trial {trial} has no complete checkpoint of step {step}: expected {folder}. "
                 f"Only the {KEPT} best trials and those that may go on keep theirs."
             )
-        for name, expected in manifest["files"].items():
-            if _fingerprint(folder / name) != expected:
-                raise CheckpointError(
-                    f"{folder / name} is damaged: its SHA-256 is not the one it was written with. "
-                    f"Delete {folder} and run again: the trial goes on from an earlier checkpoint."
-                )
+        if names := manifests.damaged(folder, manifest):
+            raise CheckpointError(
+                f"{folder / names[0]} is damaged: its SHA-256 is not the one it was written with. "
+                f"Delete {folder} and run again: the trial goes on from an earlier checkpoint."
+            )
         return folder
 
     def keep(self, trial: int, steps: set[int]) -> None:
         """Delete the trial's checkpoints but those after *steps*, and what killed writers left."""
+        self._recover(trial)
         for step in self._steps(trial):
             if step not in steps:
                 _discard(self._folder(trial, step))
-        for left in (self.root / f"trial-{trial:05d}").glob(".step-*"):
+        for left in self._parent(trial).glob(".step-*"):
             shutil.rmtree(left, ignore_errors=True)
 
     def collect(self, history: History) -> None:
-        """Delete what no trial can need any more; see the rule at the top of this file."""
-        if not self.root.is_dir():
-            return
-        kept = {trial.number for trial in history.ranking()[:KEPT]}
-        for folder in self.root.glob("trial-*"):
-            number = int(folder.name.removeprefix("trial-"))
-            if number >= len(history.trials):
-                continue
-            trial = history.trials[number]
-            if not trial.state.ended:
+        """Delete what no trial can need any more; see the rule at the top of this file.
+
+        The cost is that of the folders on the disk, not of the trials in the history.
+        """
+        found = _numbered(self.root, r"trial-(\d+)")
+        kept = self._leaders.kept_steps(history, found)
+        for number, folder in found.items():
+            if number >= len(history.trials) or not history.trials[number].state.ended:
                 continue
             if number in kept:
-                self.keep(number, {trial.best_step})
+                self.keep(number, {kept[number]})
             else:
                 shutil.rmtree(folder, ignore_errors=True)
 
+    def _parent(self, trial: int) -> Path:
+        return self.root / f"trial-{trial:05d}"
+
     def _folder(self, trial: int, step: int) -> Path:
-        return self.root / f"trial-{trial:05d}" / f"step-{step:06d}"
+        return self._parent(trial) / f"step-{step:06d}"
 
     def _steps(self, trial: int) -> list[int]:
-        parent = self.root / f"trial-{trial:05d}"
-        if not parent.is_dir():
-            return []
-        return [int(p.name.removeprefix("step-")) for p in parent.glob("step-*")]
+        return list(_numbered(self._parent(trial), r"step-(\d+)"))
+
+    def _make(self, folder: Path) -> None:
+        """Make the folder and those above it, each written into the one above it when durable."""
+        missing = [p for p in (folder, *folder.parents) if not p.exists()]
+        folder.mkdir(parents=True)
+        if self.durable:
+            for made in missing:
+                flush(made.parent)
+
+    def _recover(self, trial: int) -> None:
+        """Put back what a writer killed between the two renames of ``_put_in_place`` set aside."""
+        for aside in self._parent(trial).glob(".step-*.aside"):
+            final = aside.with_name(aside.name.removeprefix(".").removesuffix(".aside"))
+            if not final.exists() and _manifest(aside) is not None:
+                os.replace(aside, final)
 
 
-def _manifest(folder: Path) -> dict[str, Any] | None:
+def _numbered(folder: Path, pattern: str) -> dict[int, Path]:
+    """Return the entries of *folder* whose whole name fits, by the number in it; none without it."""
     try:
-        manifest: dict[str, Any] = json.loads((folder / _MANIFEST).read_text())
-        sizes = {name: (folder / name).stat().st_size for name in manifest["files"]}
-    except (OSError, ValueError, KeyError):
-        return None
-    whole = all(size == manifest["files"][name][0] for name, size in sizes.items())
-    return manifest if whole and math.isfinite(manifest["seconds"]) else None
+        names = os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    matches = (re.fullmatch(pattern, name) for name in names)
+    return {int(match[1]): folder / match[0] for match in matches if match}
 
 
-def _files(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.rglob("*") if p.is_file())
+def _put_in_place(temporary: Path, final: Path) -> None:
+    """Rename *temporary* to *final*; at every moment one whole checkpoint of the step can be found.
 
-
-def _fingerprint(path: Path) -> list[int | str]:
-    with path.open("rb") as handle:
-        digest = hashlib.file_digest(handle, "sha256").hexdigest()
-    return [path.stat().st_size, digest]
+    A folder cannot be renamed onto one with files in it, so an earlier one is first set aside, from
+    where ``newest`` takes it back if this process is killed before the second rename.
+    """
+    aside = final.with_name(f".{final.name}.aside")
+    while True:
+        try:
+            os.replace(temporary, final)
+            break
+        except OSError:
+            if not final.exists():
+                raise
+            shutil.rmtree(aside, ignore_errors=True)
+            with contextlib.suppress(FileNotFoundError):  # somebody deleted it in between
+                os.replace(final, aside)
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def _discard(folder: Path) -> None:

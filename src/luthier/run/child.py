@@ -12,7 +12,7 @@ from typing import Any
 from luthier.run.opening import open_study
 from luthier.run.worker import work
 
-FINISHED, REPLACE, FAILED = 0, 10, 20
+FINISHED, REPLACE, FAILED, PREEMPTED = 0, 10, 20, 30
 _GROWTH = 1.5  # a process that has grown by so much since its first trial is replaced ...
 _ALLOWANCE = 300 << 20  # ... and by so many bytes on top
 
@@ -25,19 +25,15 @@ def run(payload: str) -> int:
     """
     order: dict[str, Any] = json.loads(Path(payload).read_text())
     left = None if order["until"] is None else max(0.001, order["until"] - time.time())
-    study = open_study(
-        order["study"],
-        storage=order["storage"],
-        max_trials=order["max_trials"],
-        max_epochs=order["max_epochs"],
-        max_time=left,
-    )
+    study = open_study(order["study"], storage=order["storage"], max_time=left, renews=False)
     train = pickle.loads(Path(order["train"]).read_bytes())
     memory = _Memory()
     try:
         reason = work(study, train, memory.has_grown)
     except Exception:
         return FAILED  # the log holds the traceback
+    if study.preempted:
+        return PREEMPTED
     return REPLACE if reason == "replaced" else FINISHED
 
 

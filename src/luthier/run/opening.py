@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import inspect
 import re
-import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
-from luthier.errors import StudyError, nearest
-from luthier.run.checkpoints import LocalCheckpoints
+from luthier.errors import SpaceError, StudyError, nearest
+from luthier.run.places import checkpoints_of, default_place
+from luthier.run.renewal import keep_renewing
 from luthier.schedule import SCHEDULERS
 from luthier.search import SEARCHERS
 from luthier.space import Space
-from luthier.storage import SQLiteStore, open_store
+from luthier.storage import open_store
 from luthier.study import events as ev
 from luthier.study.objective import Objective, objective_from
 from luthier.study.protocols import Conflict, Limits, Scheduler, Searcher, Store
@@ -42,7 +40,10 @@ def open_study(
     max_epochs: int | None = None,
     max_time: float | str | None = None,
     storage: str | Path | Store | None = None,
+    checkpoints: str | Path | None = None,
+    halve: str | None = None,
     define_by_run: bool = False,
+    renews: bool = True,
 ) -> Study:
     """Open the study called *name*, making it when it does not exist.
 
@@ -60,7 +61,13 @@ def open_study(
         max_epochs: stop before the trials together train more epochs than this.
         max_time: seconds, or a text such as ``"90s"``, ``"45m"``, ``"2h"``; counted from this call.
         storage: see ``luthier.storage.open_store``; by default ``luthier.db`` in the working directory.
+        checkpoints: a folder or a URL (``"s3://bucket/runs"``) where every worker keeps its checkpoints;
+            by default beside the SQLite file, in ``luthier-checkpoints`` in the working directory for
+            PostgreSQL, and on the server for HTTP.
+        halve: the hyperparameter (usually the batch size) to halve, once, when a trial runs out of
+            memory; None lets such a trial fail.
         define_by_run: the space was found by running a build function, and may grow.
+        renews: this process renews its own leases, from a thread; False when a supervisor does.
 
     Raises:
         StudyError: the study exists with another space, objective, searcher, scheduler or seed; no
@@ -89,31 +96,34 @@ def open_study(
             scheduler=_spec(_scheduler(scheduler, epochs), SCHEDULERS),
             luthier=__version__,
             define_by_run=define_by_run,
+            checkpoints=default_place(store) if checkpoints is None else _place(checkpoints),
+            halve=halve or "",
         )
+        if halve and not define_by_run and halve not in wanted.space["domains"]:
+            raise SpaceError(
+                f"halve={halve!r} is no hyperparameter of the space: it has "
+                f"{', '.join(map(repr, wanted.space['domains']))}."
+                f"{nearest(halve, wanted.space['domains'])}"
+            )
         wanted = ev.decode(ev.encode(wanted))  # as it comes back: lists where there were tuples
         assert isinstance(wanted, ev.StudyCreated)
         if existing is None:
             existing = _created(store, wanted)
         _checked_same(existing, wanted)
     assert existing is not None
-    return Study(
+    study = Study(
         store,
         name,
         _made("searcher", SEARCHERS, existing.searcher),
         _made("scheduler", SCHEDULERS, existing.scheduler),
-        LocalCheckpoints(checkpoint_folder(store, existing)),
-        limits,
+        checkpoints_of(store, existing),
         deadline,
+        on_lease=keep_renewing if renews and store.address != "memory" else None,
     )
-
-
-def checkpoint_folder(store: Store, header: ev.StudyCreated) -> Path:
-    """Return where a study keeps its checkpoints: beside its store, apart from any namesake's."""
-    own = hashlib.blake2b(f"{header.name}\0{header.time!r}".encode(), digest_size=4).hexdigest()
-    folder = f"{quote(header.name, safe=' ')[:80]}-{own}"
-    if isinstance(store, SQLiteStore):
-        return store.path.with_name(f"{store.path.stem}-checkpoints") / folder
-    return Path(tempfile.gettempdir()) / "luthier-checkpoints" / folder
+    _ = study.limits  # a searcher that cannot search this space says so
+    if space is not None and study.history.limits != limits:
+        study.set_budget(trials=limits.trials, epochs=limits.epochs)
+    return study
 
 
 def seconds_from(text: float | str) -> float:
@@ -130,7 +140,7 @@ def seconds_from(text: float | str) -> float:
         if total > 0:
             return total
     raise StudyError(
-        f"max_time must be seconds or a text such as '90s', '45m', '2h', got {text!r}."
+        f"A time must be seconds above 0 or a text such as '90s', '45m', '2h', got {text!r}."
     )
 
 
@@ -184,6 +194,10 @@ def _scheduler(scheduler: str | Scheduler | None, epochs: int | None) -> Schedul
     return SCHEDULERS[name](epochs=epochs)  # type: ignore[call-arg]
 
 
+def _place(checkpoints: str | Path) -> str:
+    return str(checkpoints) if "://" in str(checkpoints) else str(Path(checkpoints).absolute())
+
+
 def _spec(part: object, registry: Mapping[str, type]) -> dict[str, Any]:
     """Return a searcher or scheduler as plain data: its registered name and its settings."""
     for name, kind in registry.items():
@@ -209,7 +223,7 @@ def _made(what: str, registry: Mapping[str, type[Any]], spec: dict[str, Any]) ->
 
 
 def _header(store: Store, name: str) -> ev.StudyCreated | None:
-    events = store.read(name, 0) if name in store.names() else []
+    events = store.read(name, 0, limit=1)
     first = ev.decode(events[0][1]) if events else None
     return first if isinstance(first, ev.StudyCreated) else None
 
@@ -240,6 +254,8 @@ def _checked_same(stored: ev.StudyCreated, wanted: ev.StudyCreated) -> None:
         ("searcher", stored.searcher, wanted.searcher),
         ("scheduler", stored.scheduler, wanted.scheduler),
         ("seed", stored.seed, wanted.seed),
+        ("halve", stored.halve, wanted.halve),
+        ("checkpoints", stored.checkpoints, wanted.checkpoints or stored.checkpoints),
     ):
         if before != now:
             differences.append(f"{what} was {before!r}, is now {now!r}")

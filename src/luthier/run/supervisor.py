@@ -21,42 +21,85 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from luthier.errors import StudyError, TrialError
+from luthier.errors import LuthierError, StudyError, TrialError
 from luthier.run import child, devices
 from luthier.run.forkserver import CLOSED, Lines
-from luthier.run.worker import Train
-from luthier.storage import SQLiteStore
-from luthier.study.history import TrialState
+from luthier.run.places import working_folder
+from luthier.run.renewal import renew
+from luthier.run.vital_signs import Pulse, memory_kills
+from luthier.run.worker import Train, preemptible
+from luthier.study.records import TrialRecord
 from luthier.study.study import Study
 
 FRAMEWORKS = ("tensorflow", "torch", "jax", "keras", "sklearn")
+HANG_SECONDS = 600.0
+GRACE_SECONDS = 60.0
 _EARLY_DEATHS = 3
 
 
-def supervise(study: Study, store: SQLiteStore, train: Train, workers: int) -> None:
-    """Run *workers* processes on the study until it has no jobs left.
+def supervise(
+    study: Study,
+    train: Train,
+    workers: int,
+    *,
+    gpus_per_trial: float | None = None,
+    hang_after: float = HANG_SECONDS,
+    grace: float = GRACE_SECONDS,
+) -> str:
+    """Run *workers* processes on the study until it has no jobs left, and return why it ended.
+
+    Args:
+        study: the jobs.
+        train: the training code.
+        workers: how many at the same time.
+        gpus_per_trial: see ``devices.environment``.
+        hang_after: seconds after which a worker whose processes use no processor time is killed, and
+            its trial put back in the queue.
+        grace: seconds that trials get to come to their next report after SIGTERM.
 
     Raises:
         TrialError: the training code raised; the message holds its traceback.
-        StudyError: a worker dies again and again before it takes a job.
+        StudyError: a worker dies again and again before it takes a job; GPUs that are not there.
         KeyboardInterrupt: after the workers are gone and their trials are back in the queue.
     """
-    with _Crew(study, store, train, workers) as crew:
-        crew.work()
+    devices.checked_share(gpus_per_trial, workers)
+    with _Crew(study, train, workers, gpus_per_trial, hang_after, grace) as crew:
+        with preemptible(study):
+            crew.work()
+        study.refresh()
+        if study.history.errors:
+            raise crew.users_error()
+    return study.preempted or "nothing is left to do"
 
 
 class _Crew:
     """The workers and the fork server they come from."""
 
-    def __init__(self, study: Study, store: SQLiteStore, train: Train, workers: int) -> None:
+    def __init__(
+        self,
+        study: Study,
+        train: Train,
+        workers: int,
+        gpus_per_trial: float | None,
+        hang_after: float,
+        grace: float,
+    ) -> None:
         self._study = study
         self._workers = workers
+        self._gpus_per_trial = gpus_per_trial
+        self._hang_after = hang_after
+        self._grace = grace
         self._living: dict[int, int] = {}  # slot -> process id
+        self._pulses: dict[int, Pulse] = {}  # process id -> its pulse
+        self._hung: set[int] = set()
         self._deaths = 0
+        self._memory_kills = memory_kills()
+        self._renewed = time.monotonic()
+        self._told_at: float | None = None
         self._folder = Path(tempfile.mkdtemp(prefix="luthier-"))
-        self._logs = store.path.with_name(f"{store.path.stem}-checkpoints") / "logs"
+        self._logs = working_folder(study.store) / "logs"
         self._logs.mkdir(parents=True, exist_ok=True)
-        self._payload = self._write_payload(store, train)
+        self._payload = self._write_payload(train)
         ours, theirs = socket.socketpair()
         self._lines = Lines(ours)
         self._connection = ours
@@ -84,7 +127,8 @@ class _Crew:
         self._server.wait()
         shutil.rmtree(self._folder, ignore_errors=True)
         interrupted = kind is not None and issubclass(kind, KeyboardInterrupt)
-        self._study.release_dead("interrupted" if interrupted else "the study ended", blame=False)
+        with contextlib.suppress(LuthierError):  # a store that is gone: the leases will lapse
+            self._study.release_lapsed("interrupted" if interrupted else "the study ended")
 
     def work(self) -> None:
         preload = [name for name in FRAMEWORKS if name in sys.modules]
@@ -101,6 +145,42 @@ class _Crew:
                 raise self._broken("the fork server was killed")
             if isinstance(message, dict):
                 self._heard(message)
+            self._look_after()
+
+    def _look_after(self) -> None:
+        """Renew the workers' leases, kill what hangs, and pass a request to leave on."""
+        now = time.monotonic()
+        if self._study.preempted and self._told_at is None:
+            self._told_at = now
+            for pid in self._living.values():
+                _tell(pid, signal.SIGTERM)
+        if self._told_at is not None and now > self._told_at + self._grace:
+            self._kill_all()
+            return
+        if now < self._renewed + min(self._study.leases.term / 3, self._hang_after / 4):
+            return
+        self._renewed = now
+        for pid in self._living.values():
+            if pid and self._pulses.setdefault(pid, Pulse(pid)).still_for() > self._hang_after:
+                self._hung.add(pid)
+                _kill_group(pid)
+        with contextlib.suppress(LuthierError):  # away for a moment; workers wait for it too
+            quiet = [(t.number, t.lease) for t in self._held() if self._is_quiet(t)]
+            renew(self._study.store, self._study.name, quiet, self._study.clock.time())
+
+    def _held(self) -> list[TrialRecord]:
+        """Return the trials that our workers hold."""
+        ours, here = set(self._living.values()), self._study.leases.holder
+        return [
+            t
+            for t in self._study.refresh().active.values()
+            if t.holder is not None
+            and t.holder.pid in ours
+            and (t.holder.boot, t.holder.namespace) == (here.boot, here.namespace)
+        ]
+
+    def _is_quiet(self, trial: TrialRecord) -> bool:
+        return self._study.clock.time() - trial.last_sign > self._study.leases.term / 4
 
     def _heard(self, message: dict[str, Any]) -> None:
         if "spawned" in message:
@@ -109,17 +189,26 @@ class _Crew:
         slot, code = message["exited"], message["code"]
         pid = self._living.pop(slot, 0)
         _kill_group(pid)  # what the worker itself had started
-        if code == child.FINISHED:
+        self._pulses.pop(pid, None)
+        if code in (child.FINISHED, child.PREEMPTED):
             return
         if code == child.FAILED:
-            raise self._users_error(slot)
+            raise self.users_error(slot)
         if code != child.REPLACE:
-            self._lost(slot, code)
-        self._spawn(slot)
+            self._lost(slot, pid, code)
+        if not self._study.preempted:
+            self._spawn(slot)
 
-    def _lost(self, slot: int, code: int) -> None:
+    def _lost(self, slot: int, pid: int, code: int) -> None:
         cause = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exited with {code}"
-        trials = self._study.release_dead(f"worker {slot} was {cause}", blame=True)
+        kind, kills = "lost", memory_kills()
+        if pid in self._hung:
+            kind, cause = "hung", f"killed: it used no processor time for {self._hang_after:g} s"
+        elif code == -signal.SIGKILL and kills > self._memory_kills:
+            kind, cause = "out of memory", "killed by the kernel, which had no memory left"
+        self._hung.discard(pid)
+        self._memory_kills = kills
+        trials = self._study.release_lapsed(f"worker {slot} was {cause}", kind=kind)
         self._deaths = 0 if trials else self._deaths + 1
         if code > 0 or self._deaths >= _EARLY_DEATHS * self._workers:
             raise self._broken(f"worker {slot} {cause} before it could train", slot)
@@ -131,11 +220,11 @@ class _Crew:
                 "spawn": slot,
                 "payload": str(self._payload),
                 "log": str(self._log(slot)),
-                "env": devices.environment(slot, self._workers),
+                "env": devices.environment(slot, self._workers, self._gpus_per_trial),
             }
         )
 
-    def _write_payload(self, store: SQLiteStore, train: Train) -> Path:
+    def _write_payload(self, train: Train) -> Path:
         code = self._folder / "train.pickle"
         code.write_bytes(_packed(train))
         study = self._study
@@ -144,9 +233,7 @@ class _Crew:
             until = time.time() + study.deadline - time.monotonic()
         order = {
             "study": study.name,
-            "storage": str(store.path),
-            "max_trials": study.limits.trials,
-            "max_epochs": study.limits.epochs,
+            "storage": study.store.address,
             "until": until,
             "train": str(code),
         }
@@ -154,12 +241,9 @@ class _Crew:
         payload.write_text(json.dumps(order))
         return payload
 
-    def _users_error(self, slot: int) -> Exception:
-        failed = [
-            t
-            for t in self._study.refresh().trials
-            if t.state is TrialState.FAILED and t.kind == "error"
-        ]
+    def users_error(self, slot: int | None = None) -> Exception:
+        """Return the error of the user's code that ended the study."""
+        failed = self._study.refresh().errors.values()
         if not failed:
             return self._broken(f"worker {slot} failed", slot)
         last = max(failed, key=lambda t: t.ended_at or 0.0)
@@ -203,6 +287,12 @@ def _kill_group(pid: int) -> None:
     if pid:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(pid, signal.SIGKILL)
+
+
+def _tell(pid: int, what: signal.Signals) -> None:
+    if pid:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, what)
 
 
 def _lives(pid: int) -> bool:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
-import time
+import signal
+import threading
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from typing import Any
 
 from luthier.errors import StudyError, TrialEnded
 from luthier.run.seeding import seed_everything
+from luthier.study.deciding import Job
 from luthier.study.protocols import Done, Wait
-from luthier.study.study import Job, Study
+from luthier.study.study import Study
 from luthier.study.trial import Trial
 
 Train = Callable[[Trial], Any]
-_WAIT_SECONDS = 0.05
+PREEMPTED_CODE = 128 + signal.SIGTERM
+_WAIT_SECONDS = 0.5  # at most: what is new in the log ends the wait
 
 
 def work(study: Study, train: Train, enough: Callable[[], bool] | None = None) -> str:
@@ -29,19 +33,46 @@ def work(study: Study, train: Train, enough: Callable[[], bool] | None = None) -
     Raises:
         Exception: whatever *train* raises, but for out of memory, which fails the trial alone.
         KeyboardInterrupt: the trial at hand is given back first.
+
+    SIGTERM (a cluster that wants its machine back) lets the trial come to its next report, with its
+    checkpoint, gives the job back and ends the loop; a second one ends the process at once.
     """
+    with preemptible(study):
+        return _work(study, train, enough)
+
+
+def _work(study: Study, train: Train, enough: Callable[[], bool] | None) -> str:
     while True:
         job = study.next_job()
         if isinstance(job, Done):
             study.checkpoints.collect(study.history)
             return job.reason
         if isinstance(job, Wait):
-            time.sleep(_WAIT_SECONDS)
+            study.wait(_WAIT_SECONDS)
             continue
         run_job(study, job, train)
         study.checkpoints.collect(study.refresh())
         if enough is not None and enough():
             return "replaced"
+
+
+@contextlib.contextmanager
+def preemptible(study: Study) -> Generator[None]:
+    """Have SIGTERM ask *study* to give its jobs back, in the main thread; elsewhere nothing changes."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def asked(*_: object) -> None:
+        if study.preempted:
+            raise SystemExit(PREEMPTED_CODE)
+        study.preempted = "preempted (SIGTERM)"
+
+    before = signal.signal(signal.SIGTERM, asked)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def run_job(study: Study, job: Job, train: Train) -> None:

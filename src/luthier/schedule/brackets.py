@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from luthier.study.history import History, TrialRecord, TrialState
+from luthier.study.history import History
 from luthier.study.protocols import (
     COMPLETE,
     GO_ON,
@@ -23,6 +23,7 @@ from luthier.study.protocols import (
     Verdict,
     Wait,
 )
+from luthier.study.records import TrialRecord, TrialState
 
 
 def next_move(brackets: Sequence[Bracket], history: History) -> Move:

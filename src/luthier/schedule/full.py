@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from luthier.study.history import History, TrialRecord
+from luthier.study.history import History
 from luthier.study.protocols import (
     COMPLETE,
     GO_ON,
@@ -19,6 +19,7 @@ from luthier.study.protocols import (
     Verdict,
     Wait,
 )
+from luthier.study.records import TrialRecord
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,9 @@ from functools import lru_cache
 
 from luthier.errors import StudyError
 from luthier.schedule.brackets import judge, left_behind, next_move, within
-from luthier.study.history import History, TrialRecord
+from luthier.study.history import History
 from luthier.study.protocols import Bracket, Limits, Move, Plan, Rung, Verdict
+from luthier.study.records import TrialRecord
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,9 @@ from statistics import median
 
 from luthier.errors import StudyError
 from luthier.schedule.full import Full
-from luthier.study.history import History, TrialRecord
+from luthier.study.history import History
 from luthier.study.protocols import GO_ON, Fate, Limits, Move, Plan, Verdict
+from luthier.study.records import TrialRecord
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ from functools import lru_cache
 from luthier.errors import StudyError
 from luthier.schedule.brackets import judge, left_behind, next_move, within
 from luthier.schedule.hyperband import check_ladder, deepest, ladder
-from luthier.study.history import History, TrialRecord
+from luthier.study.history import History
 from luthier.study.protocols import Bracket, Limits, Move, Plan, Verdict
+from luthier.study.records import TrialRecord
 
 
 @dataclass(frozen=True)

@@ -2,42 +2,66 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from luthier.errors import StorageError
+from luthier.storage.http import HTTPStore
 from luthier.storage.memory import MemoryStore
+from luthier.storage.postgres import PostgresStore
 from luthier.storage.sqlite import SQLiteStore
 from luthier.study.protocols import Store
 
 DEFAULT = "luthier.db"
+VARIABLE = "LUTHIER_STORAGE"
+_KINDS = (
+    "a path such as 'luthier.db', 'sqlite:///luthier.db', 'postgresql://user@host/database', "
+    "'http://host:port' (see luthier serve) or 'memory'"
+)
 
 
 def open_store(storage: str | Path | Store | None = None, *, read_only: bool = False) -> Store:
     """Return the store that *storage* names.
 
     Args:
-        storage: a path or ``sqlite:///path`` (relative with three slashes, absolute with four);
-            ``"memory"``; a store; None for ``luthier.db`` in the working directory.
+        storage: a path or ``sqlite:///path`` (relative with three slashes, absolute with four), with
+            ``?durability=power`` for appends that survive a power cut; ``postgresql://...``;
+            ``http://token@host:port`` of a ``luthier serve``; ``"memory"``; a store; ``"env"`` for
+            what the environment variable LUTHIER_STORAGE says; None for the same, or ``luthier.db`` in
+            the working directory when it is not set.
         read_only: never write, and refuse a file that does not exist.
 
     Raises:
         StorageError: a kind of store that this version does not have, or one that cannot be opened.
     """
-    if storage is None:
-        storage = DEFAULT
+    if storage == "env" and VARIABLE not in os.environ:
+        raise StorageError(f"The storage is 'env', but {VARIABLE} is not set: expected {_KINDS}.")
+    if storage is None or storage == "env":
+        storage = os.environ.get(VARIABLE) or DEFAULT
     if not isinstance(storage, str | Path):
         return storage
     text = str(storage)
     if text in ("memory", ":memory:", "memory://"):
         return MemoryStore()
+    if text.startswith(("postgresql://", "postgres://")):
+        return PostgresStore(text)
+    if text.startswith(("http://", "https://")):
+        return HTTPStore(text)
     if text.startswith("sqlite:///"):
         text = text.removeprefix("sqlite:///")
     elif "://" in text:
-        raise StorageError(
-            f"Unknown storage {text!r}: expected a path such as 'luthier.db', "
-            "'sqlite:///luthier.db' or 'memory'."
-        )
-    return SQLiteStore(text, read_only=read_only)
+        raise StorageError(f"Unknown storage {text!r}: expected {_KINDS}.")
+    path, _, option = text.partition("?durability=")
+    durability = option or "process"
+    return SQLiteStore(path, read_only=read_only, durability=durability)  # type: ignore[arg-type]
 
 
-__all__ = ["DEFAULT", "MemoryStore", "SQLiteStore", "open_store"]
+__all__ = [
+    "DEFAULT",
+    "VARIABLE",
+    "HTTPStore",
+    "MemoryStore",
+    "PostgresStore",
+    "SQLiteStore",
+    "open_store",
+]

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 
-from luthier.study.protocols import Conflict
+from luthier.study.protocols import PAGE, Conflict
 
 
 class MemoryStore:
@@ -32,10 +32,10 @@ class MemoryStore:
             self._lock.notify_all()
             return len(log)
 
-    def read(self, study: str, since: int = 0) -> list[tuple[int, bytes]]:
-        """Return the events after *since*."""
+    def read(self, study: str, since: int = 0, limit: int = PAGE) -> list[tuple[int, bytes]]:
+        """Return the events after *since*, at most *limit*."""
         with self._lock:
-            return list(enumerate(self._logs.get(study, [])[since:], since + 1))
+            return list(enumerate(self._logs.get(study, [])[since : since + limit], since + 1))
 
     def names(self) -> list[str]:
         """Return the studies' names."""
@@ -56,8 +56,9 @@ class MemoryStore:
         return self._snapshots.get(study)
 
     def keep_snapshot(self, study: str, number: int, body: bytes) -> None:
-        """Keep a snapshot in place of the one before."""
-        self._snapshots[study] = (number, body)
+        """Keep a snapshot in place of an older one."""
+        if number > self._snapshots.get(study, (0, b""))[0]:
+            self._snapshots[study] = (number, body)
 
     def close(self) -> None:
         """Do nothing: the logs stay for whoever holds the store."""

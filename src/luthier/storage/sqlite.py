@@ -1,9 +1,10 @@
 """Logs in one SQLite file that several processes of one machine write at the same time.
 
-Two rules keep it sound. Every write is a ``BEGIN IMMEDIATE`` transaction: a plain ``BEGIN`` that
-reads and then writes fails at once when another process wrote in between. And only one process at a
+Three rules keep it sound and fast. Every write is a ``BEGIN IMMEDIATE`` transaction: a plain ``BEGIN``
+that reads and then writes fails at once when another process wrote in between. Only one process at a
 time moves the write-ahead log into the file, under a lock of its own: SQLite before 3.51.3 can damage
-the file when two connections do so at the same moment.
+the file when two connections do so at the same moment. And writers queue at a lock of ours before they
+go to SQLite, whose own waiting sleeps for too long.
 """
 
 from __future__ import annotations
@@ -13,122 +14,172 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
+from types import TracebackType
+from typing import Literal
 
 from luthier.errors import StorageError
-from luthier.study.protocols import Conflict
+from luthier.storage import sqlite_file
+from luthier.storage.locks import FileLock
+from luthier.study.protocols import PAGE, Conflict
 
-SCHEMA = 1
-_BUSY_SECONDS = 60.0
+Durability = Literal["process", "power"]
 _CHECKPOINT_BYTES = 4 << 20
-_NETWORK = ("nfs", "cifs", "smb", "lustre", "fuse.sshfs", "fuse.glusterfs", "beegfs", "gpfs", "9p")
-_TABLES = """
-CREATE TABLE studies (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
-CREATE TABLE events (
-    study INTEGER NOT NULL, number INTEGER NOT NULL, body BLOB NOT NULL,
-    PRIMARY KEY (study, number)
-) WITHOUT ROWID;
-"""
+_DECIDING_SECONDS = 5.0
+_LAST = "SELECT coalesce(max(number), 0) FROM events WHERE study = ?"
 
 
 class SQLiteStore:
     """Logs in the SQLite file at *path*, which is made when it is missing.
 
-    What was appended survives the death of any process at any moment. It survives a power cut only
-    up to the last few seconds: commits do not wait for the disk.
+    Args:
+        path: the file.
+        read_only: never write, and refuse a file that does not exist.
+        durability: what an acknowledged append survives. ``"process"``: the death of any process at
+            any moment, and a power cut up to the last few seconds. ``"power"``: a power cut too; every
+            append waits for the disk, and those of several processes share one wait.
 
     Raises:
         StorageError: the folder is missing, the file is no Luthier store, is on a network file
             system, or was written by a newer Luthier.
     """
 
-    def __init__(self, path: str | Path, *, read_only: bool = False) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        read_only: bool = False,
+        durability: Durability = "process",
+    ) -> None:
+        if durability not in ("process", "power"):
+            raise StorageError(f"durability must be 'process' or 'power', got {durability!r}.")
         self.path = Path(path).expanduser().absolute()
+        self.durability: Durability = durability
         self._read_only = read_only
-        self._lock = threading.Lock()
+        self._thread_lock = threading.RLock()
         self._ids: dict[str, int] = {}
         self._connection: sqlite3.Connection | None = None
         self._owner = 0
         self._bytes = 0
-        if not self.path.parent.is_dir():
-            raise StorageError(
-                f"Cannot keep studies in {self.path}: the folder {self.path.parent} does not exist."
-            )
-        if read_only and not self.path.exists():
-            raise StorageError(
-                f"There is no {self.path}. Studies are looked for in luthier.db in the working "
-                "directory; name another file with --storage."
-            )
-        if (system := _file_system(self.path)).startswith(_NETWORK):
-            raise StorageError(
-                f"{self.path} is on a network file system ({system}), where SQLite loses data when "
-                "several processes write. Keep it on a local disk, e.g. storage='/tmp/luthier.db'."
-            )
-        self._connected()
+        self._write_lock = FileLock(Path(f"{self.path}-lock"))
+        self._decide_lock = FileLock(Path(f"{self.path}-deciding"))
+        sqlite_file.checked_place(self.path, must_exist=read_only)
+        with self._thread_lock:
+            self._connected()
+
+    @property
+    def address(self) -> str:
+        """Return the file's path, with the durability where it is not the usual one."""
+        return str(self.path) + ("?durability=power" if self.durability == "power" else "")
 
     # -- the protocol ----------------------------------------------------------------------------
 
     def append(self, study: str, bodies: Sequence[bytes], expect: int | None = None) -> int:
         """Append all of *bodies*; see the protocol."""
-        with self._lock, self._writing() as cursor:
-            key = self._id(cursor, study, create=True)
-            (last,) = cursor.execute(
-                "SELECT coalesce(max(number), 0) FROM events WHERE study = ?", (key,)
-            ).fetchone()
+        with _Writing(self) as connection:
+            key = self._id(connection, study, create=True)
+            (last,) = connection.execute(_LAST, (key,)).fetchone()
             if expect is not None and expect != last:
                 raise Conflict
-            cursor.executemany(
+            connection.executemany(
                 "INSERT INTO events (study, number, body) VALUES (?, ?, ?)",
                 [(key, last + i, body) for i, body in enumerate(bodies, 1)],
             )
             self._bytes += sum(map(len, bodies)) + 4096
+        if self.durability == "power":
+            self._sync()
         if self._bytes > _CHECKPOINT_BYTES:
             self._bytes = 0
             self._move_log_into_file()
         return last + len(bodies)
 
-    def read(self, study: str, since: int = 0) -> list[tuple[int, bytes]]:
-        """Return the events after *since*."""
-        with self._lock, _translated(self.path):
-            cursor = self._connected().cursor()
-            key = self._id(cursor, study, create=False)
+    def read(self, study: str, since: int = 0, limit: int = PAGE) -> list[tuple[int, bytes]]:
+        """Return the events after *since*, at most *limit*."""
+        with _Reading(self) as connection:
+            key = self._id(connection, study, create=False)
             if key is None:
                 return []
-            return cursor.execute(
-                "SELECT number, body FROM events WHERE study = ? AND number > ? ORDER BY number",
-                (key, since),
+            return connection.execute(
+                "SELECT number, body FROM events WHERE study = ? AND number > ? ORDER BY number LIMIT ?",
+                (key, since, limit),
             ).fetchall()
 
     def names(self) -> list[str]:
         """Return the studies' names in the order of their creation."""
-        with self._lock, _translated(self.path):
-            rows = self._connected().execute("SELECT name FROM studies ORDER BY id").fetchall()
-            return [name for (name,) in rows]
+        with _Reading(self) as connection:
+            return [name for (name,) in connection.execute("SELECT name FROM studies ORDER BY id")]
 
     def wait(self, study: str, since: int, seconds: float) -> bool:
         """Block until the log holds events after *since*, at most *seconds*."""
         until = time.monotonic() + seconds
         pause = 0.002
         while True:
-            with self._lock, _translated(self.path):
-                cursor = self._connected().cursor()
-                key = self._id(cursor, study, create=False)
-                (last,) = cursor.execute(
-                    "SELECT coalesce(max(number), 0) FROM events WHERE study = ?", (key,)
-                ).fetchone()
+            with _Reading(self) as connection:
+                key = self._id(connection, study, create=False)
+                (last,) = connection.execute(_LAST, (key,)).fetchone()
             left = until - time.monotonic()
             if last > since or left <= 0:
                 return last > since
             time.sleep(min(pause, left))
             pause = min(pause * 1.5, 0.05)
 
+    @contextlib.contextmanager
+    def deciding(self, study: str) -> Generator[None]:
+        """Let one process at a time decide; see the protocol."""
+        mine = self._decide_lock.acquire(_DECIDING_SECONDS)
+        try:
+            yield
+        finally:
+            if mine:
+                self._decide_lock.release()
+
+    def snapshot(self, study: str) -> tuple[int, bytes] | None:
+        """Return the newest snapshot."""
+        with _Reading(self) as connection:
+            key = self._id(connection, study, create=False)
+            if key is None or sqlite_file.schema_of(connection) < sqlite_file.SCHEMA:
+                return None
+            return connection.execute(
+                "SELECT number, body FROM snapshots WHERE study = ?", (key,)
+            ).fetchone()
+
+    def keep_snapshot(self, study: str, number: int, body: bytes) -> None:
+        """Keep a snapshot in place of an older one."""
+        with _Writing(self) as connection:
+            key = self._id(connection, study, create=True)
+            connection.execute(
+                "INSERT INTO snapshots VALUES (?, ?, ?) ON CONFLICT (study) DO UPDATE "
+                "SET number = excluded.number, body = excluded.body WHERE number < excluded.number",
+                (key, number, body),
+            )
+            self._bytes += len(body)
+
     def close(self) -> None:
         """Close the connection; the next call opens it again."""
-        with self._lock:
+        with self._thread_lock:
             if self._connection is not None and self._owner == os.getpid():
                 self._connection.close()
             self._connection = None
+            self._write_lock.close()
+            self._decide_lock.close()
+
+    # -- housekeeping ----------------------------------------------------------------------------
+
+    def check(self) -> list[str]:
+        """Return what is wrong with the file, in SQLite's words; nothing when it is sound."""
+        with _Reading(self) as connection:
+            return [
+                line for (line,) in connection.execute("PRAGMA integrity_check") if line != "ok"
+            ]
+
+    def compact(self) -> None:
+        """Give back to the disk what the file no longer needs."""
+        with self._thread_lock, _translated(self.path):
+            connection = self._connected()
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            connection.execute("VACUUM")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     # -- parts -----------------------------------------------------------------------------------
 
@@ -143,147 +194,132 @@ class SQLiteStore:
     def _open(self) -> sqlite3.Connection:
         if self._read_only:
             connection = self._connect(f"file:{self.path}?mode=ro")
-            _checked_schema(connection, self.path)
+            sqlite_file.checked_schema(connection, self.path)
             return connection
         connection = self._connect(f"file:{self.path}")
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version == 0:
-            _set_up(connection)
-        _checked_schema(connection, self.path)
-        connection.execute("PRAGMA synchronous=NORMAL")
         connection.execute("PRAGMA wal_autocheckpoint=0")
+        sqlite_file.migrate(connection)
+        sqlite_file.checked_schema(connection, self.path)
+        connection.execute("PRAGMA synchronous=NORMAL")
         connection.execute("PRAGMA mmap_size=0")
         return connection
 
     def _connect(self, uri: str) -> sqlite3.Connection:
         return sqlite3.connect(
-            uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+            uri,
+            uri=True,
+            timeout=sqlite_file.BUSY_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,
         )
 
-    @contextlib.contextmanager
-    def _writing(self) -> Generator[sqlite3.Cursor]:
-        with _translated(self.path):
-            cursor = self._connected().cursor()
-            cursor.execute("BEGIN IMMEDIATE")
-            try:
-                yield cursor
-            except BaseException:
-                cursor.execute("ROLLBACK")
-                raise
-            cursor.execute("COMMIT")
-
-    def _id(self, cursor: sqlite3.Cursor, study: str, *, create: bool) -> int | None:
+    def _id(self, connection: sqlite3.Connection, study: str, *, create: bool) -> int | None:
         if study in self._ids:
             return self._ids[study]
-        row = cursor.execute("SELECT id FROM studies WHERE name = ?", (study,)).fetchone()
+        row = connection.execute("SELECT id FROM studies WHERE name = ?", (study,)).fetchone()
         if row is None and create:
             # Not remembered yet: the transaction may still be rolled back.
-            return cursor.execute("INSERT INTO studies (name) VALUES (?)", (study,)).lastrowid
+            return connection.execute("INSERT INTO studies (name) VALUES (?)", (study,)).lastrowid
         if row is not None:
             self._ids[study] = row[0]
         return row[0] if row else None
 
+    def _sync(self) -> None:
+        """Wait until what was committed is on the disk.
+
+        Outside of the transaction, so that the others write meanwhile: the kernel serves all who wait
+        for the same file with one flush.
+        """
+        try:
+            handle = os.open(f"{self.path}-wal", os.O_RDONLY)
+        except FileNotFoundError:  # moved into the file since, which waits for the disk by itself
+            return
+        try:
+            os.fsync(handle)
+        except OSError as error:
+            raise StorageError(
+                f"{self.path}: the disk did not take the last events: {error}."
+            ) from error
+        finally:
+            os.close(handle)
+
     def _move_log_into_file(self) -> None:
         """Checkpoint the write-ahead log, unless another process is at it."""
-        with _only_one(self.path) as mine:
-            if mine:
-                with self._lock, contextlib.suppress(sqlite3.OperationalError):
+        lock = FileLock(Path(f"{self.path}-checkpointing"))
+        if lock.acquire(0.0):
+            try:
+                with self._thread_lock, contextlib.suppress(sqlite3.OperationalError):
                     self._connected().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            finally:
+                lock.release()
+        lock.close()
 
 
-def _set_up(connection: sqlite3.Connection) -> None:
-    """Make the tables, once, however many processes try at the same moment."""
-    _busy(lambda: connection.execute("PRAGMA journal_mode=WAL"))
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        if version == 0 and tables == 0:
-            for statement in _TABLES.split(";"):
-                connection.execute(statement)
-            connection.execute(f"PRAGMA user_version={SCHEMA}")
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
-    connection.execute("COMMIT")
+class _Reading:
+    """The connection, for one thread at a time, with SQLite's errors in our words."""
 
+    def __init__(self, store: SQLiteStore) -> None:
+        self._store = store
 
-def _busy(statement: Callable[[], object]) -> None:
-    """Run a statement that SQLite's own waiting does not cover (a change of journal mode)."""
-    until = time.monotonic() + _BUSY_SECONDS
-    while True:
+    def __enter__(self) -> sqlite3.Connection:
+        self._store._thread_lock.acquire()  # pyright: ignore[reportPrivateUsage]
         try:
-            statement()
-            return
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > until:
-                raise
-            time.sleep(0.01)
+            return self._store._connected()  # pyright: ignore[reportPrivateUsage]
+        except BaseException:
+            self._store._thread_lock.release()  # pyright: ignore[reportPrivateUsage]
+            raise
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._store._thread_lock.release()  # pyright: ignore[reportPrivateUsage]
+        if isinstance(error, sqlite3.DatabaseError):
+            raise sqlite_file.in_words(error, self._store.path) from error
 
 
-def _checked_schema(connection: sqlite3.Connection, path: Path) -> None:
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version > SCHEMA:
-        raise StorageError(
-            f"{path} has schema {version}, this luthier reads up to {SCHEMA}: upgrade luthier."
-        )
-    if version != SCHEMA:
-        raise StorageError(
-            f"{path} is an SQLite file of another program: name another file with storage=."
-        )
+class _Writing(_Reading):
+    """The same inside an immediate transaction, committed unless something was raised."""
+
+    def __enter__(self) -> sqlite3.Connection:
+        connection = super().__enter__()
+        store = self._store
+        self._queued = store._write_lock.acquire(_DECIDING_SECONDS)  # pyright: ignore[reportPrivateUsage]
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except BaseException as error:
+            self._leave()
+            super().__exit__(type(error), error, None)
+            raise
+        self._connection = connection
+        return connection
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            self._connection.execute("COMMIT" if kind is None else "ROLLBACK")
+        except sqlite3.DatabaseError as failed:
+            error = error or failed
+            if kind is None:
+                with contextlib.suppress(sqlite3.DatabaseError):
+                    self._connection.execute("ROLLBACK")
+        self._leave()
+        super().__exit__(kind, error, trace)
+
+    def _leave(self) -> None:
+        if self._queued:
+            self._store._write_lock.release()  # pyright: ignore[reportPrivateUsage]
 
 
 @contextlib.contextmanager
 def _translated(path: Path) -> Generator[None]:
-    """Turn SQLite's errors into ours, with what to do."""
     try:
         yield
     except sqlite3.DatabaseError as error:
-        text = str(error)
-        if "locked" in text:
-            advice = f"another process has held it for {_BUSY_SECONDS:.0f} s"
-        elif "full" in text:
-            advice = "the disk is full; nothing written before is lost: free space and run again"
-        elif "not a database" in text or "malformed" in text:
-            advice = "the file is damaged or no SQLite file; name another one with storage="
-        elif "readonly" in text or "unable to open" in text:
-            advice = "check the permissions of the file and of its folder"
-        else:
-            advice = "the store could not do this"
-        raise StorageError(f"{path}: {text} ({advice}).") from error
-
-
-@contextlib.contextmanager
-def _only_one(path: Path) -> Generator[bool]:
-    """Yield True in one process at a time; the lock dies with its process."""
-    try:
-        import fcntl
-    except (
-        ImportError
-    ):  # Windows: no advisory locks; SQLite there checkpoints when the last one closes
-        yield False
-        return
-    with open(f"{path}-checkpointing", "w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            yield False
-            return
-        yield True
-
-
-def _file_system(path: Path) -> str:
-    """Return the type of the file system that *path* is on, '' where it cannot be told."""
-    try:
-        mounts = Path("/proc/mounts").read_text().splitlines()
-    except OSError:
-        return ""
-    best, kind = "", ""
-    where = str(path.resolve())
-    for line in mounts:
-        fields = line.split()
-        point = fields[1].replace("\\040", " ")
-        inside = where == point or where.startswith(point.rstrip("/") + "/")
-        if inside and len(point) >= len(best):
-            best, kind = point, fields[2]
-    return kind
+        raise sqlite_file.in_words(error, path) from error

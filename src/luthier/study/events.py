@@ -34,7 +34,11 @@ class Event(
 
 
 class StudyCreated(Event, frozen=True, tag="study created"):
-    """The first event of every study: what is searched, for what, and how."""
+    """The first event of every study: what is searched, for what, and how.
+
+    *checkpoints* is the URL under which every worker keeps its checkpoints; "" for a folder beside the
+    store. *halve* names the hyperparameter that is halved, once, when a trial runs out of memory.
+    """
 
     format: int
     name: str
@@ -46,6 +50,42 @@ class StudyCreated(Event, frozen=True, tag="study created"):
     scheduler: dict[str, Any]
     luthier: str
     define_by_run: bool = False
+    checkpoints: str = ""
+    halve: str = ""
+
+
+class BudgetSet(Event, frozen=True, tag="budget set"):
+    """How much the study may try from here on; None is no limit. *until* is seconds since 1970."""
+
+    trials: int | None = None
+    epochs: int | None = None
+    until: float | None = None
+    reason: str = ""
+
+
+class SpaceChanged(Event, frozen=True, tag="space changed"):
+    """Somebody widened or narrowed the space; what was tried stays in the history."""
+
+    space: dict[str, Any]
+    reason: str = ""
+
+
+class StudyPaused(Event, frozen=True, tag="study paused"):
+    """Running trials give their jobs back at their next report; workers wait."""
+
+    reason: str = ""
+
+
+class StudyStopped(Event, frozen=True, tag="study stopped"):
+    """Running trials give their jobs back at their next report; workers end."""
+
+    reason: str = ""
+
+
+class StudyContinued(Event, frozen=True, tag="study continued"):
+    """The end of a pause or of a stop."""
+
+    reason: str = ""
 
 
 class SpaceGrown(Event, frozen=True, tag="space grown"):
@@ -87,22 +127,38 @@ class JobLeased(Event, frozen=True, tag="job leased"):
     holder: Holder
     from_step: int
     to_step: int | None
+    term: float = 0.0  # seconds of silence after which it is lost; 0: only when its process ends
+
+
+class LeaseRenewed(Event, frozen=True, tag="lease renewed"):
+    """The worker still trains, though it has nothing to report yet."""
+
+    trial: int
+    lease: int
 
 
 class JobReleased(Event, frozen=True, tag="job released"):
-    """The worker gave the job back unfinished (interrupted, preempted): it goes on from its checkpoint."""
+    """The worker gave the job back unfinished: it goes on from its checkpoint.
+
+    *cause* is 'interrupted', 'preempted', 'paused' (by hand) or 'time'.
+    """
 
     trial: int
     lease: int
     reason: str
+    cause: str = "interrupted"
 
 
 class WorkerLost(Event, frozen=True, tag="worker lost"):
-    """The supervisor saw the worker die with the job in its hands; the trial is to go on."""
+    """The worker died or hung with the job in its hands; the trial is to go on.
+
+    *kind* is 'lost', 'hung' or 'out of memory' (the machine's, not the device's).
+    """
 
     trial: int
     lease: int
     cause: str
+    kind: str = "lost"
 
 
 class Reported(Event, frozen=True, tag="reported"):
@@ -169,19 +225,30 @@ class TrialFailed(Event, frozen=True, tag="trial failed"):
 
 
 class TrialRequeued(Event, frozen=True, tag="trial requeued"):
-    """A trial that had failed by a bug in the user's code is to be run again."""
+    """A failed trial is to be run again, with another configuration when one is given.
+
+    *cause* is 'error' (a bug in the user's code, mended since) or 'out of memory' (half the batch).
+    """
 
     trial: int
     reason: str
+    cause: str = "error"
+    configuration: dict[str, Any] | None = None
 
 
 AnyEvent = (
     StudyCreated
+    | BudgetSet
+    | SpaceChanged
+    | StudyPaused
+    | StudyStopped
+    | StudyContinued
     | SpaceGrown
     | Enqueued
     | TrialProposed
     | ConfigurationSettled
     | JobLeased
+    | LeaseRenewed
     | JobReleased
     | WorkerLost
     | Reported

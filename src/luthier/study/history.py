@@ -6,95 +6,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from enum import StrEnum
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from luthier.errors import StorageError
 from luthier.space import Space
 from luthier.study import events as ev
+from luthier.study.limits import Limits
 from luthier.study.objective import Objective
-
-
-class TrialState(StrEnum):
-    """Where a trial stands."""
-
-    QUEUED = "queued"  # has a job that nobody holds
-    RUNNING = "running"
-    PAUSED = "paused"  # at the end of a rung, waits for the scheduler
-    COMPLETED = "completed"
-    STOPPED = "stopped"
-    DIVERGED = "diverged"
-    FAILED = "failed"
-
-    @property
-    def ended(self) -> bool:
-        """True when the trial will never train again."""
-        return self in _ENDED
-
-
-_ENDED = {TrialState.COMPLETED, TrialState.STOPPED, TrialState.DIVERGED, TrialState.FAILED}
-
-
-@dataclass(slots=True, eq=False)
-class TrialRecord:
-    """One trial as the log tells it.
-
-    ``steps``, ``losses`` and ``metrics`` run in parallel: one entry a report. ``losses`` holds the
-    objective as something to minimise, infinite where it was not finite.
-    """
-
-    number: int
-    configuration: dict[str, Any]
-    bracket: int
-    state: TrialState
-    proposed_at: float
-    steps: list[int] = field(default_factory=list[int])
-    losses: list[float] = field(default_factory=list[float])
-    metrics: list[dict[str, float]] = field(default_factory=list[dict[str, float]])
-    seconds: list[float] = field(default_factory=list[float])
-    loss_sums: list[float] = field(default_factory=list[float])  # running, for averages
-    lease: int = 0
-    holder: ev.Holder | None = None
-    to_step: int | None = None
-    checkpoint: int = 0  # the newest step that is on disk
-    worker_losses: int = 0  # times in a row that its worker died without finishing an epoch
-    best_loss: float = math.inf
-    best_step: int = 0
-    last_sign: float = 0.0
-    ended_at: float | None = None
-    why: str = ""
-    kind: str = ""
-    traceback: str = ""
-
-    @property
-    def step(self) -> int:
-        """Return the last reported step, 0 before the first report."""
-        return self.steps[-1] if self.steps else 0
-
-    def loss_at(self, step: int) -> float:
-        """Return the loss reported at *step*; infinite when diverged, failed or not reported."""
-        if self.state in (TrialState.DIVERGED, TrialState.FAILED):
-            return math.inf
-        for reported, loss in zip(reversed(self.steps), reversed(self.losses), strict=True):
-            if reported <= step:
-                return loss if reported == step or self.state.ended else math.inf
-        return math.inf
-
-    def curve(self, metric: str) -> list[float]:
-        """Return one metric over the reports, NaN where a report did not have it."""
-        return [values.get(metric, math.nan) for values in self.metrics]
-
-    def forget_after(self, step: int) -> None:
-        """Drop what was reported after *step*: it is trained again from the checkpoint there."""
-        while self.steps and self.steps[-1] > step:
-            for column in (self.steps, self.losses, self.metrics, self.seconds, self.loss_sums):
-                column.pop()
-        self.best_loss, self.best_step = math.inf, 0
-        for reported, loss in zip(self.steps, self.losses, strict=True):
-            if loss < self.best_loss:
-                self.best_loss, self.best_step = loss, reported
+from luthier.study.records import TrialRecord, TrialState
 
 
 class History:
@@ -104,6 +24,9 @@ class History:
         cursor: number of the last event folded in.
         trials: every trial, at the index of its number.
         space: the search space as it stands now.
+        limits: how much may be tried.
+        until: when to stop, in seconds since 1970, or None.
+        held: '' while the study runs, 'paused' or 'stopped' by hand; ``held_why`` says why.
         epochs: steps trained by all trials together, those trained again after a crash included.
         late_reports: reports by workers that had lost their lease: kept in the log, used nowhere.
     """
@@ -113,16 +36,48 @@ class History:
         self.created: ev.StudyCreated | None = None
         self._objective: Objective | None = None
         self.space = Space()
+        self.limits = Limits()
+        self.until: float | None = None
+        self.held = ""
+        self.held_why = ""
         self.trials: list[TrialRecord] = []
         self.queue: list[dict[str, Any]] = []
         self.brackets: dict[int, list[TrialRecord]] = {}
         self.active: dict[int, TrialRecord] = {}  # queued or running
+        self.queued: dict[int, TrialRecord] = {}
         self.paused: dict[int, TrialRecord] = {}
+        self.infeasible: list[dict[str, Any]] = []  # configurations that ran out of memory
+        self.errors: dict[int, TrialRecord] = {}  # failed by a bug in the user's code
+        self.ended = 0
         self.best: TrialRecord | None = None
         self.epochs = 0
         self.late_reports = 0
         self.last_lease = 0
         self.last_time = 0.0
+        self._fold: dict[type[ev.Event], Callable[[Any], None]] = {
+            ev.StudyCreated: self._created,
+            ev.BudgetSet: self._budgeted,
+            ev.SpaceChanged: self._changed,
+            ev.StudyPaused: self._study_paused,
+            ev.StudyStopped: self._study_stopped,
+            ev.StudyContinued: self._study_continued,
+            ev.SpaceGrown: self._grown,
+            ev.Enqueued: self._enqueued,
+            ev.TrialProposed: self._proposed,
+            ev.ConfigurationSettled: self._settled,
+            ev.JobLeased: self._leased,
+            ev.LeaseRenewed: self._renewed,
+            ev.JobReleased: self._released,
+            ev.WorkerLost: self._lost,
+            ev.Reported: self._reported,
+            ev.CheckpointWritten: self._checkpointed,
+            ev.TrialPaused: self._paused,
+            ev.TrialCompleted: self._completed,
+            ev.TrialStopped: self._stopped,
+            ev.TrialDiverged: self._diverged,
+            ev.TrialFailed: self._failed,
+            ev.TrialRequeued: self._requeued,
+        }
 
     @property
     def objective(self) -> Objective:
@@ -169,7 +124,21 @@ class History:
             raise StorageError(f"Event {self.cursor + 1} is missing from the log: got {number}.")
         self.cursor = number
         self.last_time = event.time
-        getattr(self, _FOLD[type(event)])(event)
+        self._fold[type(event)](event)
+
+    def index(self, trial: TrialRecord) -> None:
+        """Enter a trial that is new to this history in the indices by bracket and by state."""
+        self.brackets.setdefault(trial.bracket, []).append(trial)
+        if trial.state in (TrialState.QUEUED, TrialState.RUNNING):
+            self.active[trial.number] = trial
+            if trial.state is TrialState.QUEUED:
+                self.queued[trial.number] = trial
+        elif trial.state is TrialState.PAUSED:
+            self.paused[trial.number] = trial
+        else:
+            self.ended += 1
+            if trial.kind == "error":
+                self.errors[trial.number] = trial
 
     # -- one method an event ---------------------------------------------------------------------
 
@@ -185,13 +154,29 @@ class History:
     def _grown(self, event: ev.SpaceGrown) -> None:
         self.space = Space.from_dict(event.space)
 
+    def _changed(self, event: ev.SpaceChanged) -> None:
+        self.space = Space.from_dict(event.space)
+
+    def _budgeted(self, event: ev.BudgetSet) -> None:
+        self.limits = Limits(event.trials, event.epochs)
+        self.until = event.until
+
+    def _study_paused(self, event: ev.StudyPaused) -> None:
+        self.held, self.held_why = "paused", event.reason
+
+    def _study_stopped(self, event: ev.StudyStopped) -> None:
+        self.held, self.held_why = "stopped", event.reason
+
+    def _study_continued(self, event: ev.StudyContinued) -> None:
+        self.held, self.held_why = "", ""
+
     def _enqueued(self, event: ev.Enqueued) -> None:
-        self.queue.append(_thawed(event.configuration))
+        self.queue.append(thawed(event.configuration))
 
     def _proposed(self, event: ev.TrialProposed) -> None:
         trial = TrialRecord(
             event.trial,
-            _thawed(event.configuration),
+            thawed(event.configuration),
             event.bracket,
             TrialState.QUEUED,
             event.time,
@@ -199,47 +184,50 @@ class History:
         if event.enqueued:
             self.queue.pop(0)
         self.trials.append(trial)
-        self.brackets.setdefault(event.bracket, []).append(trial)
-        self.active[trial.number] = trial
+        self.index(trial)
 
     def _settled(self, event: ev.ConfigurationSettled) -> None:
         trial = self.trials[event.trial]
         if trial.lease == event.lease:
-            trial.configuration = _thawed(event.configuration)
+            trial.configuration = thawed(event.configuration)
 
     def _leased(self, event: ev.JobLeased) -> None:
         trial = self.trials[event.trial]
+        if trial.state is TrialState.RUNNING:  # its worker vanished without a word
+            _count(trial, "lost")
         trial.forget_after(event.from_step)
         self._refresh_best(trial)
         trial.lease = self.last_lease = event.lease
         trial.holder = event.holder
+        trial.term = event.term
         trial.to_step = event.to_step
         trial.last_sign = event.time
         self._move(trial, TrialState.RUNNING)
 
+    def _renewed(self, event: ev.LeaseRenewed) -> None:
+        if trial := self._held(event.trial, event.lease):
+            trial.last_sign = event.time
+
     def _released(self, event: ev.JobReleased) -> None:
         if trial := self._held(event.trial, event.lease):
+            _count(trial, event.cause)
             self._move(trial, TrialState.QUEUED)
 
     def _lost(self, event: ev.WorkerLost) -> None:
         if trial := self._held(event.trial, event.lease):
-            trial.worker_losses += 1
+            _count(trial, event.kind)
             self._move(trial, TrialState.QUEUED)
 
     def _reported(self, event: ev.Reported) -> None:
         trial = self._held(event.trial, event.lease)
-        if trial is None:
+        if trial is None or event.step <= trial.step:  # fenced off, or written twice by a cut line
             self.late_reports += 1
             return
         loss = self.objective.loss(event.metrics.get(self.header.metric, math.nan))
         self.epochs += event.step - trial.step
-        trial.steps.append(event.step)
-        trial.losses.append(loss)
-        trial.loss_sums.append(loss + (trial.loss_sums[-1] if trial.loss_sums else 0.0))
-        trial.metrics.append(event.metrics)
-        trial.seconds.append(event.seconds)
+        trial.add(event.step, loss, event.metrics, event.seconds)
         trial.last_sign = event.time
-        trial.worker_losses = 0
+        trial.fruitless.clear()
         if loss < trial.best_loss:
             trial.best_loss, trial.best_step = loss, event.step
             if self.best is None or loss < self.best.best_loss:
@@ -273,10 +261,22 @@ class History:
         if event.lease in (0, trial.lease) and not trial.state.ended:
             trial.why, trial.kind, trial.traceback = event.message, event.kind, event.traceback
             self._end(trial, TrialState.FAILED, event.time)
+            if trial.kind == "out of memory":
+                self.infeasible.append(trial.configuration)
+            if trial.kind == "error":
+                self.errors[trial.number] = trial
 
     def _requeued(self, event: ev.TrialRequeued) -> None:
         trial = self.trials[event.trial]
+        if trial.state is not TrialState.FAILED:
+            return  # two processes had the same thought
         trial.why, trial.kind, trial.traceback, trial.ended_at = "", "", "", None
+        trial.fruitless.clear()
+        trial.retries[event.cause] = trial.retries.get(event.cause, 0) + 1
+        self.ended -= 1
+        self.errors.pop(trial.number, None)
+        if event.configuration is not None:
+            trial.configuration = thawed(event.configuration)
         self._move(trial, TrialState.QUEUED)
 
     # -- parts -----------------------------------------------------------------------------------
@@ -289,9 +289,12 @@ class History:
     def _move(self, trial: TrialRecord, state: TrialState) -> None:
         trial.state = state
         self.active.pop(trial.number, None)
+        self.queued.pop(trial.number, None)
         self.paused.pop(trial.number, None)
         if state in (TrialState.QUEUED, TrialState.RUNNING):
             self.active[trial.number] = trial
+            if state is TrialState.QUEUED:
+                self.queued[trial.number] = trial
         elif state is TrialState.PAUSED:
             self.paused[trial.number] = trial
         if state is not TrialState.RUNNING:
@@ -299,6 +302,7 @@ class History:
 
     def _end(self, trial: TrialRecord, state: TrialState, time: float) -> None:
         self._move(trial, state)
+        self.ended += 1
         trial.ended_at = time
         self._refresh_best(trial)
 
@@ -312,32 +316,19 @@ class History:
             self.best = ranking[0] if ranking else None
 
 
-def _thawed(configuration: dict[str, Any]) -> dict[str, Any]:
-    """MessagePack has no tuples; a choice among tuples must get them back."""
+def thawed(configuration: dict[str, Any]) -> dict[str, Any]:
+    """Give a choice among tuples its tuples back, which MessagePack does not have."""
+    if list not in map(type, configuration.values()):
+        return configuration
     return {k: tuple(v) if isinstance(v, list) else v for k, v in configuration.items()}
 
 
-_FOLD = {
-    ev.StudyCreated: "_created",
-    ev.SpaceGrown: "_grown",
-    ev.Enqueued: "_enqueued",
-    ev.TrialProposed: "_proposed",
-    ev.ConfigurationSettled: "_settled",
-    ev.JobLeased: "_leased",
-    ev.JobReleased: "_released",
-    ev.WorkerLost: "_lost",
-    ev.Reported: "_reported",
-    ev.CheckpointWritten: "_checkpointed",
-    ev.TrialPaused: "_paused",
-    ev.TrialCompleted: "_completed",
-    ev.TrialStopped: "_stopped",
-    ev.TrialDiverged: "_diverged",
-    ev.TrialFailed: "_failed",
-    ev.TrialRequeued: "_requeued",
-}
+def _count(trial: TrialRecord, cause: str) -> None:
+    for counts in (trial.retries, trial.fruitless):
+        counts[cause] = counts.get(cause, 0) + 1
 
 
-def fold(log: Iterator[tuple[int, ev.AnyEvent]]) -> History:
+def fold(log: Iterable[tuple[int, ev.AnyEvent]]) -> History:
     """Return the history that a whole log tells."""
     history = History()
     for number, event in log:

@@ -10,14 +10,12 @@ import itertools
 import os
 import socket
 import weakref
+from enum import Enum
 from functools import lru_cache
 from pathlib import Path
 
 from luthier.study.events import Holder
 
-_FOREIGN_SILENCE = (
-    900.0  # seconds without a sign after which a process we cannot see counts as gone
-)
 _instances = itertools.count(1)
 _living: weakref.WeakValueDictionary[int, object] = weakref.WeakValueDictionary()
 
@@ -38,15 +36,29 @@ def _here(pid: int, instance: int) -> Holder:
     )
 
 
-def is_gone(holder: Holder, last_sign: float, now: float) -> bool:
-    """Return True when the process that *holder* names can no longer be training."""
+class Liveness(Enum):
+    """What this process can tell about another one."""
+
+    ALIVE = "alive"
+    GONE = "gone"
+    UNKNOWN = "unknown"  # on another machine, or in another container
+
+
+def liveness(holder: Holder, *, local: bool = True) -> Liveness:
+    """Return whether the process that *holder* names can still be training.
+
+    With *local* every holder is or was on this machine: another boot id means that it was restarted,
+    or that the store was carried here from elsewhere.
+    """
     if holder.boot != _boot():
-        return True  # rebooted, or the file was carried to another machine
+        rebooted = local or holder.host == socket.gethostname()
+        return Liveness.GONE if rebooted else Liveness.UNKNOWN
     if holder.namespace != _namespace():
-        return now - last_sign > _FOREIGN_SILENCE
+        return Liveness.UNKNOWN
     if holder.pid == os.getpid():
-        return holder.started != _started(holder.pid) or holder.instance not in _living
-    return _started(holder.pid) != holder.started
+        ours = holder.started == _started(holder.pid) and holder.instance in _living
+        return Liveness.ALIVE if ours else Liveness.GONE
+    return Liveness.ALIVE if _started(holder.pid) == holder.started else Liveness.GONE
 
 
 def _started(pid: int) -> str | None:

@@ -15,7 +15,11 @@ from typing import Any, Protocol
 
 from luthier.space import Space
 from luthier.study.chance import Chance
-from luthier.study.history import History, TrialRecord
+from luthier.study.history import History
+from luthier.study.limits import Limits as Limits
+from luthier.study.records import TrialRecord
+
+PAGE = 50_000  # events that one read returns at most
 
 
 class Conflict(Exception):
@@ -41,8 +45,8 @@ class Store(Protocol):
         """
         ...
 
-    def read(self, study: str, since: int = 0) -> list[tuple[int, bytes]]:
-        """Return the events numbered above *since*, in order."""
+    def read(self, study: str, since: int = 0, limit: int = PAGE) -> list[tuple[int, bytes]]:
+        """Return the events numbered above *since*, in order: *limit* of them, or all there are."""
         ...
 
     def names(self) -> list[str]:
@@ -75,19 +79,6 @@ class Store(Protocol):
     def close(self) -> None:
         """Let go of files and connections; the next call opens them again."""
         ...
-
-
-@dataclass(frozen=True)
-class Limits:
-    """When a study stops proposing. ``None`` is no limit.
-
-    Attributes:
-        trials: trials in all, those of earlier sessions included.
-        epochs: epochs of all trials together.
-    """
-
-    trials: int | None = None
-    epochs: int | None = None
 
 
 @dataclass(frozen=True)
@@ -174,10 +165,11 @@ class Fate(Enum):
 
 @dataclass(frozen=True)
 class Verdict:
-    """A fate and, for STOP, the reason in words."""
+    """A fate, the reason in words for STOP and RELEASE, and for RELEASE its cause (``JobReleased``)."""
 
     fate: Fate
     reason: str = ""
+    cause: str = ""
 
 
 GO_ON = Verdict(Fate.GO_ON)

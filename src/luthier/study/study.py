@@ -1,26 +1,27 @@
-"""The one door to a study: ask, tell, report, next_job."""
+"""The one door to a study: ask, tell, report, next_job, and steering while it runs."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from luthier.errors import StudyError
 from luthier.space import Space
+from luthier.study import deciding, steering
 from luthier.study import events as ev
-from luthier.study.chance import Chance
-from luthier.study.history import History, TrialRecord, TrialState
-from luthier.study.holder import holder_for, is_gone
-from luthier.study.objective import Objective, checked_metrics, diverged_metric
+from luthier.study.clock import SYSTEM_CLOCK, Clock
+from luthier.study.deciding import Deciding, Decision, Job, Proposal
+from luthier.study.feasibility import halved
+from luthier.study.history import History
+from luthier.study.holder import holder_for
+from luthier.study.leases import Leases, ProcessLeases, lapsed_trials
+from luthier.study.objective import Objective, checked_metrics
 from luthier.study.protocols import (
     Checkpoints,
     Conflict,
     Done,
     Fate,
     Limits,
-    Resume,
     Scheduler,
     Searcher,
     Start,
@@ -28,26 +29,23 @@ from luthier.study.protocols import (
     Verdict,
     Wait,
 )
+from luthier.study.records import TrialRecord, TrialState
+from luthier.study.snapshot import follow, keep_snapshot_if_due
 from luthier.study.trial import Trial
 
-WORKER_LOSSES_ALLOWED = 3
-
-
-@dataclass(frozen=True)
-class Job:
-    """A trial to train from one step to another; what a worker holds by its lease."""
-
-    trial: int
-    lease: int
-    configuration: Mapping[str, Any]
-    from_step: int
-    to_step: int | None
+_LOOK_FOR_LAPSED = 1.0  # seconds between two looks at who has fallen silent
 
 
 class Study:
     """A search for a good configuration, backed by its log.
 
-    Made by ``luthier.study(...)``; several processes may open the same one and work side by side.
+    Made by ``luthier.open(...)``; any number of processes may open the same one and work side by side.
+
+    Attributes:
+        deadline: on the clock's monotonic time, when this process should stop; None for never.
+        preempted: why this process has to go, '' while it may stay: its trial is given back at its
+            next report.
+        leased: the trials that this process holds, by lease; renewals read it from another thread.
     """
 
     def __init__(
@@ -57,19 +55,28 @@ class Study:
         searcher: Searcher,
         scheduler: Scheduler,
         checkpoints: Checkpoints,
-        limits: Limits | None = None,
         deadline: float | None = None,
+        *,
+        clock: Clock = SYSTEM_CLOCK,
+        leases: Leases | None = None,
+        on_lease: Callable[[Study], object] | None = None,
     ) -> None:
         self.name = name
         self.searcher = searcher
         self.scheduler = scheduler
         self.checkpoints = checkpoints
-        self.deadline = deadline  # on time.monotonic()'s clock
-        self._store = store
-        self._holder = holder_for(self)
+        self.deadline = deadline
+        self.preempted = ""
+        self.leased: dict[int, int] = {}
+        self.store = store
+        self.clock = clock
+        local = "://" not in store.address
+        self.leases = leases or ProcessLeases(holder_for(self), clock, local=local)
+        self._on_lease = on_lease
+        self._looked = -_LOOK_FOR_LAPSED
+        self._limits: tuple[Limits, Space, Limits] | None = None
         self.history = History()
         self.refresh()
-        self.limits = self._within_the_space(limits or Limits())
 
     # -- reading ---------------------------------------------------------------------------------
 
@@ -87,6 +94,18 @@ class Study:
     def space(self) -> Space:
         """Return the search space as it stands now."""
         return self.history.space
+
+    @property
+    def limits(self) -> Limits:
+        """Return how much may be tried: the budget, and no more than the space holds."""
+        known, space = self.history.limits, self.history.space
+        if self._limits is None or self._limits[0] is not known or self._limits[1] is not space:
+            size = self.searcher.size(space)
+            capped = known
+            if size is not None and (known.trials is None or known.trials > size):
+                capped = Limits(trials=size, epochs=known.epochs)
+            self._limits = (known, space, capped)
+        return self._limits[2]
 
     @property
     def trials(self) -> Sequence[TrialRecord]:
@@ -114,34 +133,108 @@ class Study:
 
     def refresh(self) -> History:
         """Fold in what other processes have appended, and return the history."""
-        for number, body in self._store.read(self.name, self.history.cursor):
-            self.history.apply(number, ev.decode(body))
+        self.history = follow(self.store, self.name, self.history)
         return self.history
+
+    def wait(self, seconds: float) -> None:
+        """Block until something new is in the log, at most *seconds*."""
+        self.store.wait(self.name, self.history.cursor, seconds)
 
     def close(self) -> None:
         """Let go of the store."""
-        self._store.close()
+        self.store.close()
 
     # -- jobs ------------------------------------------------------------------------------------
 
-    def next_job(self) -> Job | Wait | Done:
-        """Return what this process should train next, leased to it.
+    def next_job(self, holder: ev.Holder | None = None) -> Job | Wait | Done:
+        """Return what a free worker should train next, leased to it.
 
         First the trials whose worker vanished or gave them back, from their newest checkpoints; then
         what the scheduler says.
+
+        Args:
+            holder: who takes the lease; by default this process.
         """
-        while True:
-            self.refresh()
-            choice = self._choose()
-            if isinstance(choice, Wait | Done):
-                return choice
-            events, job = choice
-            try:
-                self._append(events, expect=self.history.cursor)
-            except Conflict:
-                continue
-            if job is not None and not self._already_over(job):
-                return job
+        proposal: Proposal | None = None
+        with self.store.deciding(self.name):
+            while True:
+                self.refresh()
+                decider = self._decider(holder)
+                choice, proposal = self._choose(decider, proposal)
+                if isinstance(choice, Wait | Done):
+                    return choice
+                try:
+                    self._append(choice.events, expect=self.history.cursor)
+                except Conflict:
+                    continue
+                job = choice.job
+                if job is not None and not self._already_over(job):
+                    self.leased[job.lease] = job.trial
+                    if self._on_lease is not None:
+                        self._on_lease(self)
+                    return job
+
+    def _decider(self, holder: ev.Holder | None = None) -> Deciding:
+        return Deciding(
+            self.history,
+            self.searcher,
+            self.scheduler,
+            self.limits,
+            self.checkpoints,
+            holder or self.leases.holder,
+            self.leases.term,
+            self.clock.time(),
+        )
+
+    def _choose(
+        self, decider: Deciding, proposal: Proposal | None
+    ) -> tuple[Decision | Wait | Done, Proposal | None]:
+        """Return what to do; *proposal* is an earlier one that a conflict kept from being written."""
+        history = self.history
+        if (decision := decider.stragglers()) is not None:
+            return decision, proposal
+        if (stop := self._stop()) is not None:
+            return stop, proposal
+        if (trial := self._orphan()) is not None:
+            return decider.take_over(trial), proposal
+        move = self.scheduler.next(history, self.limits)
+        if isinstance(move, Start):
+            if proposal is None or proposal.number != len(history.trials) or history.queue:
+                proposal = decider.propose()
+            return decider.start(move, proposal), proposal
+        if isinstance(move, Wait | Done):
+            lapsed = lapsed_trials(history, self.leases)
+            return (decider.take_over(lapsed[0]) if lapsed else move), proposal
+        return decider.resume(move, move.to_step), proposal
+
+    def _stop(self) -> Wait | Done | None:
+        history = self.history
+        if history.held == "stopped":
+            return Done(f"stopped by hand{_because(history.held_why)}")
+        if history.errors:
+            number = min(history.errors)
+            return Done(f"the training code failed in trial {number}")
+        if self.preempted:
+            return Done(self.preempted)
+        if self._time_is_up():
+            return Done("the time is up")
+        return Wait() if history.held else None
+
+    def _time_is_up(self) -> bool:
+        if self.deadline is not None and self.clock.monotonic() >= self.deadline:
+            return True
+        return self.history.until is not None and self.clock.time() >= self.history.until
+
+    def _orphan(self) -> TrialRecord | None:
+        """Return a trial that nobody holds; looks for silent holders only now and then."""
+        for trial in self.history.queued.values():
+            return trial
+        now = self.clock.monotonic()
+        if now - self._looked < _LOOK_FOR_LAPSED:
+            return None
+        self._looked = now
+        lapsed = lapsed_trials(self.history, self.leases)
+        return lapsed[0] if lapsed else None
 
     def _already_over(self, job: Job) -> bool:
         """Conclude a job whose last epoch a vanished worker had trained; True when it was one."""
@@ -149,106 +242,8 @@ class Study:
         if not record.steps or record.step < (job.to_step or record.step + 1):
             return False
         verdict = self.scheduler.judge(self.history, record)
-        self._append(self._ending(job.trial, job.lease, record.step, verdict))
+        self._append(deciding.ending(self.clock.time(), job.trial, job.lease, record.step, verdict))
         return verdict.fate is not Fate.GO_ON
-
-    def _choose(self) -> Wait | Done | tuple[list[ev.AnyEvent], Job | None]:
-        history = self.history
-        drops = self.scheduler.dropped(history, self.limits)
-        if drops:
-            now = time.time()
-            return [
-                ev.TrialStopped(time=now, trial=t, step=history.trials[t].step, reason=why)
-                for t, why in drops
-            ], None
-        if self.deadline is not None and time.monotonic() >= self.deadline:
-            return Done("the time is up")
-        if (trial := self._orphan()) is not None:
-            return self._take_over(trial)
-        move = self.scheduler.next(history, self.limits)
-        if isinstance(move, Start):
-            return self._start(move)
-        if isinstance(move, Resume):
-            return self._lease(history.trials[move.trial], move.to_step)
-        return move
-
-    def _orphan(self) -> TrialRecord | None:
-        now = time.time()
-        for trial in self.history.active.values():
-            if trial.state is TrialState.QUEUED or (
-                trial.holder is not None
-                and trial.holder != self._holder
-                and is_gone(trial.holder, trial.last_sign, now)
-            ):
-                return trial
-        return None
-
-    def _take_over(self, trial: TrialRecord) -> tuple[list[ev.AnyEvent], Job | None]:
-        now = time.time()
-        verdict = self.scheduler.judge(self.history, trial) if trial.steps else None
-        if verdict and verdict.fate is not Fate.GO_ON and trial.checkpoint in (0, trial.step):
-            # Its last report had ended the job; only the word for it was not written.
-            lease = self.history.last_lease + 1
-            again = self._leased(trial, lease, trial.step, trial.to_step, now)
-            return [again, *self._ending(trial.number, lease, trial.step, verdict)], None
-        if trial.worker_losses >= WORKER_LOSSES_ALLOWED:
-            times = trial.worker_losses
-            message = (
-                f"its worker was killed {times} times in a row at step {trial.step} without "
-                "finishing another epoch; most often the machine ran out of memory"
-            )
-            failed = ev.TrialFailed(
-                time=now, trial=trial.number, lease=0, step=trial.step, kind="lost", message=message
-            )
-            return [failed], None
-        return self._lease(trial, trial.to_step)
-
-    def _start(self, move: Start) -> tuple[list[ev.AnyEvent], Job]:
-        history, number = self.history, len(self.history.trials)
-        if history.queue:
-            configuration, enqueued = history.queue[0], True
-        else:
-            chance = Chance(self.seed, ("trial", number, "configuration"))
-            enqueued = False
-            configuration = self.searcher.propose(history, history.space, number, chance)
-        lease, now = history.last_lease + 1, time.time()
-        return [
-            ev.TrialProposed(
-                time=now,
-                trial=number,
-                configuration=configuration,
-                seen=history.cursor,
-                bracket=move.bracket,
-                enqueued=enqueued,
-            ),
-            self._leased(number, lease, 0, move.to_step, now),
-        ], Job(number, lease, configuration, 0, move.to_step)
-
-    def _lease(self, trial: TrialRecord, to_step: int | None) -> tuple[list[ev.AnyEvent], Job]:
-        """Lease an earlier trial from its newest checkpoint, however far the log had come.
-
-        A worker killed between writing a checkpoint and reporting it leaves the report in the
-        checkpoint's manifest; it is entered here, so that no epoch on disk is trained again.
-        """
-        lease, now = self.history.last_lease + 1, time.time()
-        step, metrics, seconds = self.checkpoints.newest(trial.number)
-        known = min(step, trial.step)
-        events: list[ev.AnyEvent] = [self._leased(trial, lease, known, to_step, now)]
-        if step > known:
-            events += self._reported(trial.number, lease, step, metrics, seconds, checkpointed=True)
-        return events, Job(trial.number, lease, dict(trial.configuration), step, to_step)
-
-    def _leased(
-        self, trial: TrialRecord | int, lease: int, from_step: int, to_step: int | None, now: float
-    ) -> ev.JobLeased:
-        return ev.JobLeased(
-            time=now,
-            trial=trial if isinstance(trial, int) else trial.number,
-            lease=lease,
-            holder=self._holder,
-            from_step=from_step,
-            to_step=to_step,
-        )
 
     # -- what workers say ------------------------------------------------------------------------
 
@@ -256,74 +251,57 @@ class Study:
         self, trial: Trial, metrics: Mapping[str, float], seconds: float, *, checkpointed: bool
     ) -> Verdict:
         """Write a report and return what becomes of the trial; its end is written here too."""
-        events = self._reported(
-            trial.number, trial.lease, trial.step, metrics, seconds, checkpointed=checkpointed
-        )
-        self._append(events)
+        self._append(self._reported(trial, metrics, seconds, checkpointed=checkpointed))
         record = self.history.trials[trial.number]
         if record.lease != trial.lease:
+            self.leased.pop(trial.lease, None)
             return Verdict(Fate.STOP, "another worker has taken this trial over")
         if record.state is not TrialState.RUNNING:
+            self.leased.pop(trial.lease, None)
             return Verdict(Fate.STOP, record.why or record.state.value)
         if checkpointed:
             self.checkpoints.keep(trial.number, {record.step, record.best_step})
         verdict = self.scheduler.judge(self.history, record)
-        if verdict.fate is Fate.GO_ON and self._time_is_up(trial):
-            verdict = Verdict(Fate.RELEASE, "the time is up")
+        if verdict.fate is Fate.GO_ON:
+            verdict = self._interruption() or verdict
         if verdict.fate is not Fate.GO_ON:
-            self._append(self._ending(trial.number, trial.lease, trial.step, verdict))
+            now = self.clock.time()
+            self._append(
+                deciding.ending(now, trial.number, trial.lease, trial.step, verdict), trial
+            )
         return verdict
 
-    def _time_is_up(self, trial: Trial) -> bool:
-        return self.deadline is not None and time.monotonic() >= self.deadline
+    def _interruption(self) -> Verdict | None:
+        """Return why a trial must be given back though its scheduler lets it go on."""
+        if self.preempted:
+            return Verdict(Fate.RELEASE, self.preempted, "preempted")
+        if self.history.held:
+            why = f"{self.history.held} by hand{_because(self.history.held_why)}"
+            return Verdict(Fate.RELEASE, why, "paused")
+        if self._time_is_up():
+            return Verdict(Fate.RELEASE, "the time is up", "time")
+        return None
 
     def _reported(
-        self,
-        trial: int,
-        lease: int,
-        step: int,
-        metrics: Mapping[str, float],
-        seconds: float,
-        *,
-        checkpointed: bool,
+        self, trial: Trial, metrics: Mapping[str, float], seconds: float, *, checkpointed: bool
     ) -> list[ev.AnyEvent]:
-        now = time.time()
-        reported = ev.Reported(
-            time=now, trial=trial, lease=lease, step=step, metrics=dict(metrics), seconds=seconds
+        return deciding.reported(
+            self.clock.time(),
+            self.history,
+            trial.number,
+            trial.lease,
+            trial.step,
+            metrics,
+            seconds,
+            checkpointed=checkpointed,
         )
-        events: list[ev.AnyEvent] = [reported]
-        if checkpointed:
-            events.append(ev.CheckpointWritten(time=now, trial=trial, lease=lease, step=step))
-        if (metric := diverged_metric(metrics, self.objective)) is not None:
-            events.append(
-                ev.TrialDiverged(time=now, trial=trial, lease=lease, step=step, metric=metric)
-            )
-        return events
-
-    def _ending(self, trial: int, lease: int, step: int, verdict: Verdict) -> list[ev.AnyEvent]:
-        now = time.time()
-        match verdict.fate:
-            case Fate.PAUSE:
-                return [ev.TrialPaused(time=now, trial=trial, lease=lease, step=step)]
-            case Fate.COMPLETE:
-                return [ev.TrialCompleted(time=now, trial=trial, lease=lease, step=step)]
-            case Fate.STOP:
-                return [
-                    ev.TrialStopped(
-                        time=now, trial=trial, lease=lease, step=step, reason=verdict.reason
-                    )
-                ]
-            case Fate.RELEASE:
-                return [ev.JobReleased(time=now, trial=trial, lease=lease, reason=verdict.reason)]
-            case Fate.GO_ON:
-                return []
 
     def settle(self, trial: Trial, configuration: dict[str, Any], grown: Space | None) -> None:
         """Record what a define-by-run trial asked for, and the space if it grew."""
         record = self.history.trials[trial.number]
         if record.configuration == configuration and grown is None:
             return
-        now = time.time()
+        now = self.clock.time()
         settled = ev.ConfigurationSettled(
             time=now, trial=trial.number, lease=trial.lease, configuration=configuration
         )
@@ -349,69 +327,88 @@ class Study:
         trial.closed = True
         if self.history.trials[trial.number].state is TrialState.RUNNING:
             done = ev.TrialCompleted(
-                time=time.time(), trial=trial.number, lease=trial.lease, step=trial.step
+                time=self.clock.time(), trial=trial.number, lease=trial.lease, step=trial.step
             )
-            self._append([done])
+            self._append([done], trial)
 
     def fail(self, trial: Trial, kind: str, message: str, traceback: str = "") -> None:
-        """Record that a trial ended without a result; *kind* is 'error' or 'out of memory'."""
-        trial.closed = True
-        self._append(
-            [
-                ev.TrialFailed(
-                    time=time.time(),
-                    trial=trial.number,
-                    lease=trial.lease,
-                    step=trial.step,
-                    kind=kind,
-                    message=message,
-                    traceback=traceback,
-                )
-            ]
-        )
+        """Record that a trial ended without a result; *kind* is 'error' or 'out of memory'.
 
-    def release(self, trial: Trial, reason: str) -> None:
+        After the first 'out of memory' of a trial, it is put back in the queue with half the batch if
+        the study was made with ``halve=``.
+        """
+        trial.closed = True
+        failed = ev.TrialFailed(
+            time=self.clock.time(),
+            trial=trial.number,
+            lease=trial.lease,
+            step=trial.step,
+            kind=kind,
+            message=message,
+            traceback=traceback,
+        )
+        again = self._with_half(trial) if kind == "out of memory" else []
+        self._append([failed, *again], trial)
+
+    def _with_half(self, trial: Trial) -> list[ev.AnyEvent]:
+        name, record = self.history.header.halve, self.history.trials[trial.number]
+        if not name or record.lease != trial.lease or record.retries.get("out of memory"):
+            return []
+        half = halved(self.history.space, record.configuration, name)
+        if half is None:
+            return []
+        reason = f"it ran out of memory; again with half the {name}"
+        return [
+            ev.TrialRequeued(
+                time=self.clock.time(),
+                trial=trial.number,
+                reason=reason,
+                cause="out of memory",
+                configuration=half,
+            )
+        ]
+
+    def release(self, trial: Trial, reason: str, cause: str = "interrupted") -> None:
         """Give a trial back unfinished; it goes on from its last checkpoint."""
         trial.closed = True
-        self._append(
-            [ev.JobReleased(time=time.time(), trial=trial.number, lease=trial.lease, reason=reason)]
-        )
+        verdict = Verdict(Fate.RELEASE, reason, cause)
+        now = self.clock.time()
+        self._append(deciding.ending(now, trial.number, trial.lease, trial.step, verdict), trial)
 
-    def release_dead(self, cause: str, *, blame: bool) -> list[int]:
-        """Put back in the queue what dead processes hold, and return the trials' numbers.
+    def release_lapsed(self, reason: str, *, kind: str | None = None) -> list[int]:
+        """Put back in the queue what gone processes hold, and return the trials' numbers.
 
-        With *blame* it counts as a loss of the worker, of which a trial is allowed a few in a row;
-        without (the user pressed Ctrl-C) it does not.
+        With *kind* ('lost', 'hung', 'out of memory') it counts against the trial, which is allowed a
+        few in a row; without (the user pressed Ctrl-C) it does not.
         """
-        now = time.time()
-        held = [
-            t
-            for t in self.refresh().active.values()
-            if t.holder is not None and is_gone(t.holder, t.last_sign, now)
-        ]
-        if blame:
-            self._append(
-                [ev.WorkerLost(time=now, trial=t.number, lease=t.lease, cause=cause) for t in held]
-            )
-        else:
-            self._append(
-                [
-                    ev.JobReleased(time=now, trial=t.number, lease=t.lease, reason=cause)
-                    for t in held
-                ]
-            )
+        self.refresh()
+        return self.release_held(lapsed_trials(self.history, self.leases), reason, kind=kind)
+
+    def release_held(
+        self, held: Sequence[TrialRecord], reason: str, *, kind: str | None = None
+    ) -> list[int]:
+        """Put these running trials back in the queue; see ``release_lapsed``."""
+        now = self.clock.time()
+        events: list[ev.AnyEvent] = []
+        for t in held:
+            if kind is None:
+                events.append(
+                    ev.JobReleased(time=now, trial=t.number, lease=t.lease, reason=reason)
+                )
+            else:
+                events.append(
+                    ev.WorkerLost(time=now, trial=t.number, lease=t.lease, cause=reason, kind=kind)
+                )
+        self._append(events)
         return [t.number for t in held]
 
     def retry_errors(self) -> int:
         """Put the trials back in the queue that failed by a bug in the user's code; return how many."""
         failed = [
-            t for t in self.trials if t.state is TrialState.FAILED and t.kind in ("error", "lost")
+            t for t in self.trials if t.state is TrialState.FAILED and t.kind != "out of memory"
         ]
-        if failed:
-            now, reason = time.time(), "the study was started again"
-            self._append(
-                [ev.TrialRequeued(time=now, trial=t.number, reason=reason) for t in failed]
-            )
+        now, reason = self.clock.time(), "the study was started again"
+        self._append([ev.TrialRequeued(time=now, trial=t.number, reason=reason) for t in failed])
         return len(failed)
 
     # -- ask and tell ----------------------------------------------------------------------------
@@ -443,13 +440,11 @@ class Study:
         if values:
             numbers = checked_metrics(values, self.objective)
             trial.step += 1
-            events = self._reported(
-                trial.number, trial.lease, trial.step, numbers, 0.0, checkpointed=False
-            )
+            events = self._reported(trial, numbers, 0.0, checkpointed=False)
             end = ev.TrialCompleted(
                 time=events[0].time, trial=trial.number, lease=trial.lease, step=trial.step
             )
-            self._append([*events, end])
+            self._append([*events, end], trial)
             trial.closed = True
         elif record.steps:
             self.finish(trial)
@@ -459,29 +454,92 @@ class Study:
                 f"study.tell(trial, {self.objective.metric}=...)."
             )
 
+    # -- steering --------------------------------------------------------------------------------
+
     def enqueue(self, configuration: Mapping[str, Any]) -> None:
         """Have *configuration* tried next, before what the searcher proposes.
 
         Raises:
             SpaceError: when the space does not hold it.
         """
-        checked = self.space.check(configuration)
-        self._append([ev.Enqueued(time=time.time(), configuration=checked)])
+        self._append([steering.enqueued(self.refresh(), configuration, self.clock.time())])
+
+    def pause(self, reason: str = "") -> None:
+        """Have running trials give their jobs back at their next report, and workers wait."""
+        self._append([ev.StudyPaused(time=self.clock.time(), reason=reason)])
+
+    def stop(self, reason: str = "") -> None:
+        """Have running trials give their jobs back at their next report, and workers end."""
+        self._append([ev.StudyStopped(time=self.clock.time(), reason=reason)])
+
+    def go_on(self, reason: str = "") -> None:
+        """End a pause or a stop."""
+        if self.refresh().held:
+            self._append([ev.StudyContinued(time=self.clock.time(), reason=reason)])
+
+    def prune(self, trial: int, reason: str = "pruned by hand") -> None:
+        """Abandon a trial; a running one ends at its next report.
+
+        Raises:
+            StudyError: there is no such trial, or it has ended.
+        """
+        self._append([steering.pruned(self.refresh(), trial, reason, self.clock.time())])
+
+    def set_budget(
+        self,
+        *,
+        trials: int | None = None,
+        epochs: int | None = None,
+        until: float | None = None,
+        reason: str = "",
+    ) -> None:
+        """Limit the study anew, for every process that works on it; None is no limit.
+
+        Args:
+            trials: trials in all, those tried already included.
+            epochs: epochs of all trials together.
+            until: when to stop, in seconds since 1970.
+            reason: kept in the log.
+
+        Raises:
+            StudyError: a limit that is no whole number above 0.
+        """
+        now = self.clock.time()
+        self._append([steering.budget(trials, epochs, until, reason, now)])
+
+    def change_space(self, space: Space | Mapping[str, Any], reason: str = "") -> None:
+        """Widen or narrow the space; what was tried stays in the history.
+
+        Raises:
+            SpaceError: no space, or one that the searcher cannot search.
+        """
+        changed = steering.changed(self.refresh(), self.searcher, space, reason, self.clock.time())
+        self._append([changed])
 
     # -- parts -----------------------------------------------------------------------------------
 
-    def _append(self, events: list[ev.AnyEvent], expect: int | None = None) -> None:
+    def _append(
+        self, events: list[ev.AnyEvent], trial: Trial | None = None, *, expect: int | None = None
+    ) -> None:
+        """Append *events* and fold the log up to them, no further: verdicts depend on that prefix.
+
+        Args:
+            events: may be none.
+            trial: whose lease the events end.
+            expect: the number of the last event that may be in the log.
+        """
+        if trial is not None:
+            self.leased.pop(trial.lease, None)
         if not events:
             return
-        last = self._store.append(self.name, [ev.encode(e) for e in events], expect)
+        last = self.store.append(self.name, [ev.encode(e) for e in events], expect)
         if last == self.history.cursor + len(events):
             for event in events:
                 self.history.apply(self.history.cursor + 1, event)
         else:
-            self.refresh()
+            self.history = follow(self.store, self.name, self.history, up_to=last)
+        keep_snapshot_if_due(self.store, self.name, self.history, len(events))
 
-    def _within_the_space(self, limits: Limits) -> Limits:
-        size = self.searcher.size(self.space)
-        if size is None or (limits.trials is not None and limits.trials <= size):
-            return limits
-        return Limits(trials=size, epochs=limits.epochs)
+
+def _because(reason: str) -> str:
+    return f": {reason}" if reason else ""

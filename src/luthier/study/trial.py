@@ -15,7 +15,8 @@ from luthier.study.objective import checked_metrics, diverged_metric
 from luthier.study.protocols import GO_ON, Fate, Verdict
 
 if TYPE_CHECKING:
-    from luthier.study.study import Job, Study
+    from luthier.study.deciding import Job
+    from luthier.study.study import Study
 
 
 class Resumable(Protocol):

@@ -20,7 +20,7 @@ import numpy as np
 
 from luthier.errors import CheckpointError, StudyError
 from luthier.space import HyperParameters
-from luthier.study.history import TrialRecord
+from luthier.study.records import TrialRecord
 from luthier.study.study import Study
 from luthier.study.trial import Trial
 from luthier.train.data import checked_size, pair

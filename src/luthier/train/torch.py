@@ -18,7 +18,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from luthier.errors import CheckpointError, StudyError
 from luthier.space import HyperParameters
-from luthier.study.history import TrialRecord
+from luthier.study.records import TrialRecord
 from luthier.study.study import Study
 from luthier.study.trial import Trial
 from luthier.train.data import check_lengths, checked_size, in_memory

@@ -1,0 +1,69 @@
+"""Which checkpoints are kept, so that disk use is bounded.
+
+A trial that may go on keeps its newest and its best checkpoint: whoever writes them sees to that. An
+ended trial keeps its best one if it is among the ``KEPT`` best trials of the study, else none.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+import weakref
+from collections.abc import Iterable
+
+from luthier.study.history import History
+from luthier.study.records import TrialRecord, TrialState
+
+KEPT = 3
+_Key = tuple[float, int]
+
+
+def kept_steps(history: History) -> dict[int, int]:
+    """Return the ended trials that keep a checkpoint, each with the step of that checkpoint."""
+    return _of_ended(history.ranking()[:KEPT])
+
+
+class Leaders:
+    """Answers ``kept_steps`` again and again without ranking all trials each time.
+
+    A trial's place changes only while it is active, so the best ``KEPT`` are among the best of the
+    last time and the trials that were active then, are active now, are new, or lie on the disk. Only
+    when one of the best of the last time has become worse is everything ranked anew.
+    """
+
+    def __init__(self) -> None:
+        self._history: weakref.ref[History] | None = None
+        self._best: dict[int, _Key] = {}
+        self._open: set[int] = set()
+        self._seen = 0
+
+    def kept_steps(self, history: History, on_disk: Iterable[int]) -> dict[int, int]:
+        """Return what ``kept_steps(history)`` returns; *on_disk* are the trials with checkpoints."""
+        trials = history.trials
+        same = self._history is not None and self._history() is history
+        if same and all(_key(trials[n]) <= key for n, key in self._best.items()):
+            new = range(self._seen, len(trials))
+            numbers = {*self._best, *self._open, *history.active, *new, *on_disk}
+            scored = [trials[n] for n in numbers if n < len(trials) and _counts(trials[n])]
+            best = heapq.nsmallest(KEPT, scored, key=_key)
+        else:
+            best = history.ranking()[:KEPT]
+        self._history = weakref.ref(history)
+        self._best = {trial.number: _key(trial) for trial in best}
+        self._open = set(history.active)
+        self._seen = len(trials)
+        return _of_ended(best)
+
+
+def _of_ended(best: Iterable[TrialRecord]) -> dict[int, int]:
+    return {trial.number: trial.best_step for trial in best if trial.state.ended}
+
+
+def _counts(trial: TrialRecord) -> bool:
+    """Return True when the trial takes part in the history's ranking."""
+    spoilt = trial.state in (TrialState.DIVERGED, TrialState.FAILED)
+    return not spoilt and math.isfinite(trial.best_loss)
+
+
+def _key(trial: TrialRecord) -> _Key:
+    return (trial.best_loss if _counts(trial) else math.inf, trial.number)

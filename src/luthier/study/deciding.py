@@ -1,0 +1,246 @@
+"""What a free process should do next, and what is written when it does: functions of the history.
+
+First the trials that nobody holds any more, from their newest checkpoints; then what the scheduler
+says. Nothing here writes or waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from luthier.study import events as ev
+from luthier.study.chance import Chance
+from luthier.study.feasibility import would_run_out
+from luthier.study.history import History
+from luthier.study.objective import diverged_metric
+from luthier.study.protocols import (
+    Checkpoints,
+    Fate,
+    Limits,
+    Resume,
+    Scheduler,
+    Searcher,
+    Start,
+    Verdict,
+)
+from luthier.study.records import TrialRecord
+
+# How often in a row a trial may lose its worker, without finishing an epoch, before it has failed.
+RETRIES = {"lost": 3, "hung": 2, "out of memory": 2, "preempted": 20}
+_DRAWS = 20  # proposals looked at before one that will run out of memory is tried all the same
+_REASONS = {
+    "lost": "most often the machine ran out of memory, or the training code kills its process",
+    "hung": "look for a deadlock, such as data-loader processes that wait for one another",
+    "out of memory": "the machine has too little memory for this configuration",
+    "preempted": "an epoch takes longer than the time limit: write checkpoints more often",
+}
+
+
+@dataclass(frozen=True)
+class Job:
+    """A trial to train from one step to another; what a worker holds by its lease."""
+
+    trial: int
+    lease: int
+    configuration: Mapping[str, Any]
+    from_step: int
+    to_step: int | None
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A configuration for trial *number*, from the history up to event *seen*."""
+
+    number: int
+    seen: int
+    configuration: dict[str, Any]
+    enqueued: bool
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Events to append together, and the job that they give, if any."""
+
+    events: list[ev.AnyEvent]
+    job: Job | None = None
+
+
+@dataclass(frozen=True)
+class Deciding:
+    """Everything that a decision depends on, for one process at one moment."""
+
+    history: History
+    searcher: Searcher
+    scheduler: Scheduler
+    limits: Limits
+    checkpoints: Checkpoints
+    holder: ev.Holder
+    term: float
+    now: float
+
+    def stragglers(self) -> Decision | None:
+        """Stop the paused trials that the scheduler will never let go on."""
+        drops = self.scheduler.dropped(self.history, self.limits)
+        if not drops:
+            return None
+        trials = self.history.trials
+        return Decision(
+            [
+                ev.TrialStopped(time=self.now, trial=t, step=trials[t].step, reason=why)
+                for t, why in drops
+            ]
+        )
+
+    def take_over(self, trial: TrialRecord) -> Decision:
+        """Go on with a trial whose worker vanished or gave it back, unless it happens too often."""
+        verdict = self.scheduler.judge(self.history, trial) if trial.steps else None
+        if verdict and verdict.fate is not Fate.GO_ON and trial.checkpoint in (0, trial.step):
+            # Its last report had ended the job; only the word for it was not written.
+            lease = self.history.last_lease + 1
+            again = self._leased(trial.number, lease, trial.step, trial.to_step)
+            return Decision([again, *ending(self.now, trial.number, lease, trial.step, verdict)])
+        for cause, allowed in RETRIES.items():
+            times = trial.fruitless.get(cause, 0)
+            if times >= allowed:
+                kind = cause if cause in ("hung", "out of memory") else "lost"
+                return Decision([self._given_up(trial, kind, cause, times)])
+        return self.resume(trial, trial.to_step)
+
+    def _given_up(self, trial: TrialRecord, kind: str, cause: str, times: int) -> ev.TrialFailed:
+        words = {
+            "lost": "its worker was killed",
+            "hung": "it hung",
+            "preempted": "it was preempted",
+        }
+        return ev.TrialFailed(
+            time=self.now,
+            trial=trial.number,
+            lease=0,
+            step=trial.step,
+            kind=kind,
+            message=f"{words.get(cause, 'it ran out of memory')} {times} times in a row at step "
+            f"{trial.step} without finishing another epoch; {_REASONS[cause]}",
+        )
+
+    def start(self, move: Start, proposal: Proposal) -> Decision:
+        """Begin a new trial."""
+        number, lease = proposal.number, self.history.last_lease + 1
+        proposed = ev.TrialProposed(
+            time=self.now,
+            trial=number,
+            configuration=proposal.configuration,
+            seen=proposal.seen,
+            bracket=move.bracket,
+            enqueued=proposal.enqueued,
+        )
+        leased = self._leased(number, lease, 0, move.to_step)
+        job = Job(number, lease, proposal.configuration, 0, move.to_step)
+        return Decision([proposed, leased], job)
+
+    def propose(self) -> Proposal:
+        """Return the configuration of the next trial."""
+        history, number = self.history, len(self.history.trials)
+        if history.queue:
+            return Proposal(number, history.cursor, history.queue[0], enqueued=True)
+        configuration = proposed(history, self.searcher, number)
+        return Proposal(number, history.cursor, configuration, enqueued=False)
+
+    def resume(self, move: Resume | TrialRecord, to_step: int | None) -> Decision:
+        """Lease an earlier trial from its newest checkpoint, however far the log had come.
+
+        A worker killed between writing a checkpoint and reporting it leaves the report in the
+        checkpoint's manifest; it is entered here, so that no epoch on disk is trained again.
+        """
+        trial = self.history.trials[move.trial] if isinstance(move, Resume) else move
+        lease = self.history.last_lease + 1
+        step, metrics, seconds = self.checkpoints.newest(trial.number)
+        known = min(step, trial.step)
+        events: list[ev.AnyEvent] = [self._leased(trial.number, lease, known, to_step)]
+        if step > known:
+            events += reported(
+                self.now,
+                self.history,
+                trial.number,
+                lease,
+                step,
+                metrics,
+                seconds,
+                checkpointed=True,
+            )
+        return Decision(events, Job(trial.number, lease, dict(trial.configuration), step, to_step))
+
+    def _leased(self, trial: int, lease: int, from_step: int, to_step: int | None) -> ev.JobLeased:
+        return ev.JobLeased(
+            time=self.now,
+            trial=trial,
+            lease=lease,
+            holder=self.holder,
+            from_step=from_step,
+            to_step=to_step,
+            term=self.term,
+        )
+
+
+def proposed(history: History, searcher: Searcher, number: int) -> dict[str, Any]:
+    """Return what *searcher* proposes for trial *number*: the first draw that should fit in memory."""
+    chance = Chance(history.header.seed, ("trial", number, "configuration"))
+    first = searcher.propose(history, history.space, number, chance)
+    if not history.infeasible or not would_run_out(first, history.infeasible):
+        return first
+    for draw in range(1, _DRAWS):
+        again = searcher.propose(history, history.space, number, chance.of("again", draw))
+        if not would_run_out(again, history.infeasible):
+            return again
+    return first
+
+
+def reported(
+    now: float,
+    history: History,
+    trial: int,
+    lease: int,
+    step: int,
+    metrics: Mapping[str, float],
+    seconds: float,
+    *,
+    checkpointed: bool,
+) -> list[ev.AnyEvent]:
+    """Return the events of a report."""
+    events: list[ev.AnyEvent] = [
+        ev.Reported(
+            time=now, trial=trial, lease=lease, step=step, metrics=dict(metrics), seconds=seconds
+        )
+    ]
+    if checkpointed:
+        events.append(ev.CheckpointWritten(time=now, trial=trial, lease=lease, step=step))
+    if (metric := diverged_metric(metrics, history.objective)) is not None:
+        events.append(
+            ev.TrialDiverged(time=now, trial=trial, lease=lease, step=step, metric=metric)
+        )
+    return events
+
+
+def ending(now: float, trial: int, lease: int, step: int, verdict: Verdict) -> list[ev.AnyEvent]:
+    """Return the events by which a verdict is carried out."""
+    match verdict.fate:
+        case Fate.PAUSE:
+            return [ev.TrialPaused(time=now, trial=trial, lease=lease, step=step)]
+        case Fate.COMPLETE:
+            return [ev.TrialCompleted(time=now, trial=trial, lease=lease, step=step)]
+        case Fate.STOP:
+            reason = verdict.reason
+            return [ev.TrialStopped(time=now, trial=trial, lease=lease, step=step, reason=reason)]
+        case Fate.RELEASE:
+            return [
+                ev.JobReleased(
+                    time=now,
+                    trial=trial,
+                    lease=lease,
+                    reason=verdict.reason,
+                    cause=verdict.cause or "interrupted",
+                )
+            ]
+        case Fate.GO_ON:
+            return []

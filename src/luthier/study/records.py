@@ -1,0 +1,173 @@
+"""One trial as the log tells it, its reports in compact columns."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from itertools import accumulate
+from typing import Any, Protocol
+
+from luthier.study import events as ev
+
+
+class TrialState(StrEnum):
+    """Where a trial stands."""
+
+    QUEUED = "queued"  # has a job that nobody holds
+    RUNNING = "running"
+    PAUSED = "paused"  # at the end of a rung, waits for the scheduler
+    COMPLETED = "completed"
+    STOPPED = "stopped"
+    DIVERGED = "diverged"
+    FAILED = "failed"
+
+    @property
+    def ended(self) -> bool:
+        """True when the trial will never train again."""
+        return self in _ENDED
+
+
+_ENDED = {TrialState.COMPLETED, TrialState.STOPPED, TrialState.DIVERGED, TrialState.FAILED}
+
+
+class Packed(Protocol):
+    """Reports of many trials in common columns, of which a trial takes its own when asked."""
+
+    def unpack(self, trial: TrialRecord) -> None:
+        """Fill the trial's own columns."""
+        ...
+
+
+def _integers() -> array[int]:
+    return array("q")
+
+
+def _floats() -> array[float]:
+    return array("d")
+
+
+@dataclass(slots=True, eq=False)
+class TrialRecord:
+    """One trial as the log tells it.
+
+    ``steps``, ``losses`` and ``seconds`` run in parallel: one entry a report. ``losses`` holds the
+    objective as something to minimise, infinite where it was not finite. ``metrics`` gives what was
+    reported, by name.
+    """
+
+    number: int
+    configuration: dict[str, Any]
+    bracket: int
+    state: TrialState
+    proposed_at: float
+    lease: int = 0
+    holder: ev.Holder | None = None
+    term: float = 0.0  # seconds of silence after which the lease is lost; 0: only with its process
+    to_step: int | None = None
+    checkpoint: int = 0  # the newest step that is on disk
+    retries: dict[str, int] = field(default_factory=dict[str, int])  # by cause, over its whole life
+    fruitless: dict[str, int] = field(default_factory=dict[str, int])  # since its last report
+    best_loss: float = math.inf
+    best_step: int = 0
+    last_sign: float = 0.0
+    ended_at: float | None = None
+    why: str = ""
+    kind: str = ""
+    traceback: str = ""
+    steps: array[int] = field(default_factory=_integers)
+    losses: array[float] = field(default_factory=_floats)
+    seconds: array[float] = field(default_factory=_floats)
+    loss_sums: array[float] = field(default_factory=_floats)  # running, for averages
+    names: list[tuple[str, ...]] = field(default_factory=list[tuple[str, ...]])
+    values: array[float] = field(default_factory=_floats)  # those of all reports, one after another
+    packed: tuple[Packed, int] | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        """Fetch the reports of a trial that came from a snapshot when they are first asked for."""
+        if name not in _COLUMNS:
+            raise AttributeError(name)
+        packed = object.__getattribute__(self, "packed")
+        assert packed is not None
+        packed[0].unpack(self)
+        return object.__getattribute__(self, name)
+
+    @property
+    def step(self) -> int:
+        """Return the last reported step, 0 before the first report."""
+        return self.steps[-1] if self.steps else 0
+
+    @property
+    def metrics(self) -> list[dict[str, float]]:
+        """Return what was reported: a dictionary for each of ``steps``."""
+        values = iter(self.values)
+        return [{name: next(values) for name in names} for names in self.names]
+
+    def curve(self, metric: str) -> list[float]:
+        """Return one metric over the reports, NaN where a report did not have it."""
+        found: list[float] = []
+        start = 0
+        for names in self.names:
+            at = names.index(metric) if metric in names else -1
+            found.append(self.values[start + at] if at >= 0 else math.nan)
+            start += len(names)
+        return found
+
+    def loss_at(self, step: int) -> float:
+        """Return the loss reported at *step*; infinite when diverged, failed or not reported."""
+        if self.state in (TrialState.DIVERGED, TrialState.FAILED):
+            return math.inf
+        at = bisect_right(self.steps, step) - 1
+        if at < 0:
+            return math.inf
+        return self.losses[at] if self.steps[at] == step or self.state.ended else math.inf
+
+    def add(self, step: int, loss: float, metrics: Mapping[str, float], seconds: float) -> None:
+        """Take in a report."""
+        self.steps.append(step)
+        self.losses.append(loss)
+        self.seconds.append(seconds)
+        self.loss_sums.append(loss + (self.loss_sums[-1] if self.loss_sums else 0.0))
+        self.names.append(_interned(metrics))
+        self.values.extend(metrics.values())
+
+    def fill(
+        self,
+        steps: array[int],
+        losses: array[float],
+        seconds: array[float],
+        names: Sequence[tuple[str, ...]],
+        values: array[float],
+    ) -> None:
+        """Put whole columns in place."""
+        self.steps, self.losses, self.seconds = steps, losses, seconds
+        self.names, self.values = list(names), values
+        self.loss_sums = array("d", accumulate(losses))
+        self.packed = None
+
+    def forget_after(self, step: int) -> None:
+        """Drop what was reported after *step*: it is trained again from the checkpoint there."""
+        kept = bisect_right(self.steps, step)
+        if kept == len(self.steps):
+            return
+        for column in (self.steps, self.losses, self.seconds, self.loss_sums):
+            del column[kept:]
+        del self.names[kept:]
+        del self.values[sum(map(len, self.names)) :]
+        self.best_loss, self.best_step = math.inf, 0
+        for reported, loss in zip(self.steps, self.losses, strict=True):
+            if loss < self.best_loss:
+                self.best_loss, self.best_step = loss, reported
+
+
+_COLUMNS = {"steps", "losses", "seconds", "loss_sums", "names", "values"}
+_names: dict[tuple[str, ...], tuple[str, ...]] = {}
+
+
+def _interned(metrics: Mapping[str, float]) -> tuple[str, ...]:
+    """Return the names as one tuple for all reports that have the same ones."""
+    names = tuple(metrics)
+    return _names.setdefault(names, names)

@@ -1,0 +1,245 @@
+"""Opens a long log from a kept fold of it, in columns.
+
+A snapshot is a cache: it holds nothing that the log does not, one that cannot be read is passed over,
+and whoever wants to be sure reads the log from its first event.
+"""
+
+from __future__ import annotations
+
+from array import array
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from luthier.errors import StorageError
+from luthier.space import Space
+from luthier.study import events as ev
+from luthier.study.history import History, thawed
+from luthier.study.limits import Limits
+from luthier.study.protocols import PAGE, Store
+from luthier.study.records import TrialRecord, TrialState
+
+_LAYOUT = 1  # raised whenever what is below, or the fold, changes
+_FIRST = 20_000  # events before the first snapshot, and between early ones
+_LATER = 100_000  # events between snapshots of long logs
+_STATES = list(TrialState)
+_FLOATS = ("proposed_at", "term", "best_loss", "last_sign")
+_INTEGERS = ("bracket", "lease", "checkpoint", "best_step")
+
+
+class _Kept(msgspec.Struct, array_like=True):
+    """The fold, as it is written."""
+
+    layout: int
+    cursor: int
+    created: ev.StudyCreated
+    space: dict[str, Any]
+    limits: tuple[int | None, int | None]
+    until: float | None
+    held: tuple[str, str]
+    queue: list[dict[str, Any]]
+    infeasible: list[dict[str, Any]]
+    best: int | None
+    epochs: int
+    late_reports: int
+    last_lease: int
+    last_time: float
+    configurations: list[dict[str, Any]]
+    states: bytes
+    columns: dict[str, bytes]
+    rare: dict[int, dict[str, Any]]  # what few trials have, by trial
+    names: list[tuple[str, ...]]
+    counts: bytes  # reports of each trial
+    steps: bytes
+    losses: bytes
+    seconds: bytes
+    shapes: bytes  # of each report: which of *names* it has
+    values: bytes
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(_Kept)
+
+
+def follow(store: Store, name: str, history: History, up_to: int | None = None) -> History:
+    """Return *history* with the events after its cursor folded in; a new one may come of an empty one.
+
+    Args:
+        store: where the log is.
+        name: the study's name.
+        history: a fold of the log's beginning.
+        up_to: number of the last event to fold in; None for all there are.
+
+    Raises:
+        StorageError: an event that this version of Luthier cannot read.
+    """
+    if history.cursor == 0 and (kept := store.snapshot(name)) is not None:
+        history = decode(kept[1]) or history
+    while True:
+        page = store.read(name, history.cursor)
+        for number, body in page:
+            if up_to is not None and number > up_to:
+                return history
+            try:
+                event = ev.decode(body)
+            except msgspec.MsgspecError as error:
+                raise StorageError(
+                    f"Event {number} of study {name!r} cannot be read ({error}): the store is "
+                    "damaged, or was written by a newer luthier; upgrade luthier."
+                ) from error
+            history.apply(number, event)
+        if len(page) < PAGE:
+            return history
+
+
+def keep_snapshot_if_due(store: Store, name: str, history: History, appended: int) -> None:
+    """Keep a snapshot when the last *appended* events passed a multiple of its distance.
+
+    Only the process whose append it was does so, and the log does not wait for it.
+    """
+    every = _FIRST if history.cursor < 5 * _FIRST else _LATER
+    if history.cursor // every != (history.cursor - appended) // every:
+        store.keep_snapshot(name, history.cursor, encode(history))
+
+
+def encode(history: History) -> bytes:
+    """Return the fold as bytes."""
+    trials = history.trials
+    columns = {
+        key: np.array([getattr(t, key) for t in trials], "f8").tobytes() for key in _FLOATS
+    } | {key: np.array([getattr(t, key) for t in trials], "i8").tobytes() for key in _INTEGERS}
+    names: dict[tuple[str, ...], int] = {}
+    shapes = array("i")
+    for trial in trials:
+        shapes.extend([names.setdefault(shape, len(names)) for shape in trial.names])
+    best = history.best
+    kept = _Kept(
+        _LAYOUT,
+        history.cursor,
+        history.header,
+        history.space.to_dict(),
+        (history.limits.trials, history.limits.epochs),
+        history.until,
+        (history.held, history.held_why),
+        history.queue,
+        history.infeasible,
+        None if best is None else best.number,
+        history.epochs,
+        history.late_reports,
+        history.last_lease,
+        history.last_time,
+        [t.configuration for t in trials],
+        bytes(_STATES.index(t.state) for t in trials),
+        columns,
+        {t.number: rare for t in trials if (rare := _rare(t))},
+        list(names),
+        array("i", [len(t.steps) for t in trials]).tobytes(),
+        b"".join([t.steps.tobytes() for t in trials]),
+        b"".join([t.losses.tobytes() for t in trials]),
+        b"".join([t.seconds.tobytes() for t in trials]),
+        shapes.tobytes(),
+        b"".join([t.values.tobytes() for t in trials]),
+    )
+    return _encoder.encode(kept)
+
+
+def decode(body: bytes) -> History | None:
+    """Return the fold that *body* holds; None when another version of Luthier wrote it."""
+    try:
+        kept = _decoder.decode(body)
+    except msgspec.MsgspecError:
+        return None
+    if kept.layout != _LAYOUT:
+        return None
+    history = History()
+    history.cursor = kept.cursor
+    history.created = kept.created
+    history.space = Space.from_dict(kept.space)
+    history.limits, history.until = Limits(*kept.limits), kept.until
+    history.held, history.held_why = kept.held
+    history.queue = [thawed(c) for c in kept.queue]
+    history.infeasible = [thawed(c) for c in kept.infeasible]
+    history.epochs, history.late_reports = kept.epochs, kept.late_reports
+    history.last_lease, history.last_time = kept.last_lease, kept.last_time
+    _restore_trials(history, kept)
+    history.best = None if kept.best is None else history.trials[kept.best]
+    return history
+
+
+def _restore_trials(history: History, kept: _Kept) -> None:
+    columns = {key: np.frombuffer(kept.columns[key], "f8").tolist() for key in _FLOATS}
+    columns |= {key: np.frombuffer(kept.columns[key], "i8").tolist() for key in _INTEGERS}
+    reports = _Reports(kept)
+    new, trials = TrialRecord.__new__, history.trials
+    rows = zip(kept.configurations, kept.states, *columns.values(), strict=True)
+    for number, row in enumerate(rows):
+        trial = new(TrialRecord)
+        trial.number = number
+        trial.configuration = thawed(row[0])
+        trial.state = _STATES[row[1]]
+        (
+            trial.proposed_at,
+            trial.term,
+            trial.best_loss,
+            trial.last_sign,
+            trial.bracket,
+            trial.lease,
+            trial.checkpoint,
+            trial.best_step,
+        ) = row[2:]
+        trial.holder = trial.to_step = trial.ended_at = None
+        trial.why = trial.kind = trial.traceback = ""
+        trial.retries, trial.fruitless = {}, {}
+        trial.packed = (reports, number)
+        trials.append(trial)
+    for number, rare in kept.rare.items():
+        for key, value in rare.items():
+            if key == "holder":
+                value = msgspec.convert(value, ev.Holder)
+            setattr(trials[number], key, value)
+    for trial in trials:
+        history.index(trial)
+
+
+def _rare(trial: TrialRecord) -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        "holder": None if trial.holder is None else msgspec.to_builtins(trial.holder),
+        "to_step": trial.to_step,
+        "ended_at": trial.ended_at,
+        "why": trial.why,
+        "kind": trial.kind,
+        "traceback": trial.traceback,
+        "retries": trial.retries,
+        "fruitless": trial.fruitless,
+    }
+    return {key: value for key, value in fields.items() if value}
+
+
+class _Reports:
+    """The reports of all trials; each trial takes its own when somebody looks at them."""
+
+    def __init__(self, kept: _Kept) -> None:
+        counts = np.frombuffer(kept.counts, "i4")
+        sizes = np.array([len(names) for names in kept.names] or [0])
+        shapes = np.frombuffer(kept.shapes, "i4")
+        self._starts = np.concatenate([[0], np.cumsum(counts, dtype="i8")])
+        per_report = np.concatenate([[0], np.cumsum(sizes[shapes], dtype="i8")])
+        self._value_starts = per_report[self._starts]
+        self._kept = kept
+        self._shapes = shapes
+
+    def unpack(self, trial: TrialRecord) -> None:
+        kept = self._kept
+        start, stop = (int(v) for v in self._starts[trial.number : trial.number + 2])
+        low, high = (int(v) for v in self._value_starts[trial.number : trial.number + 2])
+        steps, losses, seconds, values = array("q"), array("d"), array("d"), array("d")
+        for column, of, a, b in (
+            (steps, kept.steps, start, stop),
+            (losses, kept.losses, start, stop),
+            (seconds, kept.seconds, start, stop),
+            (values, kept.values, low, high),
+        ):
+            column.frombytes(of[a * 8 : b * 8])
+        names = [kept.names[shape] for shape in self._shapes[start:stop]]
+        trial.fill(steps, losses, seconds, names, values)

@@ -1,0 +1,107 @@
+"""What is special to the SQLite file."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import pytest
+
+from luthier.errors import StorageError
+from luthier.storage import MemoryStore, SQLiteStore, open_store, sqlite_file
+
+
+def test_the_write_ahead_log_is_moved_into_the_file(tmp_path):
+    path = tmp_path / "luthier.db"
+    store = SQLiteStore(path)
+    for _ in range(40):
+        store.append("s", [b"x" * 200_000])
+    assert path.stat().st_size > 3 << 20
+    assert (tmp_path / "luthier.db-wal").stat().st_size < 6 << 20
+
+
+def test_read_only_writes_nothing_and_wants_a_file(tmp_path):
+    with pytest.raises(StorageError, match=r"There is no .*luthier\.db"):
+        SQLiteStore(tmp_path / "luthier.db", read_only=True)
+    writer = SQLiteStore(tmp_path / "luthier.db")
+    writer.append("s", [b"1"])
+    reader = SQLiteStore(tmp_path / "luthier.db", read_only=True)
+    assert reader.read("s") == [(1, b"1")]
+    writer.append("s", [b"2"])
+    assert reader.read("s", 1) == [(2, b"2")]
+    with pytest.raises(StorageError, match="readonly"):
+        reader.append("s", [b"3"])
+
+
+def test_a_file_of_schema_1_is_brought_up_and_can_be_read_before(tmp_path):
+    path = tmp_path / "old.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.executescript(sqlite_file.MIGRATIONS[0])
+        connection.execute("PRAGMA user_version=1")
+        connection.execute("INSERT INTO studies VALUES (1, 's')")
+        connection.execute("INSERT INTO events VALUES (1, 1, x'31')")
+    connection.close()
+    reader = SQLiteStore(path, read_only=True)
+    assert (reader.read("s"), reader.snapshot("s")) == ([(1, b"1")], None)
+    writer = SQLiteStore(path)
+    writer.keep_snapshot("s", 1, b"x")
+    assert writer.read("s") == [(1, b"1")]
+    assert reader.snapshot("s") == (1, b"x")
+    assert sqlite_file.schema_of(sqlite3.connect(path)) == sqlite_file.SCHEMA
+
+
+def test_a_full_disk_is_a_clear_error_that_loses_nothing(tmp_path):
+    store = SQLiteStore(tmp_path / "luthier.db")
+    store.append("s", [b"1"])
+    connection = store._connected()
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    connection.execute(f"PRAGMA max_page_count={pages + 2}")
+    with pytest.raises(StorageError, match="nothing written before is lost: free space"):
+        store.append("s", [b"x" * 1_000_000])
+    connection.execute("PRAGMA max_page_count=1000000")
+    assert store.read("s") == [(1, b"1")]
+    assert store.append("s", [b"2"]) == 2
+
+
+def test_errors_say_what_to_do(tmp_path):
+    with pytest.raises(StorageError, match=r"folder .* does not exist"):
+        SQLiteStore(tmp_path / "no" / "luthier.db")
+    other = tmp_path / "other.db"
+    with sqlite3.connect(other) as connection:
+        connection.execute("CREATE TABLE t (x)")
+    with pytest.raises(StorageError, match="SQLite file of another program"):
+        SQLiteStore(other)
+    text = tmp_path / "text.db"
+    text.write_text("not a database at all, but long enough to be read as one" * 20)
+    with pytest.raises(StorageError, match=r"no SQLite file|damaged"):
+        SQLiteStore(text)
+    with sqlite3.connect(tmp_path / "new.db") as connection:
+        connection.execute("PRAGMA user_version=99")
+    with pytest.raises(StorageError, match="upgrade luthier"):
+        SQLiteStore(tmp_path / "new.db")
+    with pytest.raises(StorageError, match=r"Unknown storage 'mysql://x'"):
+        open_store("mysql://x")
+    with pytest.raises(StorageError, match="durability must be 'process' or 'power', got 'flash'"):
+        open_store(f"{tmp_path}/x.db?durability=flash")
+
+
+def test_network_file_systems_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(sqlite_file, "file_system", lambda path: "nfs4")
+    with pytest.raises(StorageError, match=r"network file system \(nfs4\).*luthier serve"):
+        SQLiteStore(tmp_path / "luthier.db")
+
+
+def test_names_of_stores(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("LUTHIER_STORAGE", raising=False)
+    assert isinstance(open_store("memory"), MemoryStore)
+    assert open_store(None).path == tmp_path / "luthier.db"
+    assert open_store("sqlite:///x.db").path == tmp_path / "x.db"
+    assert open_store(f"sqlite:///{tmp_path}/y.db").path == tmp_path / "y.db"
+    power = open_store(f"{tmp_path}/z.db?durability=power")
+    assert (power.path, power.durability) == (tmp_path / "z.db", "power")
+    assert open_store(power.address).durability == "power"
+    with pytest.raises(StorageError, match="LUTHIER_STORAGE is not set"):
+        open_store("env")
+    monkeypatch.setenv("LUTHIER_STORAGE", "e.db")
+    assert open_store("env").path == open_store(None).path == tmp_path / "e.db"
