@@ -7,6 +7,7 @@ import inspect
 import re
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -84,29 +85,11 @@ def open_study(
         known = nearest(name, store.names())
         raise StudyError(f"There is no study {name!r} here to open.{known} Give it a space.")
     if space is not None:
-        wanted = ev.StudyCreated(
-            time=time.time(),
-            format=ev.FORMAT,
-            name=name,
-            metric=(objective := objective_from(maximize, minimize)).metric,
-            direction=objective.direction,
-            space=(space if isinstance(space, Space) else Space(space)).to_dict(),
-            seed=_seed(seed),
-            searcher=_spec(_searcher(searcher), SEARCHERS),
-            scheduler=_spec(_scheduler(scheduler, epochs), SCHEDULERS),
-            luthier=__version__,
-            define_by_run=define_by_run,
-            checkpoints=default_place(store) if checkpoints is None else _place(checkpoints),
-            halve=halve or "",
+        opening = Opening(
+            name, space, maximize, minimize, searcher, scheduler, epochs, seed, define_by_run
         )
-        if halve and not define_by_run and halve not in wanted.space["domains"]:
-            raise SpaceError(
-                f"halve={halve!r} is no hyperparameter of the space: it has "
-                f"{', '.join(map(repr, wanted.space['domains']))}."
-                f"{nearest(halve, wanted.space['domains'])}"
-            )
-        wanted = ev.decode(ev.encode(wanted))  # as it comes back: lists where there were tuples
-        assert isinstance(wanted, ev.StudyCreated)
+        place = default_place(store) if checkpoints is None else _place(checkpoints)
+        wanted = header_for(opening, time.time(), place, halve)
         if existing is None:
             existing = _created(store, wanted)
         _checked_same(existing, wanted)
@@ -114,8 +97,7 @@ def open_study(
     study = Study(
         store,
         name,
-        _made("searcher", SEARCHERS, existing.searcher),
-        _made("scheduler", SCHEDULERS, existing.scheduler),
+        *made_parts(existing),
         checkpoints_of(store, existing),
         deadline,
         on_lease=keep_renewing if renews and store.address != "memory" else None,
@@ -124,6 +106,69 @@ def open_study(
     if space is not None and study.history.limits != limits:
         study.set_budget(trials=limits.trials, epochs=limits.epochs)
     return study
+
+
+@dataclass(frozen=True)
+class Opening:
+    """What decides a study; see ``open_study`` for each."""
+
+    name: str
+    space: Space | Mapping[str, Any]
+    maximize: str | None
+    minimize: str | None
+    searcher: str | Searcher | None
+    scheduler: str | Scheduler | None
+    epochs: int | None
+    seed: int
+    define_by_run: bool = False
+
+
+def header_for(
+    opening: Opening, now: float, checkpoints: str = "", halve: str | None = None
+) -> ev.StudyCreated:
+    """Return the first event of the study that *opening* describes.
+
+    Raises:
+        StudyError: no objective, an unknown searcher or scheduler, a seed that is no whole number.
+        SpaceError: *halve* names no hyperparameter.
+    """
+    space = opening.space if isinstance(opening.space, Space) else Space(opening.space)
+    if halve and not opening.define_by_run and halve not in space.domains:
+        raise SpaceError(
+            f"halve={halve!r} is no hyperparameter of the space: it has "
+            f"{', '.join(map(repr, space.domains))}.{nearest(halve, space.domains)}"
+        )
+    objective = objective_from(opening.maximize, opening.minimize)
+    header = ev.StudyCreated(
+        time=now,
+        format=ev.FORMAT,
+        name=opening.name,
+        metric=objective.metric,
+        direction=objective.direction,
+        space=space.to_dict(),
+        seed=_seed(opening.seed),
+        searcher=_spec(_searcher(opening.searcher), SEARCHERS),
+        scheduler=_spec(_scheduler(opening.scheduler, opening.epochs), SCHEDULERS),
+        luthier=__version__,
+        define_by_run=opening.define_by_run,
+        checkpoints=checkpoints,
+        halve=halve or "",
+    )
+    again = ev.decode(ev.encode(header))  # as it comes back: lists where there were tuples
+    assert isinstance(again, ev.StudyCreated)
+    return again
+
+
+def made_parts(header: ev.StudyCreated) -> tuple[Searcher, Scheduler]:
+    """Return the searcher and the scheduler that a study's first event describes.
+
+    Raises:
+        StudyError: this version does not know them.
+    """
+    return (
+        _made("searcher", SEARCHERS, header.searcher),
+        _made("scheduler", SCHEDULERS, header.scheduler),
+    )
 
 
 def seconds_from(text: float | str) -> float:

@@ -107,7 +107,8 @@ def sbatch_script(
         partition: where to run; None leaves it to the cluster.
         account: who pays; None leaves it to the cluster.
         slots: trials at the same time in one worker.
-        signal_seconds: how long before the limit a worker is told to stop.
+        signal_seconds: how long before the limit a worker is told to stop; SLURM may do it up to a
+            minute earlier.
         extra: more options of ``sbatch``, such as ``--constraint=a100``.
         python: the interpreter, on the cluster, that has luthier installed.
         name: of the job; its log files are called after it.
