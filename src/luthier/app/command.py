@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from luthier.app import keeping, steer
+from luthier.app.cluster import cluster
+from luthier.app.working import worker
 from luthier.errors import LuthierError, StudyError, nearest
 from luthier.version import __version__
 
@@ -126,6 +129,10 @@ def demo(workers: int, name: str, storage: str | None) -> None:
     from luthier.app.demo import run
 
     run(workers=workers, storage=storage, name=name)
+
+
+for _command in (worker, cluster, *steer.COMMANDS, *keeping.COMMANDS):
+    commands.add_command(_command)
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from luthier.app import words
 from luthier.app.live import Progress
@@ -18,7 +19,7 @@ from luthier.run.opening import open_study, seconds_from
 from luthier.run.supervisor import supervise
 from luthier.run.worker import PREEMPTED_CODE, Train, work
 from luthier.space import Space, lint
-from luthier.storage import HTTPStore, PostgresStore, SQLiteStore, open_store
+from luthier.storage import SQLiteStore, open_store
 from luthier.study.protocols import Plan, Scheduler, Searcher, Store
 from luthier.study.records import TrialRecord
 from luthier.study.study import Study
@@ -179,7 +180,7 @@ def tune(
     for sentence in lint(study.space, data_size=data_size):
         warnings.warn(sentence, LuthierWarning, stacklevel=_users_level())
     study.retry_errors()
-    study.go_on("the study was started again")
+    study.steer.go_on("the study was started again")
     say = _Say(quiet=progress is False)
     _introduce(study, plan, say)
     reason = "interrupted"
@@ -287,9 +288,9 @@ def _place(store: Store) -> str:
     """Return where the studies are, without passwords or tokens."""
     if isinstance(store, SQLiteStore):
         return str(store.path)
-    if isinstance(store, PostgresStore | HTTPStore):
-        return store.place
-    return "memory"
+    parts = urlsplit(store.address)
+    port = f":{parts.port}" if parts.port else ""
+    return f"{parts.scheme}://{parts.hostname}{port}{parts.path}" if parts.hostname else "memory"
 
 
 def _users_level() -> int:

@@ -6,10 +6,12 @@ import os
 from typing import Protocol
 
 from luthier.errors import StudyError
+from luthier.run.supervisor import GRACE_SECONDS
 from luthier.run.worker import Train
 from luthier.study.study import Study
 
 SLOTS = "LUTHIER_SLOTS"
+GRACE = "LUTHIER_GRACE"
 
 
 class Engine(Protocol):
@@ -45,3 +47,8 @@ def wanted_workers(workers: int | Engine | None) -> int | Engine:
             f"luthier.run.ray(num_workers=8), got {workers!r}."
         )
     return workers
+
+
+def grace_seconds() -> float:
+    """Return how long trials get after SIGTERM: what ``luthier worker --grace`` said, or a minute."""
+    return float(os.environ.get(GRACE, GRACE_SECONDS))

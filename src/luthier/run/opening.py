@@ -104,7 +104,7 @@ def open_study(
     )
     _ = study.limits  # a searcher that cannot search this space says so
     if space is not None and study.history.limits != limits:
-        study.set_budget(trials=limits.trials, epochs=limits.epochs)
+        study.steer.budget(trials=limits.trials, epochs=limits.epochs)
     return study
 
 
@@ -265,6 +265,22 @@ def _made(what: str, registry: Mapping[str, type[Any]], spec: dict[str, Any]) ->
             "it was made by another version."
         )
     return kind(**settings)
+
+
+def header_of(store: Store, name: str) -> ev.StudyCreated:
+    """Return the first event of a study.
+
+    Raises:
+        StudyError: there is no such study.
+    """
+    header = _header(store, name)
+    if header is None:
+        names = store.names()
+        raise StudyError(
+            f"There is no study {name!r}.{nearest(name, names)} "
+            f"There are: {', '.join(map(repr, names)) or 'none'}."
+        )
+    return header
 
 
 def _header(store: Store, name: str) -> ev.StudyCreated | None:

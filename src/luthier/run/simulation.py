@@ -182,7 +182,7 @@ def simulate(
     study = Study(
         store, header.name, *parts, RememberedCheckpoints(), deadline, clock=clock, leases=leases
     )
-    study.set_budget(trials=max_trials, epochs=max_epochs)
+    study.steer.budget(trials=max_trials, epochs=max_epochs)
     if study.scheduler.plan(Limits(max_trials, max_epochs)) is None and deadline is None:
         raise StudyError("Nothing would end this study: give max_trials=, max_epochs=, max_time=.")
     duration = epoch_seconds if callable(epoch_seconds) else _constant(epoch_seconds)

@@ -6,6 +6,7 @@ import contextlib
 import gc
 import signal
 import threading
+import time
 import traceback
 from collections.abc import Callable, Generator, Mapping
 from typing import Any
@@ -19,6 +20,7 @@ from luthier.study.trial import Trial
 
 Train = Callable[[Trial], Any]
 PREEMPTED_CODE = 128 + signal.SIGTERM
+_ECHO_SECONDS = 2.0
 _WAIT_SECONDS = 0.5  # at most: what is new in the log ends the wait
 
 
@@ -63,9 +65,15 @@ def preemptible(study: Study) -> Generator[None]:
         yield
         return
 
+    asked_at = 0.0
+
     def asked(*_: object) -> None:
-        if study.preempted:
+        nonlocal asked_at
+        now = time.monotonic()
+        # A cluster that tells the whole process group, and our supervisor, say it twice at once.
+        if study.preempted and now > asked_at + _ECHO_SECONDS:
             raise SystemExit(PREEMPTED_CODE)
+        asked_at = asked_at or now
         study.preempted = "preempted (SIGTERM)"
 
     before = signal.signal(signal.SIGTERM, asked)

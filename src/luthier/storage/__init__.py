@@ -14,6 +14,7 @@ from luthier.study.protocols import Store
 
 DEFAULT = "luthier.db"
 VARIABLE = "LUTHIER_STORAGE"
+WORKER = "LUTHIER_WORKER"
 _KINDS = (
     "a path such as 'luthier.db', 'sqlite:///luthier.db', 'postgresql://user@host/database', "
     "'http://host:port' (see luthier serve) or 'memory'"
@@ -36,7 +37,10 @@ def open_store(storage: str | Path | Store | None = None, *, read_only: bool = F
     """
     if storage == "env" and VARIABLE not in os.environ:
         raise StorageError(f"The storage is 'env', but {VARIABLE} is not set: expected {_KINDS}.")
-    if storage is None or storage == "env":
+    worker = os.environ.get(WORKER) and isinstance(storage, str | Path)
+    if (
+        storage is None or storage == "env" or worker
+    ):  # ``luthier worker`` says where for the script
         storage = os.environ.get(VARIABLE) or DEFAULT
     if not isinstance(storage, str | Path):
         return storage
@@ -59,6 +63,7 @@ def open_store(storage: str | Path | Store | None = None, *, read_only: bool = F
 __all__ = [
     "DEFAULT",
     "VARIABLE",
+    "WORKER",
     "HTTPStore",
     "MemoryStore",
     "PostgresStore",

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from luthier.space import Space
 from luthier.study import events as ev
 from luthier.study.chance import Chance
 from luthier.study.feasibility import would_run_out
@@ -181,6 +182,14 @@ class Deciding:
             to_step=to_step,
             term=self.term,
         )
+
+
+def within_space(limits: Limits, searcher: Searcher, space: Space) -> Limits:
+    """Return *limits* with no more trials than the searcher has configurations to propose."""
+    size = searcher.size(space)
+    if size is None or (limits.trials is not None and limits.trials <= size):
+        return limits
+    return Limits(trials=size, epochs=limits.epochs)
 
 
 def proposed(history: History, searcher: Searcher, number: int) -> dict[str, Any]:

@@ -12,11 +12,11 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from luthier.errors import StorageError
 from luthier.space import Space
 from luthier.study import events as ev
 from luthier.study.history import History, thawed
 from luthier.study.limits import Limits
+from luthier.study.log import decoded
 from luthier.study.protocols import PAGE, Store
 from luthier.study.records import TrialRecord, TrialState
 
@@ -81,14 +81,7 @@ def follow(store: Store, name: str, history: History, up_to: int | None = None) 
         for number, body in page:
             if up_to is not None and number > up_to:
                 return history
-            try:
-                event = ev.decode(body)
-            except msgspec.MsgspecError as error:
-                raise StorageError(
-                    f"Event {number} of study {name!r} cannot be read ({error}): the store is "
-                    "damaged, or was written by a newer luthier; upgrade luthier."
-                ) from error
-            history.apply(number, event)
+            history.apply(number, decoded(name, number, body))
         if len(page) < PAGE:
             return history
 

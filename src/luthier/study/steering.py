@@ -1,15 +1,95 @@
-"""What people may ask of a study while it runs, checked and turned into events."""
+"""What people may ask of a study while it runs: each an event that every worker sees."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from luthier.errors import StudyError
 from luthier.space import Space
 from luthier.study import events as ev
+from luthier.study.clock import Clock
 from luthier.study.history import History
 from luthier.study.protocols import Searcher
+
+
+@dataclass(frozen=True)
+class Steering:
+    """The controls of one study; ``study.steer``."""
+
+    _refresh: Callable[[], History]
+    _append: Callable[[list[ev.AnyEvent]], None]
+    _clock: Clock
+    _searcher: Searcher
+
+    def pause(self, reason: str = "") -> None:
+        """Have running trials give their jobs back at their next report, and workers wait."""
+        self._append([ev.StudyPaused(time=self._clock.time(), reason=reason)])
+
+    def stop(self, reason: str = "") -> None:
+        """Have running trials give their jobs back at their next report, and workers end."""
+        self._append([ev.StudyStopped(time=self._clock.time(), reason=reason)])
+
+    def go_on(self, reason: str = "") -> None:
+        """End a pause or a stop."""
+        if self._refresh().held:
+            self._append([ev.StudyContinued(time=self._clock.time(), reason=reason)])
+
+    def prune(self, trial: int, reason: str = "pruned by hand") -> None:
+        """Abandon a trial; a running one ends at its next report.
+
+        Raises:
+            StudyError: there is no such trial, or it has ended.
+        """
+        trials = self._refresh().trials
+        if not 0 <= trial < len(trials):
+            known = f"0 to {len(trials) - 1}" if trials else "none yet"
+            raise StudyError(f"There is no trial {trial} to prune: trials are {known}.")
+        record = trials[trial]
+        if record.state.ended:
+            raise StudyError(f"Trial {trial} has ended already: it is {record.state}.")
+        now = self._clock.time()
+        self._append([ev.TrialStopped(time=now, trial=trial, step=record.step, reason=reason)])
+
+    def budget(
+        self,
+        *,
+        trials: int | None = None,
+        epochs: int | None = None,
+        until: float | None = None,
+        reason: str = "",
+    ) -> None:
+        """Limit the study anew, for every process that works on it; None is no limit.
+
+        Args:
+            trials: trials in all, those tried already included.
+            epochs: epochs of all trials together.
+            until: when to stop, in seconds since 1970.
+            reason: kept in the log.
+
+        Raises:
+            StudyError: a limit that is no whole number above 0.
+        """
+        for name, value in (("trials", trials), ("epochs", epochs)):
+            given: Any = value
+            if given is not None and (type(given) is not int or given < 1):
+                raise StudyError(f"{name} must be a whole number above 0, or None, got {value!r}.")
+        now = self._clock.time()
+        self._append(
+            [ev.BudgetSet(time=now, trials=trials, epochs=epochs, until=until, reason=reason)]
+        )
+
+    def space(self, space: Space | Mapping[str, Any], reason: str = "") -> None:
+        """Widen or narrow the space; what was tried stays in the history.
+
+        Raises:
+            SpaceError: no space, or one that the searcher cannot search.
+        """
+        wanted = space if isinstance(space, Space) else Space(space)
+        self._searcher.size(wanted)
+        now = self._clock.time()
+        self._append([ev.SpaceChanged(time=now, space=wanted.to_dict(), reason=reason)])
 
 
 def enqueued(history: History, configuration: Mapping[str, Any], now: float) -> ev.Enqueued:
@@ -19,50 +99,3 @@ def enqueued(history: History, configuration: Mapping[str, Any], now: float) -> 
         SpaceError: when the space does not hold it.
     """
     return ev.Enqueued(time=now, configuration=history.space.check(configuration))
-
-
-def pruned(history: History, trial: int, reason: str, now: float) -> ev.TrialStopped:
-    """Return the event that abandons a trial.
-
-    Raises:
-        StudyError: there is no such trial, or it has ended.
-    """
-    if not 0 <= trial < len(history.trials):
-        known = f"0 to {len(history.trials) - 1}" if history.trials else "none yet"
-        raise StudyError(f"There is no trial {trial} to prune: trials are {known}.")
-    record = history.trials[trial]
-    if record.state.ended:
-        raise StudyError(f"Trial {trial} has ended already: it is {record.state}.")
-    return ev.TrialStopped(time=now, trial=trial, step=record.step, reason=reason)
-
-
-def budget(
-    trials: int | None, epochs: int | None, until: float | None, reason: str, now: float
-) -> ev.BudgetSet:
-    """Return the event that limits the study anew.
-
-    Raises:
-        StudyError: a limit that is no whole number above 0.
-    """
-    for name, value in (("trials", trials), ("epochs", epochs)):
-        given: Any = value
-        if given is not None and (type(given) is not int or given < 1):
-            raise StudyError(f"{name} must be a whole number above 0, or None, got {value!r}.")
-    return ev.BudgetSet(time=now, trials=trials, epochs=epochs, until=until, reason=reason)
-
-
-def changed(
-    history: History,
-    searcher: Searcher,
-    space: Space | Mapping[str, Any],
-    reason: str,
-    now: float,
-) -> ev.SpaceChanged:
-    """Return the event that widens or narrows the space.
-
-    Raises:
-        SpaceError: no space, or one that the searcher cannot search.
-    """
-    wanted = space if isinstance(space, Space) else Space(space)
-    searcher.size(wanted)
-    return ev.SpaceChanged(time=now, space=wanted.to_dict(), reason=reason)

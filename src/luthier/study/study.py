@@ -7,7 +7,7 @@ from typing import Any
 
 from luthier.errors import StudyError
 from luthier.space import Space
-from luthier.study import deciding, steering
+from luthier.study import deciding
 from luthier.study import events as ev
 from luthier.study.clock import SYSTEM_CLOCK, Clock
 from luthier.study.deciding import Deciding, Decision, Job, Proposal
@@ -31,6 +31,7 @@ from luthier.study.protocols import (
 )
 from luthier.study.records import TrialRecord, TrialState
 from luthier.study.snapshot import follow, keep_snapshot_if_due
+from luthier.study.steering import Steering, enqueued
 from luthier.study.trial import Trial
 
 _LOOK_FOR_LAPSED = 1.0  # seconds between two looks at who has fallen silent
@@ -100,10 +101,7 @@ class Study:
         """Return how much may be tried: the budget, and no more than the space holds."""
         known, space = self.history.limits, self.history.space
         if self._limits is None or self._limits[0] is not known or self._limits[1] is not space:
-            size = self.searcher.size(space)
-            capped = known
-            if size is not None and (known.trials is None or known.trials > size):
-                capped = Limits(trials=size, epochs=known.epochs)
+            capped = deciding.within_space(known, self.searcher, space)
             self._limits = (known, space, capped)
         return self._limits[2]
 
@@ -462,59 +460,12 @@ class Study:
         Raises:
             SpaceError: when the space does not hold it.
         """
-        self._append([steering.enqueued(self.refresh(), configuration, self.clock.time())])
+        self._append([enqueued(self.refresh(), configuration, self.clock.time())])
 
-    def pause(self, reason: str = "") -> None:
-        """Have running trials give their jobs back at their next report, and workers wait."""
-        self._append([ev.StudyPaused(time=self.clock.time(), reason=reason)])
-
-    def stop(self, reason: str = "") -> None:
-        """Have running trials give their jobs back at their next report, and workers end."""
-        self._append([ev.StudyStopped(time=self.clock.time(), reason=reason)])
-
-    def go_on(self, reason: str = "") -> None:
-        """End a pause or a stop."""
-        if self.refresh().held:
-            self._append([ev.StudyContinued(time=self.clock.time(), reason=reason)])
-
-    def prune(self, trial: int, reason: str = "pruned by hand") -> None:
-        """Abandon a trial; a running one ends at its next report.
-
-        Raises:
-            StudyError: there is no such trial, or it has ended.
-        """
-        self._append([steering.pruned(self.refresh(), trial, reason, self.clock.time())])
-
-    def set_budget(
-        self,
-        *,
-        trials: int | None = None,
-        epochs: int | None = None,
-        until: float | None = None,
-        reason: str = "",
-    ) -> None:
-        """Limit the study anew, for every process that works on it; None is no limit.
-
-        Args:
-            trials: trials in all, those tried already included.
-            epochs: epochs of all trials together.
-            until: when to stop, in seconds since 1970.
-            reason: kept in the log.
-
-        Raises:
-            StudyError: a limit that is no whole number above 0.
-        """
-        now = self.clock.time()
-        self._append([steering.budget(trials, epochs, until, reason, now)])
-
-    def change_space(self, space: Space | Mapping[str, Any], reason: str = "") -> None:
-        """Widen or narrow the space; what was tried stays in the history.
-
-        Raises:
-            SpaceError: no space, or one that the searcher cannot search.
-        """
-        changed = steering.changed(self.refresh(), self.searcher, space, reason, self.clock.time())
-        self._append([changed])
+    @property
+    def steer(self) -> Steering:
+        """Return what people may ask of the study while it runs: pause, stop, prune, budget, space."""
+        return Steering(self.refresh, self._append, self.clock, self.searcher)
 
     # -- parts -----------------------------------------------------------------------------------
 

@@ -1,0 +1,128 @@
+"""Commands for stores: serve, check, compact, copy; and replay, which checks a log."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+from typing import Any
+
+import click
+
+from luthier.errors import StorageError
+
+_storage = click.option(
+    "--storage",
+    envvar="LUTHIER_STORAGE",
+    show_envvar=True,
+    metavar="URL",
+    help="The studies' file or URL; by default luthier.db in the working directory.",
+)
+
+
+@click.group()
+def storage() -> None:
+    """Check, compact or copy a store."""
+
+
+@storage.command()
+@_storage
+def check(storage: str | None) -> None:
+    """Read every event of every study, and say what is wrong."""
+    from luthier.storage import open_store
+    from luthier.study.history import fold
+    from luthier.study.log import read_log
+
+    store: Any = open_store(storage, read_only=True)
+    wrong: list[str] = store.check() if hasattr(store, "check") else []
+    for name in store.names():
+        try:
+            history = fold(read_log(store, name))
+        except StorageError as error:
+            wrong.append(f"study {name!r}: {error}")
+            continue
+        click.echo(
+            f"{name}: {history.cursor} events, {len(history.trials)} trials, "
+            f"{history.late_reports} late reports"
+        )
+    if wrong:
+        raise StorageError("; ".join(wrong))
+    click.echo("sound")
+
+
+@storage.command()
+@_storage
+def compact(storage: str | None) -> None:
+    """Keep a snapshot of every study, so that it opens at once, and give free space back."""
+    from luthier.storage import SQLiteStore, open_store
+    from luthier.study.history import fold
+    from luthier.study.log import read_log
+    from luthier.study.snapshot import encode
+
+    store: Any = open_store(storage)
+    before = store.path.stat().st_size if isinstance(store, SQLiteStore) else 0
+    for name in store.names():
+        history = fold(read_log(store, name))
+        store.keep_snapshot(name, history.cursor, encode(history))
+    if hasattr(store, "compact"):
+        store.compact()
+    after = store.path.stat().st_size if isinstance(store, SQLiteStore) else 0
+    click.echo(f"compacted: {before:,} -> {after:,} bytes" if before else "compacted")
+
+
+@storage.command()
+@click.argument("source", metavar="FROM")
+@click.argument("target", metavar="TO")
+@click.option("--study", "only", help="Copy this study alone.")
+def copy(source: str, target: str, only: str | None) -> None:
+    """Copy studies from one store to another, of any kinds; a copy that was begun is gone on with."""
+    from luthier.storage import open_store
+    from luthier.study.log import copy_log
+
+    reader, writer = open_store(source, read_only=True), open_store(target)
+    names = [only] if only is not None else reader.names()
+    for name in names:
+        if name not in reader.names():
+            raise StorageError(f"There is no study {name!r} in {source}.")
+        click.echo(f"{name}: {copy_log(reader, writer, name)} events copied")
+    click.echo("Checkpoints stay where they are: copy their folder too.", err=True)
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=int, default=8765, show_default=True, help="Port to listen on.")
+@click.option("--token", envvar="LUTHIER_TOKEN", show_envvar=True, help="By default a random one.")
+@_storage
+def serve(host: str, port: int, token: str | None, storage: str | None) -> None:
+    """Put a store on the network, for workers that share no disk and no database with this machine."""
+    from luthier.app.server import serve as run
+    from luthier.run.places import working_folder
+    from luthier.storage import open_store
+
+    store = open_store(storage)
+    token = token or secrets.token_urlsafe(24)
+    click.echo(f"luthier: workers connect with http://{token}@{host}:{port}", err=True)
+    run(store, host, port, token, working_folder(store) / "served")
+
+
+@click.command()
+@click.argument("study")
+@_storage
+def replay(study: str, storage: str | None) -> None:
+    """Derive every proposal and verdict of STUDY again from its log, and report the first that differs."""
+    from luthier.run.opening import header_of, made_parts
+    from luthier.storage import open_store
+    from luthier.study.log import read_log
+    from luthier.study.replay import replay as run
+
+    store = open_store(storage, read_only=True)
+    report = run(read_log(store, study), *made_parts(header_of(store, study)))
+    click.echo(
+        f"{report.events} events: {report.proposals} proposals, {report.moves} moves and "
+        f"{report.verdicts} verdicts derived again"
+    )
+    if report.difference:
+        click.echo(f"luthier: differs: {report.difference}", err=True)
+        sys.exit(1)
+
+
+COMMANDS = (storage, serve, replay)

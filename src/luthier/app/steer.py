@@ -1,0 +1,170 @@
+"""Commands that steer a study while it runs: each appends an event that its workers see."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import click
+
+from luthier.errors import StudyError
+
+_storage = click.option(
+    "--storage",
+    envvar="LUTHIER_STORAGE",
+    show_envvar=True,
+    metavar="URL",
+    help="The studies' file or URL; by default luthier.db in the working directory.",
+)
+_reason = click.option("--reason", default="", help="Kept in the log.")
+
+
+def _opened(study: str, storage: str | None) -> Any:
+    from luthier.run.opening import open_study
+    from luthier.storage import open_store
+
+    store = open_store(storage)
+    return open_study(study, storage=store, renews=False)
+
+
+@click.command()
+@click.argument("study")
+@_storage
+@_reason
+def stop(study: str, storage: str | None, reason: str) -> None:
+    """Have the trials of STUDY give their jobs back at their next report, and its workers end.
+
+    Nothing is lost: running the script again goes on.
+    """
+    _opened(study, storage).steer.stop(reason)
+    click.echo(f"luthier: {study}: workers end after their current epoch", err=True)
+
+
+@click.command()
+@click.argument("study")
+@_storage
+@_reason
+def pause(study: str, storage: str | None, reason: str) -> None:
+    """Have the trials of STUDY give their jobs back at their next report, and its workers wait."""
+    _opened(study, storage).steer.pause(reason)
+    click.echo(f"luthier: {study}: workers wait after their current epoch", err=True)
+
+
+@click.command()
+@click.argument("study")
+@_storage
+@_reason
+def resume(study: str, storage: str | None, reason: str) -> None:
+    """End a pause or a stop of STUDY."""
+    _opened(study, storage).steer.go_on(reason)
+    click.echo(f"luthier: {study} goes on", err=True)
+
+
+@click.command()
+@click.argument("study")
+@click.argument("trial", type=int)
+@_storage
+@click.option("--reason", default="pruned by hand", show_default=True, help="Kept in the log.")
+def prune(study: str, trial: int, storage: str | None, reason: str) -> None:
+    """Abandon a trial of STUDY; a running one ends at its next report."""
+    _opened(study, storage).steer.prune(trial, reason)
+    click.echo(f"luthier: {study}: trial {trial} is pruned", err=True)
+
+
+@click.command()
+@click.argument("study")
+@click.argument("values", nargs=-1, required=True, metavar="NAME=VALUE...")
+@_storage
+def enqueue(study: str, values: tuple[str, ...], storage: str | None) -> None:
+    """Have a configuration tried next: luthier enqueue STUDY learning_rate=3e-4 units=128."""
+    configuration = {name: _value(text) for name, text in _pairs(values)}
+    _opened(study, storage).enqueue(configuration)
+    click.echo(f"luthier: {study}: {configuration} is next", err=True)
+
+
+@click.command()
+@click.argument("study")
+@click.option("--trials", type=click.IntRange(1), help="Trials in all.")
+@click.option("--epochs", type=click.IntRange(1), help="Epochs of all trials together.")
+@click.option("--time", "left", help="From now on, such as 45m or 2h.")
+@_storage
+@_reason
+def budget(
+    study: str,
+    trials: int | None,
+    epochs: int | None,
+    left: str | None,
+    storage: str | None,
+    reason: str,
+) -> None:
+    """Limit STUDY anew, for every worker; what is not given stays as it is."""
+    from luthier.run.opening import seconds_from
+
+    opened = _opened(study, storage)
+    limits, until = opened.history.limits, opened.history.until
+    opened.steer.budget(
+        trials=limits.trials if trials is None else trials,
+        epochs=limits.epochs if epochs is None else epochs,
+        until=until if left is None else time.time() + seconds_from(left),
+        reason=reason,
+    )
+    click.echo(f"luthier: {study}: {opened.history.limits}", err=True)
+
+
+@click.command()
+@click.argument("study")
+@click.argument("ranges", nargs=-1, required=True, metavar="NAME=LOW..HIGH...")
+@_storage
+@_reason
+def space(study: str, ranges: tuple[str, ...], storage: str | None, reason: str) -> None:
+    """Widen or narrow the space of STUDY: luthier space STUDY learning_rate=1e-5..1e-2 units=64..512.
+
+    A hyperparameter with options takes them instead: optimizer=sgd,adam. Scales and steps stay.
+    """
+    opened = _opened(study, storage)
+    changed = opened.space
+    for name, text in _pairs(ranges):
+        changed = changed.with_domain(name, _domain(changed, name, text))
+    opened.steer.space(changed, reason)
+    click.echo(
+        f"luthier: {study}: {', '.join(f'{n}={text}' for n, text in _pairs(ranges))}", err=True
+    )
+
+
+def _domain(known: Any, name: str, text: str) -> Any:
+    import dataclasses
+
+    from luthier.space import Choice, Float, Int
+
+    domain = known.domains.get(name)
+    if domain is None:
+        raise StudyError(f"The space has no {name!r}: it has {', '.join(known.domains)}.")
+    low, dots, high = text.partition("..")
+    if isinstance(domain, Float | Int) and dots:
+        kind = float if isinstance(domain, Float) else int
+        try:
+            return dataclasses.replace(domain, low=kind(low), high=kind(high))
+        except ValueError as error:
+            raise StudyError(f"{name}: expected LOW..HIGH, got {text!r}: {error}") from error
+    if isinstance(domain, Choice) and not dots:
+        return Choice([_value(option) for option in text.split(",")])
+    raise StudyError(f"{name} is {domain!r}: expected LOW..HIGH for a range, A,B,C for options.")
+
+
+def _pairs(values: tuple[str, ...]) -> list[tuple[str, str]]:
+    for text in values:
+        if "=" not in text:
+            raise StudyError(f"Expected NAME=VALUE, got {text!r}.")
+    return [(name, value) for name, _, value in (text.partition("=") for text in values)]
+
+
+def _value(text: str) -> Any:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return {"true": True, "false": False, "none": None}.get(text.lower(), text)
+
+
+COMMANDS = (stop, pause, resume, prune, enqueue, budget, space)

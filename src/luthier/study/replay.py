@@ -1,0 +1,184 @@
+"""Derives every proposal and verdict of a study again from its log, and says where it differs.
+
+What it rests on: a proposal depends on the seed, the trial's number and the events up to the ``seen``
+that it carries; a verdict on the events up to the report that it follows; what is begun or resumed on
+the events before the append that says so (appends of decisions are conditional).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from luthier.study import events as ev
+from luthier.study.deciding import proposed, within_space
+from luthier.study.history import History, thawed
+from luthier.study.protocols import Fate, Resume, Scheduler, Searcher, Start, Verdict
+from luthier.study.records import TrialState
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What was derived again.
+
+    Attributes:
+        events: events read.
+        proposals: configurations derived again.
+        moves: beginnings and promotions derived again.
+        verdicts: verdicts derived again.
+        difference: the first that came out otherwise, in words; '' when none did.
+    """
+
+    events: int
+    proposals: int
+    moves: int
+    verdicts: int
+    difference: str
+
+
+@dataclass
+class _Expected:
+    """The verdict on a report, to be compared with what the log says next of the trial."""
+
+    lease: int
+    verdict: Verdict
+    number: int
+    time: float
+
+
+@dataclass
+class _Replayer:
+    searcher: Searcher
+    scheduler: Scheduler
+    now: History = field(default_factory=History)
+    behind: History = field(default_factory=History)  # at the ``seen`` of the last proposal
+    pending: deque[tuple[int, ev.AnyEvent]] = field(default_factory=deque[tuple[int, ev.AnyEvent]])
+    expected: dict[int, _Expected] = field(default_factory=dict[int, _Expected])
+    report: ev.Reported | None = None  # whose verdict is due once its whole batch is folded in
+    budgeted: bool = False
+    counts: dict[str, int] = field(
+        default_factory=lambda: {"proposals": 0, "moves": 0, "verdicts": 0}
+    )
+
+    def take(self, number: int, event: ev.AnyEvent) -> str:
+        """Check an event against what is derived, then fold it in; return a difference, or ''."""
+        if not self._belongs_to_report(event):
+            self._judge_report()
+        found = self._checked(number, event)
+        if found:
+            return f"event {number} ({event.__struct_config__.tag}): {found}"
+        self.now.apply(number, event)
+        self.pending.append((number, event))
+        if isinstance(event, ev.BudgetSet):
+            self.budgeted = True
+        if isinstance(event, ev.Reported):
+            trial = self.now.trials[event.trial]
+            held = trial.lease == event.lease and trial.state is TrialState.RUNNING
+            self.report = event if held and trial.step == event.step else None
+        return ""
+
+    def _belongs_to_report(self, event: ev.AnyEvent) -> bool:
+        report = self.report
+        return (
+            report is not None
+            and isinstance(event, ev.CheckpointWritten | ev.TrialDiverged)
+            and (event.trial, event.lease, event.step) == (report.trial, report.lease, report.step)
+        )
+
+    def _judge_report(self) -> None:
+        report, self.report = self.report, None
+        if report is None:
+            return
+        trial = self.now.trials[report.trial]
+        if trial.state is TrialState.RUNNING:
+            verdict = self.scheduler.judge(self.now, trial)
+            self.counts["verdicts"] += 1
+            self.expected[report.trial] = _Expected(
+                report.lease, verdict, self.now.cursor, report.time
+            )
+
+    def _checked(self, number: int, event: ev.AnyEvent) -> str:
+        match event:
+            case ev.TrialProposed():
+                return self._check_proposal(event)
+            case ev.JobLeased():
+                self.expected.pop(event.trial, None)
+                return self._check_resumed(event)
+            case ev.TrialPaused() | ev.TrialStopped() | ev.TrialCompleted():
+                return self._check_verdict(event)
+            case _:
+                return ""
+
+    def _check_proposal(self, event: ev.TrialProposed) -> str:
+        while self.pending and self.pending[0][0] <= event.seen:
+            self.behind.apply(*self.pending.popleft())
+        self.counts["proposals"] += 1
+        if event.enqueued:
+            derived = self.behind.queue[0] if self.behind.queue else {}
+        else:
+            derived = _as_read(proposed(self.behind, self.searcher, event.trial))
+        if derived != thawed(event.configuration):
+            return f"trial {event.trial} has {event.configuration}, derived again it is {derived}"
+        if not self.budgeted:
+            return ""
+        limits = within_space(self.now.limits, self.searcher, self.now.space)
+        move = self.scheduler.next(self.now, limits)
+        self.counts["moves"] += 1
+        if not isinstance(move, Start) or move.bracket != event.bracket:
+            return f"trial {event.trial} was begun in bracket {event.bracket}, derived: {move}"
+        return ""
+
+    def _check_resumed(self, event: ev.JobLeased) -> str:
+        trial = self.now.trials[event.trial]
+        if trial.state is not TrialState.PAUSED or not self.budgeted:
+            return ""
+        limits = within_space(self.now.limits, self.searcher, self.now.space)
+        move = self.scheduler.next(self.now, limits)
+        self.counts["moves"] += 1
+        if move != Resume(event.trial, event.to_step or 0):
+            return f"trial {event.trial} went on to epoch {event.to_step}, derived: {move}"
+        return ""
+
+    def _check_verdict(self, event: ev.TrialPaused | ev.TrialStopped | ev.TrialCompleted) -> str:
+        expected = self.expected.get(event.trial)
+        if event.lease == 0 or expected is None or expected.lease != event.lease:
+            return ""  # by hand, by the rung's end, or by the training code before any report
+        del self.expected[event.trial]
+        if isinstance(event, ev.TrialCompleted):
+            told = (
+                event.time == expected.time
+            )  # study.tell ends a trial whatever the scheduler says
+            agrees = told or expected.verdict.fate in (Fate.COMPLETE, Fate.GO_ON)
+        elif isinstance(event, ev.TrialPaused):
+            agrees = expected.verdict.fate is Fate.PAUSE
+        else:
+            agrees = expected.verdict == Verdict(Fate.STOP, event.reason)
+        if agrees:
+            return ""
+        return (
+            f"trial {event.trial} after event {expected.number}, derived again: "
+            f"{expected.verdict.fate.value} {expected.verdict.reason}"
+        )
+
+
+def _as_read(configuration: dict[str, Any]) -> dict[str, Any]:
+    """Return the configuration as it would come back from a log."""
+    event = ev.Enqueued(time=0.0, configuration=configuration)
+    again = ev.decode(ev.encode(event))
+    assert isinstance(again, ev.Enqueued)
+    return thawed(again.configuration)
+
+
+def replay(
+    log: Iterable[tuple[int, ev.AnyEvent]], searcher: Searcher, scheduler: Scheduler
+) -> Replay:
+    """Derive what the log says again, up to the first difference."""
+    replayer, events, difference = _Replayer(searcher, scheduler), 0, ""
+    for number, event in log:
+        difference = replayer.take(number, event)
+        if difference:
+            break
+        events += 1
+    return Replay(events, **replayer.counts, difference=difference)
