@@ -131,13 +131,13 @@ class Finished(NamedTuple):
     end: float
     answers: list[Any]
     errors: list[str]
+    before: int  # answers from before the beginning
 
 
-Opened = Callable[[], Callable[[], Any]]  # opens, and returns what does one piece of work
-
-
-def together(opener: Callable[..., Any], given: tuple[Any, ...], times: int, processes: int):
-    """Have *processes* processes do the work *times* times each, from the same moment on."""
+def together(
+    opener: Callable[..., Callable[[], Any]], given: tuple[Any, ...], times: int, processes: int
+) -> list[Finished]:
+    """Have processes do the work that ``opener(*given)`` returns, *times* times each, all at once."""
     context = multiprocessing.get_context("spawn")
     barrier, results = context.Barrier(processes), context.Queue()
     crew = [
@@ -157,24 +157,26 @@ def together(opener: Callable[..., Any], given: tuple[Any, ...], times: int, pro
     return done
 
 
-def member(opener: Callable[..., Any], given: tuple[Any, ...], times: int, barrier, results) -> None:
+def member(
+    opener: Callable[..., Any], given: tuple[Any, ...], times: int, barrier, results
+) -> None:
     """Be one of the processes; what the work raises is counted, and the work goes on."""
     answers, errors = [], []
     work = opener(*given)
     with contextlib.suppress(Exception):
         answers.append(work())  # what only the first time takes is nobody's throughput
     barrier.wait(300)
-    begin = time.monotonic()
+    before, begin = len(answers), time.monotonic()
     for _ in range(times):
         try:
             answers.append(work())
         except Exception as error:
             errors.append(f"{type(error).__name__}: {error}"[:300])
-    results.put(Finished(begin, time.monotonic(), answers, errors))
+    results.put(Finished(begin, time.monotonic(), answers, errors, before))
 
 
-def per_second(done: list[Finished], warm: int = 1) -> float:
-    worked = sum(len(one.answers) - warm for one in done)
+def per_second(done: list[Finished]) -> float:
+    worked = sum(len(one.answers) - one.before for one in done)
     return worked / (max(one.end for one in done) - min(one.begin for one in done))
 
 
@@ -267,7 +269,9 @@ def throughput(folder: Path, sizes: Sizes) -> Part:
             verdict(f"at least {goal} times {name}: {ratio:.0f} times", ratio >= goal)
             for name, ratio, goal in ratios
         ),
-        verdict(f"no error, every event there, replay the same: {'; '.join(wrong) or 'so'}", not wrong),
+        verdict(
+            f"no error, every event there, replay the same: {'; '.join(wrong) or 'so'}", not wrong
+        ),
     ]
     return Part(lines, not wrong and all(ratio >= goal for _, ratio, goal in ratios))
 
@@ -376,8 +380,11 @@ def append(folder: Path, sizes: Sizes) -> Part:
 
 def fill(path: Path, events: int) -> Path:
     store = SQLiteStore(path)
-    for batch in itertools.batched_(range(events), 10_000):
-        store.append(STUDY, [ev.encode(report_event(n // 10, n // 10, n % 10, 1.8e9)) for n in batch])
+    for start in range(0, events, 10_000):
+        batch = range(start, min(start + 10_000, events))
+        store.append(
+            STUDY, [ev.encode(report_event(n // 10, n // 10, n % 10, 1.8e9)) for n in batch]
+        )
     store.compact()
     store.close()
     return path
@@ -515,12 +522,14 @@ def one_trial(number: int) -> Iterator[list[Callable[[float], ev.AnyEvent]]]:
     lease = number + 1
     holder = ev.Holder("node", "6f1c", "4026531836", 1000 + number % PROCESSES, "81234", 1)
     about: dict[str, Any] = {"trial": number, "lease": lease}
-    configuration = configurations[number % len(configurations)]
+    configuration = SPACE.sample(lambda key: random.random())
     yield [
         lambda now: ev.TrialProposed(
             time=now, trial=number, configuration=configuration, seen=max(1, 13 * (number - 8))
         ),
-        lambda now: ev.JobLeased(time=now, **about, holder=holder, from_step=0, to_step=None, term=60.0),
+        lambda now: ev.JobLeased(
+            time=now, **about, holder=holder, from_step=0, to_step=None, term=60.0
+        ),
     ]
     for step in range(1, LONG_REPORTS + 1):
         events: list[Callable[[float], ev.AnyEvent]] = [

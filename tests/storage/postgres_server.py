@@ -27,7 +27,9 @@ class PostgresServer:
         self._run("initdb", "-D", f"{self.folder}/data", "-U", "luthier", "-A", "trust", "-N")
 
     def start(self) -> None:
-        options = f"-p {self.port} -k {self.folder} -c listen_addresses=127.0.0.1 -c max_connections=60"
+        options = (
+            f"-p {self.port} -k {self.folder} -c listen_addresses=127.0.0.1 -c max_connections=60"
+        )
         self._run("pg_ctl", "-D", f"{self.folder}/data", "-o", options, "-w", "-l",
                   f"{self.folder}/log", "start")  # fmt: skip
 

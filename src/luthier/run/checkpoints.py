@@ -81,10 +81,12 @@ class LocalCheckpoints:
                 f"{refusal} Nothing written before is lost."
             ) from error
 
-    def newest(self, trial: int) -> tuple[int, dict[str, float], float]:
+    def newest(self, trial: int, at_most: int | None = None) -> tuple[int, dict[str, float], float]:
         """Return step, metrics and seconds of the newest complete checkpoint; step 0 when none."""
         self._recover(trial)
         for step in sorted(self._steps(trial), reverse=True):
+            if at_most is not None and step > at_most:
+                continue
             manifest = _manifest(self._folder(trial, step))
             if manifest is not None:
                 return step, *manifests.reported(manifest)[1:]

@@ -85,13 +85,15 @@ class HTTPCheckpoints:
         finally:
             _delete(folder)
 
-    def newest(self, trial: int) -> tuple[int, dict[str, float], float]:
+    def newest(self, trial: int, at_most: int | None = None) -> tuple[int, dict[str, float], float]:
         """Return step, metrics and seconds of the newest whole checkpoint; step 0 when none.
 
         Raises:
             StorageError: the server stayed away, or refused.
         """
         for step in sorted(self._trials().get(trial, ()), reverse=True):
+            if at_most is not None and step > at_most:
+                continue
             manifest = self._connection.patiently(lambda step=step: self._manifest(trial, step))
             if manifest is not None:
                 return step, *manifests.reported(manifest)[1:]

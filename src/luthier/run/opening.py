@@ -103,7 +103,8 @@ def open_study(
         on_lease=keep_renewing if renews and store.address != "memory" else None,
     )
     _ = study.limits  # a searcher that cannot search this space says so
-    if space is not None and study.history.limits != limits:
+    history = study.history
+    if space is not None and (not history.budgeted or history.limits != limits):
         study.steer.budget(trials=limits.trials, epochs=limits.epochs)
     return study
 

@@ -96,7 +96,7 @@ class RememberedCheckpoints:
     """Checkpoints that hold no more than their step and report."""
 
     def __init__(self) -> None:
-        self.kept: dict[int, tuple[int, dict[str, float], float]] = {}
+        self.kept: dict[int, dict[int, tuple[dict[str, float], float]]] = {}
 
     def save(
         self,
@@ -107,18 +107,22 @@ class RememberedCheckpoints:
         seconds: float,
     ) -> None:
         """Remember the step."""
-        self.kept[trial] = (step, dict(metrics), seconds)
+        self.kept.setdefault(trial, {})[step] = (dict(metrics), seconds)
 
-    def newest(self, trial: int) -> tuple[int, dict[str, float], float]:
+    def newest(self, trial: int, at_most: int | None = None) -> tuple[int, dict[str, float], float]:
         """Return the newest step, its metrics and seconds."""
-        return self.kept.get(trial, (0, {}, 0.0))
+        kept = self.kept.get(trial, {})
+        step = max((s for s in kept if at_most is None or s <= at_most), default=0)
+        return (step, *kept[step]) if step else (0, {}, 0.0)
 
     def path(self, trial: int, step: int) -> Path:
         """Return a folder that nobody reads."""
         return Path()
 
     def keep(self, trial: int, steps: set[int]) -> None:
-        """Do nothing: there is one."""
+        """Forget the others."""
+        kept = self.kept.get(trial, {})
+        self.kept[trial] = {step: kept[step] for step in steps if step in kept}
 
     def collect(self, history: History) -> None:
         """Do nothing: they are small."""

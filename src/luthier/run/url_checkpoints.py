@@ -109,13 +109,15 @@ class URLCheckpoints:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def newest(self, trial: int) -> tuple[int, dict[str, float], float]:
+    def newest(self, trial: int, at_most: int | None = None) -> tuple[int, dict[str, float], float]:
         """Return step, metrics and seconds of the newest complete checkpoint; step 0 when none.
 
         Raises:
             CheckpointError: the URL cannot be read.
         """
         for attempt in self._attempts(trial):
+            if at_most is not None and attempt.step > at_most:
+                continue
             if manifest := self._manifest(attempt):
                 return attempt.step, *manifests.reported(manifest)[1:]
         return 0, {}, 0.0

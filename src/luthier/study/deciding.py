@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from luthier.space import Space
@@ -26,11 +27,11 @@ from luthier.study.protocols import (
     Start,
     Verdict,
 )
-from luthier.study.records import TrialRecord
+from luthier.study.records import TrialRecord, TrialState
 
 # How often in a row a trial may lose its worker, without finishing an epoch, before it has failed.
 RETRIES = {"lost": 3, "hung": 2, "out of memory": 2, "preempted": 20}
-_DRAWS = 20  # proposals looked at before one that will run out of memory is tried all the same
+_DRAWS = 100  # proposals looked at before one that will run out of memory is tried all the same
 _REASONS = {
     "lost": "most often the machine ran out of memory, or the training code kills its process",
     "hung": "look for a deadlock, such as data-loader processes that wait for one another",
@@ -104,6 +105,8 @@ class Deciding:
             return Decision([again, *ending(self.now, trial.number, lease, trial.step, verdict)])
         for cause, allowed in RETRIES.items():
             times = trial.fruitless.get(cause, 0)
+            if cause == "lost" and trial.state is TrialState.RUNNING:
+                times += 1  # this time: it vanished without a word
             if times >= allowed:
                 kind = cause if cause in ("hung", "out of memory") else "lost"
                 return Decision([self._given_up(trial, kind, cause, times)])
@@ -156,7 +159,11 @@ class Deciding:
         """
         trial = self.history.trials[move.trial] if isinstance(move, Resume) else move
         lease = self.history.last_lease + 1
-        step, metrics, seconds = self.checkpoints.newest(trial.number)
+        # A worker is at most one report ahead of the log; what is further was written by one that had
+        # lost its lease and whose reports do not count.
+        stride = max((b - a for a, b in pairwise([0, *trial.steps])), default=1)
+        reachable = trial.step + stride
+        step, metrics, seconds = self.checkpoints.newest(trial.number, reachable)
         known = min(step, trial.step)
         events: list[ev.AnyEvent] = [self._leased(trial.number, lease, known, to_step)]
         if step > known:

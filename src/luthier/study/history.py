@@ -37,6 +37,7 @@ class History:
         self._objective: Objective | None = None
         self.space = Space()
         self.limits = Limits()
+        self.budgeted = False  # whether the log says what the limits are
         self.until: float | None = None
         self.held = ""
         self.held_why = ""
@@ -159,6 +160,7 @@ class History:
 
     def _budgeted(self, event: ev.BudgetSet) -> None:
         self.limits = Limits(event.trials, event.epochs)
+        self.budgeted = True
         self.until = event.until
 
     def _study_paused(self, event: ev.StudyPaused) -> None:

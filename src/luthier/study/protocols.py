@@ -230,8 +230,11 @@ class Checkpoints(Protocol):
         """Let *write* fill a fresh folder, then make it the trial's checkpoint, all or nothing."""
         ...
 
-    def newest(self, trial: int) -> tuple[int, dict[str, float], float]:
-        """Return the newest complete checkpoint's step, metrics and seconds; step 0 when none."""
+    def newest(self, trial: int, at_most: int | None = None) -> tuple[int, dict[str, float], float]:
+        """Return step, metrics and seconds of the newest complete checkpoint; step 0 when none.
+
+        Those after step *at_most* do not count: a worker that had lost its lease wrote them.
+        """
         ...
 
     def path(self, trial: int, step: int) -> Path:

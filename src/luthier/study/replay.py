@@ -57,7 +57,6 @@ class _Replayer:
     pending: deque[tuple[int, ev.AnyEvent]] = field(default_factory=deque[tuple[int, ev.AnyEvent]])
     expected: dict[int, _Expected] = field(default_factory=dict[int, _Expected])
     report: ev.Reported | None = None  # whose verdict is due once its whole batch is folded in
-    budgeted: bool = False
     counts: dict[str, int] = field(
         default_factory=lambda: {"proposals": 0, "moves": 0, "verdicts": 0}
     )
@@ -71,8 +70,6 @@ class _Replayer:
             return f"event {number} ({event.__struct_config__.tag}): {found}"
         self.now.apply(number, event)
         self.pending.append((number, event))
-        if isinstance(event, ev.BudgetSet):
-            self.budgeted = True
         if isinstance(event, ev.Reported):
             trial = self.now.trials[event.trial]
             held = trial.lease == event.lease and trial.state is TrialState.RUNNING
@@ -121,7 +118,7 @@ class _Replayer:
             derived = _as_read(proposed(self.behind, self.searcher, event.trial))
         if derived != thawed(event.configuration):
             return f"trial {event.trial} has {event.configuration}, derived again it is {derived}"
-        if not self.budgeted:
+        if not self.now.budgeted:
             return ""
         limits = within_space(self.now.limits, self.searcher, self.now.space)
         move = self.scheduler.next(self.now, limits)
@@ -132,7 +129,7 @@ class _Replayer:
 
     def _check_resumed(self, event: ev.JobLeased) -> str:
         trial = self.now.trials[event.trial]
-        if trial.state is not TrialState.PAUSED or not self.budgeted:
+        if trial.state is not TrialState.PAUSED or not self.now.budgeted:
             return ""
         limits = within_space(self.now.limits, self.searcher, self.now.space)
         move = self.scheduler.next(self.now, limits)

@@ -149,7 +149,7 @@ def decode(body: bytes) -> History | None:
     history.cursor = kept.cursor
     history.created = kept.created
     history.space = Space.from_dict(kept.space)
-    history.limits, history.until = Limits(*kept.limits), kept.until
+    history.limits, history.until, history.budgeted = Limits(*kept.limits), kept.until, True
     history.held, history.held_why = kept.held
     history.queue = [thawed(c) for c in kept.queue]
     history.infeasible = [thawed(c) for c in kept.infeasible]

@@ -1,0 +1,170 @@
+"""The real study on a virtual clock: what happens in parallel, and what a log then proves."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from luthier.errors import StudyError
+from luthier.run.opening import made_parts
+from luthier.run.simulation import heavy_tailed, simulate
+from luthier.space import Float, Int, Space
+from luthier.study.history import fold
+from luthier.study.log import read_log
+from luthier.study.records import TrialState
+from luthier.study.replay import replay
+from luthier.study.snapshot import decode, encode
+
+SPACE = Space(x=Float(0.0, 1.0), units=Int(8, 512, scale="log"))
+
+
+def loss(configuration, step):
+    return (configuration["x"] - 0.3) ** 2 + 1.0 / step
+
+
+def replayed(study):
+    return replay(read_log(study.store, study.name), *made_parts(study.history.header))
+
+
+def test_a_thousand_workers_that_die_and_dawdle_lose_nothing():
+    run = simulate(
+        loss,
+        SPACE,
+        minimize="loss",
+        workers=1000,
+        epochs=5,
+        max_trials=3000,
+        epoch_seconds=heavy_tailed(10.0),
+        failures=0.05,
+        cut_off=0.01,
+    )
+    trials = run.study.trials
+    assert len(trials) == 3000
+    assert not run.stuck
+    assert all(list(t.steps) == [1, 2, 3, 4, 5] for t in trials)
+    assert run.idle < 0.02
+    assert run.deaths > 100
+    assert run.cut_off > 10
+    assert run.study.history.late_reports > 10
+    assert replayed(run.study).difference == ""
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    scheduler=st.sampled_from([None, "median", "successive halving", "hyperband"]),
+    searcher=st.sampled_from(["random", "sobol"]),
+    workers=st.integers(1, 30),
+    failures=st.sampled_from([0.0, 0.1, 0.4]),
+    cut_off=st.sampled_from([0.0, 0.3]),
+    seed=st.integers(0, 1000),
+)
+def test_whatever_happens_every_trial_ends_and_the_log_replays(
+    scheduler, searcher, workers, failures, cut_off, seed
+):
+    run = simulate(
+        loss,
+        SPACE,
+        minimize="loss",
+        workers=workers,
+        scheduler=scheduler,
+        searcher=searcher,
+        epochs=9,
+        max_trials=20,
+        epoch_seconds=heavy_tailed(10.0),
+        failures=failures,
+        cut_off=cut_off,
+        seed=seed,
+    )
+    study = run.study
+    assert not run.stuck
+    assert not study.history.active
+    assert not study.history.paused
+    for trial in study.trials:
+        steps = list(trial.steps)
+        assert steps == list(range(1, len(steps) + 1))
+    done = replayed(study)
+    assert done.difference == ""
+    assert done.events == study.history.cursor
+    assert done.proposals == len(study.trials)
+    again = fold(read_log(study.store, study.name))
+    assert told(again) == told(study.history) == told(decode(encode(again)))
+
+
+def told(history):
+    """Everything that a history knows, as plain data."""
+    return (
+        history.cursor,
+        history.epochs,
+        history.late_reports,
+        history.last_lease,
+        history.ended,
+        history.limits,
+        None if history.best is None else history.best.number,
+        sorted(history.active),
+        sorted(history.paused),
+        [
+            (
+                t.number,
+                t.configuration,
+                t.state,
+                t.lease,
+                t.bracket,
+                list(t.steps),
+                list(t.losses),
+                list(t.loss_sums),
+                t.metrics,
+                t.best_loss,
+                t.best_step,
+                t.why,
+                t.kind,
+                t.retries,
+                t.to_step if not t.state.ended else None,
+                t.checkpoint,
+            )
+            for t in history.trials
+        ],
+    )
+
+
+def test_the_same_seed_gives_the_same_run():
+    runs = [
+        simulate(
+            loss, SPACE, minimize="loss", workers=7, scheduler="hyperband", epochs=9, failures=0.2
+        )
+        for _ in range(2)
+    ]
+    assert told(runs[0].study.history) == told(runs[1].study.history)
+    assert runs[0].seconds == runs[1].seconds
+
+
+def test_the_number_of_workers_changes_no_configuration():
+    one, many = (
+        simulate(loss, SPACE, minimize="loss", workers=n, epochs=3, max_trials=20) for n in (1, 20)
+    )
+    assert [t.configuration for t in one.study.trials] == [
+        t.configuration for t in many.study.trials
+    ]
+    assert one.seconds == pytest.approx(20 * many.seconds)
+
+
+def test_a_trial_that_always_kills_its_worker_fails_in_the_end():
+    run = simulate(loss, SPACE, minimize="loss", workers=2, epochs=1, max_trials=3, failures=1.0)
+    assert [t.state for t in run.study.trials] == [TrialState.FAILED] * 3
+    assert all("killed 3 times in a row" in t.why for t in run.study.trials)
+    assert run.deaths == 9
+
+
+def test_a_deadline_in_virtual_time():
+    run = simulate(
+        loss, SPACE, minimize="loss", workers=10, epochs=10, max_time="10m", epoch_seconds=7.0
+    )
+    assert 600 <= run.seconds <= 610
+    assert run.study.history.epochs == pytest.approx(10 * 600 / 7, rel=0.02)
+
+
+def test_bad_settings():
+    with pytest.raises(StudyError, match="Nothing would end"):
+        simulate(loss, SPACE, minimize="loss", workers=2)
+    with pytest.raises(StudyError, match="workers must be"):
+        simulate(loss, SPACE, minimize="loss", workers=0, max_trials=3)

@@ -1,0 +1,104 @@
+"""Stop, pause, prune, enqueue, budget and space, while the study runs."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from luthier.errors import SpaceError, StudyError
+from luthier.run.opening import open_study
+from luthier.run.worker import work
+from luthier.space import Float, Int, Space
+from luthier.study.protocols import Done, Wait
+from luthier.study.records import TrialState
+
+SPACE = Space(x=Float(0.0, 1.0), batch_size=Int(8, 256, scale="log"))
+
+
+@pytest.fixture
+def opened(tmp_path):
+    def again(**options):
+        return open_study("s", storage=tmp_path / "s.db", **options)
+
+    again(space=SPACE, minimize="loss", epochs=3, max_trials=6)
+    return again
+
+
+def train(trial):
+    for epoch in trial.epochs(save=lambda folder: None, restore=lambda folder: None):
+        trial.report(loss=trial["x"] + 1 / (epoch + 1))
+
+
+def test_stop_ends_workers_and_starting_again_goes_on(opened):
+    study, hand = opened(), opened()
+
+    def stops_in_its_second_epoch(trial):
+        for epoch in trial.epochs(save=lambda folder: None, restore=lambda folder: None):
+            if trial.number == 1 and epoch == 1:
+                hand.steer.stop("enough for today")
+            trial.report(loss=1.0)
+
+    assert work(study, stops_in_its_second_epoch) == "stopped by hand: enough for today"
+    assert [t.state for t in study.trials] == [TrialState.COMPLETED, TrialState.QUEUED]
+    assert study.trials[1].retries == {"paused": 1}
+    hand.steer.go_on()
+    work(study, train)
+    assert [list(t.steps) for t in study.trials] == [[1, 2, 3]] * 6
+
+
+def test_pause_makes_workers_wait(opened):
+    study, hand = opened(), opened()
+    hand.steer.pause()
+    assert isinstance(study.next_job(), Wait)
+    threading.Timer(0.3, hand.steer.go_on).start()
+    began = time.monotonic()
+    work(study, train)
+    assert time.monotonic() - began > 0.25
+    assert len(study.trials) == 6
+
+
+def test_prune_ends_a_running_trial_at_its_next_report(opened):
+    study, hand = opened(), opened()
+    trial = study.ask()
+    trial.report(loss=1.0)
+    hand.steer.prune(0, "I know this one")
+    trial.report(loss=0.5)
+    assert trial.should_stop
+    assert trial.verdict.reason == "I know this one"
+    assert study.trials[0].state is TrialState.STOPPED
+    with pytest.raises(StudyError, match="Trial 0 has ended already: it is stopped"):
+        hand.steer.prune(0)
+    with pytest.raises(StudyError, match="no trial 7 to prune: trials are 0 to 0"):
+        hand.steer.prune(7)
+
+
+def test_the_budget_holds_for_every_process(opened):
+    study, hand = opened(), opened()
+    hand.steer.budget(trials=2)
+    work(study, train)
+    assert len(study.trials) == 2
+    hand.steer.budget(trials=3, until=time.time() - 1)
+    assert isinstance(study.next_job(), Done)
+    hand.steer.budget(trials=3)
+    work(study, train)
+    assert len(study.trials) == 3
+    with pytest.raises(StudyError, match="epochs must be a whole number above 0, or None, got 0"):
+        hand.steer.budget(epochs=0)
+
+
+def test_a_narrower_space_keeps_the_trials(opened):
+    study, hand = opened(), opened()
+    work_two = opened()
+    work_two.steer.budget(trials=3)
+    work(work_two, train)
+    hand.steer.space(SPACE.with_domain("x", Float(0.9, 2.0)), "the best are at the edge")
+    hand.steer.budget(trials=20)
+    work(study, train)
+    assert len(study.trials) == 20
+    assert all(0.9 <= t.configuration["x"] <= 2.0 for t in study.trials[3:])
+    assert any(t.configuration["x"] > 1.0 for t in study.trials[3:])
+    assert all(t.configuration["x"] <= 1.0 for t in study.trials[:3])
+    with pytest.raises(SpaceError):
+        hand.steer.space({"x": "wide"})
