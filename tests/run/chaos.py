@@ -36,6 +36,7 @@ from luthier.study.snapshot import decode, encode
 WORKERS = 4
 EPOCH_SECONDS = 0.004  # beside what writing the checkpoint and the report take
 END_SECONDS = 30.0  # a study that is through, or a worker that started, is there after so long
+ENOUGH = 20  # violations after which nothing more is to be learnt
 SPACE = luthier.Space(x=luthier.Float(0.0, 1.0), units=luthier.Int(1, 64))
 SCHEDULERS = (
     luthier.Hyperband(epochs=27),
@@ -196,6 +197,8 @@ def chaos(
         if through(place, outcome):
             finish(place, outcome)
             place = None
+        if len(outcome.violations) > ENOUGH:
+            break
     if place is not None:
         finish(place, outcome)
     store = open_store(storage)
@@ -225,7 +228,7 @@ def through(place: Place, outcome: Outcome) -> bool:
     for process in ended:
         _, words = process.communicate()
         if process.returncode not in (0, -signal.SIGKILL):
-            outcome.violations.append(f"{place.name}: a worker ended by itself: {words[-2000:]}")
+            outcome.violations.append(f"{place.name}: a worker ended by itself: {words[-600:]}")
     return any(process.returncode == 0 for process in ended)
 
 
@@ -241,7 +244,7 @@ def finish(place: Place, outcome: Outcome) -> None:
         _, words = last.communicate()
         words = f"still at work after {END_SECONDS:g} s {words}"
     if last.returncode != 0:
-        outcome.violations.append(f"{place.name}: the last worker: {words[-2000:]}")
+        outcome.violations.append(f"{place.name}: the last worker: {words[-600:]}")
     found = look_through(place, outcome.counts)
     outcome.violations += [f"{place.name}: {words}" for words in found]
     place.study.close()

@@ -54,7 +54,7 @@ def test_same_seed_same_study(tmp_path, searcher):
 
 
 def test_workers_need_a_shared_store():
-    with pytest.raises(StudyError, match="needs a store that processes share"):
+    with pytest.raises(StudyError, match="need a store that processes share"):
         lt.tune(
             lambda trial: 1.0, lt.Space(x=lt.Float(0, 1)), minimize="loss", max_trials=1,
             workers=2, storage="memory", name="s", progress=False,

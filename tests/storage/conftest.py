@@ -4,10 +4,10 @@ import itertools
 
 import psycopg
 import pytest
-
-from luthier.storage import open_store
 from tests.app.serving_store import served
 from tests.storage.postgres_server import running_postgres
+
+from luthier.storage import open_store
 
 KINDS = ["memory", "sqlite", "sqlite, power", "postgres", "http"]
 _databases = itertools.count()

@@ -143,7 +143,7 @@ def _domain(known: Any, name: str, text: str) -> Any:
     if isinstance(domain, Float | Int) and dots:
         kind = float if isinstance(domain, Float) else int
         try:
-            return dataclasses.replace(domain, low=kind(low), high=kind(high))
+            return dataclasses.replace(domain, low=kind(low), high=kind(high), default=None)
         except ValueError as error:
             raise StudyError(f"{name}: expected LOW..HIGH, got {text!r}: {error}") from error
     if isinstance(domain, Choice) and not dots:

@@ -54,11 +54,10 @@ def worker(
     from luthier.run.engines import GRACE, SLOTS
     from luthier.storage import VARIABLE, WORKER, open_store
 
-    if storage != "env":
-        # Made whole: the script may change the working directory.
-        store = open_store(Path(storage).absolute() if "://" not in storage else storage)
-        os.environ[VARIABLE] = store.address
-        store.close()
+    # By its whole address: the script may change the working directory.
+    store = open_store(storage)
+    os.environ[VARIABLE] = store.address
+    store.close()
     os.environ.update({WORKER: "1", SLOTS: str(slots), GRACE: str(grace)})
     if not Path(script).is_file() and (function := _FUNCTION.fullmatch(script)):
         _run_function(function[1], function[2], name)

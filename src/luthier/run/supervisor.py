@@ -162,11 +162,18 @@ class _Crew:
         self._renewed = now
         for pid in self._living.values():
             if pid and self._pulses.setdefault(pid, Pulse(pid)).still_for() > self._hang_after:
-                self._hung.add(pid)
-                _kill_group(pid)
+                self._give_up_on(pid)
         with contextlib.suppress(LuthierError):  # away for a moment; workers wait for it too
             quiet = [(t.number, t.lease) for t in self._held() if self._is_quiet(t)]
             renew(self._study.store, self._study.name, quiet, self._study.clock.time())
+
+    def _give_up_on(self, pid: int) -> None:
+        """Kill a worker that hangs; first its trial is put back, before others see that it is gone."""
+        held = [t for t in self._held() if t.holder is not None and t.holder.pid == pid]
+        why = f"it used no processor time for {self._hang_after:g} s"
+        self._study.release_held(held, why, kind="hung")
+        self._hung.add(pid)
+        _kill_group(pid)
 
     def _held(self) -> list[TrialRecord]:
         """Return the trials that our workers hold."""
@@ -203,10 +210,10 @@ class _Crew:
         cause = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exited with {code}"
         kind, kills = "lost", memory_kills()
         if pid in self._hung:
-            kind, cause = "hung", f"killed: it used no processor time for {self._hang_after:g} s"
-        elif code == -signal.SIGKILL and kills > self._memory_kills:
+            self._hung.discard(pid)
+            return
+        if code == -signal.SIGKILL and kills > self._memory_kills:
             kind, cause = "out of memory", "killed by the kernel, which had no memory left"
-        self._hung.discard(pid)
         self._memory_kills = kills
         trials = self._study.release_lapsed(f"worker {slot} was {cause}", kind=kind)
         self._deaths = 0 if trials else self._deaths + 1
