@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from luthier.app.tune import Result, tune
     from luthier.errors import LuthierError, LuthierWarning, SpaceError, StudyError
     from luthier.run.opening import open_study as open
+    from luthier.run.simulation import heavy_tailed, simulate
     from luthier.schedule import Hyperband, MedianStopping, SuccessiveHalving
     from luthier.search import Grid, RandomSearch, Sobol
     from luthier.space import Bool, Choice, Constant, Float, HyperParameters, Int, Space
@@ -41,10 +42,12 @@ _PUBLIC = {
     "StudyError": "luthier.errors",
     "SuccessiveHalving": "luthier.schedule",
     "Trial": "luthier.study",
+    "heavy_tailed": "luthier.run.simulation",
     "open": "luthier.run.opening:open_study",
+    "simulate": "luthier.run.simulation",
     "tune": "luthier.app.tune",
 }
-_MODULES = ("datasets", "jax", "keras", "torch")
+_MODULES = ("datasets", "jax", "keras", "run", "torch")
 
 __all__ = [
     "Bool",
@@ -68,7 +71,9 @@ __all__ = [
     "SuccessiveHalving",
     "Trial",
     "__version__",
+    "heavy_tailed",
     "open",
+    "simulate",
     "tune",
 ]
 

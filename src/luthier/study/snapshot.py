@@ -10,7 +10,6 @@ from array import array
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from luthier.space import Space
 from luthier.study import events as ev
@@ -98,6 +97,8 @@ def keep_snapshot_if_due(store: Store, name: str, history: History, appended: in
 
 def encode(history: History) -> bytes:
     """Return the fold as bytes."""
+    import numpy as np  # heavy, and only long logs need it
+
     trials = history.trials
     columns = {
         key: np.array([getattr(t, key) for t in trials], "f8").tobytes() for key in _FLOATS
@@ -161,6 +162,8 @@ def decode(body: bytes) -> History | None:
 
 
 def _restore_trials(history: History, kept: _Kept) -> None:
+    import numpy as np  # heavy, and only long logs need it
+
     columns = {key: np.frombuffer(kept.columns[key], "f8").tolist() for key in _FLOATS}
     columns |= {key: np.frombuffer(kept.columns[key], "i8").tolist() for key in _INTEGERS}
     reports = _Reports(kept)
@@ -213,6 +216,8 @@ class _Reports:
     """The reports of all trials; each trial takes its own when somebody looks at them."""
 
     def __init__(self, kept: _Kept) -> None:
+        import numpy as np  # heavy, and only long logs need it
+
         counts = np.frombuffer(kept.counts, "i4")
         sizes = np.array([len(names) for names in kept.names] or [0])
         shapes = np.frombuffer(kept.shapes, "i4")
