@@ -199,7 +199,7 @@ def test_a_damaged_event_is_said_to_be_one(storage):
     open_store(storage).append("empty", [b"\xc1"])
     done = run("show", "empty")
     assert done.returncode == 2
-    assert "Event 2 of study 'empty' cannot be read" in done.stderr
+    assert "Event 3 of study 'empty' cannot be read" in done.stderr
     assert "Traceback" not in done.stderr
 
 

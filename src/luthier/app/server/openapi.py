@@ -10,7 +10,7 @@ from luthier.app.server.incoming import (
     LARGEST_STEP,
     LONGEST_NAME,
 )
-from luthier.app.server.pages import PAGE_EVENTS
+from luthier.study.protocols import PAGE
 from luthier.version import __version__
 
 LONGEST_WAIT = 30.0
@@ -200,7 +200,7 @@ _READ: Json = {
             "name": "limit",
             "in": "query",
             "description": "The most events to answer with.",
-            "schema": _number(PAGE_EVENTS, smallest=1),
+            "schema": _number(PAGE, smallest=1),
         },
         {
             "name": "wait",

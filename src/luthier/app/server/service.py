@@ -22,10 +22,10 @@ from luthier.app.server import incoming
 from luthier.app.server.checkpoint_routes import CheckpointRoutes
 from luthier.app.server.door import Door
 from luthier.app.server.openapi import LONGEST_WAIT, description
-from luthier.app.server.pages import PAGE_EVENTS, Page, Pages
+from luthier.app.server.pages import Page, Pages
 from luthier.app.server.polls import Polls
 from luthier.errors import StorageError
-from luthier.study.protocols import Conflict, Store
+from luthier.study.protocols import PAGE, Conflict, Store
 from luthier.version import __version__
 
 _REMEMBERED = 1000
@@ -115,7 +115,7 @@ class Service:
         study = incoming.study_name(request)
         asked = incoming.query(request, "since", "limit", "wait")
         since = incoming.whole(asked.get("since", "0"), "since", incoming.LARGEST_NUMBER)
-        limit = incoming.whole(asked.get("limit", str(PAGE_EVENTS)), "limit", PAGE_EVENTS, 1)
+        limit = incoming.whole(asked.get("limit", str(PAGE)), "limit", PAGE, 1)
         wait = incoming.seconds(asked.get("wait", "0"), "wait", LONGEST_WAIT)
         until = time.monotonic() + wait
         while True:
