@@ -2,7 +2,38 @@
 
 from __future__ import annotations
 
+import pytest
+
+from luthier.errors import StudyError
 from luthier.run import devices
+
+
+@pytest.mark.parametrize(
+    ("each", "shown"),
+    [
+        (0.5, ["0", "0", "1", "1"]),
+        (0.25, ["0", "0", "0", "0"]),
+        (1, ["0", "1", "0", "1"]),
+        (2, ["0,1"] * 4),
+        (0, [""] * 4),
+    ],
+)
+def test_a_share_of_a_gpu(monkeypatch, each, shown):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    seen = [devices.environment(slot, 4, each)["CUDA_VISIBLE_DEVICES"] for slot in range(4)]
+    assert seen == shown
+
+
+def test_shares_that_cannot_be(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    devices.checked_share(0.5, 4)
+    for share, workers, words in (
+        (0.5, 5, "need 2.5 GPUs, this machine has 2"),
+        (-1, 1, "must be 0, a fraction such as 0.5"),
+        (1.5, 1, "got 1.5"),
+    ):
+        with pytest.raises(StudyError, match=words):
+            devices.checked_share(share, workers)
 
 
 def test_workers_take_turns_at_the_gpus(monkeypatch):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from luthier.app.show import print_study
 from luthier.run.opening import open_study
 from luthier.run.supervisor import supervise
 from luthier.run.vital_signs import Pulse, memory_kills
@@ -81,7 +82,7 @@ def hangs_once(trial):
         trial.report(loss=trial["x"])
 
 
-def test_a_worker_that_hangs_is_killed_and_its_trial_goes_on(tmp_path, monkeypatch):
+def test_a_worker_that_hangs_is_killed_and_its_trial_goes_on(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("LUTHIER_TEST_FLAG", str(tmp_path / "hung"))
     study = open_study(
         "s", SPACE, minimize="loss", epochs=3, max_trials=4, storage=tmp_path / "s.db"
@@ -89,6 +90,8 @@ def test_a_worker_that_hangs_is_killed_and_its_trial_goes_on(tmp_path, monkeypat
     supervise(study, hangs_once, 2, hang_after=1.5)
     assert [t.state for t in study.trials] == [TrialState.COMPLETED] * 4
     assert [t.retries for t in study.trials] == [{}, {"hung": 1}, {}, {}]
+    print_study(study.history, top=3)
+    assert "put back in the queue: 1 x worker hung" in capsys.readouterr().out
 
 
 def stops_itself_once(trial):

@@ -54,6 +54,14 @@ def failures(history: History) -> Counter[str]:
     return kinds
 
 
+def returns(history: History) -> Counter[str]:
+    """Return how often trials were put back in the queue, by cause."""
+    causes: Counter[str] = Counter()
+    for trial in history.trials:
+        causes.update(trial.retries)
+    return causes
+
+
 def failure(trial: TrialRecord) -> str:
     """Return 'diverged' or the kind of failure, '' for a trial that did neither."""
     if trial.state is TrialState.DIVERGED:

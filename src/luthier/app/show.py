@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from luthier.app import words
-from luthier.app.reading import activity, failure, failures, finite_best
+from luthier.app.reading import activity, failure, failures, finite_best, returns
 from luthier.app.sparkline import sparkline
 from luthier.study.history import History
 from luthier.study.records import TrialRecord, TrialState
@@ -21,9 +21,20 @@ if TYPE_CHECKING:
 
 ADVICE = {
     "diverged": "counted as worse than all others; if many did, lower the learning rate's upper end",
-    "out of memory": "the configuration is kept; narrow batch size or width, or use smaller data types",
+    "out of memory": "nothing as large is proposed again; halve='batch_size' tries half the batch",
     "error": "a bug in the training code: mend it and run again, the trial is tried once more",
     "lost": "its process was killed again and again: look at the machine's memory",
+    "hung": "its processes used no processor time: look for a deadlock, in data loading first",
+}
+PUT_BACK = {
+    "lost": "worker lost",
+    "hung": "worker hung",
+    "out of memory": "out of memory, tried again",
+    "preempted": "preempted",
+    "interrupted": "interrupted",
+    "paused": "paused or stopped by hand",
+    "time": "the time was up",
+    "error": "tried again after an error",
 }
 _OTHER = "see luthier show STUDY --trial N for what it said"
 _UNCUT = 100_000  # columns: what reads our output through a pipe gets all of it
@@ -84,6 +95,9 @@ def print_study(history: History, top: int) -> None:
     out.print(f"{_counts(history)}; {_many(history.epochs, 'epoch')}")
     for kind, count in failures(history).items():
         out.print(f"  {count} {clean(kind)}: {ADVICE.get(kind, _OTHER)}")
+    if put_back := returns(history):
+        words_ = (f"{n} x {PUT_BACK.get(cause, clean(cause))}" for cause, n in put_back.items())
+        out.print(f"  put back in the queue: {', '.join(words_)}")
     ranking = history.ranking()
     if not ranking:
         out.print("No trial has a finite value yet.")
