@@ -114,9 +114,9 @@ class Cutting:
         with contextlib.suppress(OSError):
             while True:
                 client, _ = self.socket.accept()
-                with client, socket.create_connection(("127.0.0.1", self.to)) as server:
-                    with contextlib.suppress(OSError):
-                        self.forward(client, server)
+                server = socket.create_connection(("127.0.0.1", self.to))
+                with client, server, contextlib.suppress(OSError):
+                    self.forward(client, server)
 
     def forward(self, client: socket.socket, server: socket.socket) -> None:
         while request := client.recv(1 << 20):
@@ -133,6 +133,13 @@ class Cutting:
             if cut == "after":
                 return
             client.sendall(answer)
+            head, _, body = answer.partition(b"\r\n\r\n")
+            length = [h for h in head.lower().split(b"\r\n") if h.startswith(b"content-length:")]
+            left = (int(length[0].partition(b":")[2]) if length else 0) - len(body)
+            while left > 0:  # the body may come after the head
+                more = server.recv(1 << 20)
+                client.sendall(more)
+                left -= len(more)
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ import secrets
 import shutil
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -248,7 +248,7 @@ class URLCheckpoints:
                 shutil.rmtree(folder, ignore_errors=True)
 
     @contextlib.contextmanager
-    def _warning(self) -> Iterator[None]:
+    def _warning(self) -> Generator[None]:
         """Turn an error while deleting into one warning."""
         try:
             yield

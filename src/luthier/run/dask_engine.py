@@ -1,0 +1,112 @@
+"""Dask as the engine: one long task for each worker loop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from luthier.errors import StudyError
+from luthier.run.placing import order_for, outcome, work_here
+from luthier.run.supervisor import HANG_SECONDS
+from luthier.run.worker import Train
+from luthier.study.study import Study
+
+
+@dataclass(frozen=True)
+class DaskEngine:
+    """Worker loops as tasks of a Dask cluster.
+
+    Dask does not stop a running task, so loops end by the study's log: when it has no jobs left, or is
+    stopped. A task whose worker died is begun again on another one.
+
+    Attributes:
+        client: a ``distributed.Client``.
+        num_workers: trials at the same time; by default one for each worker of the cluster.
+        gpus_per_worker: needs workers that were started with the resource ``GPU``.
+        hang_after: seconds without processor time after which a trial's process is killed.
+    """
+
+    client: Any
+    num_workers: int | None = None
+    gpus_per_worker: float = 0.0
+    hang_after: float = HANG_SECONDS
+
+    def __post_init__(self) -> None:
+        """Check the settings.
+
+        Raises:
+            StudyError: no client, or fewer than one worker.
+        """
+        if not hasattr(self.client, "submit"):
+            raise StudyError(f"Expected a distributed.Client, got {self.client!r}.")
+        if self.num_workers is not None and self.num_workers < 1:
+            raise StudyError(f"num_workers must be 1 or more, got {self.num_workers!r}.")
+
+    @property
+    def workers(self) -> int:
+        """Return how many trials run at the same time."""
+        return self.num_workers or max(1, len(self._addresses()))
+
+    def _addresses(self) -> list[str]:
+        return sorted(self.client.scheduler_info(n_workers=-1)["workers"])
+
+    def run(self, study: Study, train: Train) -> str:
+        """Have the tasks train until the study has no jobs left, and return why it ended.
+
+        Raises:
+            StudyError: a store that other processes cannot open.
+            TrialError: the training code raised; the message holds its traceback.
+            KeyboardInterrupt: after the loops were told to end.
+        """
+        order = order_for(study, train, self.hang_after)
+        loops = {self._begin(order, i): i for i in range(self.workers)}
+        answers: list[tuple[str, str]] = []
+        try:
+            while loops:
+                for task in self._finished(list(loops)):
+                    index = loops.pop(task)
+                    if task.status == "finished":
+                        answers.append(task.result())
+                    elif type(task.exception()).__name__ == "KilledWorker":
+                        # Its workers died more often than Dask likes; the log says what was done.
+                        loops[self._begin(order, index)] = index
+                    else:
+                        task.result()
+        except KeyboardInterrupt:
+            study.steer.stop("interrupted")
+            raise
+        return outcome(answers)
+
+    def _begin(self, order: Any, index: int) -> Any:
+        """Begin a loop, on a worker of its own while they all live."""
+        addresses = self._addresses()
+        options: dict[str, Any] = {"pure": False, "retries": 3}
+        if addresses:
+            options |= {
+                "workers": [addresses[index % len(addresses)]],
+                "allow_other_workers": True,
+            }
+        if self.gpus_per_worker:
+            options["resources"] = {"GPU": self.gpus_per_worker}
+        return self.client.submit(work_here, order, **options)
+
+    def _finished(self, tasks: list[Any]) -> list[Any]:
+        import distributed
+
+        wait: Any = distributed.wait  # typed as what it returns inside of an event loop
+        done = wait(tasks, return_when="FIRST_COMPLETED").done
+        return [task for task in tasks if task in done]
+
+
+def dask(
+    client: Any,
+    num_workers: int | None = None,
+    gpus_per_worker: float = 0.0,
+    hang_after: float = HANG_SECONDS,
+) -> DaskEngine:
+    """Return the engine for ``tune(..., workers=luthier.run.dask(client))``; see DaskEngine.
+
+    Raises:
+        StudyError: no client, or fewer than one worker.
+    """
+    return DaskEngine(client, num_workers, gpus_per_worker, hang_after)

@@ -1,0 +1,103 @@
+"""Ray as the engine: an actor for each worker, which Ray places, and starts again elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from luthier.errors import StudyError
+from luthier.run.placing import order_for, outcome, work_here
+from luthier.run.supervisor import HANG_SECONDS
+from luthier.run.worker import Train
+from luthier.study.study import Study
+
+
+@dataclass(frozen=True)
+class RayEngine:
+    """Worker loops as Ray actors.
+
+    Attributes:
+        num_workers: trials at the same time.
+        gpus_per_worker: share of a GPU that Ray reserves for each; 0.5 puts two on one.
+        cpus_per_worker: cores that Ray reserves for each.
+        address: the cluster's address, as for ``ray.init``; None for the one there is, or a local one.
+        max_restarts: how often Ray starts a worker again whose process or node died; -1 for always.
+        hang_after: seconds without processor time after which a trial's process is killed.
+    """
+
+    num_workers: int
+    gpus_per_worker: float = 0.0
+    cpus_per_worker: float = 1.0
+    address: str | None = None
+    max_restarts: int = -1
+    hang_after: float = HANG_SECONDS
+
+    def __post_init__(self) -> None:
+        """Check the settings.
+
+        Raises:
+            StudyError: fewer than one worker, or a negative share.
+        """
+        if self.num_workers < 1:
+            raise StudyError(f"num_workers must be 1 or more, got {self.num_workers!r}.")
+        if self.gpus_per_worker < 0 or self.cpus_per_worker < 0:
+            raise StudyError("gpus_per_worker and cpus_per_worker must not be negative.")
+
+    @property
+    def workers(self) -> int:
+        """Return how many trials run at the same time."""
+        return self.num_workers
+
+    def run(self, study: Study, train: Train) -> str:
+        """Have the actors train until the study has no jobs left, and return why it ended.
+
+        Raises:
+            StudyError: Ray is not installed, or a store that other processes cannot open.
+            TrialError: the training code raised; the message holds its traceback.
+            KeyboardInterrupt: after the actors are gone and their trials are back in the queue.
+        """
+        try:
+            import ray
+        except ImportError as error:
+            raise StudyError("This engine needs Ray: pip install 'luthier[ray]'.") from error
+        order = order_for(study, train, self.hang_after)
+        if not ray.is_initialized():
+            ray.init(address=self.address, log_to_driver=False, include_dashboard=None)
+        actors = [self._actor(ray) for _ in range(self.num_workers)]
+        try:
+            return outcome(ray.get([actor.work.remote(order) for actor in actors]))
+        finally:
+            for actor in actors:
+                ray.kill(actor)
+            study.release_lapsed("the study ended")
+
+    def _actor(self, ray: Any) -> Any:
+        options = {
+            "num_cpus": self.cpus_per_worker,
+            "num_gpus": self.gpus_per_worker,
+            "max_restarts": self.max_restarts,
+            "max_task_retries": self.max_restarts,
+        }
+
+        class Worker:
+            def work(self, order: Any) -> tuple[str, str]:
+                return work_here(order)
+
+        return ray.remote(Worker).options(**options).remote()
+
+
+def ray(
+    num_workers: int,
+    gpus_per_worker: float = 0.0,
+    cpus_per_worker: float = 1.0,
+    address: str | None = None,
+    hang_after: float = HANG_SECONDS,
+) -> RayEngine:
+    """Return the engine for ``tune(..., workers=luthier.run.ray(num_workers=8))``; see RayEngine.
+
+    Raises:
+        StudyError: fewer than one worker, or a negative share.
+    """
+    return RayEngine(
+        num_workers, gpus_per_worker, cpus_per_worker, address=address, hang_after=hang_after
+    )
