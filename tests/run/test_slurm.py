@@ -15,7 +15,6 @@ import real_slurm
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from luthier.app.command import commands
 from luthier.errors import StudyError
 from luthier.run.slurm import sbatch_script
 
@@ -383,7 +382,6 @@ def test_a_worker_that_slurm_itself_puts_back_goes_on_once(slurm, jobs):
 
 
 @pytest.mark.processes
-@pytest.mark.skipif("worker" not in commands.commands, reason="there is no `luthier worker` yet")
 def test_a_real_study(slurm, tmp_path):
     from luthier.storage import open_store
     from luthier.study.events import decode

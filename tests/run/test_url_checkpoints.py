@@ -31,7 +31,12 @@ from luthier.run import remote
 from luthier.run.url_checkpoints import URLCheckpoints
 
 DAY = 24 * 3600 * 10**9
-NOBODY = {"key": "test", "secret": "test", "endpoint_url": "http://127.0.0.1:9"}
+NOBODY = {
+    "key": "test",
+    "secret": "test",
+    "endpoint_url": "http://127.0.0.1:9",
+    "config_kwargs": {"retries": {"max_attempts": 0}},  # botocore's own pauses take half a minute
+}
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ from luthier.run.http_checkpoints import HTTPCheckpoints
 from luthier.storage import SQLiteStore
 from luthier.storage.http import HTTPStore
 from luthier.storage.http_connection import Away, Refused
+from luthier.study.log import read_bodies
 from luthier.study.protocols import Conflict
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "app"))
@@ -206,8 +207,8 @@ def test_an_append_that_arrives_late_is_no_conflict(store, name, monkeypatch):
         if len(posts) == 1:
             raise Away("lost", sent=True)
         if len(posts) == 2:
-            plain(method, path, body, {**headers, "Idempotency-Key": "of the first attempt"})
-        return plain(method, path, body, {**headers, "Idempotency-Key": "server forgot"})
+            plain(method, path, body, {**headers, "Idempotency-Key": "of-the-first-attempt"})
+        return plain(method, path, body, {**headers, "Idempotency-Key": "server-forgot"})
 
     monkeypatch.setattr(ours._connection, "request", late)
     assert ours.append(name, [b"x", b"y"], expect=0) == 2
@@ -328,7 +329,7 @@ def served_events(server):
 def test_a_log_of_many_pages(store, name, server):
     bodies = [b"%d" % i for i in range(120_000)]
     SQLiteStore(server.folder / "luthier.db").append(name, bodies)
-    assert [body for _, body in store.read(name)] == bodies
+    assert [body for _, body in read_bodies(store, name)] == bodies
     assert store.read(name, 119_999) == [(120_000, b"119999")]
 
 

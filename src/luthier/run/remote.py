@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -48,6 +49,7 @@ class RemoteFolder:
         self.url = url.rstrip("/")
         self.shown = re.sub(r"//[^/@]*@", "//", self.url)  # a user's password stays out of messages
         self._options = dict(options or {})
+        self._lock = threading.Lock()
         self._connection: tuple[int, Any, str] | None = None
 
     def sizes(self, folder: str) -> dict[str, int]:
@@ -193,6 +195,10 @@ class RemoteFolder:
 
     def _connected(self) -> tuple[Any, str]:
         """Return this process's file system object and the folder's path in it."""
+        with self._lock:  # two threads at once would make two of them
+            return self._connect()
+
+    def _connect(self) -> tuple[Any, str]:
         if self._connection is None or self._connection[0] != os.getpid():
             protocol = self.url.partition("://")[0]
             try:

@@ -211,6 +211,8 @@ class URLCheckpoints:
         name, folder = self._downloads.get(key, ("", Path()))
         if name == attempt.name and not manifests.damaged(folder, manifest):
             return folder
+        if name:
+            shutil.rmtree(folder, ignore_errors=True)  # an older attempt's, or touched since
         folder = fresh_folder(attempt.name.replace("/", "-"))
         wrong: list[str] = list(manifest["files"])
         for _ in range(2):  # what was damaged on its way arrives whole the second time
