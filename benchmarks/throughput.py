@@ -21,11 +21,8 @@ from __future__ import annotations
 import argparse
 import contextlib
 import datetime
-import itertools
-import multiprocessing
 import os
 import platform
-import queue
 import random
 import re
 import shutil
@@ -38,16 +35,18 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from long_study import report_event, write_long_study
 from overhead import LOG_FLOATS, OPTIONS, RESULTS, SPACE, UNITS, file_system, note, processor
+from together import Finished, per_second, together
 
 import luthier
 from luthier.storage import SQLiteStore, open_store
 from luthier.study import events as ev
 from luthier.study.history import History
 from luthier.study.log import read_log
-from luthier.study.snapshot import decode, encode, keep_snapshot_if_due
+from luthier.study.snapshot import decode, encode
 
 PROCESSES = 8
 REPORTS = 3
@@ -120,65 +119,6 @@ def arguments() -> argparse.Namespace:
 
 def verdict(goal: str, met: bool) -> str:
     return f"- Goal: {goal}. **{'PASS' if met else 'FAIL'}**"
-
-
-# -- processes that begin together -------------------------------------------------------------------
-
-
-class Finished(NamedTuple):
-    """What one process did between *begin* and *end*, on the machine's monotonic clock."""
-
-    begin: float
-    end: float
-    answers: list[Any]
-    errors: list[str]
-    before: int  # answers from before the beginning
-
-
-def together(
-    opener: Callable[..., Callable[[], Any]], given: tuple[Any, ...], times: int, processes: int
-) -> list[Finished]:
-    """Have processes do the work that ``opener(*given)`` returns, *times* times each, all at once."""
-    context = multiprocessing.get_context("spawn")
-    barrier, results = context.Barrier(processes), context.Queue()
-    crew = [
-        context.Process(target=member, args=(opener, given, times, barrier, results))
-        for _ in range(processes)
-    ]
-    for process in crew:
-        process.start()
-    done: list[Finished] = []
-    while len(done) < processes:
-        with contextlib.suppress(queue.Empty):
-            done.append(results.get(timeout=1.0))
-        if any(process.exitcode for process in crew):
-            raise RuntimeError("A process of the benchmark died; see above.")
-    for process in crew:
-        process.join()
-    return done
-
-
-def member(
-    opener: Callable[..., Any], given: tuple[Any, ...], times: int, barrier, results
-) -> None:
-    """Be one of the processes; what the work raises is counted, and the work goes on."""
-    answers, errors = [], []
-    work = opener(*given)
-    with contextlib.suppress(Exception):
-        answers.append(work())  # what only the first time takes is nobody's throughput
-    barrier.wait(300)
-    before, begin = len(answers), time.monotonic()
-    for _ in range(times):
-        try:
-            answers.append(work())
-        except Exception as error:
-            errors.append(f"{type(error).__name__}: {error}"[:300])
-    results.put(Finished(begin, time.monotonic(), answers, errors, before))
-
-
-def per_second(done: list[Finished]) -> float:
-    worked = sum(len(one.answers) - one.before for one in done)
-    return worked / (max(one.end for one in done) - min(one.begin for one in done))
 
 
 # -- 1. throughput -----------------------------------------------------------------------------------
@@ -331,11 +271,6 @@ def trials_alone(path: Path, trials: int) -> float:
 # -- 2. append ---------------------------------------------------------------------------------------
 
 
-def report_event(trial: int, lease: int, step: int, now: float) -> ev.Reported:
-    metrics = {"loss": random.random(), "accuracy": random.random()}
-    return ev.Reported(time=now, trial=trial, lease=lease, step=step, metrics=metrics, seconds=1.5)
-
-
 def append(folder: Path, sizes: Sizes) -> Part:
     """Measure blocks of appends to logs of each length in turn."""
     filled = {events: fill(folder / f"filled-{events}.db", events) for events in sizes.logs}
@@ -473,66 +408,6 @@ def opening(folder: Path, sizes: Sizes) -> Part:
         verdict(f"under {OPEN_MEGABYTES} MB", small),
     ]
     return Part(lines, fast and small)
-
-
-def write_long_study(path: Path, trials: int) -> tuple[int, int]:
-    """Write it as 8 workers would have; return its events and how many its snapshot holds."""
-    store = luthier.open(STUDY, SPACE, minimize="loss", storage=path).store
-    history = History()
-    for number, event in read_log(store, STUDY):
-        history.apply(number, event)
-    events = long_study(trials)
-    while batch := list(itertools.islice(events, 5_000)):
-        store.append(STUDY, [ev.encode(event) for event in batch], expect=history.cursor)
-        for event in batch:
-            history.apply(history.cursor + 1, event)
-        keep_snapshot_if_due(store, STUDY, history, len(batch))
-    kept = store.snapshot(STUDY)
-    store.compact()
-    store.close()
-    return history.cursor, kept[0] if kept else 0
-
-
-def long_study(trials: int) -> Iterator[ev.AnyEvent]:
-    """Yield what 8 workers write, one epoch each in turn."""
-    lives = (one_trial(number) for number in range(trials))
-    workers = [life for _, life in zip(range(PROCESSES), lives, strict=False)]
-    now = 1.8e9
-    while workers:
-        for place, life in enumerate(workers):
-            now += 0.8
-            if (events := next(life, None)) is None:
-                if (following := next(lives, None)) is None:
-                    del workers[place]
-                    break
-                workers[place] = following
-                events = next(following)
-            for event in events:
-                yield event(now)
-
-
-def one_trial(number: int) -> Iterator[list[Callable[[float], ev.AnyEvent]]]:
-    """Yield what a trial's worker appends, epoch by epoch; every other trial renews its lease once."""
-    lease = number + 1
-    holder = ev.Holder("node", "6f1c", "4026531836", 1000 + number % PROCESSES, "81234", 1)
-    about: dict[str, Any] = {"trial": number, "lease": lease}
-    configuration = SPACE.sample(lambda key: random.random())
-    yield [
-        lambda now: ev.TrialProposed(
-            time=now, trial=number, configuration=configuration, seen=max(1, 13 * (number - 8))
-        ),
-        lambda now: ev.JobLeased(
-            time=now, **about, holder=holder, from_step=0, to_step=None, term=60.0
-        ),
-    ]
-    for step in range(1, LONG_REPORTS + 1):
-        events: list[Callable[[float], ev.AnyEvent]] = [
-            lambda now, step=step: report_event(number, lease, step, now)
-        ]
-        if step == 5 and number % 2:
-            events.insert(0, lambda now: ev.LeaseRenewed(time=now, **about))
-        yield events
-    yield [lambda now: ev.TrialCompleted(time=now, **about, step=LONG_REPORTS)]
 
 
 OPEN = """

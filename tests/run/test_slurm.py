@@ -292,9 +292,7 @@ def until(true, seconds, what=lambda: ""):
 def slurm():
     if lacking := real_slurm.missing():
         words = f"SLURM is not installed ({', '.join(lacking)}): apt-get install slurm-wlm munge"
-        if os.environ.get("CI"):
-            pytest.fail(words)
-        pytest.skip(words)
+        pytest.fail(words)
     with real_slurm.running_slurm() as running:
         yield running
 

@@ -225,8 +225,8 @@ class Study:
 
     def _orphan(self) -> TrialRecord | None:
         """Return a trial that nobody holds; looks for silent holders only now and then."""
-        for trial in self.history.queued.values():
-            return trial
+        if self.history.queued:
+            return self.history.queued[min(self.history.queued)]
         now = self.clock.monotonic()
         if now - self._looked < _LOOK_FOR_LAPSED:
             return None
