@@ -78,7 +78,7 @@ def test_show_ranks_and_advises(storage):
     done = run("show", "net one")
     assert done.returncode == 0
     assert "1 diverged: counted as worse than all others" in done.stdout
-    assert "1 out of memory: the configuration is kept" in done.stdout
+    assert "1 out of memory: nothing as large is proposed again" in done.stdout
     ranking = [line.split()[:2] for line in done.stdout.splitlines() if "completed " in line]
     assert [trial for _, trial in ranking] == ["5", "3", "1", "0"]
     assert "█▄▂▁" in done.stdout or "█▅▂▁" in done.stdout or "█▃▁▁" in done.stdout

@@ -10,6 +10,7 @@ import resource
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -464,7 +465,7 @@ def test_a_disk_of_two_megabytes_fills_up(kind, where, framework, tmp_path):
     done = subprocess.run(
         ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c",
          'mount -t tmpfs -o size=2m luthier "$1" && exec "$2" "$3"',
-         "sh", disk, shutil.which("python") or "python3", script],
+         "sh", disk, sys.executable, script],
         env={**os.environ, "TMPDIR": str(disk if where == "both" else tmp_path)},
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip

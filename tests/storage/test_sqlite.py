@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import threading
 
 import pytest
 
 from luthier.errors import StorageError
 from luthier.storage import MemoryStore, SQLiteStore, open_store, sqlite_file
+from luthier.storage.locks import FileLock
 
 
 def test_the_write_ahead_log_is_moved_into_the_file(tmp_path):
@@ -105,3 +108,36 @@ def test_names_of_stores(tmp_path, monkeypatch):
         open_store("env")
     monkeypatch.setenv("LUTHIER_STORAGE", "e.db")
     assert open_store("env").path == open_store(None).path == tmp_path / "e.db"
+
+
+@pytest.mark.parametrize("durability", ["process", "power"])
+def test_a_brief_decision_keeps_all_other_writers_out(tmp_path, durability):
+    store = SQLiteStore(tmp_path / "s.db", durability=durability)
+    other = SQLiteStore(tmp_path / "s.db")
+    other.append("s", [b"before"])
+    writer = threading.Thread(target=other.append, args=("s", [b"theirs"]))
+    with store.deciding("s", briefly=True):
+        last = store.read("s")[-1][0]
+        writer.start()
+        writer.join(0.2)
+        assert writer.is_alive()
+        store.append("s", [b"ours"], expect=last)
+    writer.join(30)
+    assert [body for _, body in other.read("s")] == [b"before", b"ours", b"theirs"]
+
+
+def test_a_child_does_not_hold_on_to_its_parents_locks(tmp_path):
+    lock = FileLock(tmp_path / "lock")
+    assert lock.acquire()
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(writer)
+        os.read(reader, 1)  # lives until the parent lets it go
+        os._exit(0)
+    lock.close()
+    again = FileLock(tmp_path / "lock")
+    assert again.acquire(5.0)
+    os.close(writer)
+    os.waitpid(child, 0)
+    os.close(reader)

@@ -77,11 +77,26 @@ def test_waiting_ends_with_an_event_or_with_the_time(address, store):
     assert time.monotonic() - began < 25.0
 
 
-def test_one_decides_at_a_time_and_nobody_waits_for_ever(store):
+@pytest.mark.parametrize("briefly", [False, True])
+def test_one_decides_at_a_time_and_nobody_waits_for_ever(store, briefly):
     for _ in range(2):
-        with store.deciding("a"):
+        with store.deciding("a", briefly=briefly):
             store.append("a", bodies("1"))
-    assert len(store.read("a")) == 2
+            store.append("a", bodies("2"))
+    with store.deciding("a", briefly=briefly):
+        assert len(store.read("a")) == 4
+    with pytest.raises(ZeroDivisionError), store.deciding("a", briefly=briefly):
+        raise ZeroDivisionError
+    assert store.append("a", bodies("3")) == 5
+
+
+def test_an_append_returns_what_came_before_it(address, store):
+    assert store.append_and_read("a", bodies("1"), 0) == (1, [])
+    others = store if isinstance(store, MemoryStore) else open_store(address)
+    others.append("a", bodies("2", "3"))
+    last, between = store.append_and_read("a", bodies("4", "5"), 1)
+    assert (last, list(between)) == (5, numbered("2", "3", since=1))
+    assert store.append_and_read("a", bodies("6"), 5) == (6, [])
 
 
 def test_names_of_studies_are_any_text(store):

@@ -113,6 +113,14 @@ class HTTPStore:
             self._reached(study, events[-1][0])
         return events
 
+    def append_and_read(
+        self, study: str, bodies: Sequence[bytes], since: int
+    ) -> tuple[int, list[tuple[int, bytes]]]:
+        """Append, and return what came before; see the protocol."""
+        last = self.append(study, bodies)
+        between = last - len(bodies) - since
+        return last, self.read(study, since, min(between, PAGE)) if between > 0 else []
+
     def names(self) -> list[str]:
         """Return the studies' names in the order of their creation."""
         reply = self._connection.patiently(lambda: self._connection.request("GET", "/v1/studies"))
@@ -136,7 +144,7 @@ class HTTPStore:
             if time.monotonic() >= until:
                 return False
 
-    def deciding(self, study: str) -> AbstractContextManager[object]:
+    def deciding(self, study: str, *, briefly: bool = False) -> AbstractContextManager[object]:
         """Do nothing: holding a lock over a network costs more than deciding twice."""
         return nullcontext()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+import weakref
 from pathlib import Path
 
 try:
@@ -13,27 +14,32 @@ except (
 ):  # Windows: no advisory locks; SQLite's own and conditional appends keep us right
     fcntl = None
 
+_all: weakref.WeakSet[FileLock] = weakref.WeakSet()
+
 
 class FileLock:
-    """A lock on a file of its own; the kernel gives it back when its process dies.
-
-    It cannot be waited for in the kernel for a limited time, and a stopped process must not stop the
-    others, so waiting is a series of short pauses.
-    """
+    """A lock on a file of its own; the kernel gives it back when its process dies."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._handle: int | None = None
-        self._owner = 0
+        _all.add(self)
 
-    def acquire(self, seconds: float) -> bool:
-        """Return True once the lock is ours, False when it was not for *seconds*."""
+    def acquire(self, seconds: float | None = None) -> bool:
+        """Return True once the lock is ours, False when it was not for *seconds*.
+
+        Without *seconds* the kernel wakes us, which is much cheaper where many processes want the
+        lock. It is for locks that are held for moments: whoever is stopped (Ctrl-Z) while it holds
+        one stops the others until it goes on or is killed. A limited time cannot be waited in the
+        kernel; it is a series of short pauses.
+        """
         if fcntl is None:
             return False
-        if self._handle is None or self._owner != os.getpid():
-            # A descriptor inherited through a fork shares its lock with the parent.
+        if self._handle is None:
             self._handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-            self._owner = os.getpid()
+        if seconds is None:
+            fcntl.flock(self._handle, fcntl.LOCK_EX)
+            return True
         until, pause = None, 0.0001
         while True:
             try:
@@ -53,7 +59,17 @@ class FileLock:
             fcntl.flock(self._handle, fcntl.LOCK_UN)
 
     def close(self) -> None:
-        """Close the file."""
-        if self._handle is not None and self._owner == os.getpid():
+        """Close the file, which gives the lock back too."""
+        if self._handle is not None:
             os.close(self._handle)
         self._handle = None
+
+
+def _let_go_in_child() -> None:
+    """Close what a fork inherited: it shares its locks with the parent and would outlive it with them."""
+    for lock in list(_all):
+        lock.close()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go_in_child)

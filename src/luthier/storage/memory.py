@@ -37,6 +37,13 @@ class MemoryStore:
         with self._lock:
             return list(enumerate(self._logs.get(study, [])[since : since + limit], since + 1))
 
+    def append_and_read(
+        self, study: str, bodies: Sequence[bytes], since: int
+    ) -> tuple[int, list[tuple[int, bytes]]]:
+        """Append, and return what came before; see the protocol."""
+        with self._lock:
+            return self.append(study, bodies), self.read(study, since)[: -len(bodies)]
+
     def names(self) -> list[str]:
         """Return the studies' names."""
         with self._lock:
@@ -47,7 +54,7 @@ class MemoryStore:
         with self._lock:
             return self._lock.wait_for(lambda: len(self._logs.get(study, ())) > since, seconds)
 
-    def deciding(self, study: str) -> AbstractContextManager[object]:
+    def deciding(self, study: str, *, briefly: bool = False) -> AbstractContextManager[object]:
         """Do nothing: threads of one process rarely decide at the same moment."""
         return nullcontext()
 

@@ -144,6 +144,14 @@ class PostgresStore:
             self._known[study] = max(self._known.get(study, 0), rows[-1][0])
         return rows
 
+    def append_and_read(
+        self, study: str, bodies: Sequence[bytes], since: int
+    ) -> tuple[int, list[tuple[int, bytes]]]:
+        """Append, and return what came before; see the protocol."""
+        last = self.append(study, bodies)
+        between = last - len(bodies) - since
+        return last, self.read(study, since, min(between, PAGE)) if between > 0 else []
+
     def names(self) -> list[str]:
         """Return the studies' names in the order of their creation."""
         rows = self._again(
@@ -171,7 +179,7 @@ class PostgresStore:
                 time.sleep(max(0.0, min(0.2, until - time.monotonic())))
 
     @contextlib.contextmanager
-    def deciding(self, study: str) -> Generator[None]:
+    def deciding(self, study: str, *, briefly: bool = False) -> Generator[None]:
         """Let one process at a time decide, by an advisory lock that dies with the connection."""
         key = (_KEY, zlib.crc32(study.encode()) & 0x7FFFFFFF)
         mine = False

@@ -27,6 +27,7 @@ from luthier.study.protocols import PAGE, Conflict
 Durability = Literal["process", "power"]
 _CHECKPOINT_BYTES = 4 << 20
 _DECIDING_SECONDS = 5.0
+_AFTER = "SELECT number, body FROM events WHERE study = ? AND number > ? ORDER BY number LIMIT ?"
 _LAST = "SELECT coalesce(max(number), 0) FROM events WHERE study = ?"
 
 
@@ -64,6 +65,10 @@ class SQLiteStore:
         self._bytes = 0
         self._write_lock = FileLock(Path(f"{self.path}-lock"))
         self._decide_lock = FileLock(Path(f"{self.path}-deciding"))
+        # While this thread decides briefly; it holds the thread lock too.
+        self._alone = False  # the write lock is ours
+        self._begun = False  # a transaction is open, for the first append
+        self._unsafe = False  # the disk has to be waited for
         sqlite_file.checked_place(self.path, must_exist=read_only)
         with self._thread_lock:
             self._connected()
@@ -77,22 +82,36 @@ class SQLiteStore:
 
     def append(self, study: str, bodies: Sequence[bytes], expect: int | None = None) -> int:
         """Append all of *bodies*; see the protocol."""
+        return self._append(study, bodies, expect, None)[0]
+
+    def append_and_read(
+        self, study: str, bodies: Sequence[bytes], since: int
+    ) -> tuple[int, list[tuple[int, bytes]]]:
+        """Append, and return what came before; see the protocol."""
+        return self._append(study, bodies, None, since)
+
+    def _append(
+        self, study: str, bodies: Sequence[bytes], expect: int | None, since: int | None
+    ) -> tuple[int, list[tuple[int, bytes]]]:
+        others: list[tuple[int, bytes]] = []
         with _Writing(self) as connection:
             key = self._id(connection, study, create=True)
             (last,) = connection.execute(_LAST, (key,)).fetchone()
             if expect is not None and expect != last:
                 raise Conflict
+            if since is not None and since < last:
+                others = connection.execute(_AFTER, (key, since, PAGE)).fetchall()
             connection.executemany(
                 "INSERT INTO events (study, number, body) VALUES (?, ?, ?)",
                 [(key, last + i, body) for i, body in enumerate(bodies, 1)],
             )
             self._bytes += sum(map(len, bodies)) + 4096
         if self.durability == "power":
-            self._sync()
+            self._wait_for_disk()
         if self._bytes > _CHECKPOINT_BYTES:
             self._bytes = 0
             self._move_log_into_file()
-        return last + len(bodies)
+        return last + len(bodies), others
 
     def read(self, study: str, since: int = 0, limit: int = PAGE) -> list[tuple[int, bytes]]:
         """Return the events after *since*, at most *limit*."""
@@ -100,10 +119,7 @@ class SQLiteStore:
             key = self._id(connection, study, create=False)
             if key is None:
                 return []
-            return connection.execute(
-                "SELECT number, body FROM events WHERE study = ? AND number > ? ORDER BY number LIMIT ?",
-                (key, since, limit),
-            ).fetchall()
+            return connection.execute(_AFTER, (key, since, limit)).fetchall()
 
     def names(self) -> list[str]:
         """Return the studies' names in the order of their creation."""
@@ -125,8 +141,12 @@ class SQLiteStore:
             pause = min(pause * 1.5, 0.05)
 
     @contextlib.contextmanager
-    def deciding(self, study: str) -> Generator[None]:
+    def deciding(self, study: str, *, briefly: bool = False) -> Generator[None]:
         """Let one process at a time decide; see the protocol."""
+        if briefly:
+            with self._deciding_alone():
+                yield
+            return
         mine = self._decide_lock.acquire(_DECIDING_SECONDS)
         try:
             yield
@@ -182,6 +202,34 @@ class SQLiteStore:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     # -- parts -----------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _deciding_alone(self) -> Generator[None]:
+        """Keep all other writers out: what is read stays true until something is appended."""
+        with _Reading(self) as connection:
+            queued = self._write_lock.acquire()
+            self._alone = True
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                self._begun = True
+                yield
+            finally:
+                if self._begun:
+                    self._begun = False
+                    connection.execute("ROLLBACK")
+                self._alone = False
+                if queued:
+                    self._write_lock.release()
+        if self._unsafe:
+            self._unsafe = False
+            self._sync()
+
+    def _wait_for_disk(self) -> None:
+        """Wait until what was committed is on the disk; while all others wait for us, later."""
+        if self._alone:
+            self._unsafe = True
+        else:
+            self._sync()
 
     def _connected(self) -> sqlite3.Connection:
         """Return this process's own connection: one inherited through a fork must not be used."""
@@ -286,9 +334,10 @@ class _Writing(_Reading):
     def __enter__(self) -> sqlite3.Connection:
         connection = super().__enter__()
         store = self._store
-        self._queued = store._write_lock.acquire(_DECIDING_SECONDS)  # pyright: ignore[reportPrivateUsage]
+        self._queued = not store._alone and store._write_lock.acquire()  # pyright: ignore[reportPrivateUsage]
         try:
-            connection.execute("BEGIN IMMEDIATE")
+            if not store._begun:  # pyright: ignore[reportPrivateUsage]
+                connection.execute("BEGIN IMMEDIATE")
         except BaseException as error:
             self._leave()
             super().__exit__(type(error), error, None)
@@ -302,6 +351,7 @@ class _Writing(_Reading):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._store._begun = False  # pyright: ignore[reportPrivateUsage]
         try:
             self._connection.execute("COMMIT" if kind is None else "ROLLBACK")
         except sqlite3.DatabaseError as failed:

@@ -6,7 +6,7 @@ says. Nothing here writes or waits.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -236,6 +236,20 @@ def reported(
             ev.TrialDiverged(time=now, trial=trial, lease=lease, step=step, metric=metric)
         )
     return events
+
+
+def put_back(
+    now: float, held: Sequence[TrialRecord], reason: str, kind: str | None
+) -> list[ev.AnyEvent]:
+    """Return the events that put running trials back in the queue; *kind* is their workers' fault."""
+    if kind is None:
+        return [
+            ev.JobReleased(time=now, trial=t.number, lease=t.lease, reason=reason) for t in held
+        ]
+    return [
+        ev.WorkerLost(time=now, trial=t.number, lease=t.lease, cause=reason, kind=kind)
+        for t in held
+    ]
 
 
 def ending(now: float, trial: int, lease: int, step: int, verdict: Verdict) -> list[ev.AnyEvent]:

@@ -14,7 +14,7 @@ import msgspec
 FORMAT = 1
 
 
-class Holder(msgspec.Struct, frozen=True, array_like=True):
+class Holder(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The process that holds a lease, named so that its death can be told from any other process."""
 
     host: str
@@ -26,7 +26,13 @@ class Holder(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Event(
-    msgspec.Struct, frozen=True, tag=True, tag_field="event", kw_only=True, omit_defaults=True
+    msgspec.Struct,
+    frozen=True,
+    tag=True,
+    tag_field="event",
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,  # they hold no cycles, and there are millions
 ):
     """Something that happened at *time* (seconds since 1970, UTC)."""
 

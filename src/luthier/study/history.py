@@ -221,17 +221,20 @@ class History:
             self._move(trial, TrialState.QUEUED)
 
     def _reported(self, event: ev.Reported) -> None:
-        trial = self._held(event.trial, event.lease)
-        if trial is None or event.step <= trial.step:  # fenced off, or written twice by a cut line
+        trial, step = self._held(event.trial, event.lease), event.step
+        before = trial.step if trial is not None else step
+        if trial is None or step <= before:  # fenced off, or written twice by a cut line
             self.late_reports += 1
             return
-        loss = self.objective.loss(event.metrics.get(self.header.metric, math.nan))
-        self.epochs += event.step - trial.step
-        trial.add(event.step, loss, event.metrics, event.seconds)
+        objective = self.objective
+        loss = objective.loss(event.metrics.get(objective.metric, math.nan))
+        self.epochs += step - before
+        trial.add(step, loss, event.metrics, event.seconds)
         trial.last_sign = event.time
-        trial.fruitless.clear()
+        if trial.fruitless:
+            trial.fruitless.clear()
         if loss < trial.best_loss:
-            trial.best_loss, trial.best_step = loss, event.step
+            trial.best_loss, trial.best_step = loss, step
             if self.best is None or loss < self.best.best_loss:
                 self.best = trial
 
@@ -289,18 +292,22 @@ class History:
         return trial if trial.lease == lease and trial.state is TrialState.RUNNING else None
 
     def _move(self, trial: TrialRecord, state: TrialState) -> None:
+        before, number = trial.state, trial.number
+        if before is TrialState.QUEUED:
+            del self.queued[number]
+        elif before is TrialState.PAUSED:
+            del self.paused[number]
         trial.state = state
-        self.active.pop(trial.number, None)
-        self.queued.pop(trial.number, None)
-        self.paused.pop(trial.number, None)
-        if state in (TrialState.QUEUED, TrialState.RUNNING):
-            self.active[trial.number] = trial
-            if state is TrialState.QUEUED:
-                self.queued[trial.number] = trial
-        elif state is TrialState.PAUSED:
-            self.paused[trial.number] = trial
-        if state is not TrialState.RUNNING:
-            trial.holder = None
+        if state is TrialState.RUNNING:
+            self.active[number] = trial
+            return
+        trial.holder = None
+        if state is TrialState.QUEUED:
+            self.queued[number] = self.active[number] = trial
+            return
+        self.active.pop(number, None)
+        if state is TrialState.PAUSED:
+            self.paused[number] = trial
 
     def _end(self, trial: TrialRecord, state: TrialState, time: float) -> None:
         self._move(trial, state)

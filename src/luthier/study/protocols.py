@@ -29,8 +29,9 @@ class Conflict(Exception):
 class Store(Protocol):
     """Where logs are kept: numbered byte strings, one sequence a study.
 
-    ``append`` and ``read`` are all that correctness needs. The rest saves work or time: waiting without
-    polling, deciding one at a time, and opening a long log from a snapshot of its fold.
+    ``append`` and ``read`` are all that correctness needs. The rest saves work or time: both in one
+    go, waiting without polling, deciding one at a time, and opening a long log from a snapshot of its
+    fold.
     """
 
     @property
@@ -49,6 +50,16 @@ class Store(Protocol):
         """Return the events numbered above *since*, in order: *limit* of them, or all there are."""
         ...
 
+    def append_and_read(
+        self, study: str, bodies: Sequence[bytes], since: int
+    ) -> tuple[int, list[tuple[int, bytes]]]:
+        """Append all of *bodies*, and return the last one's number and what came before them.
+
+        That is the events numbered above *since* and below the new ones, in order: PAGE of them, or
+        all there are.
+        """
+        ...
+
     def names(self) -> list[str]:
         """Return the names of the studies, in the order of their creation."""
         ...
@@ -60,11 +71,16 @@ class Store(Protocol):
         """
         ...
 
-    def deciding(self, study: str) -> AbstractContextManager[object]:
+    def deciding(self, study: str, *, briefly: bool = False) -> AbstractContextManager[object]:
         """Let one process at a time decide what comes next, so that they do not all redo their work.
 
         A courtesy, not a lock to rely on: it may time out, and conditional appends stay what keeps the
         log right.
+
+        Args:
+            study: whose next job is decided.
+            briefly: it takes no longer than a few appends do, so the store may hold off every other
+                write meanwhile, and the decision meets no conflict.
         """
         ...
 

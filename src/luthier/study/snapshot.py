@@ -7,6 +7,7 @@ and whoever wants to be sure reads the log from its first event.
 from __future__ import annotations
 
 from array import array
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -75,14 +76,23 @@ def follow(store: Store, name: str, history: History, up_to: int | None = None) 
     """
     if history.cursor == 0 and (kept := store.snapshot(name)) is not None:
         history = decode(kept[1]) or history
-    while True:
-        page = store.read(name, history.cursor)
-        for number, body in page:
-            if up_to is not None and number > up_to:
-                return history
-            history.apply(number, decoded(name, number, body))
+    while up_to is None or history.cursor < up_to:
+        left = PAGE if up_to is None else min(PAGE, up_to - history.cursor)
+        page = store.read(name, history.cursor, left)
+        fold(name, history, page)
         if len(page) < PAGE:
-            return history
+            break
+    return history
+
+
+def fold(name: str, history: History, page: Iterable[tuple[int, bytes]]) -> None:
+    """Fold the next events into *history*.
+
+    Raises:
+        StorageError: one of them cannot be read, or some are missing.
+    """
+    for number, body in page:
+        history.apply(number, decoded(name, number, body))
 
 
 def keep_snapshot_if_due(store: Store, name: str, history: History, appended: int) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+import time
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any
 
 from luthier.errors import StudyError
@@ -30,10 +32,11 @@ from luthier.study.protocols import (
     Wait,
 )
 from luthier.study.records import TrialRecord, TrialState
-from luthier.study.snapshot import follow, keep_snapshot_if_due
+from luthier.study.snapshot import fold, follow, keep_snapshot_if_due
 from luthier.study.steering import Steering, enqueued
 from luthier.study.trial import Trial
 
+_BRIEF = 0.01  # seconds of deciding during which all others can well wait
 _LOOK_FOR_LAPSED = 1.0  # seconds between two looks at who has fallen silent
 
 
@@ -75,6 +78,7 @@ class Study:
         self.leases = leases or ProcessLeases(holder_for(self), clock, local=local)
         self._on_lease = on_lease
         self._looked = -_LOOK_FOR_LAPSED
+        self._seconds_to_decide = 0.0  # the last time
         self._limits: tuple[Limits, Space, Limits] | None = None
         self.history = History()
         self.refresh()
@@ -154,7 +158,7 @@ class Study:
             holder: who takes the lease; by default this process.
         """
         proposal: Proposal | None = None
-        with self.store.deciding(self.name):
+        with self._deciding():
             while True:
                 self.refresh()
                 decider = self._decider(holder)
@@ -171,6 +175,13 @@ class Study:
                     if self._on_lease is not None:
                         self._on_lease(self)
                     return job
+
+    @contextlib.contextmanager
+    def _deciding(self) -> Generator[None]:
+        with self.store.deciding(self.name, briefly=self._seconds_to_decide < _BRIEF):
+            begin = time.perf_counter()
+            yield
+            self._seconds_to_decide = time.perf_counter() - begin
 
     def _decider(self, holder: ev.Holder | None = None) -> Deciding:
         return Deciding(
@@ -336,15 +347,11 @@ class Study:
         the study was made with ``halve=``.
         """
         trial.closed = True
+        now, number, lease, step = self.clock.time(), trial.number, trial.lease, trial.step
         failed = ev.TrialFailed(
-            time=self.clock.time(),
-            trial=trial.number,
-            lease=trial.lease,
-            step=trial.step,
-            kind=kind,
-            message=message,
-            traceback=traceback,
-        )
+            time=now, trial=number, lease=lease, step=step,
+            kind=kind, message=message, traceback=traceback,
+        )  # fmt: skip
         again = self._with_half(trial) if kind == "out of memory" else []
         self._append([failed, *again], trial)
 
@@ -386,18 +393,7 @@ class Study:
         self, held: Sequence[TrialRecord], reason: str, *, kind: str | None = None
     ) -> list[int]:
         """Put these running trials back in the queue; see ``release_lapsed``."""
-        now = self.clock.time()
-        events: list[ev.AnyEvent] = []
-        for t in held:
-            if kind is None:
-                events.append(
-                    ev.JobReleased(time=now, trial=t.number, lease=t.lease, reason=reason)
-                )
-            else:
-                events.append(
-                    ev.WorkerLost(time=now, trial=t.number, lease=t.lease, cause=reason, kind=kind)
-                )
-        self._append(events)
+        self._append(deciding.put_back(self.clock.time(), held, reason, kind))
         return [t.number for t in held]
 
     def retry_errors(self) -> int:
@@ -483,7 +479,12 @@ class Study:
             self.leased.pop(trial.lease, None)
         if not events:
             return
-        last = self.store.append(self.name, [ev.encode(e) for e in events], expect)
+        bodies = [ev.encode(e) for e in events]
+        if expect is not None:
+            last = self.store.append(self.name, bodies, expect)
+        else:
+            last, others = self.store.append_and_read(self.name, bodies, self.history.cursor)
+            fold(self.name, self.history, others)
         if last == self.history.cursor + len(events):
             for event in events:
                 self.history.apply(self.history.cursor + 1, event)
