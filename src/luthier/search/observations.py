@@ -1,0 +1,224 @@
+"""What guided searchers learn from: the history as arrays over the unit cube, kept up to date.
+
+A trial counts with the best loss it has reported. Where trials were trained for different numbers of
+epochs, those that ended early are carried to the common budget by the median progress of the trials
+that went on: what stopped early is neither forgotten nor taken for as bad as it looked.
+"""
+
+from __future__ import annotations
+
+import math
+import weakref
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from luthier.errors import SpaceError
+from luthier.space import Bool, Choice, Constant, Space
+from luthier.study.history import History
+from luthier.study.records import TrialRecord, TrialState
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+    Flags = NDArray[np.bool_]
+
+_DONORS = 50  # trials that show how much further training brings
+_FEWEST = 3  # trials that make a budget common
+
+
+@dataclass(frozen=True)
+class Observations:
+    """The trials of a study as a searcher sees them, in the order of their numbers.
+
+    Attributes:
+        names: the hyperparameters that are searched, one a column.
+        options: for each column the number of a choice's options, 0 for what has an order.
+        points: (n, d) places in the unit cube of the trials with a finite loss; NaN where inactive.
+        losses: (n,) the objective as something to minimise, at the common budget.
+        infeasible: (m, d) trials that diverged or ran out of memory.
+        pending: (p, d) trials that are queued or running.
+        seconds: (n,) training time of each.
+    """
+
+    names: tuple[str, ...]
+    options: tuple[int, ...]
+    points: Array
+    losses: Array
+    infeasible: Array
+    pending: Array
+    seconds: Array
+
+    @property
+    def dimension(self) -> int:
+        """Return the number of columns."""
+        return len(self.names)
+
+
+def observe(history: History, space: Space) -> Observations:
+    """Return what is known about *space* from *history*.
+
+    Trials that the space does not hold (it was narrowed since) are left out; those from before a
+    hyperparameter was added have its default.
+    """
+    columns = _kept.get(history)
+    if columns is None or columns.space is not space:
+        columns = _kept[history] = _Columns(space)
+    return columns.brought_up_to_date(history)
+
+
+_kept: weakref.WeakKeyDictionary[History, _Columns] = weakref.WeakKeyDictionary()
+
+
+@dataclass(eq=False)
+class _Columns:
+    """Arrays over all trials by number, from which ``Observations`` are selected."""
+
+    space: Space
+    open: dict[int, dict[str, Any]] = field(default_factory=dict[int, dict[str, Any]])
+    count: int = 0
+    cursor: int = -1
+    budget: int = 0
+    mixed: bool = False  # whether trials were trained for different numbers of epochs
+    last: Observations | None = None
+
+    def __post_init__(self) -> None:
+        import numpy as np
+
+        self.names = tuple(self.space.searched)
+        domains = [self.space.domains[name] for name in self.names]
+        self.options = tuple(
+            d.cardinality or 0 if isinstance(d, Choice | Bool) else 0 for d in domains
+        )
+        self.points: Array = np.empty((64, len(self.names)))
+        self.losses: Array = np.full(64, np.nan)
+        self.seconds: Array = np.zeros(64)
+        self.kinds: NDArray[np.int8] = np.zeros(64, np.int8)
+
+    def brought_up_to_date(self, history: History) -> Observations:
+        """Take in what happened since the last call."""
+        if self.last is not None and self.cursor == history.cursor:
+            return self.last
+        trials = history.trials
+        self._make_room(len(trials))
+        for trial in trials[self.count :]:
+            self.open[trial.number] = {}
+        self.count = len(trials)
+        for number, seen in list(self.open.items()):
+            trial = trials[number]
+            if trial.configuration is not seen:
+                self.open[number] = trial.configuration
+                self._place(number, trial.configuration)
+            self._take(trial)
+            if trial.state.ended and trial.state is not TrialState.FAILED:  # it may be queued again
+                del self.open[number]
+        self.cursor = history.cursor
+        self.last = self._selected(history)
+        return self.last
+
+    def _make_room(self, count: int) -> None:
+        import numpy as np
+
+        if count > len(self.losses):
+            more = max(count, 2 * len(self.losses)) - len(self.losses)
+            self.points = np.pad(self.points, ((0, more), (0, 0)))
+            self.losses = np.pad(self.losses, (0, more))
+            self.seconds = np.pad(self.seconds, (0, more))
+            self.kinds = np.pad(self.kinds, (0, more))
+
+    def _place(self, number: int, configuration: dict[str, Any]) -> None:
+        place = placed(self.space, configuration)
+        self.points[number] = math.nan if place is None else place
+        self.kinds[number] = _OUTSIDE if place is None else _NOTHING
+
+    def _take(self, trial: TrialRecord) -> None:
+        number = trial.number
+        if self.kinds[number] == _OUTSIDE:
+            return
+        state = trial.state
+        if state in (TrialState.QUEUED, TrialState.RUNNING):
+            kind = _PENDING
+        elif state is TrialState.DIVERGED or trial.kind == "out of memory":
+            kind = _INFEASIBLE
+        elif state is TrialState.FAILED or not math.isfinite(trial.best_loss):
+            kind = _NOTHING
+        else:
+            kind = _KNOWN
+            self.losses[number] = trial.best_loss
+            self.seconds[number] = sum(trial.seconds)
+            if trial.step != self.budget:
+                self.mixed = self.mixed or self.budget > 0
+                self.budget = max(self.budget, trial.step)
+        self.kinds[number] = kind
+
+    def _selected(self, history: History) -> Observations:
+        kinds, points = self.kinds[: self.count], self.points[: self.count]
+        known = kinds == _KNOWN
+        losses = self.losses[: self.count][known].copy()
+        if self.mixed:
+            numbers = [int(number) for number in known.nonzero()[0]]
+            losses += _progress([history.trials[number] for number in numbers])
+        return Observations(
+            self.names,
+            self.options,
+            points[known],
+            losses,
+            points[kinds == _INFEASIBLE],
+            points[kinds == _PENDING],
+            self.seconds[: self.count][known],
+        )
+
+
+_NOTHING, _KNOWN, _INFEASIBLE, _PENDING, _OUTSIDE = range(5)
+
+
+def placed(space: Space, configuration: dict[str, Any]) -> list[float] | None:
+    """Return where *configuration* lies in the unit cube, None when the space does not hold it.
+
+    A hyperparameter that it lacks though it would be active (added to the space later) is at its
+    default.
+    """
+    point: list[float] = []
+    full: dict[str, Any] = {}
+    for key, domain in space.domains.items():
+        active = space.is_active(key, full)
+        if isinstance(domain, Constant):
+            if active:
+                full[key] = domain.value
+            continue
+        if not active:
+            point.append(math.nan)
+            continue
+        value = configuration.get(key, getattr(domain, "default", None))
+        try:
+            if not domain.contains(value):
+                return None
+            point.append(domain.encode(value))
+        except SpaceError:
+            return None
+        full[key] = value
+    return point
+
+
+def _progress(trials: list[TrialRecord]) -> Array:
+    """Return what to add to each trial's best loss to carry it to the common budget."""
+    import numpy as np
+
+    steps = np.array([trial.step for trial in trials])
+    ordered = np.sort(steps)[::-1]
+    budget = int(ordered[min(_FEWEST, len(ordered)) - 1]) if len(ordered) else 0
+    donors = [trial for trial in reversed(trials) if trial.step >= budget][:_DONORS]
+    added = np.zeros(len(trials))
+    for step in np.unique(steps[steps < budget]):
+        gains = [_best_by(donor, budget) - _best_by(donor, int(step)) for donor in donors]
+        finite = [gain for gain in gains if math.isfinite(gain)]
+        added[steps == step] = float(np.median(finite)) if finite else 0.0
+    return added
+
+
+def _best_by(trial: TrialRecord, step: int) -> float:
+    return min(
+        (loss for at, loss in zip(trial.steps, trial.losses, strict=True) if at <= step),
+        default=math.inf,
+    )
