@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from luthier.search.gaussian_process import GaussianProcess
 from luthier.search.grid import Grid
 from luthier.search.random import RandomSearch
 from luthier.search.sobol import Sobol
@@ -11,6 +12,7 @@ SEARCHERS: dict[str, type[Searcher]] = {
     "random": RandomSearch,
     "sobol": Sobol,
     "grid": Grid,
+    "gaussian_process": GaussianProcess,
 }
 
-__all__ = ["SEARCHERS", "Grid", "RandomSearch", "Sobol"]
+__all__ = ["SEARCHERS", "GaussianProcess", "Grid", "RandomSearch", "Sobol"]

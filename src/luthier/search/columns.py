@@ -1,0 +1,222 @@
+"""A space as the columns of an array: rounding, activity and beliefs for many points at once."""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from luthier.space import Bool, Choice, Constant, Domain, Float, Int, Space
+from luthier.space.domains import SHARE, SPREAD
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+    Flags = NDArray[np.bool_]
+
+
+@lru_cache(maxsize=16)
+def columns_of(space: Space) -> Columns:
+    """Return the columns of *space*."""
+    return Columns(space)
+
+
+class Columns:
+    """The searched hyperparameters of a space, one a column, in the space's order.
+
+    Attributes:
+        names: of the hyperparameters.
+        domains: theirs.
+        options: for each column the number of a choice's options, 0 for what has an order.
+        conditional: whether some are active only sometimes.
+        believes: whether the user has said where good values lie.
+    """
+
+    def __init__(self, space: Space) -> None:
+        self.space = space
+        self.names = space.searched
+        self.domains = [space.domains[name] for name in self.names]
+        self.options = [
+            d.cardinality or 0 if isinstance(d, Choice | Bool) else 0 for d in self.domains
+        ]
+        self.conditional = any(d.condition for d in space.domains.values())
+        self.believes = any(getattr(d, "prior", None) is not None for d in self.domains)
+
+    @property
+    def dimension(self) -> int:
+        """Return the number of columns."""
+        return len(self.names)
+
+    def discrete(self, most: int) -> Flags:
+        """Return which columns are choices or have at most *most* values."""
+        import numpy as np
+
+        return np.array(
+            [
+                bool(count) or (d.cardinality is not None and d.cardinality <= most)
+                for count, d in zip(self.options, self.domains, strict=True)
+            ],
+            dtype=bool,
+        )
+
+    def rounded(self, points: Array) -> Array:
+        """Return the points (n, d) moved to the nearest values there are; NaN where inactive."""
+        import numpy as np
+
+        found = np.clip(points, 0.0, 1.0)
+        for column, domain in enumerate(self.domains):
+            found[:, column] = _rounded(domain, found[:, column])
+        if self.conditional:
+            found[~self.active(found)] = math.nan
+        return found
+
+    def active(self, points: Array) -> Flags:
+        """Return which entries of *points* (n, d), rounded before, are active."""
+        import numpy as np
+
+        flags = np.ones(points.shape, dtype=bool)
+        of: dict[str, Any] = {}
+        for key, domain in self.space.domains.items():
+            on = np.ones(len(points), dtype=bool)
+            for parent, values in domain.condition:
+                on &= of[parent][0] & self._holds(parent, values, points)
+            of[key] = (on,)
+            if not isinstance(domain, Constant):
+                flags[:, self.names.index(key)] = on
+        return flags
+
+    def _holds(self, parent: str, values: tuple[Any, ...], points: Array) -> Flags:
+        import numpy as np
+
+        domain = self.space.domains[parent]
+        if isinstance(domain, Constant):
+            return np.full(len(points), domain.value in values)
+        column = np.nan_to_num(points[:, self.names.index(parent)], nan=0.5)
+        places, which = np.unique(column, return_inverse=True)
+        holds = np.array([_among(domain.decode(float(p)), values) for p in places], dtype=bool)
+        return holds[which]
+
+    def drawn(self, uniforms: Array) -> Array:
+        """Return the points (n, d) at these quantiles of the beliefs, rounded."""
+        import numpy as np
+
+        points = np.array(uniforms, dtype=np.float64)
+        for column, domain in enumerate(self.domains):
+            if getattr(domain, "prior", None) is not None:
+                points[:, column] = [
+                    domain.encode(domain.quantile(float(u))) for u in points[:, column]
+                ]
+        return self.rounded(points)
+
+    def log_belief(self, points: Array) -> Array:
+        """Return the logarithm of the beliefs' density at *points* (n, d), up to a constant."""
+        import numpy as np
+
+        total = np.zeros(len(points))
+        for column, domain in enumerate(self.domains):
+            prior = getattr(domain, "prior", None)
+            if prior is None:
+                continue
+            belief = domain.encode(prior)
+            place = points[:, column]
+            if count := self.options[column]:
+                likely = 1 / count + (1 - 1 / count) * SHARE[domain.confidence]  # type: ignore[attr-defined]
+                other = (1 - likely) / max(1, count - 1)
+                found = np.where(np.abs(place - belief) < 0.5 / count, likely, other)
+                total += np.where(np.isnan(place), 0.0, np.log(found * count))
+            else:
+                spread = SPREAD[domain.confidence]  # type: ignore[attr-defined]
+                total += np.nan_to_num(-0.5 * ((place - belief) / spread) ** 2)
+        return total
+
+    def belief_slope(self, points: Array) -> Array:
+        """Return the gradient (n, d) of ``log_belief``; zero for choices."""
+        import numpy as np
+
+        slope = np.zeros_like(points)
+        for column, domain in enumerate(self.domains):
+            prior = getattr(domain, "prior", None)
+            if prior is not None and not self.options[column]:
+                spread = SPREAD[domain.confidence]  # type: ignore[attr-defined]
+                away = points[:, column] - domain.encode(prior)
+                slope[:, column] = np.nan_to_num(-away / spread**2)
+        return slope
+
+    def neighbours(self, point: Array, most: int) -> Array:
+        """Return the points one step from *point* (d,) in one discrete hyperparameter.
+
+        A step goes to the next value of what is ordered and has at most *most* values, and to any
+        other option of a choice.
+        """
+        import numpy as np
+
+        found: list[Array] = []
+        for column in map(int, np.flatnonzero(self.discrete(most))):
+            if np.isnan(point[column]):
+                continue
+            count = self.domains[column].cardinality or 1
+            here = self._index(column, float(point[column]), count)
+            for there in range(count) if self.options[column] else (here - 1, here + 1):
+                if 0 <= there < count and there != here:
+                    near = np.where(np.isnan(point), 0.5, point)
+                    near[column] = self._place(column, there, count)
+                    found.append(near)
+        return self.rounded(np.array(found).reshape(-1, self.dimension))
+
+    def _index(self, column: int, place: float, count: int) -> int:
+        domain = self.domains[column]
+        if isinstance(domain, Int) and domain.scale == "log":
+            return domain.decode(place) - domain.low
+        return min(count - 1, int(place * count))
+
+    def _place(self, column: int, index: int, count: int) -> float:
+        domain = self.domains[column]
+        if isinstance(domain, Int) and domain.scale == "log":
+            return domain.encode(domain.low + index)
+        return (index + 0.5) / count
+
+    def features(self, points: Array) -> Array:
+        """Return the points (n, d) as features (n, q) for distances: a choice is one column an option.
+
+        Two different options are at distance 1, and what is inactive is in the middle of its range.
+        """
+        import numpy as np
+
+        parts: list[Array] = []
+        for column, count in enumerate(self.options):
+            place = points[:, column]
+            if count:
+                index = np.where(np.isnan(place), -1, np.floor(np.nan_to_num(place) * count))
+                index = np.minimum(index, count - 1)
+                parts += [np.where(index == i, math.sqrt(0.5), 0.0) for i in range(count)]
+            else:
+                parts.append(np.where(np.isnan(place), 0.5, place))
+        return np.stack(parts, axis=1) if parts else np.zeros((len(points), 0))
+
+    @property
+    def groups(self) -> NDArray[np.intp]:
+        """Return the column of each feature, shape (q,)."""
+        import numpy as np
+
+        return np.repeat(np.arange(self.dimension), [max(1, count) for count in self.options])
+
+
+def _among(value: Any, values: tuple[Any, ...]) -> bool:
+    return any(type(value) is type(v) and value == v for v in values) or value in values
+
+
+def _rounded(domain: Domain, places: Array) -> Array:
+    import numpy as np
+
+    count = domain.cardinality
+    if count is None:
+        return places
+    if isinstance(domain, Int) and domain.scale == "log":
+        low, high = math.log(domain.low - 0.5), math.log(domain.high + 0.5)
+        values = np.clip(np.rint(np.exp(low + places * (high - low))), domain.low, domain.high)
+        return (np.log(values) - low) / (high - low)
+    if isinstance(domain, Int | Float | Choice | Bool):
+        return (np.minimum(np.floor(places * count), count - 1) + 0.5) / count
+    return np.array([domain.encode(domain.decode(float(place))) for place in places])

@@ -1,0 +1,1 @@
+"""Models of the objective that guided searchers learn from the trials."""

@@ -1,0 +1,124 @@
+"""Finds where an acquisition is highest in a mixed space.
+
+Many random places and neighbours of good trials are looked at; from the best of them a gradient climbs
+over what is continuous, all at once (Ament et al. 2023, appendix B); then steps in what is discrete are
+tried one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from luthier.search.columns import Columns
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+
+    Score = Callable[[Array], Array]
+    Slopes = Callable[[Array], tuple[Array, Array]]
+
+_EVERYWHERE = 256
+_AROUND = 32  # neighbours of each good trial
+_STARTS = 4
+_STEPS = 40  # of the gradient ascent
+_FINE = 32  # ordered values; a hyperparameter with more is climbed as if it were continuous
+_PASSES = 2
+
+
+@dataclass(frozen=True)
+class Maximiser:
+    """Where to look and what for.
+
+    Attributes:
+        columns: the space.
+        score: the acquisition at rounded points (m, d).
+        slopes: the same and its gradient (m, d) with respect to the points; zero for choices.
+    """
+
+    columns: Columns
+    score: Score
+    slopes: Slopes
+
+    def ranked(self, good: Array, generator: np.random.Generator) -> Array:
+        """Return points (m, d), the most promising first.
+
+        Args:
+            good: (k, d) places to look around.
+            generator: the source of chance.
+        """
+        import numpy as np
+
+        dimension = self.columns.dimension
+        pool = [self.columns.drawn(generator.random((_EVERYWHERE, dimension)))]
+        pool += [self._around(place, generator) for place in good]
+        points = np.unique(np.concatenate(pool), axis=0)
+        scores = self.score(points)
+        starts = points[np.argsort(-scores, kind="stable")[:_STARTS]]
+        climbed = self._climbed(starts)
+        stepped = self._stepped(climbed)
+        points = np.concatenate([stepped, climbed, points])
+        scores = np.concatenate([self.score(stepped), self.score(climbed), scores])
+        return points[np.argsort(-scores, kind="stable")]
+
+    def _around(self, place: Array, generator: np.random.Generator) -> Array:
+        import numpy as np
+
+        shape = (_AROUND, self.columns.dimension)
+        fresh = generator.random(shape)
+        near = np.where(np.isnan(place), fresh, place)
+        size = 10.0 ** generator.uniform(-3.0, -0.5, (_AROUND, 1))
+        moved = near + size * generator.standard_normal(shape)
+        options = np.array(self.columns.options) > 0
+        moved[:, options] = np.where(generator.random(shape) < 0.5, fresh, near)[:, options]
+        share = generator.uniform(1.0 / shape[1], 1.0, (_AROUND, 1))
+        touched = generator.random(shape) < share
+        touched[np.arange(_AROUND), generator.integers(shape[1], size=_AROUND)] = True
+        return self.columns.rounded(np.where(touched, moved, near))
+
+    def _climbed(self, starts: Array) -> Array:
+        """Return the ends of a joint gradient ascent from *starts* (k, d)."""
+        import numpy as np
+        from scipy.optimize import minimize
+
+        free = ~self.columns.discrete(_FINE)[None, :] & ~np.isnan(starts)
+        if not free.any():
+            return starts
+
+        def cost(flat: Array) -> tuple[float, Array]:
+            points = starts.copy()
+            points[free] = flat
+            value, slope = self.slopes(points)
+            return -float(value.sum()), -slope[free]
+
+        solver: Any = minimize
+        found = solver(
+            cost,
+            starts[free],
+            jac=True,
+            method="L-BFGS-B",
+            bounds=[(0.0, 1.0)] * int(free.sum()),
+            options={"maxiter": _STEPS, "maxcor": 10},
+        )
+        ends = starts.copy()
+        ends[free] = np.where(np.isfinite(found.x), found.x, starts[free])
+        return self.columns.rounded(ends)
+
+    def _stepped(self, points: Array) -> Array:
+        """Return the best of *points*, improved by single steps in its discrete hyperparameters."""
+        import numpy as np
+
+        best = points[np.argmax(self.score(points))][None, :]
+        if not self.columns.discrete(_FINE).any():
+            return best
+        for _ in range(_PASSES):
+            neighbours = np.concatenate([best, self.columns.neighbours(best[0], _FINE)])
+            found = neighbours[np.argmax(self.score(neighbours))][None, :]
+            if np.array_equal(found, best, equal_nan=True):
+                break
+            best = self._climbed(found)
+        return best
