@@ -35,8 +35,9 @@ def test_the_plan_comes_first_and_is_exact(tmp_path, capfd):
     assert said.out == ""
     assert "\x1b" not in said.err
     lines = said.err.splitlines()
-    assert "plan: 17 trials, 69 epochs, in 3 brackets" in lines[2]
-    assert "bracket s=2: 9 trials to epoch 1, 3 to 3, 1 to 9 = 21 epochs" in lines[3]
+    assert "quasi-random: the first" in lines[2]
+    assert "plan: 17 trials, 69 epochs, in 3 brackets" in lines[3]
+    assert "bracket s=2: 9 trials to epoch 1, 3 to 3, 1 to 9 = 21 epochs" in lines[4]
     assert "17 trials" in lines[-3]
     assert "69 epochs" in lines[-3]
     assert "best loss" in lines[-2]

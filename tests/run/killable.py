@@ -66,6 +66,7 @@ if __name__ == "__main__":
         SPACE,
         minimize="loss",
         name="killable",
+        searcher="random",  # whose proposals do not depend on which trial ends first
         scheduler=lt.Hyperband(epochs=27),
         workers=WORKERS,
         storage=STORAGE,

@@ -113,12 +113,14 @@ def test_kill_9_at_20_random_moments(tmp_path, undisturbed):
 
 def test_ctrl_c_ends_soon_and_keeps_everything(tmp_path, undisturbed):
     storage = tmp_path / "luthier.db"
-    for workers, wait in ((2, 1.5), (1, 0.7)):
+    trained = Path(f"{storage}.epochs")
+    for workers, epochs in ((2, 10), (1, 15)):
         process = start(storage, workers)
-        until = time.monotonic() + 30
-        while not Path(f"{storage}.epochs").exists() and time.monotonic() < until:
-            time.sleep(0.02)
-        time.sleep(wait)
+        until = time.monotonic() + 60
+        while time.monotonic() < until:
+            if trained.exists() and len(trained.read_text().splitlines()) >= epochs:
+                break
+            time.sleep(0.01)
         everyone = everybody(process)
         os.kill(process.pid, signal.SIGINT)
         out, _ = process.communicate(timeout=20)  # well before the minute of grace is over

@@ -208,14 +208,3 @@ def test_only_the_endless_have_no_size():
     assert RandomSearch().size(SPACE) is None
     assert Sobol().size(SPACE) is None
     assert Grid(2).size(SPACE) == 2 * (2 + 1) * 2 * 2
-
-
-def test_sobol_without_scipy_says_what_to_install(monkeypatch):
-
-    from luthier.search import sobol
-
-    sobol._points.cache_clear()
-    monkeypatch.setitem(sys.modules, "scipy.stats", None)
-    space = Space(x=Float(0.0, 1.0))
-    with pytest.raises(StudyError, match=r"pip install 'luthier\[sobol\]'"):
-        sobol.Sobol().propose(History(), space, 0, Chance(987654))

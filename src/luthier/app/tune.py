@@ -20,7 +20,7 @@ from luthier.run.supervisor import supervise
 from luthier.run.worker import PREEMPTED_CODE, Train, work
 from luthier.space import Space, lint
 from luthier.storage import SQLiteStore, open_store
-from luthier.study.protocols import Plan, Scheduler, Searcher, Store
+from luthier.study.protocols import Explains, Plan, Scheduler, Searcher, Store
 from luthier.study.records import TrialRecord
 from luthier.study.study import Study
 
@@ -125,7 +125,7 @@ def tune(
         minimize: the metric to make small.
         name: the study's name; by default the script's.
         epochs: the most epochs one trial trains.
-        searcher: ``"random"``, ``"sobol"``, ``"grid"``, or a searcher.
+        searcher: ``"auto"`` (default), another of ``luthier.search.SEARCHERS``, or a searcher.
         scheduler: None, ``"median"``, ``"successive halving"``, ``"hyperband"``, or a scheduler.
         workers: trials trained at the same time, each in a process of its own; 1 trains in this one;
             or an engine, such as ``luthier.run.ray(num_workers=8)``. By default 1.
@@ -244,6 +244,8 @@ def _introduce(study: Study, plan: Plan | None, say: _Say) -> None:
     searched = ", ".join(study.space.domains) or "what the code asks for"
     say(f"study {study.name!r}: {study.objective} over {searched}")
     say(f"{kind.searcher['name']} search, scheduler {kind.scheduler['name']}, seed {study.seed}")
+    if isinstance(study.searcher, Explains):
+        say(study.searcher.explain(study.history, study.space))
     done = study.history
     if done.trials:
         say(f"going on: {len(done.trials)} trials and {done.epochs} epochs are there already")

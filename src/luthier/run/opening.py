@@ -53,7 +53,8 @@ def open_study(
         space: what is searched. None opens an existing study as it is.
         maximize: the metric to make large, or
         minimize: the metric to make small.
-        searcher: ``"random"`` (default), ``"sobol"``, ``"grid"``, or a searcher.
+        searcher: ``"auto"`` (default), ``"gaussian_process"``, ``"tpe"``, ``"random"``, ``"sobol"``,
+            ``"grid"``, another of ``luthier.search.SEARCHERS``, or a searcher.
         scheduler: None (every trial trains to its end), ``"median"``, ``"successive halving"``,
             ``"hyperband"``, or a scheduler such as ``Hyperband(epochs=27, factor=2)``.
         epochs: the most epochs one trial trains; needed by every scheduler but None.
@@ -204,7 +205,7 @@ def _seed(seed: int) -> int:
 
 def _searcher(searcher: str | Searcher | None) -> Searcher:
     if searcher is None:
-        searcher = "random"
+        searcher = "auto"
     if not isinstance(searcher, str):
         return searcher
     if searcher not in SEARCHERS:

@@ -61,14 +61,14 @@ class Columns:
             dtype=bool,
         )
 
-    def rounded(self, points: Array) -> Array:
+    def rounded(self, points: Array, *, active_only: bool = True) -> Array:
         """Return the points (n, d) moved to the nearest values there are; NaN where inactive."""
         import numpy as np
 
         found = np.clip(points, 0.0, 1.0)
         for column, domain in enumerate(self.domains):
             found[:, column] = _rounded(domain, found[:, column])
-        if self.conditional:
+        if self.conditional and active_only:
             found[~self.active(found)] = math.nan
         return found
 
@@ -98,7 +98,7 @@ class Columns:
         holds = np.array([_among(domain.decode(float(p)), values) for p in places], dtype=bool)
         return holds[which]
 
-    def drawn(self, uniforms: Array) -> Array:
+    def drawn(self, uniforms: Array, *, active_only: bool = True) -> Array:
         """Return the points (n, d) at these quantiles of the beliefs, rounded."""
         import numpy as np
 
@@ -108,7 +108,7 @@ class Columns:
                 points[:, column] = [
                     domain.encode(domain.quantile(float(u))) for u in points[:, column]
                 ]
-        return self.rounded(points)
+        return self.rounded(points, active_only=active_only)
 
     def log_belief(self, points: Array) -> Array:
         """Return the logarithm of the beliefs' density at *points* (n, d), up to a constant."""
@@ -123,7 +123,7 @@ class Columns:
             place = points[:, column]
             if count := self.options[column]:
                 likely = 1 / count + (1 - 1 / count) * SHARE[domain.confidence]  # type: ignore[attr-defined]
-                other = (1 - likely) / max(1, count - 1)
+                other = max(1 - likely, 1e-9) / max(1, count - 1)
                 found = np.where(np.abs(place - belief) < 0.5 / count, likely, other)
                 total += np.where(np.isnan(place), 0.0, np.log(found * count))
             else:
@@ -204,7 +204,7 @@ class Columns:
 
 
 def _among(value: Any, values: tuple[Any, ...]) -> bool:
-    return any(type(value) is type(v) and value == v for v in values) or value in values
+    return any(type(value) is type(v) and value == v for v in values)
 
 
 def _rounded(domain: Domain, places: Array) -> Array:

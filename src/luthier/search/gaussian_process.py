@@ -11,11 +11,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from luthier.errors import StudyError
 from luthier.search.columns import Columns, columns_of
+from luthier.search.novelty import early, first_new, untried
 from luthier.search.observations import Observations, observe
-from luthier.search.random import ATTEMPTS, RandomSearch
-from luthier.search.sobol import Sobol
 from luthier.search.surrogate.acquisition import Acquisition
 from luthier.search.surrogate.gaussian import Hyperparameters, Posterior, condition, fit
 from luthier.search.surrogate.maximise import Maximiser
@@ -58,27 +56,19 @@ class GaussianProcess:
         """Return the configuration of trial *number*.
 
         Raises:
-            StudyError: scipy is not installed.
             SpaceError: constraints that leave (next to) nothing of the space.
         """
         seen = observe(history, space)
-        initial = self.initial or min(12, max(4, seen.dimension + 1))
-        if number == 0 and space.satisfies(default := space.default()):
-            return default
-        if number < initial or len(seen.losses) < 2 or seen.dimension == 0:
-            return Sobol().propose(history, space, number, chance)
-        try:
-            import scipy.optimize  # noqa: F401  # pyright: ignore[reportUnusedImport]
-        except ModuleNotFoundError as error:
-            raise StudyError(
-                "The Gaussian-process searcher needs scipy: pip install 'luthier[search]', or use "
-                "searcher='random'."
-            ) from error
+        if number < self.first(seen) or len(seen.losses) < 2 or seen.dimension == 0:
+            return early(seen, history, space, number, chance)
         with one_thread():
             ranked = _ranked(seen, columns_of(space), chance.generator())
-        return _first_new(ranked, seen, space, chance) or RandomSearch().propose(
-            history, space, number, chance
-        )
+        found = first_new(ranked, seen, history, space)
+        return found or untried(seen, history, space, number, chance)
+
+    def first(self, seen: Observations) -> int:
+        """Return how many trials come before the surrogate takes over."""
+        return self.initial or min(12, max(4, seen.dimension + 1))
 
     def size(self, space: Space) -> int | None:
         """Return None: there is no end to it."""
@@ -187,19 +177,3 @@ def _fitted(columns: Columns, points: bytes, values: bytes) -> Hyperparameters:
     places = np.frombuffer(points).reshape(-1, columns.dimension)
     features = columns.features(places)
     return fit(features, columns.groups, np.frombuffer(values), columns.dimension)
-
-
-def _first_new(
-    ranked: Array, seen: Observations, space: Space, chance: Chance
-) -> dict[str, Any] | None:
-    """Return the first place that satisfies the constraints and was not tried before."""
-    import numpy as np
-
-    tried = np.nan_to_num(np.concatenate([seen.points, seen.infeasible, seen.pending]), nan=-1.0)
-    for place in ranked[:ATTEMPTS]:
-        distances = np.abs(tried - np.nan_to_num(place, nan=-1.0)).max(axis=1)
-        if distances.min() > 1e-9:
-            configuration = space.decode(place)
-            if space.satisfies(configuration):
-                return configuration
-    return None

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from luthier.errors import SpaceError, StudyError
+from luthier.errors import SpaceError
 from luthier.search.random import ATTEMPTS, unsatisfiable
 from luthier.space import Space
 from luthier.study.chance import Chance
@@ -69,14 +69,7 @@ def _block(number: int) -> int:
 def _points(seed: int, dimension: int, count: int) -> NDArray[np.float64]:
     """Return the first *count* points (count, dimension) in [0, 1); longer blocks only append."""
     import numpy as np
-
-    try:
-        from scipy.stats import qmc
-    except ModuleNotFoundError as error:
-        raise StudyError(
-            "The Sobol searcher needs scipy: pip install 'luthier[sobol]', or use "
-            "searcher='random'."
-        ) from error
+    from scipy.stats import qmc
 
     engine = qmc.Sobol(dimension, scramble=True, rng=np.random.Generator(np.random.Philox(seed)))
     return engine.random(count)

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from luthier.space import Space
 from luthier.study.chance import Chance
@@ -204,6 +204,15 @@ class Searcher(Protocol):
 
     def size(self, space: Space) -> int | None:
         """Return how many configurations there are to propose, None when there is no end."""
+        ...
+
+
+@runtime_checkable
+class Explains(Protocol):
+    """A searcher that can say what it does."""
+
+    def explain(self, history: History, space: Space) -> str:
+        """Return in one line what the next proposal comes from, and why."""
         ...
 
 

@@ -1,0 +1,69 @@
+"""The default searcher: picks what suits the space and the trials so far, and says so in a line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from luthier.search.gaussian_process import GaussianProcess
+from luthier.search.observations import observe
+from luthier.search.random import RandomSearch
+from luthier.search.tpe import TPE
+from luthier.space import Space
+from luthier.study.chance import Chance
+from luthier.study.history import History
+from luthier.study.protocols import Searcher
+
+_LOCAL = 200  # trials from which on the surrogate is one of the incumbent's surroundings
+_WIDE = 100  # hyperparameters beyond which a Gaussian process learns no lengthscales in useful time
+_MIX = 4  # one proposal in so many is TPE's once the surrogate is a local one
+
+
+@dataclass(frozen=True)
+class Auto:
+    """Quasi-random first, then a Gaussian process, later one round the incumbent beside TPE.
+
+    A Gaussian process needs the fewest trials, for a few hundred of them and up to some dozens of
+    hyperparameters of any kind. Later it models the incumbent's surroundings only, and every fourth
+    proposal is TPE's, which looks everywhere. Spaces too wide for it are TPE's from the beginning.
+    """
+
+    def propose(
+        self, history: History, space: Space, number: int, chance: Chance
+    ) -> dict[str, Any]:
+        """Return the configuration of trial *number*.
+
+        Raises:
+            SpaceError: constraints that leave (next to) nothing of the space.
+        """
+        searcher, _ = self._chosen(history, space, number)
+        return searcher.propose(history, space, number, chance)
+
+    def size(self, space: Space) -> int | None:
+        """Return None: there is no end to it."""
+        return None
+
+    def explain(self, history: History, space: Space) -> str:
+        """Return in one line what the next proposal comes from, and why."""
+        return self._chosen(history, space, len(history.trials))[1]
+
+    def _chosen(self, history: History, space: Space, number: int) -> tuple[Searcher, str]:
+        seen = observe(history, space)
+        wide, trials = seen.dimension, len(seen.losses)
+        if not wide:
+            return RandomSearch(), "nothing is searched: every hyperparameter is a constant"
+        if wide > _WIDE:
+            return TPE(), f"TPE: {wide} hyperparameters are too many for a Gaussian process"
+        gaussian = GaussianProcess()
+        first = gaussian.first(seen)
+        if number < first or trials < 2:
+            return gaussian, (
+                f"quasi-random: the first {first} trials look everywhere in {wide} hyperparameters"
+            )
+        if trials <= _LOCAL:
+            return gaussian, f"Gaussian process: it needs the fewest trials ({trials} known so far)"
+        if number % _MIX == 0:
+            return TPE(), f"TPE: of {trials} known trials it sees all; one proposal in {_MIX}"
+        return gaussian, (
+            f"Gaussian process round the best of {trials} trials; one proposal in {_MIX} by TPE"
+        )

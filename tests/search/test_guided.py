@@ -1,0 +1,129 @@
+"""What holds of every searcher that learns from the trials."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from told import bowl, proposal, told
+
+from luthier.errors import SpaceError
+from luthier.search import SEARCHERS, Grid, RandomSearch, Sobol
+from luthier.space import Bool, Choice, Constant, Float, Int, Space
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "space"))
+from strategies import spaces
+
+GUIDED = [name for name, kind in SEARCHERS.items() if kind not in (RandomSearch, Sobol, Grid)]
+
+SPACE = Space(
+    rate=Float(1e-4, 1e-1, scale="log"),
+    optimizer=Choice(
+        {"sgd": Space(momentum=Float(0.9, 0.999, scale="one_minus_log")), "adam": Space()}
+    ),
+    units=Int(8, 64, step=8),
+    width=Int(1, 900, scale="log"),
+    flag=Bool(prior=True),
+    version=Constant("a"),
+)
+
+
+@pytest.mark.parametrize("name", GUIDED)
+@settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
+@given(spaces(), st.integers(0, 40), st.integers(0, 1000))
+def test_proposals_lie_in_the_space(name, space, trials, seed):
+    try:
+        study = told(space, bowl, trials, seed=seed)
+        configuration = proposal(study, SEARCHERS[name](), seed=seed)
+    except SpaceError:  # constraints that leave nothing: see test_searchers
+        return
+    assert space.check(configuration) == configuration
+
+
+FRESH = """
+import json, sys
+sys.path.insert(0, {here!r})
+from test_guided import *
+study = told(SPACE, bowl, 45, seed=3)
+proposal(study, SEARCHERS[{name!r}](), number=7)  # no proposal may depend on those before it
+print(json.dumps([proposal(study, SEARCHERS[{name!r}](), number=n) for n in (46, 45)]))
+"""
+
+
+@pytest.mark.parametrize("name", GUIDED)
+def test_a_fresh_process_proposes_the_same(name):
+    code = FRESH.format(here=str(Path(__file__).parent), name=name)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    study = told(SPACE, bowl, 30, seed=3)
+    for _ in range(15):  # and no proposal on how the history came
+        proposal(study, SEARCHERS[name]())
+        trial = study.ask()
+        study.tell(trial, loss=bowl(trial.configuration))
+    here = [proposal(study, SEARCHERS[name](), number=n) for n in (45, 46)]
+    assert json.loads(done.stdout) == here[::-1]
+
+
+@pytest.mark.parametrize("name", GUIDED)
+def test_pending_trials_are_not_proposed_again(name):
+    space = Space(x=Float(0, 1), y=Float(0, 1))
+    study = told(space, lambda c: (c["x"] - 0.3) ** 2 + c["y"], 30, searcher=name)
+    asked = [study.ask().configuration for _ in range(8)]
+    assert len({tuple(c.values()) for c in asked}) == 8
+
+
+@pytest.mark.parametrize("name", GUIDED)
+def test_constraints_hold(name):
+    space = Space(x=Float(0, 1), y=Float(0, 1), constraints=["x + y <= 0.6"])
+    study = told(space, lambda c: -c["x"] - c["y"], 30, searcher=name)
+    assert all(t.configuration["x"] + t.configuration["y"] <= 0.6 for t in study.trials)
+
+
+@pytest.mark.parametrize("name", GUIDED)
+@pytest.mark.parametrize("optimum", [0.02, 0.005, 0.001])
+def test_a_cliff_is_learned_and_its_edge_is_searched(name, optimum):
+    space = Space(rate=Float(1e-5, 10, scale="log"))
+
+    def loss(configuration):
+        rate = configuration["rate"]
+        return math.nan if rate > 0.03 else math.log10(rate / optimum) ** 2
+
+    study = told(space, loss, 60, searcher=name, seed=1)
+    diverged = [t.state == "diverged" for t in study.trials]
+    assert sum(diverged[-40:]) <= 6
+    assert math.sqrt(study.best_value) < 0.06  # 1 % of the six decades
+
+
+@pytest.mark.parametrize("name", GUIDED)
+def test_all_trials_diverged_so_far(name):
+    space = Space(x=Float(0, 1), y=Choice("a", "b"))
+    study = told(space, lambda _: math.nan, 25, searcher=name)
+    assert len({tuple(t.configuration.values()) for t in study.trials}) == 25
+
+
+@pytest.mark.parametrize("name", GUIDED)
+def test_a_changed_space_goes_on_from_the_old_trials(name):
+    space = Space(x=Float(0, 10), kind=Choice("a", "b"))
+    study = told(space, lambda c: (c["x"] - 9) ** 2 + (c["kind"] == "b"), 30, searcher=name, seed=2)
+    study.steer.space({"x": Float(5, 20), "kind": Choice("a", "b", "c"), "more": Float(0, 1)})
+    trial = study.ask()
+    assert 5 <= trial["x"] <= 20
+    assert 0 <= trial["more"] <= 1
+    study.tell(trial, loss=0.0)
+
+
+@pytest.mark.parametrize("name", GUIDED)
+def test_a_finite_space_is_not_tried_twice_before_it_is_known(name):
+    space = Space(x=Int(1, 5), y=Choice("a", "b", "c"), z=Bool())
+    study = told(space, lambda c: c["x"] + (c["y"] == "b"), 25, searcher=name)
+    tried = {tuple(t.configuration.values()) for t in study.trials}
+    assert len(tried) >= 24
