@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -17,8 +18,8 @@ def tune(
     build: Build,
     data: Any,
     *,
-    maximize: str | None = None,
-    minimize: str | None = None,
+    maximize: str | Sequence[str] | None = None,
+    minimize: str | Sequence[str] | None = None,
     epochs: int | None = None,
     batch_size: int = 32,
     callbacks: Callbacks = (),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from luthier.app.tune import Result
@@ -26,8 +26,8 @@ def tune(
     build: Build,
     data: Any,
     *,
-    maximize: str | None = None,
-    minimize: str | None = None,
+    maximize: str | Sequence[str] | None = None,
+    minimize: str | Sequence[str] | None = None,
     epochs: int | None = None,
     batch_size: int = 64,
     loss: Loss | None = None,

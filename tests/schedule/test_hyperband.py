@@ -112,10 +112,10 @@ def test_same_configurations_with_any_number_of_workers(tmp_path, workers):
     def loss(c, step):
         return abs(c["x"] - 0.3) + 1 / step
 
-    alone = study_of(Hyperband(9), tmp_path, seed=0)
+    alone = study_of(Hyperband(9), tmp_path, seed=0, searcher="random")
     run(alone, loss)
     (tmp_path / "many").mkdir()
-    many = study_of(Hyperband(9), tmp_path / "many", seed=0)
+    many = study_of(Hyperband(9), tmp_path / "many", seed=0, searcher="random")
     simulate(many, workers, loss)
     assert [t.configuration for t in many.trials] == [t.configuration for t in alone.trials]
     assert promoted(many) == promoted(alone)

@@ -9,7 +9,14 @@ import pytest
 
 from luthier.search.columns import columns_of
 from luthier.search.surrogate import gaussian
-from luthier.search.surrogate.acquisition import Acquisition, log_improvement, log_positive
+from luthier.search.surrogate.acquisition import (
+    Acquisition,
+    Below,
+    Cheaper,
+    Improvement,
+    log_improvement,
+    log_positive,
+)
 from luthier.search.surrogate.parzen import density
 from luthier.search.surrogate.skew import evened
 from luthier.space import Bool, Choice, Float, Int, Space
@@ -62,7 +69,9 @@ def test_the_gradient_of_the_acquisition():
     learned = gaussian.Hyperparameters(np.array([0.4, 0.7]), 1.3, 0.01)
     objective = gaussian.condition(learned, GROUPS, POINTS, VALUES)
     feasible = gaussian.condition(learned, GROUPS, POINTS, np.sign(VALUES))
-    acquisition = Acquisition(objective, -1.2, feasible)
+    acquisition = Acquisition(
+        (Improvement(objective, -1.2), Below(feasible, 0.3), Cheaper(feasible, 0.7))
+    )
     places = GENERATOR.random((6, 3))
     values, slopes = acquisition.gradients(places)
     np.testing.assert_allclose(values, acquisition(places))

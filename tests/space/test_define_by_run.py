@@ -42,7 +42,7 @@ DECLARED = Space(
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_the_draws_are_those_of_the_declared_space(tmp_path, seed):
-    kwargs = {"minimize": "loss", "seed": seed}
+    kwargs = {"minimize": "loss", "seed": seed, "searcher": "random"}
     declared = luthier.open("a", DECLARED, storage=tmp_path / "a.db", **kwargs)
     grown = luthier.open("b", Space(), storage=tmp_path / "b.db", define_by_run=True, **kwargs)
     optimizers = set()

@@ -256,7 +256,13 @@ def test_a_training_without_end_is_refused():
 
 def test_the_best_state_comes_back_as_it_was(tmp_path):
     result = tune(
-        build, subset(), epochs=3, max_trials=2, storage=tmp_path / "a.db", progress=False
+        build,
+        subset(),
+        epochs=3,
+        searcher="random",
+        max_trials=2,
+        storage=tmp_path / "a.db",
+        progress=False,
     )
     _, validation = arrays(subset())
     units = result.configuration["units"]

@@ -180,7 +180,7 @@ def _summary(name: str, history: History) -> dict[str, Any]:
     best = reading.finite_best(history)
     return {
         "study": name,
-        "objective": str(history.objective),
+        "objective": str(history.goals),
         "trials": {str(state): count for state, count in history.counts().items()},
         "epochs": history.epochs,
         "best": None if best is None else history.value(best.best_loss),

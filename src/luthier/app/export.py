@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from luthier.errors import LuthierError, nearest
+from luthier.study.goals import outcome
 from luthier.study.history import History
 from luthier.study.records import TrialRecord
 
@@ -117,16 +118,19 @@ def as_json(configuration: Mapping[str, Any]) -> str:
 def trial_rows(history: History) -> Rows:
     """Return a row for each trial; a hyperparameter called like one of our columns gets a prefix."""
     own = ["trial", "state", "bracket", "epochs", "best", "best_epoch", "seconds", "why"]
+    others = list(history.goals.metrics[1:])
     asked = (name for t in history.trials for name in t.configuration)
-    columns = _beside(own, [*history.space.domains, *asked], "configuration")
+    columns = _beside([*own, *others], [*history.space.domains, *asked], "configuration")
+    metrics = _beside(own, others, "metric")
     rows: list[dict[str, Any]] = []
     for t in history.trials:
         finite = math.isfinite(t.best_loss)
         best = (history.value(t.best_loss), t.best_step) if finite else (None, None)
         ours = (t.number, str(t.state), t.bracket, t.step, *best, sum(t.seconds), t.why or None)
-        values = {column: t.configuration.get(name) for name, column in columns.items()}
+        values: dict[str, Any] = {column: outcome(t, name) for name, column in metrics.items()}
+        values |= {column: t.configuration.get(name) for name, column in columns.items()}
         rows.append({**dict(zip(own, ours, strict=True)), **values})
-    return Rows([*own, *columns.values()], rows)
+    return Rows([*own, *metrics.values(), *columns.values()], rows)
 
 
 def report_rows(history: History) -> Rows:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from luthier.app import words
 from luthier.app.reading import activity, failure, failures, finite_best, returns
 from luthier.app.sparkline import sparkline
+from luthier.study.goals import outcome
 from luthier.study.history import History
 from luthier.study.records import TrialRecord, TrialState
 
@@ -72,7 +73,7 @@ def print_list(histories: dict[str, History]) -> None:
         best = finite_best(history)
         table.add_row(
             _cell(name),
-            _cell(str(history.objective)),
+            _cell(str(history.goals)),
             _counts(history),
             str(history.epochs),
             "-" if best is None else words.number(history.value(best.best_loss)),
@@ -85,7 +86,7 @@ def print_list(histories: dict[str, History]) -> None:
 def print_study(history: History, top: int) -> None:
     """Print what was searched, how the trials ended, the ranking, and the best configuration."""
     out, header = console(), history.header
-    out.print(_titled(header.name, f": {history.objective}"))
+    out.print(_titled(header.name, f": {history.goals}"))
     out.print(
         clean(
             f"{_settings(header.searcher)} search, scheduler {_settings(header.scheduler)}, "
@@ -107,6 +108,10 @@ def print_study(history: History, top: int) -> None:
     if table.__rich_measure__(out, out.options.update(width=_UNCUT)).maximum > out.width:
         table = _ranking_table(history, ranking[:top], narrow=True)
     out.print(table)
+    if len(history.goals.objectives) > 1:
+        out.print(
+            "* on the front: no other trial is better in one objective and as good in the rest"
+        )
     if len(ranking) > top:
         out.print(f"... and {len(ranking) - top} more: --top {len(ranking)}")
     out.print()
@@ -147,11 +152,12 @@ def _reports_table(trial: TrialRecord) -> Table:
 
 def _ranking_table(history: History, ranking: list[TrialRecord], *, narrow: bool = False) -> Table:
     """Return the ranking, a column for each hyperparameter; *narrow*: one, of several lines."""
-    metric = history.objective.metric
+    metric, *others = history.goals.metrics
+    front = {t.number for t in history.front()} if len(history.goals.objectives) > 1 else set[int]()
     full = list(dict.fromkeys(name for trial in ranking for name in trial.configuration))
     # Short names must tell the columns apart in the whole table, not within one trial.
     names = {key: short for short, key in words.shortened({key: key for key in full}).items()}
-    table = _table("", "trial", "state", "epochs", metric, "at", "curve")
+    table = _table("", "trial", "state", "epochs", metric, *others, "at", "curve")
     for heading in ["configuration"] if narrow else names.values():
         table.add_column(_cell(heading), overflow="fold", no_wrap=not narrow)
     for rank, trial in enumerate(ranking, 1):
@@ -161,11 +167,12 @@ def _ranking_table(history: History, ranking: list[TrialRecord], *, narrow: bool
         else:
             cells = [values.get(key, "") for key in full]
         table.add_row(
-            str(rank),
+            f"{rank}*" if trial.number in front else str(rank),
             str(trial.number),
             str(trial.state),
             str(trial.step),
             words.number(history.value(trial.best_loss)),
+            *(words.number(outcome(trial, name)) for name in others),
             str(trial.best_step),
             sparkline(trial.curve(metric)),
             *map(_cell, cells),

@@ -20,9 +20,13 @@ from luthier.run.supervisor import supervise
 from luthier.run.worker import PREEMPTED_CODE, Train, work
 from luthier.space import Space, lint
 from luthier.storage import SQLiteStore, open_store
+from luthier.study.goals import outcome
+from luthier.study.history import History
 from luthier.study.protocols import Explains, Plan, Scheduler, Searcher, Store
 from luthier.study.records import TrialRecord
 from luthier.study.study import Study
+
+_MOST_TOLD = 10  # trials of a front
 
 Load = Callable[[TrialRecord, Path, Study], Any]
 
@@ -49,6 +53,22 @@ class Result:
     def best_value(self) -> float:
         """Return the objective's best value, as it was reported."""
         return self.study.best_value
+
+    @property
+    def front(self) -> list[TrialRecord]:
+        """Return the trials that no other one beats in every objective, within the constraints."""
+        return self.study.front
+
+    @property
+    def recommended(self) -> TrialRecord:
+        """Return the trial whose expected value is the best; in a noisy study, not a merely lucky one.
+
+        Raises:
+            StudyError: none has a finite value.
+        """
+        from luthier.search import recommended
+
+        return recommended(self.study.refresh())
 
     @property
     def configuration(self) -> dict[str, Any]:
@@ -94,8 +114,11 @@ def tune(
     train: Train,
     space: Space | Mapping[str, Any] | None = None,
     *,
-    maximize: str | None = None,
-    minimize: str | None = None,
+    maximize: str | Sequence[str] | None = None,
+    minimize: str | Sequence[str] | None = None,
+    subject_to: str | Sequence[str] | None = None,
+    noisy: bool = False,
+    learn_from: str | Study | Sequence[str | Study] = (),
     name: str | None = None,
     epochs: int | None = None,
     searcher: str | Searcher | None = None,
@@ -121,8 +144,12 @@ def tune(
         train: called with a ``Trial``; reads ``trial["learning_rate"]``, loops over
             ``trial.epochs(...)``, and calls ``trial.report(val_accuracy=...)`` after each epoch.
         space: what is searched; None when *train* asks for it with ``trial.hp.float(...)``.
-        maximize: the metric to make large, or
-        minimize: the metric to make small.
+        maximize: the metric to make large, and
+        minimize: the metric to make small: one of them, or several objectives (lists of names); then
+            ``Result.front`` has the trials that no other one beats in all of them.
+        subject_to: bounds on other reported metrics, such as ``"latency <= 20"``.
+        noisy: training the same configuration twice gives different values; see ``luthier.open``.
+        learn_from: earlier studies of the same or a similar space, by name or opened.
         name: the study's name; by default the script's.
         epochs: the most epochs one trial trains.
         searcher: ``"auto"`` (default), another of ``luthier.search.SEARCHERS``, or a searcher.
@@ -160,6 +187,9 @@ def tune(
         Space() if space is None else space,
         maximize=maximize,
         minimize=minimize,
+        subject_to=subject_to,
+        noisy=noisy,
+        learn_from=learn_from,
         searcher=searcher,
         scheduler=scheduler,
         epochs=epochs,
@@ -242,7 +272,7 @@ class _Say:
 def _introduce(study: Study, plan: Plan | None, say: _Say) -> None:
     kind = study.history.header
     searched = ", ".join(study.space.domains) or "what the code asks for"
-    say(f"study {study.name!r}: {study.objective} over {searched}")
+    say(f"study {study.name!r}: {study.history.goals} over {searched}")
     say(f"{kind.searcher['name']} search, scheduler {kind.scheduler['name']}, seed {study.seed}")
     if isinstance(study.searcher, Explains):
         say(study.searcher.explain(study.history, study.space))
@@ -264,14 +294,29 @@ def _conclude(study: Study, store: Store, reason: str, say: _Say) -> None:
     say(f"{reason}: {len(history.trials)} trials ({counts}), {history.epochs} epochs")
     if history.best is not None:
         best = history.best
+        if best.violation:
+            rules = " and ".join(map(str, history.goals.constraints))
+            say(f"no trial keeps to {rules}; the one that comes closest:")
         say(
             f"best {study.objective.metric} {words.number(history.value(best.best_loss))} by trial "
             f"{best.number} at epoch {best.best_step}: {words.configuration(best.configuration)}"
         )
+        if len(history.goals.objectives) > 1:
+            _tell_front(history, say)
     else:
         say(f"no trial has a finite {study.objective.metric}")
     if store.address != "memory":
         say(f"look further: luthier show {_quoted(study.name)}{_storage_option(store)}")
+
+
+def _tell_front(history: History, say: _Say) -> None:
+    front, names = history.front(), [goal.metric for goal in history.goals.objectives]
+    say(f"{len(front)} trials that no other one beats in all of {', '.join(names)}:")
+    for trial in front[:_MOST_TOLD]:
+        values = ", ".join(f"{name} {words.number(outcome(trial, name))}" for name in names)
+        say(f"  trial {trial.number}: {values} ({words.configuration(trial.configuration)})")
+    if len(front) > _MOST_TOLD:
+        say(f"  ... and {len(front) - _MOST_TOLD} more")
 
 
 def _quoted(name: str) -> str:

@@ -6,12 +6,13 @@ import dataclasses
 import inspect
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from luthier.errors import SpaceError, StudyError, nearest
+from luthier.run.earlier import earlier_trials
 from luthier.run.places import checkpoints_of, default_place
 from luthier.run.renewal import keep_renewing
 from luthier.schedule import SCHEDULERS
@@ -19,7 +20,8 @@ from luthier.search import SEARCHERS
 from luthier.space import Space
 from luthier.storage import open_store
 from luthier.study import events as ev
-from luthier.study.objective import Objective, objective_from
+from luthier.study.goals import Goals, goals_from
+from luthier.study.objective import Objective
 from luthier.study.protocols import Conflict, Limits, Scheduler, Searcher, Store
 from luthier.study.study import Study
 from luthier.version import __version__
@@ -31,8 +33,11 @@ def open_study(
     name: str,
     space: Space | Mapping[str, Any] | None = None,
     *,
-    maximize: str | None = None,
-    minimize: str | None = None,
+    maximize: str | Sequence[str] | None = None,
+    minimize: str | Sequence[str] | None = None,
+    subject_to: str | Sequence[str] | None = None,
+    noisy: bool = False,
+    learn_from: str | Study | Sequence[str | Study] = (),
     searcher: str | Searcher | None = None,
     scheduler: str | Scheduler | None = None,
     epochs: int | None = None,
@@ -51,8 +56,16 @@ def open_study(
     Args:
         name: found again under this name; any text but an empty one.
         space: what is searched. None opens an existing study as it is.
-        maximize: the metric to make large, or
-        minimize: the metric to make small.
+        maximize: the metric to make large, and
+        minimize: the metric to make small; one of them, or several objectives: ``maximize="accuracy",
+            minimize=["latency", "size"]`` looks for the front between them. Schedulers and ``best`` go
+            by the first one, those to maximize before those to minimize.
+        subject_to: bounds on other reported metrics, such as ``"latency <= 20"``; a trial that breaks
+            one is ranked after all that do not.
+        noisy: training the same configuration twice gives different values: promising ones may be
+            tried again, and ``Result.recommended`` does not fall for a lucky one.
+        learn_from: earlier studies of the same or a similar space, by name (in the same storage) or
+            opened. What they found is written into this study; one that misleads loses its weight.
         searcher: ``"auto"`` (default), ``"gaussian_process"``, ``"tpe"``, ``"random"``, ``"sobol"``,
             ``"grid"``, another of ``luthier.search.SEARCHERS``, or a searcher.
         scheduler: None (every trial trains to its end), ``"median"``, ``"successive halving"``,
@@ -87,7 +100,15 @@ def open_study(
         raise StudyError(f"There is no study {name!r} here to open.{known} Give it a space.")
     if space is not None:
         opening = Opening(
-            name, space, maximize, minimize, searcher, scheduler, epochs, seed, define_by_run
+            name,
+            space,
+            goals_from(maximize, minimize, subject_to),
+            searcher,
+            scheduler,
+            epochs,
+            seed,
+            define_by_run,
+            noisy,
         )
         place = default_place(store) if checkpoints is None else _place(checkpoints)
         wanted = header_for(opening, time.time(), place, halve)
@@ -104,6 +125,8 @@ def open_study(
         on_lease=keep_renewing if renews and store.address != "memory" else None,
     )
     _ = study.limits  # a searcher that cannot search this space says so
+    for other in [learn_from] if isinstance(learn_from, str | Study) else learn_from:
+        study.steer.learn_from(earlier_trials(store, other, study))
     history = study.history
     if space is not None and (not history.budgeted or history.limits != limits):
         study.steer.budget(trials=limits.trials, epochs=limits.epochs)
@@ -116,13 +139,13 @@ class Opening:
 
     name: str
     space: Space | Mapping[str, Any]
-    maximize: str | None
-    minimize: str | None
+    goals: Goals
     searcher: str | Searcher | None
     scheduler: str | Scheduler | None
     epochs: int | None
     seed: int
     define_by_run: bool = False
+    noisy: bool = False
 
 
 def header_for(
@@ -140,7 +163,7 @@ def header_for(
             f"halve={halve!r} is no hyperparameter of the space: it has "
             f"{', '.join(map(repr, space.domains))}.{nearest(halve, space.domains)}"
         )
-    objective = objective_from(opening.maximize, opening.minimize)
+    objective, *also = opening.goals.objectives
     header = ev.StudyCreated(
         time=now,
         format=ev.FORMAT,
@@ -155,6 +178,9 @@ def header_for(
         define_by_run=opening.define_by_run,
         checkpoints=checkpoints,
         halve=halve or "",
+        also=[(goal.metric, goal.direction) for goal in also],
+        subject_to=list(map(str, opening.goals.constraints)),
+        noisy=opening.noisy,
     )
     again = ev.decode(ev.encode(header))  # as it comes back: lists where there were tuples
     assert isinstance(again, ev.StudyCreated)
@@ -314,6 +340,9 @@ def _checked_same(stored: ev.StudyCreated, wanted: ev.StudyCreated) -> None:
     old, new = (Objective(h.metric, h.direction) for h in (stored, wanted))  # type: ignore[arg-type]
     for what, before, now in (
         ("objective", str(old), str(new)),
+        ("other objectives", stored.also, wanted.also),
+        ("subject_to", stored.subject_to, wanted.subject_to),
+        ("noisy", stored.noisy, wanted.noisy),
         ("searcher", stored.searcher, wanted.searcher),
         ("scheduler", stored.scheduler, wanted.scheduler),
         ("seed", stored.seed, wanted.seed),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from luthier.storage import MemoryStore
 from luthier.study import events as ev
 from luthier.study.chance import Chance
 from luthier.study.deciding import Job
+from luthier.study.goals import goals_from
 from luthier.study.history import History
 from luthier.study.leases import TERM
 from luthier.study.limits import Limits
@@ -132,8 +133,10 @@ def simulate(
     objective: Objective,
     space: Space | Mapping[str, Any],
     *,
-    maximize: str | None = None,
-    minimize: str | None = None,
+    maximize: str | Sequence[str] | None = None,
+    minimize: str | Sequence[str] | None = None,
+    subject_to: str | Sequence[str] | None = None,
+    noisy: bool = False,
     workers: int = 100,
     searcher: str | Searcher | None = None,
     scheduler: str | Scheduler | None = None,
@@ -153,8 +156,10 @@ def simulate(
         objective: ``(configuration, step) -> value or metrics``: a function, or a look-up in a table of
             curves that were measured before.
         space: what is searched.
-        maximize: the metric to make large, or
-        minimize: the metric to make small.
+        maximize: as for ``tune``.
+        minimize: as for ``tune``.
+        subject_to: as for ``tune``.
+        noisy: as for ``tune``.
         workers: how many train at the same time.
         searcher: as for ``tune``.
         scheduler: as for ``tune``.
@@ -178,7 +183,8 @@ def simulate(
     clock = VirtualClock()
     leases = VirtualLeases(clock)
     store = MemoryStore()
-    opening = Opening("simulation", space, maximize, minimize, searcher, scheduler, epochs, seed)
+    goals = goals_from(maximize, minimize, subject_to)
+    opening = Opening("simulation", space, goals, searcher, scheduler, epochs, seed, noisy=noisy)
     header = header_for(opening, clock.time())
     store.append(header.name, [ev.encode(header)])
     parts = made_parts(header)

@@ -6,6 +6,7 @@ from luthier.search.auto import Auto
 from luthier.search.gaussian_process import GaussianProcess
 from luthier.search.grid import Grid
 from luthier.search.random import RandomSearch
+from luthier.search.recommend import recommended
 from luthier.search.sobol import Sobol
 from luthier.search.tpe import TPE
 from luthier.study.protocols import Searcher
@@ -19,4 +20,13 @@ SEARCHERS: dict[str, type[Searcher]] = {
     "gaussian_process": GaussianProcess,
 }
 
-__all__ = ["SEARCHERS", "TPE", "Auto", "GaussianProcess", "Grid", "RandomSearch", "Sobol"]
+__all__ = [
+    "SEARCHERS",
+    "TPE",
+    "Auto",
+    "GaussianProcess",
+    "Grid",
+    "RandomSearch",
+    "Sobol",
+    "recommended",
+]

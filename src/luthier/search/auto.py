@@ -55,7 +55,7 @@ class Auto:
         if wide > _WIDE:
             return TPE(), f"TPE: {wide} hyperparameters are too many for a Gaussian process"
         gaussian = GaussianProcess()
-        first = gaussian.first(seen)
+        first = gaussian.first(history, space)
         if number < first or trials < 2:
             return gaussian, (
                 f"quasi-random: the first {first} trials look everywhere in {wide} hyperparameters"

@@ -8,6 +8,7 @@ from luthier.search.columns import columns_of
 from luthier.search.observations import Observations
 from luthier.search.random import RandomSearch
 from luthier.search.sobol import Sobol
+from luthier.search.transfer import first_places, sources_of
 from luthier.space import Space
 from luthier.study.chance import Chance
 from luthier.study.feasibility import would_run_out
@@ -25,12 +26,15 @@ _DRAWN = 512
 
 
 def first_new(
-    ranked: Array, seen: Observations, history: History, space: Space
+    ranked: Array, seen: Observations, history: History, space: Space, *, again: bool = False
 ) -> dict[str, Any] | None:
-    """Return the first of the places (m, d) that can be trained and was not; None without any."""
+    """Return the first of the places (m, d) that can be trained and was not; None without any.
+
+    With *again*, what was trained counts, too.
+    """
     tried = _tried(seen)
     for place in ranked[:_LOOKED_AT]:
-        if _is_new(place, tried):
+        if again or _is_new(place, tried):
             configuration = space.decode(place)
             if space.satisfies(configuration) and not would_run_out(
                 configuration, history.infeasible
@@ -44,9 +48,15 @@ def early(
 ) -> dict[str, Any]:
     """Return one of the first configurations: the defaults for trial 0, then quasi-random ones.
 
+    Between them come the best of earlier studies, when there are any.
+
     Raises:
         SpaceError: constraints that leave (next to) nothing of the space.
     """
+    places = first_places(sources) if (sources := sources_of(history, space)) else []
+    if 0 < number <= len(places):
+        found = first_new(places[number - 1][None, :], seen, history, space)
+        return found or untried(seen, history, space, number, chance)
     found = space.default() if number == 0 else Sobol().propose(history, space, number, chance)
     if not space.searched:
         return found

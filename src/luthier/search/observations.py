@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from luthier.errors import SpaceError
+from luthier.search.order import ordered
 from luthier.space import Bool, Choice, Constant, Space
+from luthier.study.goals import Goals
 from luthier.study.history import History
 from luthier.study.records import TrialRecord, TrialState
 
@@ -35,8 +37,12 @@ class Observations:
     Attributes:
         names: the hyperparameters that are searched, one a column.
         options: for each column the number of a choice's options, 0 for what has an order.
+        numbers: (n,) of the trials with a finite loss.
         points: (n, d) places in the unit cube of the trials with a finite loss; NaN where inactive.
-        losses: (n,) the objective as something to minimise, at the common budget.
+        losses: (n,) the objective as something to minimise, at the common budget. With several
+            objectives or constraints on outcomes: an order of the trials, see ``order.py``.
+        outcomes: (n, k) each objective as something to minimise, the first at the common budget.
+        excesses: (n, c) by how much each constraint on outcomes is broken; 0 or less when it is kept.
         infeasible: (m, d) trials that diverged or ran out of memory.
         pending: (p, d) trials that are queued or running.
         seconds: (n,) training time of each.
@@ -44,11 +50,14 @@ class Observations:
 
     names: tuple[str, ...]
     options: tuple[int, ...]
+    numbers: NDArray[np.intp]
     points: Array
     losses: Array
     infeasible: Array
     pending: Array
     seconds: Array
+    outcomes: Array
+    excesses: Array
 
     @property
     def dimension(self) -> int:
@@ -64,7 +73,7 @@ def observe(history: History, space: Space) -> Observations:
     """
     columns = _kept.get(history)
     if columns is None or columns.space is not space:
-        columns = _kept[history] = _Columns(space)
+        columns = _kept[history] = _Columns(space, history.goals)
     return columns.brought_up_to_date(history)
 
 
@@ -76,6 +85,7 @@ class _Columns:
     """Arrays over all trials by number, from which ``Observations`` are selected."""
 
     space: Space
+    goals: Goals
     open: dict[int, dict[str, Any]] = field(default_factory=dict[int, dict[str, Any]])
     count: int = 0
     cursor: int = -1
@@ -94,6 +104,8 @@ class _Columns:
         self.points: Array = np.empty((64, len(self.names)))
         self.losses: Array = np.full(64, np.nan)
         self.seconds: Array = np.zeros(64)
+        self.others: Array = np.full((64, len(self.goals.objectives) - 1), np.nan)
+        self.excesses: Array = np.full((64, len(self.goals.constraints)), np.nan)
         self.kinds: NDArray[np.int8] = np.zeros(64, np.int8)
 
     def brought_up_to_date(self, history: History) -> Observations:
@@ -126,6 +138,8 @@ class _Columns:
             self.losses = np.pad(self.losses, (0, more))
             self.seconds = np.pad(self.seconds, (0, more))
             self.kinds = np.pad(self.kinds, (0, more))
+            self.others = np.pad(self.others, ((0, more), (0, 0)))
+            self.excesses = np.pad(self.excesses, ((0, more), (0, 0)))
 
     def _place(self, number: int, configuration: dict[str, Any]) -> None:
         place = placed(self.space, configuration)
@@ -141,11 +155,15 @@ class _Columns:
             kind = _PENDING
         elif state is TrialState.DIVERGED or trial.kind == "out of memory":
             kind = _INFEASIBLE
-        elif state is TrialState.FAILED or not math.isfinite(trial.best_loss):
+        elif state is TrialState.FAILED or not all(map(math.isfinite, self.goals.losses(trial))):
             kind = _NOTHING
         else:
             kind = _KNOWN
             self.losses[number] = trial.best_loss
+            if self.others.shape[1]:
+                self.others[number] = self.goals.losses(trial)[1:]
+            if self.excesses.shape[1]:
+                self.excesses[number] = self.goals.excesses(trial)
             self.seconds[number] = sum(trial.seconds)
             if trial.step != self.budget:
                 self.mixed = self.mixed or self.budget > 0
@@ -153,20 +171,27 @@ class _Columns:
         self.kinds[number] = kind
 
     def _selected(self, history: History) -> Observations:
+        import numpy as np
+
         kinds, points = self.kinds[: self.count], self.points[: self.count]
         known = kinds == _KNOWN
         losses = self.losses[: self.count][known].copy()
         if self.mixed:
             numbers = [int(number) for number in known.nonzero()[0]]
             losses += _progress([history.trials[number] for number in numbers])
+        outcomes = np.column_stack([losses, self.others[: self.count][known]])
+        excesses = self.excesses[: self.count][known]
         return Observations(
             self.names,
             self.options,
+            np.flatnonzero(known),
             points[known],
-            losses,
+            ordered(outcomes, excesses),
             points[kinds == _INFEASIBLE],
             points[kinds == _PENDING],
             self.seconds[: self.count][known],
+            outcomes,
+            excesses,
         )
 
 

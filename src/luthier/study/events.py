@@ -43,7 +43,9 @@ class StudyCreated(Event, frozen=True, tag="study created"):
     """The first event of every study: what is searched, for what, and how.
 
     *checkpoints* is the URL under which every worker keeps its checkpoints; "" for a folder beside the
-    store. *halve* names the hyperparameter that is halved, once, when a trial runs out of memory.
+    store. *halve* names the hyperparameter that is halved, once, when a trial runs out of memory. *also*
+    has the objectives after the first one, metric and direction, and *subject_to* the bounds on metrics.
+    *noisy*: the same configuration trained twice may come out differently.
     """
 
     format: int
@@ -58,6 +60,17 @@ class StudyCreated(Event, frozen=True, tag="study created"):
     define_by_run: bool = False
     checkpoints: str = ""
     halve: str = ""
+    also: list[tuple[str, str]] = []
+    subject_to: list[str] = []
+    noisy: bool = False
+
+
+class EarlierTrials(Event, frozen=True, tag="earlier trials"):
+    """What another study found: its configurations and their losses, to be minimised."""
+
+    study: str
+    configurations: list[dict[str, Any]]
+    losses: list[float]
 
 
 class BudgetSet(Event, frozen=True, tag="budget set"):
@@ -244,6 +257,7 @@ class TrialRequeued(Event, frozen=True, tag="trial requeued"):
 
 AnyEvent = (
     StudyCreated
+    | EarlierTrials
     | BudgetSet
     | SpaceChanged
     | StudyPaused

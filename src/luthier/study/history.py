@@ -9,9 +9,12 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import msgspec
+
 from luthier.errors import StorageError
 from luthier.space import Space
 from luthier.study import events as ev
+from luthier.study.goals import Goals, constraint_from, front_of
 from luthier.study.limits import Limits
 from luthier.study.objective import Objective
 from luthier.study.records import TrialRecord, TrialState
@@ -25,6 +28,7 @@ class History:
         trials: every trial, at the index of its number.
         space: the search space as it stands now.
         limits: how much may be tried.
+        earlier: what other studies found, to learn from.
         until: when to stop, in seconds since 1970, or None.
         held: '' while the study runs, 'paused' or 'stopped' by hand; ``held_why`` says why.
         epochs: steps trained by all trials together, those trained again after a crash included.
@@ -35,6 +39,7 @@ class History:
         self.cursor = 0
         self.created: ev.StudyCreated | None = None
         self._objective: Objective | None = None
+        self._goals: Goals | None = None
         self.space = Space()
         self.limits = Limits()
         self.budgeted = False  # whether the log says what the limits are
@@ -42,6 +47,7 @@ class History:
         self.held = ""
         self.held_why = ""
         self.trials: list[TrialRecord] = []
+        self.earlier: list[ev.EarlierTrials] = []
         self.queue: list[dict[str, Any]] = []
         self.brackets: dict[int, list[TrialRecord]] = {}
         self.active: dict[int, TrialRecord] = {}  # queued or running
@@ -57,6 +63,7 @@ class History:
         self.last_time = 0.0
         self._fold: dict[type[ev.Event], Callable[[Any], None]] = {
             ev.StudyCreated: self._created,
+            ev.EarlierTrials: self._learned_from,
             ev.BudgetSet: self._budgeted,
             ev.SpaceChanged: self._changed,
             ev.StudyPaused: self._study_paused,
@@ -89,6 +96,15 @@ class History:
         return self._objective
 
     @property
+    def goals(self) -> Goals:
+        """Return all that the study is judged by: every objective, and bounds on other metrics."""
+        if self._goals is None:
+            also = [Objective(*pair) for pair in self.header.also]  # type: ignore[arg-type]
+            rules = tuple(map(constraint_from, self.header.subject_to))
+            self._goals = Goals((self.objective, *also), rules)
+        return self._goals
+
+    @property
     def header(self) -> ev.StudyCreated:
         """Return the study's first event.
 
@@ -111,9 +127,21 @@ class History:
         return found
 
     def ranking(self) -> list[TrialRecord]:
-        """Return the trials that have a finite value and did not diverge or fail, best first."""
+        """Return the trials that have a finite value and did not diverge or fail, best first.
+
+        By the first objective; those that break a constraint come after all others.
+        """
         scored = [t for t in self.trials if self._counts(t)]
-        return sorted(scored, key=lambda t: (t.best_loss, t.number))
+        return sorted(scored, key=lambda t: (t.violation, t.best_loss, t.number))
+
+    def front(self) -> list[TrialRecord]:
+        """Return the trials that no other one beats in every objective, within the constraints.
+
+        The best by the first objective comes first. With one objective it is that trial alone.
+        """
+        allowed = [t for t in self.trials if self._counts(t) and not t.violation]
+        goals = self.goals
+        return front_of([t for t in allowed if all(map(math.isfinite, goals.losses(t)))], goals)
 
     def apply(self, number: int, event: ev.AnyEvent) -> None:
         """Fold the next event in.
@@ -158,6 +186,12 @@ class History:
     def _changed(self, event: ev.SpaceChanged) -> None:
         self.space = Space.from_dict(event.space)
 
+    def _learned_from(self, event: ev.EarlierTrials) -> None:
+        if any(known.study == event.study for known in self.earlier):
+            return  # two processes had the same thought
+        thawed_ = [thawed(configuration) for configuration in event.configurations]
+        self.earlier.append(msgspec.structs.replace(event, configurations=thawed_))
+
     def _budgeted(self, event: ev.BudgetSet) -> None:
         self.limits = Limits(event.trials, event.epochs)
         self.budgeted = True
@@ -198,6 +232,8 @@ class History:
         if trial.state is TrialState.RUNNING:  # its worker vanished without a word
             _count(trial, "lost")
         trial.forget_after(event.from_step)
+        if self.header.subject_to and trial.steps:
+            trial.violation = self.goals.violation(trial)
         self._refresh_best(trial)
         trial.lease = self.last_lease = event.lease
         trial.holder = event.holder
@@ -233,10 +269,13 @@ class History:
         trial.last_sign = event.time
         if trial.fruitless:
             trial.fruitless.clear()
+        constrained = self.header.subject_to
         if loss < trial.best_loss:
             trial.best_loss, trial.best_step = loss, step
-            if self.best is None or loss < self.best.best_loss:
+            if not constrained and (self.best is None or loss < self.best.best_loss):
                 self.best = trial
+        if constrained:
+            self._bounded(trial)
 
     def _checkpointed(self, event: ev.CheckpointWritten) -> None:
         if trial := self._held(event.trial, event.lease):
@@ -314,6 +353,16 @@ class History:
         self.ended += 1
         trial.ended_at = time
         self._refresh_best(trial)
+
+    def _bounded(self, trial: TrialRecord) -> None:
+        """Judge *trial* by its constraints; a later report may change what was known of them."""
+        before, trial.violation = trial.violation, self.goals.violation(trial)
+        if self.best is trial and trial.violation > before:
+            self.best = self.ranking()[0] if self._counts(trial) else None
+        elif self._counts(trial):
+            found = (trial.violation, trial.best_loss)
+            if self.best is None or found < (self.best.violation, self.best.best_loss):
+                self.best = trial
 
     def _counts(self, trial: TrialRecord) -> bool:
         spoilt = trial.state in (TrialState.DIVERGED, TrialState.FAILED)

@@ -29,24 +29,6 @@ class Objective:
         return f"{self.direction} {self.metric}"
 
 
-def objective_from(maximize: str | None, minimize: str | None) -> Objective:
-    """Return the objective that ``maximize=`` or ``minimize=`` names.
-
-    Raises:
-        StudyError: when neither or both are given, or the name is empty or no string.
-    """
-    if (maximize is None) == (minimize is None):
-        given = "neither" if maximize is None else f"both {maximize!r} and {minimize!r}"
-        raise StudyError(
-            "A study is judged by one metric: expected maximize='val_accuracy' or "
-            f"minimize='val_loss', got {given}."
-        )
-    metric: Any = maximize if maximize is not None else minimize
-    if not isinstance(metric, str) or not metric:
-        raise StudyError(f"The metric's name must be a non-empty string, got {metric!r}.")
-    return Objective(metric, "maximize" if maximize is not None else "minimize")
-
-
 def checked_metrics(metrics: Mapping[str, Any], objective: Objective) -> dict[str, float]:
     """Return *metrics* as plain floats.
 

@@ -73,6 +73,7 @@ class TrialRecord:
     fruitless: dict[str, int] = field(default_factory=dict[str, int])  # since its last report
     best_loss: float = math.inf
     best_step: int = 0
+    violation: float = 0.0  # of the constraints on outcomes, at the best step
     last_sign: float = 0.0
     ended_at: float | None = None
     why: str = ""

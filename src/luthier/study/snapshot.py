@@ -20,11 +20,11 @@ from luthier.study.log import decoded
 from luthier.study.protocols import PAGE, Store
 from luthier.study.records import TrialRecord, TrialState
 
-_LAYOUT = 1  # raised whenever what is below, or the fold, changes
+_LAYOUT = 2  # raised whenever what is below, or the fold, changes
 _FIRST = 20_000  # events before the first snapshot, and between early ones
 _LATER = 100_000  # events between snapshots of long logs
 _STATES = list(TrialState)
-_FLOATS = ("proposed_at", "term", "best_loss", "last_sign")
+_FLOATS = ("proposed_at", "term", "best_loss", "violation", "last_sign")
 _INTEGERS = ("bracket", "lease", "checkpoint", "best_step")
 
 
@@ -38,6 +38,7 @@ class _Kept(msgspec.Struct, array_like=True):
     limits: tuple[int | None, int | None]
     until: float | None
     held: tuple[str, str]
+    earlier: list[ev.EarlierTrials]
     queue: list[dict[str, Any]]
     infeasible: list[dict[str, Any]]
     best: int | None
@@ -126,6 +127,7 @@ def encode(history: History) -> bytes:
         (history.limits.trials, history.limits.epochs),
         history.until,
         (history.held, history.held_why),
+        history.earlier,
         history.queue,
         history.infeasible,
         None if best is None else best.number,
@@ -162,6 +164,10 @@ def decode(body: bytes) -> History | None:
     history.space = Space.from_dict(kept.space)
     history.limits, history.until, history.budgeted = Limits(*kept.limits), kept.until, True
     history.held, history.held_why = kept.held
+    history.earlier = [
+        msgspec.structs.replace(e, configurations=[thawed(c) for c in e.configurations])
+        for e in kept.earlier
+    ]
     history.queue = [thawed(c) for c in kept.queue]
     history.infeasible = [thawed(c) for c in kept.infeasible]
     history.epochs, history.late_reports = kept.epochs, kept.late_reports
@@ -188,6 +194,7 @@ def _restore_trials(history: History, kept: _Kept) -> None:
             trial.proposed_at,
             trial.term,
             trial.best_loss,
+            trial.violation,
             trial.last_sign,
             trial.bracket,
             trial.lease,

@@ -80,6 +80,11 @@ class Steering:
             [ev.BudgetSet(time=now, trials=trials, epochs=epochs, until=until, reason=reason)]
         )
 
+    def learn_from(self, earlier: ev.EarlierTrials) -> None:
+        """Give the searcher what another study found; the same study counts once."""
+        if all(known.study != earlier.study for known in self._refresh().earlier):
+            self._append([earlier])
+
     def space(self, space: Space | Mapping[str, Any], reason: str = "") -> None:
         """Widen or narrow the space; what was tried stays in the history.
 

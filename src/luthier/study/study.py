@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
-from typing import Any
+from typing import Any, overload
 
 from luthier.errors import StudyError
 from luthier.space import Space
@@ -14,10 +14,11 @@ from luthier.study import events as ev
 from luthier.study.clock import SYSTEM_CLOCK, Clock
 from luthier.study.deciding import Deciding, Decision, Job, Proposal
 from luthier.study.feasibility import halved
+from luthier.study.goals import checked_report
 from luthier.study.history import History
 from luthier.study.holder import holder_for
 from luthier.study.leases import Leases, ProcessLeases, lapsed_trials
-from luthier.study.objective import Objective, checked_metrics
+from luthier.study.objective import Objective
 from luthier.study.protocols import (
     Checkpoints,
     Conflict,
@@ -127,6 +128,14 @@ class Study:
                 f"Study {self.name!r} has no trial with a finite {self.objective} yet."
             )
         return best
+
+    @property
+    def front(self) -> list[TrialRecord]:
+        """Return the trials that no other one beats in every objective, within the constraints.
+
+        The best by the first objective comes first; with one objective it is that trial alone.
+        """
+        return self.refresh().front()
 
     @property
     def best_value(self) -> float:
@@ -407,12 +416,32 @@ class Study:
 
     # -- ask and tell ----------------------------------------------------------------------------
 
-    def ask(self) -> Trial:
+    @overload
+    def ask(self) -> Trial: ...
+
+    @overload
+    def ask(self, count: int) -> list[Trial]: ...
+
+    def ask(self, count: int | None = None) -> Trial | list[Trial]:
         """Return a trial for the caller to run, for loops that Luthier does not drive.
+
+        Args:
+            count: return a list of so many, to be run at the same time: each is chosen with those
+                before it in mind. There are fewer when the study ends or waits for others first.
 
         Raises:
             StudyError: when the study has nothing to give: finished, or waiting for other trials.
         """
+        if count is None:
+            return self._asked()
+        if isinstance(count, bool) or not isinstance(count, int) or count < 1:  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise StudyError(f"count must be a whole number above 0, got {count!r}.")
+        trials = [self._asked()]
+        while len(trials) < count and isinstance(job := self.next_job(), Job):
+            trials.append(Trial(self, job))
+        return trials
+
+    def _asked(self) -> Trial:
         job = self.next_job()
         if isinstance(job, Done):
             raise StudyError(f"Study {self.name!r} is finished: {job.reason}.")
@@ -432,7 +461,7 @@ class Study:
         values = {**(metrics or {}), **named}
         record = self.history.trials[trial.number]
         if values:
-            numbers = checked_metrics(values, self.objective)
+            numbers = checked_report(values, self.history.goals)
             trial.step += 1
             events = self._reported(trial, numbers, 0.0, checkpointed=False)
             end = ev.TrialCompleted(

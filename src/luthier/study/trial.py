@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from luthier.errors import StudyError, TrialEnded, nearest
 from luthier.space import Domain, HyperParameters, Space
 from luthier.study.chance import Chance
-from luthier.study.objective import checked_metrics, diverged_metric
+from luthier.study.goals import checked_report
+from luthier.study.objective import diverged_metric
 from luthier.study.protocols import GO_ON, Fate, Verdict
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ class Trial:
                 f"({self.verdict.reason or self.verdict.fate.value}); leave the loop when "
                 "trial.should_stop is True, or iterate over trial.epochs(), which ends by itself."
             )
-        numbers = checked_metrics({**(metrics or {}), **named}, self._study.objective)
+        numbers = checked_report({**(metrics or {}), **named}, self._study.history.goals)
         after = self.step + 1 if step is None else step
         if isinstance(after, bool) or not isinstance(after, int):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise StudyError(f"step must be a whole number of epochs, got {step!r}.")

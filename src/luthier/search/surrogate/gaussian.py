@@ -53,6 +53,7 @@ class Posterior:
     scaled: Array  # features over their lengthscales
     inverse: Array  # (n, n) of the covariance
     weights: Array  # (n,) inverse times centred values
+    values: Array  # (n,)
     mean: float
 
     def predict(self, features: Array) -> tuple[Array, Array]:
@@ -77,6 +78,13 @@ class Posterior:
         mean_slope = self._directed(slope * self.weights, features) / lengths**2
         variance_slope = -2.0 * self._directed(slope * solved, features) / lengths**2
         return mean, variance, mean_slope, variance_slope
+
+    def left_out(self) -> tuple[Array, Array]:
+        """Return mean and variance (n,) of each observation from all others (the same, eq. 5.12)."""
+        import numpy as np
+
+        variance = 1.0 / np.diagonal(self.inverse)
+        return self.values - self.weights * variance, variance
 
     def _directed(self, slope: Array, features: Array) -> Array:
         """Return the sum over observations of slope times the difference of features."""
@@ -120,7 +128,8 @@ def condition(
     inverse = _factored(covariance, spread.noise)[0]
     ones = inverse.sum(axis=0)
     mean = float(ones @ values / ones.sum())
-    return Posterior(spread, features, scaled, inverse, inverse @ (values - np.float64(mean)), mean)
+    weights = inverse @ (values - np.float64(mean))
+    return Posterior(spread, features, scaled, inverse, weights, values, mean)
 
 
 def fit(features: Array, groups: Integers, values: Array, dimension: int) -> Hyperparameters:

@@ -1,0 +1,219 @@
+"""What a Gaussian process makes of a study: surrogates of its objectives, constraints, time, limits.
+
+Hyperparameters are learned again whenever the trials have grown by an eighth, from trials alone and from
+no earlier fit, so any process finds the same.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from luthier.search.columns import Columns
+from luthier.search.observations import Observations
+from luthier.search.order import broken
+from luthier.search.surrogate.acquisition import Below, Cheaper, Improvement, Surrogate, Term
+from luthier.search.surrogate.gaussian import Hyperparameters, Posterior, condition, fit
+from luthier.search.surrogate.hypervolume import VolumeImprovement, boxes, reference_point
+from luthier.search.surrogate.skew import evened
+from luthier.search.transfer import Source, blended
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+
+MOST = 200  # trials that a surrogate is conditioned on: time per proposal stays flat
+_LEARNED_FROM = 150  # trials that its hyperparameters are learned from
+_WORTH = 3.0  # the dear tenth of trials must take so many times as long as the cheap one to count
+
+
+@dataclass(frozen=True)
+class Models:
+    """The surrogates of one study at one moment.
+
+    Attributes:
+        seen: the trials.
+        columns: the space.
+        sources: earlier studies to learn from.
+    """
+
+    seen: Observations
+    columns: Columns
+    sources: tuple[Source, ...] = ()
+
+    def terms(self, hurry: float = 0.0) -> tuple[tuple[Term, ...], Array]:
+        """Return the acquisition's terms, and good places (m, d) to look around, the best first.
+
+        Args:
+            hurry: how much a trial's time counts, from 0 to 1.
+        """
+        import numpy as np
+
+        chosen = subset(self.seen.points, self.seen.losses, self.columns, MOST)
+        points = self.seen.points[chosen]
+        objectives = [self._objective(j, chosen) for j in range(self.seen.outcomes.shape[1])]
+        features = self.columns.features(points)
+        expected = np.column_stack([each.predict(features)[0] for each in objectives])
+        bounds = self._bounds()
+        keeps = np.ones(len(points), dtype=bool)
+        if bounds:
+            keeps = broken(self.seen.excesses[chosen]) <= 0
+        terms: list[Term] = [*bounds]
+        if keeps.any():
+            terms.append(_improvement(objectives, expected[keeps]))
+        if len(self.seen.infeasible):
+            terms.append(Below(self._infeasible(), 0.0))
+        if hurry > 0 and (time := self._time(chosen)) is not None:
+            surrogate, spread = time
+            terms.append(Cheaper(surrogate, hurry * spread))
+        by_goodness = expected[:, 0] if expected.shape[1] == 1 else self.seen.losses[chosen]
+        order = np.lexsort((by_goodness, ~keeps))
+        return tuple(terms), points[order]
+
+    def best(self) -> int:
+        """Return the number of the trial with the best expected first objective of those that count."""
+        import numpy as np
+
+        chosen = subset(self.seen.points, self.seen.outcomes[:, 0], self.columns, MOST)
+        model = self._posterior(self.seen.outcomes[:, 0], chosen)
+        expected, _ = model.predict(self.columns.features(self.seen.points[chosen]))
+        if self.seen.excesses.shape[1]:
+            bad = broken(self.seen.excesses[chosen]) > 0
+            expected = np.where(bad & ~bad.all(), np.inf, expected)
+        alike = np.flatnonzero(expected <= expected.min() + 1e-9)  # repeats: the best of them
+        at = alike[np.argmin(self.seen.outcomes[chosen][alike, 0])]
+        return int(self.seen.numbers[chosen][at])
+
+    def _objective(self, index: int, chosen: NDArray[np.intp]) -> Surrogate:
+        """Return the surrogate of one objective, pending trials included at their expectation."""
+        known = self._posterior(self.seen.outcomes[:, index], chosen)
+        if index == 0 and self.sources:
+            return blended(known, len(chosen), self.sources, self.columns)
+        return known
+
+    def _posterior(self, losses: Array, chosen: NDArray[np.intp]) -> Posterior:
+        import numpy as np
+
+        points, groups = self.seen.points, self.columns.groups
+        values = evened(losses)
+        early = _milestone(len(values))
+        hyperparameters = self._learned(points[:early], evened(losses[:early]))
+        features = self.columns.features(points[chosen])
+        known = condition(hyperparameters, groups, features, values[chosen])
+        if not len(self.seen.pending):
+            return known
+        pending = self.columns.features(self.seen.pending[:MOST])
+        expected, _ = known.predict(pending)
+        both = np.concatenate([features, pending])
+        return condition(hyperparameters, groups, both, np.concatenate([values[chosen], expected]))
+
+    def _bounds(self) -> list[Term]:
+        """Return the probability, a constraint each, that a trial keeps it."""
+        import numpy as np
+
+        found: list[Term] = []
+        for column in self.seen.excesses.T:
+            known = np.flatnonzero(np.isfinite(column))
+            if len(known) < 2:
+                continue
+            with_zero = evened(np.append(column[known], 0.0))  # what 0 becomes is the threshold
+            values, threshold = with_zero[:-1], float(with_zero[-1])
+            points = self.seen.points[known]
+            chosen = subset(points, np.abs(values - threshold), self.columns, MOST)
+            early = known[: _milestone(len(known))]
+            hyperparameters = self._learned(
+                self.seen.points[early], evened(np.append(column[early], 0.0))[:-1]
+            )
+            features = self.columns.features(points[chosen])
+            model = condition(hyperparameters, self.columns.groups, features, values[chosen])
+            found.append(Below(model, threshold))
+        return found
+
+    def _infeasible(self) -> Posterior:
+        """Return a surrogate that is positive where training is impossible."""
+        import numpy as np
+
+        seen = self.seen
+        bad = seen.infeasible[-MOST // 2 :]
+        chosen = subset(seen.points, seen.losses, self.columns, MOST // 2)
+        points = np.concatenate([seen.points[chosen], bad])
+        labels = np.concatenate([-np.ones(len(chosen)), np.ones(len(bad))])
+        hyperparameters = self._learned(points, labels)
+        groups = self.columns.groups
+        return condition(hyperparameters, groups, self.columns.features(points), labels)
+
+    def _time(self, chosen: NDArray[np.intp]) -> tuple[Posterior, float] | None:
+        """Return a surrogate of the logarithm of a trial's time, in units of its deviation, and that.
+
+        None where all take about the same.
+        """
+        import numpy as np
+
+        logs = np.log(np.maximum(self.seen.seconds, 1e-9))
+        low, high = np.quantile(logs, [0.1, 0.9])
+        if len(logs) < 4 or high - low < math.log(_WORTH):
+            return None
+        spread = float(logs.std())
+        values = (logs - logs.mean()) / spread
+        early = _milestone(len(values))
+        hyperparameters = self._learned(self.seen.points[:early], values[:early])
+        features = self.columns.features(self.seen.points[chosen])
+        return condition(hyperparameters, self.columns.groups, features, values[chosen]), spread
+
+    def _learned(self, points: Array, values: Array) -> Hyperparameters:
+        return learned(self.columns, points, values)
+
+
+def _improvement(objectives: list[Surrogate], expected: Array) -> Term:
+    """Return what there is to gain over the expectations (n, k) of the trials that count."""
+    if len(objectives) == 1:
+        return Improvement(objectives[0], float(expected.min()))
+    return VolumeImprovement(
+        tuple(objectives), boxes(expected, reference_point(expected, expected))
+    )
+
+
+def _milestone(count: int) -> int:
+    """Return the last of 2, 3, …, 16, 18, 20, 22, 24, 27, … that *count* has reached."""
+    at = 2
+    while (following := at + max(1, at // 8)) <= count:
+        at = following
+    return at
+
+
+def subset(points: Array, losses: Array, columns: Columns, most: int) -> NDArray[np.intp]:
+    """Return at most *most* trials: the best, those near the best one, and some from everywhere."""
+    import numpy as np
+
+    count = len(losses)
+    if count <= most:
+        return np.arange(count)
+    order = np.argsort(losses, kind="stable")
+    best = order[: most // 4]
+    features = columns.features(points)
+    distances = np.sum((features - features[order[0]]) ** 2, axis=1)
+    near = np.argsort(distances, kind="stable")[: most // 2]
+    spread = np.linspace(0, count - 1, most // 4).astype(np.intp)
+    return np.unique(np.concatenate([best, near, spread]))
+
+
+def learned(columns: Columns, points: Array, values: Array) -> Hyperparameters:
+    """Return the hyperparameters that *values* (n,) at *points* (n, d) suggest."""
+    import numpy as np
+
+    chosen = subset(points, values, columns, _LEARNED_FROM)
+    points, values = np.ascontiguousarray(points[chosen]), values[chosen]
+    return _fitted(columns, points.tobytes(), values.tobytes())
+
+
+@lru_cache(maxsize=64)
+def _fitted(columns: Columns, points: bytes, values: bytes) -> Hyperparameters:
+    import numpy as np
+
+    places = np.frombuffer(points).reshape(-1, columns.dimension)
+    features = columns.features(places)
+    return fit(features, columns.groups, np.frombuffer(values), columns.dimension)

@@ -1,0 +1,34 @@
+"""Which trial to take home: the one that is expected to be best, not the one that was luckiest."""
+
+from __future__ import annotations
+
+from luthier.errors import StudyError
+from luthier.search.columns import columns_of
+from luthier.search.models import Models
+from luthier.search.observations import observe
+from luthier.search.surrogate.threads import one_thread
+from luthier.study.history import History
+from luthier.study.records import TrialRecord
+
+_FEWEST = 5  # trials below which there is nothing to smooth
+
+
+def recommended(history: History) -> TrialRecord:
+    """Return the trial with the best expected first objective, within the constraints on outcomes.
+
+    The expectation is a Gaussian process's, which has learned how much of the differences is noise and
+    sees repeats and neighbours together. Where there is none it is the best trial, or nearly so.
+
+    Raises:
+        StudyError: no trial has a finite value.
+    """
+    if history.best is None:
+        raise StudyError(
+            f"Study {history.header.name!r} has no trial with a finite {history.objective} yet."
+        )
+    space = history.space
+    seen = observe(history, space)
+    if len(seen.losses) < _FEWEST or not seen.dimension:
+        return history.best
+    with one_thread():
+        return history.trials[Models(seen, columns_of(space)).best()]

@@ -1,0 +1,156 @@
+"""What earlier studies of similar spaces are worth: first proposals, and a blend of surrogates.
+
+Each earlier study has a surrogate of its own. They are blended with this study's by how often each is
+the one that ranks this study's trials best (Feurer, Letham & Bakshy 2018, "Scalable meta-learning for
+Bayesian optimization using ranking-weighted Gaussian process ensembles"). A study that misleads ranks
+them badly and has no weight after a few trials.
+"""
+
+from __future__ import annotations
+
+import math
+import weakref
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from luthier.search.columns import Columns
+from luthier.search.observations import placed
+from luthier.search.surrogate.gaussian import Posterior, condition, fit
+from luthier.search.surrogate.skew import evened
+from luthier.space import Space
+from luthier.study.history import History
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+
+_FEWEST = 5  # trials that make an earlier study worth a surrogate
+_MOST = 100  # trials that it keeps
+_SAMPLES = 128  # of the ranking losses
+_COMPARED = 60  # trials that are ranked
+_EACH = 3  # first proposals that come from earlier studies
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """An earlier study: *points* (n, d) in this study's space, and *losses* (n,), the best first."""
+
+    study: str
+    points: Array
+    losses: Array
+
+
+def sources_of(history: History, space: Space) -> tuple[Source, ...]:
+    """Return the earlier studies that have enough trials inside *space*."""
+    if not history.earlier:
+        return ()
+    kept = _kept.get(history)
+    if kept is None or kept[0] is not space or kept[1] != len(history.earlier):
+        found = tuple(filter(None, (_source(space, e) for e in history.earlier)))
+        kept = _kept[history] = (space, len(history.earlier), found)
+    return kept[2]
+
+
+_kept: weakref.WeakKeyDictionary[History, tuple[Space, int, tuple[Source, ...]]] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+def _source(space: Space, earlier: object) -> Source | None:
+    import numpy as np
+
+    from luthier.study.events import EarlierTrials
+
+    assert isinstance(earlier, EarlierTrials)
+    rows = [placed(space, configuration) for configuration in earlier.configurations]
+    inside = [i for i, row in enumerate(rows) if row is not None]
+    if len(inside) < _FEWEST:
+        return None
+    losses = np.array([earlier.losses[i] for i in inside])
+    order = np.argsort(losses, kind="stable")
+    if len(order) > _MOST:
+        half = _MOST // 2
+        rest = order[half:]
+        order = np.r_[order[:half], rest[np.linspace(0, len(rest) - 1, half).astype(np.intp)]]
+    points = np.array([rows[i] for i in inside], dtype=np.float64)
+    return Source(earlier.study, points[order], losses[order])
+
+
+def first_places(sources: tuple[Source, ...]) -> list[Array]:
+    """Return the places (d,) that a new study tries after its defaults: the best of each in turn."""
+    return [sources[i % len(sources)].points[i // len(sources)] for i in range(_EACH)]
+
+
+@dataclass(frozen=True)
+class Blend:
+    """A weighted sum of surrogates, all of standardised losses."""
+
+    surrogates: tuple[Posterior, ...]
+    weights: tuple[float, ...]
+
+    def predict(self, features: Array) -> tuple[Array, Array]:
+        """Return mean and variance at *features* (m, q), each of shape (m,)."""
+        import numpy as np
+
+        found = [each.predict(features) for each in self.surrogates]
+        mean = np.sum([w * m for w, (m, _) in zip(self.weights, found, strict=True)], axis=0)
+        variance = np.sum(
+            [w * w * v for w, (_, v) in zip(self.weights, found, strict=True)], axis=0
+        )
+        return mean, variance
+
+    def gradients(self, features: Array) -> tuple[Array, Array, Array, Array]:
+        """Return mean, variance (m,) and their gradients (m, q)."""
+        import numpy as np
+
+        found = [each.gradients(features) for each in self.surrogates]
+        powers = ((1, 0), (2, 1), (1, 2), (2, 3))
+        mean, variance, mean_slope, variance_slope = (
+            np.sum([w**p * f[i] for w, f in zip(self.weights, found, strict=True)], axis=0)
+            for p, i in powers
+        )
+        return mean, variance, mean_slope, variance_slope
+
+
+def blended(
+    own: Posterior, known: int, sources: tuple[Source, ...], columns: Columns
+) -> Posterior | Blend:
+    """Return *own* blended with the surrogates of *sources*; its first *known* values are observed."""
+    others = tuple(_surrogate(source, columns) for source in sources)
+    weights = _weights(own, known, others)
+    kept = [(model, w) for model, w in zip((*others, own), weights, strict=True) if w > 0]
+    if len(kept) == 1 and kept[0][0] is own:
+        return own
+    return Blend(tuple(model for model, _ in kept), tuple(w for _, w in kept))
+
+
+@lru_cache(maxsize=32)
+def _surrogate(source: Source, columns: Columns) -> Posterior:
+    features, values = columns.features(source.points), evened(source.losses)
+    found = fit(features, columns.groups, values, columns.dimension)
+    return condition(found, columns.groups, features, values)
+
+
+def _weights(own: Posterior, known: int, others: tuple[Posterior, ...]) -> list[float]:
+    """Return how often each of *others* and *own* ranks this study's trials best, over resamples."""
+    import numpy as np
+
+    rows = np.linspace(0, known - 1, min(known, _COMPARED)).astype(np.intp)
+    count = len(rows)
+    generator = np.random.Generator(np.random.Philox(count))  # the same in any process
+    before = own.values[rows][:, None] < own.values[rows][None, :]
+    misranked = np.empty((len(others) + 1, _SAMPLES))
+    for index, model in enumerate((*others, None)):
+        found = own.left_out() if model is None else model.predict(own.features)
+        mean, variance = (part[: len(own.values)][rows] for part in found)
+        drawn = mean + np.sqrt(variance) * generator.standard_normal((_SAMPLES, count))
+        misranked[index] = ((drawn[:, :, None] < drawn[:, None, :]) ^ before).sum(axis=(1, 2))
+    # A source that is worse than most of our own predictions only dilutes (the same, section 4.3).
+    usable = np.median(misranked, axis=1) <= np.quantile(misranked[-1], 0.95)
+    usable[-1] = True
+    misranked[~usable] = math.inf
+    best = misranked == misranked.min(axis=0)
+    return list(map(float, (best / best.sum(axis=0)).mean(axis=1)))
