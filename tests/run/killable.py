@@ -7,6 +7,7 @@ begun although a checkpoint holds it.
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 from pathlib import Path
@@ -61,6 +62,8 @@ def note(kind, trial, epoch):
 
 
 if __name__ == "__main__":
+    # A shell that runs the tests in the background has its children ignore Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     lt.tune(
         train,
         SPACE,

@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+from luthier.schedule.asha import ASHA
 from luthier.schedule.full import Full
 from luthier.schedule.hyperband import Hyperband
 from luthier.schedule.median import MedianStopping
+from luthier.schedule.pasha import PASHA
+from luthier.schedule.patience import Patience
+from luthier.schedule.significance import Significance
 from luthier.schedule.successive_halving import SuccessiveHalving
 from luthier.study.protocols import Scheduler
 
 SCHEDULERS: dict[str, type[Scheduler]] = {
     "none": Full,
     "median": MedianStopping,
+    "patience": Patience,
+    "significance": Significance,
     "successive halving": SuccessiveHalving,
     "hyperband": Hyperband,
+    "asha": ASHA,
+    "pasha": PASHA,
 }
 
-__all__ = ["SCHEDULERS", "Full", "Hyperband", "MedianStopping", "SuccessiveHalving"]
+__all__ = [
+    "ASHA",
+    "PASHA",
+    "SCHEDULERS",
+    "Full",
+    "Hyperband",
+    "MedianStopping",
+    "Patience",
+    "Significance",
+    "SuccessiveHalving",
+]

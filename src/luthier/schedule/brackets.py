@@ -8,7 +8,10 @@ papers (synchronous); while it waits for stragglers, free workers begin the next
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
+from luthier.schedule.following import followed
+from luthier.schedule.rungs import loss_on_arrival
 from luthier.study.history import History
 from luthier.study.protocols import (
     COMPLETE,
@@ -28,13 +31,13 @@ from luthier.study.records import TrialRecord, TrialState
 
 def next_move(brackets: Sequence[Bracket], history: History) -> Move:
     """Return what a free worker should do under this plan."""
-    for bracket in brackets:
-        members = history.brackets.get(bracket.index, [])
-        if len(members) < bracket.rungs[0].trials:
-            return Start(bracket.rungs[0].step, bracket.index)
-        for promoted, step in _promotions(bracket, members):
-            if promoted.state is TrialState.PAUSED:
-                return Resume(promoted.number, step)
+    ladders = _ladders(brackets, history)
+    for ladder in ladders.unfinished():
+        if len(ladder.members) < ladder.bracket.rungs[0].trials:
+            return Start(ladder.bracket.rungs[0].step, ladder.bracket.index)
+        for number, step in ladder.granted():
+            if history.trials[number].state is TrialState.PAUSED:
+                return Resume(number, step)
     return Wait() if history.active else Done("every bracket is finished")
 
 
@@ -51,56 +54,143 @@ def left_behind(brackets: Sequence[Bracket], history: History) -> list[tuple[int
     """Return the paused trials of decided rungs that are not among the best."""
     if not history.paused:
         return []
-    left: list[tuple[int, str]] = []
-    for bracket in brackets:
-        members = history.brackets.get(bracket.index, [])
-        if not any(t.state is TrialState.PAUSED for t in members):
-            continue
-        entered = members
-        for rung, above in zip(bracket.rungs, bracket.rungs[1:], strict=False):
-            if not _decided(bracket, members, entered, rung.step):
-                break
-            ranked = _ranked(entered, rung.step)
-            entered = _finite(ranked[: above.trials], rung.step)
-            left += [
-                (
-                    t.number,
-                    f"rank {rank} of {len(ranked)} at epoch {rung.step}, {above.trials} go on",
-                )
+    ladders = _ladders(brackets, history)
+    return [
+        (number, reason)
+        for ladder in ladders.unfinished()
+        for number, reason in ladder.left_behind()
+        if history.trials[number].state is TrialState.PAUSED
+    ]
+
+
+def _ladders(brackets: Sequence[Bracket], history: History) -> _Ladders:
+    plan = tuple(brackets)
+    return followed(history, ("ladders", plan), lambda: _Ladders(plan))
+
+
+@dataclass(eq=False)
+class _Ladders:
+    """The brackets of a plan, those in which nothing can happen any more set aside."""
+
+    plan: tuple[Bracket, ...]
+    of: dict[int, _Ladder] = field(default_factory=dict[int, "_Ladder"])
+    finished: set[int] = field(default_factory=set[int])
+
+    def __post_init__(self) -> None:
+        self.of = {bracket.index: _Ladder(bracket) for bracket in self.plan}
+        self._first = 0
+
+    def take(self, trial: TrialRecord) -> None:
+        """Replace what is known of *trial*."""
+        if (ladder := self.of.get(trial.bracket)) is None:
+            return
+        ladder.take(trial)
+        if ladder.finished:
+            self.finished.add(trial.bracket)
+        elif trial.bracket in self.finished:  # a failed trial was put back
+            self.finished.discard(trial.bracket)
+            self._first = 0
+
+    def unfinished(self) -> list[_Ladder]:
+        """Return the ladders in which something may still happen, in the plan's order."""
+        while self._first < len(self.plan) and self.plan[self._first].index in self.finished:
+            self._first += 1
+        rest = self.plan[self._first :]
+        return [self.of[b.index] for b in rest if b.index not in self.finished]
+
+
+@dataclass(eq=False)
+class _Ladder:
+    """One bracket. Rungs below *rung* are decided, and the *entered* trials train to its end.
+
+    All of it follows from the trials as they are: how they stand when a rung is decided no longer
+    changes, unless one goes back to an old checkpoint or a failed one is tried again; then the ladder is
+    climbed anew.
+    """
+
+    bracket: Bracket
+    members: dict[int, TrialRecord] = field(default_factory=dict[int, TrialRecord])
+    over: set[int] = field(default_factory=set[int])  # those that have ended
+    rung: int = 0
+    entered: set[int] = field(default_factory=set[int])
+    missing: set[int] = field(default_factory=set[int])  # entered, and not at the rung's end yet
+    behind: dict[int, str] = field(default_factory=dict[int, str])
+
+    @property
+    def finished(self) -> bool:
+        """Return whether every trial that this bracket may begin has begun and ended."""
+        full = len(self.members) >= self.bracket.rungs[0].trials
+        return full and len(self.over) == len(self.members)
+
+    def take(self, trial: TrialRecord) -> None:
+        """Replace what is known of *trial*."""
+        number = trial.number
+        new = number not in self.members
+        self.members[number] = trial
+        back = number in self.over and not trial.state.ended
+        if trial.state.ended:
+            self.over.add(number)
+        elif back:
+            self.over.discard(number)
+        below = self.bracket.rungs[self.rung - 1].step if self.rung else 0
+        if back or (number in self.entered and trial.step < below and not trial.state.ended):
+            self._climb_anew()
+            return
+        if self.rung == 0 and new:
+            self.entered.add(number)
+        if number in self.entered:
+            (self.missing.discard if self._arrived(trial) else self.missing.add)(number)
+        self._decide()
+
+    def granted(self) -> list[tuple[int, int]]:
+        """Return who may go on to the current rung's end, the best at the one below first."""
+        if self.rung == 0 or not self.missing:
+            return []
+        before, step = self.bracket.rungs[self.rung - 1].step, self.bracket.rungs[self.rung].step
+        waiting = [self.members[n] for n in self.missing if self.members[n].step < step]
+        return [(t.number, step) for t in _ranked(waiting, before)]
+
+    def left_behind(self) -> list[tuple[int, str]]:
+        """Return the trials that decided rungs leave behind, each with the reason in words."""
+        return list(self.behind.items())
+
+    def _climb_anew(self) -> None:
+        self.rung, self.behind = 0, {}
+        self.entered = set(self.members)
+        self.missing = {n for n, t in self.members.items() if not self._arrived(t)}
+        self._decide()
+
+    def _arrived(self, trial: TrialRecord) -> bool:
+        return trial.step >= self.bracket.rungs[self.rung].step or trial.state.ended
+
+    def _decide(self) -> None:
+        """Decide the rung when all that entered it have arrived or ended, and what follows."""
+        rungs = self.bracket.rungs
+        full = len(self.members) >= rungs[0].trials
+        while full and not self.missing and self.rung + 1 < len(rungs):
+            step, above = rungs[self.rung].step, rungs[self.rung + 1].trials
+            ranked = _ranked([self.members[n] for n in self.entered], step)
+            best = [t for t in ranked[:above] if _loss(t, step) != float("inf")]
+            self.entered = {t.number for t in best}
+            self.behind |= {
+                t.number: f"rank {rank} of {len(ranked)} at epoch {step}, {above} go on"
                 for rank, t in enumerate(ranked, 1)
-                if t not in entered and t.state is TrialState.PAUSED and t.step == rung.step
-            ]
-    return left
-
-
-def _promotions(bracket: Bracket, members: list[TrialRecord]) -> Sequence[tuple[TrialRecord, int]]:
-    """Return who may go on to which step, over all decided rungs."""
-    granted: list[tuple[TrialRecord, int]] = []
-    entered = members
-    for rung, above in zip(bracket.rungs, bracket.rungs[1:], strict=False):
-        if not _decided(bracket, members, entered, rung.step):
-            break
-        entered = _finite(_ranked(entered, rung.step)[: above.trials], rung.step)
-        granted += [(t, above.step) for t in entered if t.step < above.step]
-    return granted
-
-
-def _decided(
-    bracket: Bracket, members: list[TrialRecord], entered: list[TrialRecord], step: int
-) -> bool:
-    """Return True when all that entered the rung have arrived at its end, or have ended."""
-    full = len(members) >= bracket.rungs[0].trials
-    return full and all(t.step >= step or t.state.ended for t in entered)
+                if t.number not in self.entered
+            }
+            self.rung += 1
+            self.missing = {t.number for t in best if not self._arrived(t)}
 
 
 def _ranked(trials: list[TrialRecord], step: int) -> list[TrialRecord]:
     """Return the trials by their loss at *step*, best first; the earlier trial wins a tie."""
-    return sorted(trials, key=lambda t: (t.loss_at(step), t.number))
+    return sorted(trials, key=lambda t: (_loss(t, step), t.number))
 
 
-def _finite(trials: list[TrialRecord], step: int) -> list[TrialRecord]:
-    """Leave out what diverged or failed: it is worse than every finite trial, and cannot go on."""
-    return [t for t in trials if t.loss_at(step) != float("inf")]
+def _loss(trial: TrialRecord, step: int) -> float:
+    """Return the loss with which a trial arrived; infinite when it diverged or failed on the way."""
+    if trial.step < step and trial.state in (TrialState.DIVERGED, TrialState.FAILED):
+        return float("inf")
+    return loss_on_arrival(trial, step)
 
 
 def within(

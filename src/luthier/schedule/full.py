@@ -43,12 +43,12 @@ class Full:
     def next(self, history: History, limits: Limits) -> Move:
         """Start a new trial while the limits hold."""
         if limits.trials is not None and len(history.trials) >= limits.trials:
-            return _rest(history, f"{limits.trials} trials were tried")
+            return rest(history, f"{limits.trials} trials were tried")
         if limits.epochs is not None:
             needed = self.epochs or 1
             promised = sum((t.to_step or t.step + 1) - t.step for t in history.active.values())
             if history.epochs + promised + needed > limits.epochs:
-                return _rest(history, f"{limits.epochs} epochs do not hold another trial")
+                return rest(history, f"{limits.epochs} epochs do not hold another trial")
         return Start(self.epochs)
 
     def judge(self, history: History, trial: TrialRecord) -> Verdict:
@@ -61,7 +61,7 @@ class Full:
         return []
 
 
-def _rest(history: History, reason: str) -> Move:
+def rest(history: History, reason: str) -> Move:
     """Wait for what is running: its worker may vanish, and its job would be ours."""
     return Wait() if history.active else Done(reason)
 

@@ -70,11 +70,11 @@ class Hyperband:
         return left_behind(_within(self, limits), history)
 
 
-def check_ladder(name: str, epochs: int, factor: int) -> None:
+def check_ladder(name: str, epochs: int, factor: int, minimum: int = 1) -> None:
     """Refuse a ladder that cannot be climbed.
 
     Raises:
-        StudyError: epochs below 1 or a factor below 2.
+        StudyError: epochs below 1, a factor below 2, or a first rung that is not between 1 and epochs.
     """
     if epochs < 1:
         raise StudyError(f"{name}: epochs, the most one trial trains, must be >= 1, got {epochs}.")
@@ -82,6 +82,8 @@ def check_ladder(name: str, epochs: int, factor: int) -> None:
         raise StudyError(
             f"{name}: factor must be 2 or more (3 carries the top third forward), got {factor}."
         )
+    if not 1 <= minimum <= epochs:
+        raise StudyError(f"{name}: minimum must lie between 1 and epochs={epochs}, got {minimum}.")
 
 
 def ladder(index: int, s: int, trials: int, epochs: int, factor: int) -> Bracket:

@@ -6,91 +6,54 @@ running averages up to step s of the other trials that have come as far.
 
 from __future__ import annotations
 
-import math
-from bisect import bisect_right
-from dataclasses import dataclass, field
-from statistics import median
+from dataclasses import dataclass
 
 from luthier.errors import StudyError
-from luthier.schedule.full import Full
+from luthier.schedule.curves import ByStep, running_average
+from luthier.schedule.following import followed
+from luthier.schedule.stopping import Stopping
 from luthier.study.history import History
-from luthier.study.protocols import GO_ON, Fate, Limits, Move, Plan, Verdict
 from luthier.study.records import TrialRecord
 
 
 @dataclass(frozen=True)
-class MedianStopping:
+class MedianStopping(Stopping):
     """Full training, cut short for what is worse than the median of the runs before it.
 
     Attributes:
-        epochs: epochs of a trial that is not abandoned.
-        grace: steps before which nobody is abandoned.
         minimum: other trials that must have come as far before anybody is abandoned.
+        percentile: how many in a hundred of the others' running averages are better than the bar; 50
+            is the median, 75 is gentler, 25 keeps the best quarter.
     """
 
-    epochs: int
-    grace: int = 1
     minimum: int = 3
-    _full: Full = field(init=False, repr=False, compare=False, default=Full())
+    percentile: float = 50
 
     def __post_init__(self) -> None:
         """Check the settings.
 
         Raises:
-            StudyError: epochs or minimum below 1, or a negative grace period.
+            StudyError: a number below what it can be, or a percentile above 100.
         """
-        for name, value, least in (
-            ("epochs", self.epochs, 1),
-            ("grace", self.grace, 0),
-            ("minimum", self.minimum, 1),
-        ):
-            if value < least:
-                raise StudyError(f"Median stopping: {name} must be at least {least}, got {value}.")
-        object.__setattr__(self, "_full", Full(self.epochs))
+        super().__post_init__()
+        self._check({"minimum": 1, "percentile": 0})
+        if self.percentile > 100:
+            raise StudyError(
+                f"MedianStopping: percentile must lie between 0 and 100, got {self.percentile!r}."
+            )
 
-    @property
-    def promotes(self) -> bool:
-        """Return False: nothing is paused."""
-        return False
-
-    def plan(self, limits: Limits) -> Plan | None:
-        """Return the plan without any stop: an upper bound."""
-        plan = self._full.plan(limits)
-        return None if plan is None else Plan(plan.brackets, at_most=True)
-
-    def next(self, history: History, limits: Limits) -> Move:
-        """Start a new trial while the limits hold."""
-        return self._full.next(history, limits)
-
-    def judge(self, history: History, trial: TrialRecord) -> Verdict:
-        """Abandon the trial when the rule says so."""
-        verdict = self._full.judge(history, trial)
-        if verdict.fate is not Fate.GO_ON or trial.step <= self.grace:
-            return verdict
-        averages = [
-            average
-            for other in history.trials
-            if other is not trial and (average := _running_average(other, trial.step)) is not None
-        ]
-        if len(averages) < self.minimum:
-            return GO_ON
-        bar = median(averages)
-        if trial.best_loss <= bar:
-            return GO_ON
-        return Verdict(
-            Fate.STOP,
-            f"its best by epoch {trial.step}, {history.value(trial.best_loss):.4g}, is worse than "
-            f"{history.value(bar):.4g}, the median of {len(averages)} earlier runs up to there",
+    def against(self, history: History, trial: TrialRecord) -> str:
+        """Return the words for a trial whose best so far is worse than the bar."""
+        others = followed(history, "averages", lambda: ByStep(running_average)).others(
+            trial, trial.step
         )
-
-    def dropped(self, history: History, limits: Limits) -> list[tuple[int, str]]:
-        """Return nobody: nothing is paused."""
-        return []
-
-
-def _running_average(trial: TrialRecord, step: int) -> float | None:
-    """Return the mean loss of the reports up to *step*; None when the trial has not come so far."""
-    if trial.step < step:
-        return None
-    reports = bisect_right(trial.steps, step)
-    return trial.loss_sums[reports - 1] / reports if reports else math.inf
+        if len(others) < self.minimum:
+            return ""
+        bar = others.quantile(self.percentile / 100)
+        if trial.best_loss <= bar:
+            return ""
+        rule = "median" if self.percentile == 50 else f"{self.percentile:g}th percentile"
+        return (
+            f"its best by epoch {trial.step}, {history.value(trial.best_loss):.4g}, is worse than "
+            f"{history.value(bar):.4g}, the {rule} of {len(others)} earlier runs up to there"
+        )

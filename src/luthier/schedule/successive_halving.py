@@ -35,14 +35,9 @@ class SuccessiveHalving:
         Raises:
             StudyError: a number below what it can be, or a first rung above the last one.
         """
-        check_ladder("Successive halving", self.epochs, self.factor)
+        check_ladder("Successive halving", self.epochs, self.factor, self.minimum)
         if self.trials is not None and self.trials < 1:
             raise StudyError(f"Successive halving: trials must be at least 1, got {self.trials}.")
-        if not 1 <= self.minimum <= self.epochs:
-            raise StudyError(
-                f"Successive halving: minimum must lie between 1 and epochs={self.epochs}, "
-                f"got {self.minimum}."
-            )
 
     @property
     def promotes(self) -> bool:

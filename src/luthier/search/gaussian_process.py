@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _GOOD = 5  # trials that are looked around
 _BELIEF = 10.0  # πBO's β: the belief's weight is this over the number of trials
+_ENDLESS = {"none", "median", "patience", "significance", "asha", "pasha"}  # schedulers without an end
 _INFORMED = 6  # first trials where earlier studies say the rest
 
 
@@ -82,8 +83,9 @@ class GaussianProcess:
         return None
 
     def _hurry(self, history: History) -> float:
-        limits = history.limits
-        by_time = history.budgeted and limits.trials is None and limits.epochs is None
+        limits, scheduler = history.limits, history.header.scheduler["name"]
+        endless = limits.trials is None and limits.epochs is None and scheduler in _ENDLESS
+        by_time = history.budgeted and endless
         return float(by_time if self.per_second is None else self.per_second)
 
 

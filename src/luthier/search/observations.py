@@ -86,8 +86,9 @@ class _Columns:
 
     space: Space
     goals: Goals
-    open: dict[int, dict[str, Any]] = field(default_factory=dict[int, dict[str, Any]])
+    places: dict[int, dict[str, Any]] = field(default_factory=dict[int, dict[str, Any]])
     count: int = 0
+    touched: int = 0
     cursor: int = -1
     budget: int = 0
     mixed: bool = False  # whether trials were trained for different numbers of epochs
@@ -114,17 +115,16 @@ class _Columns:
             return self.last
         trials = history.trials
         self._make_room(len(trials))
-        for trial in trials[self.count :]:
-            self.open[trial.number] = {}
         self.count = len(trials)
-        for number, seen in list(self.open.items()):
+        for number in dict.fromkeys(history.touched[self.touched :]):
             trial = trials[number]
-            if trial.configuration is not seen:
-                self.open[number] = trial.configuration
+            if self.places.get(number) is not trial.configuration:
+                self.places[number] = trial.configuration
                 self._place(number, trial.configuration)
             self._take(trial)
             if trial.state.ended and trial.state is not TrialState.FAILED:  # it may be queued again
-                del self.open[number]
+                self.places.pop(number, None)
+        self.touched = len(history.touched)
         self.cursor = history.cursor
         self.last = self._selected(history)
         return self.last

@@ -31,6 +31,8 @@ class History:
         earlier: what other studies found, to learn from.
         until: when to stop, in seconds since 1970, or None.
         held: '' while the study runs, 'paused' or 'stopped' by hand; ``held_why`` says why.
+        touched: the numbers of the trials that events changed, one entry an event: what is derived
+            from trials is kept up to date from an index into it.
         epochs: steps trained by all trials together, those trained again after a crash included.
         late_reports: reports by workers that had lost their lease: kept in the log, used nowhere.
     """
@@ -47,6 +49,7 @@ class History:
         self.held = ""
         self.held_why = ""
         self.trials: list[TrialRecord] = []
+        self.touched: list[int] = []
         self.earlier: list[ev.EarlierTrials] = []
         self.queue: list[dict[str, Any]] = []
         self.brackets: dict[int, list[TrialRecord]] = {}
@@ -157,6 +160,7 @@ class History:
 
     def index(self, trial: TrialRecord) -> None:
         """Enter a trial that is new to this history in the indices by bracket and by state."""
+        self.touched.append(trial.number)
         self.brackets.setdefault(trial.bracket, []).append(trial)
         if trial.state in (TrialState.QUEUED, TrialState.RUNNING):
             self.active[trial.number] = trial
@@ -226,6 +230,7 @@ class History:
         trial = self.trials[event.trial]
         if trial.lease == event.lease:
             trial.configuration = thawed(event.configuration)
+            self.touched.append(trial.number)
 
     def _leased(self, event: ev.JobLeased) -> None:
         trial = self.trials[event.trial]
@@ -264,6 +269,7 @@ class History:
             return
         objective = self.objective
         loss = objective.loss(event.metrics.get(objective.metric, math.nan))
+        self.touched.append(trial.number)
         self.epochs += step - before
         trial.add(step, loss, event.metrics, event.seconds)
         trial.last_sign = event.time
@@ -332,6 +338,7 @@ class History:
 
     def _move(self, trial: TrialRecord, state: TrialState) -> None:
         before, number = trial.state, trial.number
+        self.touched.append(number)
         if before is TrialState.QUEUED:
             del self.queued[number]
         elif before is TrialState.PAUSED:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -56,7 +55,7 @@ class Trial:
         self._configuration: dict[str, Any] = dict(job.configuration)
         self._pending: dict[str, float] | None = None
         self._defers = False
-        self._clock = time.perf_counter()
+        self._clock = self._study.clock.monotonic()
 
     @property
     def seed(self) -> int:
@@ -165,7 +164,8 @@ class Trial:
             self._write(numbers, checkpointed=False)
 
     def _write(self, metrics: dict[str, float], *, checkpointed: bool) -> None:
-        seconds, self._clock = time.perf_counter() - self._clock, time.perf_counter()
+        now = self._study.clock.monotonic()
+        seconds, self._clock = now - self._clock, now
         self.verdict = self._study.record(self, metrics, seconds, checkpointed=checkpointed)
 
     # -- the loop --------------------------------------------------------------------------------
@@ -216,7 +216,7 @@ class Trial:
     def _loop(self, save: Callable[[Path], object] | None, every: int) -> Iterator[int]:
         self.settle()
         self._defers = save is not None
-        self._clock = time.perf_counter()
+        self._clock = self._study.clock.monotonic()
         last = itertools.count() if self.to_step is None else range(self.to_step)
         try:
             for epoch in itertools.islice(last, self.from_step, None):
@@ -244,6 +244,6 @@ class Trial:
         sound = diverged_metric(metrics, self._study.objective) is None
         checkpointed = save is not None and due and sound
         if save is not None and checkpointed:
-            seconds = time.perf_counter() - self._clock
+            seconds = self._study.clock.monotonic() - self._clock
             self._study.checkpoints.save(self.number, self.step, save, metrics, seconds)
         self._write(metrics, checkpointed=checkpointed)

@@ -1,0 +1,157 @@
+"""ASHA, asynchronous successive halving.
+
+Li et al. 2020, "A system for massively parallel hyperparameter tuning", Algorithm 2. A rung is never
+waited for. A free worker promotes the best trial that is in the top 1/η of those that have arrived at
+its rung so far, from the highest rung that has one; where none has, it begins a new trial in the lowest
+rung. Promoted trials go on from their checkpoints.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass
+from functools import lru_cache
+
+from luthier.schedule.following import followed
+from luthier.schedule.full import rest
+from luthier.schedule.hyperband import check_ladder, deepest
+from luthier.schedule.rungs import Rungs, loss_on_arrival
+from luthier.study.history import History
+from luthier.study.protocols import (
+    COMPLETE,
+    GO_ON,
+    PAUSE,
+    Bracket,
+    Fate,
+    Limits,
+    Move,
+    Plan,
+    Resume,
+    Rung,
+    Start,
+    Verdict,
+)
+from luthier.study.records import TrialRecord
+
+
+@dataclass(frozen=True)
+class ASHA:
+    """Asynchronous successive halving.
+
+    Attributes:
+        epochs: R, the most epochs one trial trains.
+        factor: η: a trial goes on when it is in the top 1/η of its rung.
+        minimum: r, epochs of the lowest rung, at least 1.
+        stops: abandon a trial that is not in the top 1/η when it arrives, and let the others go on at
+            once (the variant without pauses: Li et al. 2020, section 3.3; it needs no checkpoints).
+    """
+
+    epochs: int
+    factor: int = 3
+    minimum: int = 1
+    stops: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the settings.
+
+        Raises:
+            StudyError: a number below what it can be, or a first rung above the last one.
+        """
+        check_ladder("ASHA", self.epochs, self.factor, self.minimum)
+
+    @property
+    def promotes(self) -> bool:
+        """Return True where trials pause."""
+        return not self.stops
+
+    def plan(self, limits: Limits) -> Plan | None:
+        """Return the rungs with the most trials that the limits let in; None without such a limit."""
+        if limits.trials is None and limits.epochs is None:
+            return None
+        steps = self.steps
+        trials = limits.trials
+        if trials is None:
+            assert limits.epochs is not None
+            trials = max(1, limits.epochs // steps[0])
+        counts = [max(1, trials // self.factor**i) for i in range(len(steps))]
+        rungs = tuple(Rung(n, step) for n, step in zip(counts, steps, strict=True))
+        return Plan((Bracket(0, "asynchronous", rungs),), at_most=True)
+
+    def next(self, history: History, limits: Limits) -> Move:
+        """Promote, from the highest rung downwards; else begin a trial."""
+        steps, rungs = self.steps, self.rungs(history)
+        left = epochs_left(history, limits)
+        for rung in range(self.top(history) - 1, -1, -1):
+            number = rungs.promotable(rung, self.factor)
+            if number is not None and steps[rung + 1] - history.trials[number].step <= left:
+                return Resume(number, steps[rung + 1])
+        if limits.trials is not None and len(history.trials) >= limits.trials:
+            return rest(history, f"{limits.trials} trials were tried, and no other one is promoted")
+        if steps[0] > left:
+            return rest(history, f"{limits.epochs} epochs do not hold another trial")
+        return Start(steps[-1] if self.stops else steps[0])
+
+    def judge(self, history: History, trial: TrialRecord) -> Verdict:
+        """Pause at the end of a rung; or go on or stop there, in the variant without pauses."""
+        steps = self.steps
+        if trial.step >= steps[-1]:
+            return COMPLETE
+        if not self.stops:
+            arrived = trial.to_step is not None and trial.step >= trial.to_step
+            return PAUSE if arrived else GO_ON
+        rung = bisect_right(steps, trial.step) - 1
+        before = trial.steps[-2] if len(trial.steps) > 1 else 0
+        if rung < 0 or before >= steps[rung]:
+            return GO_ON
+        among = self.rungs(history).arrived[rung]
+        rank = bisect_left(among, (loss_on_arrival(trial, steps[rung]), trial.number))
+        if rank < max(1, -(-len(among) // self.factor)) and math.isfinite(trial.losses[-1]):
+            return GO_ON
+        return Verdict(
+            Fate.STOP,
+            f"rank {rank + 1} of {len(among)} at epoch {trial.step}, the top 1/{self.factor} go on",
+        )
+
+    def dropped(self, history: History, limits: Limits) -> list[tuple[int, str]]:
+        """Return the paused trials once nothing else can happen any more."""
+        if history.active or not history.paused:
+            return []
+        if isinstance(self.next(history, limits), Start | Resume):
+            return []
+        steps = self.steps
+        return [
+            (number, f"not in the top 1/{self.factor} at epoch {trial.step}")
+            for number, trial in sorted(history.paused.items())
+            if trial.step < steps[-1]
+        ]
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """Return the epochs at which the rungs end."""
+        return _steps(self.epochs, self.factor, self.minimum)
+
+    def rungs(self, history: History) -> Rungs:
+        """Return who is where."""
+        steps = self.steps
+        return followed(history, ("rungs", steps), lambda: Rungs(0, steps))
+
+    def top(self, history: History) -> int:
+        """Return the index of the highest rung that trials may be promoted to."""
+        return len(self.steps) - 1
+
+
+def epochs_left(history: History, limits: Limits) -> float:
+    """Return the epochs that are neither trained nor promised to a running trial."""
+    if limits.epochs is None:
+        return float("inf")
+    promised = sum((t.to_step or t.step + 1) - t.step for t in history.active.values())
+    return limits.epochs - history.epochs - promised
+
+
+@lru_cache(maxsize=64)
+def _steps(epochs: int, factor: int, minimum: int) -> tuple[int, ...]:
+    """Return r, rη, rη², … and R: whole epochs, the last rung at R itself."""
+    s = deepest(epochs // minimum, factor)
+    found = [max(minimum, round(epochs / factor ** (s - i))) for i in range(s + 1)]
+    return tuple(dict.fromkeys(found))

@@ -1,0 +1,75 @@
+"""Who has arrived at each rung of a ladder and who waits there, the best first."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from luthier.study.records import TrialRecord, TrialState
+
+Place = tuple[float, int]  # loss at the rung, and the trial's number: the earlier trial wins a tie
+
+
+def loss_on_arrival(trial: TrialRecord, step: int) -> float:
+    """Return the loss that the trial reported at *step*, or the last one before it."""
+    at = bisect_right(trial.steps, step) - 1
+    return trial.losses[at] if at >= 0 else float("inf")
+
+
+@dataclass(eq=False)
+class Rungs:
+    """The rungs of one ladder, the lowest first.
+
+    Attributes:
+        steps: where each rung ends.
+        arrived: for each rung, all that have trained to its end.
+        waiting: for each rung, those of them that are paused there.
+    """
+
+    bracket: int
+    steps: Sequence[int]
+    arrived: list[list[Place]] = field(default_factory=list[list[Place]])
+    waiting: list[list[Place]] = field(default_factory=list[list[Place]])
+    known: dict[int, tuple[list[Place], int]] = field(
+        default_factory=dict[int, tuple[list[Place], int]]
+    )
+
+    def __post_init__(self) -> None:
+        self.arrived = [[] for _ in self.steps]
+        self.waiting = [[] for _ in self.steps]
+
+    def take(self, trial: TrialRecord) -> None:
+        """Replace what is known of *trial*."""
+        if trial.bracket != self.bracket:
+            return
+        before, paused_before = self.known.get(trial.number, ([], -1))
+        level = bisect_right(self.steps, trial.step)
+        places = before[:level] + [
+            (loss_on_arrival(trial, step), trial.number) for step in self.steps[len(before) : level]
+        ]
+        paused = level - 1 if trial.state is TrialState.PAUSED else -1
+        for rung in range(level, len(before)):  # it went back to an older checkpoint
+            _remove(self.arrived[rung], before[rung])
+        for rung in range(len(before), level):
+            insort(self.arrived[rung], places[rung])
+        if paused != paused_before:
+            if paused_before >= 0:
+                _remove(self.waiting[paused_before], before[paused_before])
+            if paused >= 0:
+                insort(self.waiting[paused], places[paused])
+        self.known[trial.number] = places, paused
+
+    def promotable(self, rung: int, factor: int) -> int | None:
+        """Return the best trial that waits at *rung* and is in the top 1/*factor* of it, if any is."""
+        if not self.waiting[rung]:
+            return None
+        best = self.waiting[rung][0]
+        among = self.arrived[rung]
+        if bisect_left(among, best) >= len(among) // factor or best[0] == float("inf"):
+            return None
+        return best[1]
+
+
+def _remove(places: list[Place], place: Place) -> None:
+    del places[bisect_left(places, place)]
