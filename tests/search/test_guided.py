@@ -14,13 +14,17 @@ from hypothesis import strategies as st
 from told import bowl, proposal, told
 
 from luthier.errors import SpaceError
-from luthier.search import SEARCHERS, Grid, RandomSearch, Sobol
+from luthier.search import SEARCHERS, Grid, Halton, RandomSearch, Sobol
 from luthier.space import Bool, Choice, Constant, Float, Int, Space
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "space"))
 from strategies import spaces
 
-GUIDED = [name for name, kind in SEARCHERS.items() if kind not in (RandomSearch, Sobol, Grid)]
+GUIDED = [
+    name for name, kind in SEARCHERS.items() if kind not in (RandomSearch, Sobol, Halton, Grid)
+]
+
+BY_RANK = ("cma_es", "differential_evolution")  # which model no feasibility
 
 SPACE = Space(
     rate=Float(1e-4, 1e-1, scale="log"),
@@ -99,7 +103,7 @@ def test_a_cliff_is_learned_and_its_edge_is_searched(name, optimum):
 
     study = told(space, loss, 60, searcher=name, seed=1)
     diverged = [t.state == "diverged" for t in study.trials]
-    assert sum(diverged[-40:]) <= 6
+    assert sum(diverged[-40:]) <= (12 if name in BY_RANK else 6)
     assert math.sqrt(study.best_value) < 0.06  # 1 % of the six decades
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import luthier
 from luthier.errors import SpaceError, StudyError
-from luthier.search import SEARCHERS, Grid, RandomSearch, Sobol
+from luthier.search import SEARCHERS, Grid, Halton, RandomSearch, Sobol
 from luthier.search.sobol import _points
 from luthier.space import Bool, Choice, Constant, Float, Int, Space
 from luthier.study.chance import Chance
@@ -41,7 +41,7 @@ FRESH = """
 import json, sys
 sys.path.insert(0, {here!r})
 from test_searchers import SEARCHERS, SPACE, Grid, propose
-searchers = [SEARCHERS["random"](), SEARCHERS["sobol"](), Grid(2)]
+searchers = [SEARCHERS["random"](), SEARCHERS["sobol"](), SEARCHERS["halton"](), Grid(2)]
 # In another order than the test's: no proposal may depend on those before it.
 print(json.dumps([[propose(s, SPACE, n, 5) for n in (70, 3, 0)] for s in searchers]))
 """
@@ -50,12 +50,12 @@ print(json.dumps([[propose(s, SPACE, n, 5) for n in (70, 3, 0)] for s in searche
 def test_a_fresh_process_proposes_the_same():
     code = FRESH.format(here=str(Path(__file__).parent))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    searchers = [RandomSearch(), Sobol(), Grid(2)]
+    searchers = [RandomSearch(), Sobol(), Halton(), Grid(2)]
     here = [[propose(s, SPACE, n, 5) for n in (0, 3, 70)][::-1] for s in searchers]
     assert json.loads(done.stdout) == here
 
 
-@pytest.mark.parametrize("name", ["random", "sobol"])
+@pytest.mark.parametrize("name", ["random", "sobol", "halton"])
 def test_seeds_and_numbers_make_a_difference(name):
     searcher = SEARCHERS[name]()
     drawn = [propose(searcher, SPACE, n, seed)["rate"] for n in range(20) for seed in range(20)]

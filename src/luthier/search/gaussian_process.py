@@ -29,7 +29,14 @@ if TYPE_CHECKING:
 
 _GOOD = 5  # trials that are looked around
 _BELIEF = 10.0  # πBO's β: the belief's weight is this over the number of trials
-_ENDLESS = {"none", "median", "patience", "significance", "asha", "pasha"}  # schedulers without an end
+_ENDLESS = {
+    "none",
+    "median",
+    "patience",
+    "significance",
+    "asha",
+    "pasha",
+}  # schedulers without an end
 _INFORMED = 6  # first trials where earlier studies say the rest
 
 

@@ -44,6 +44,7 @@ class Observations:
         outcomes: (n, k) each objective as something to minimise, the first at the common budget.
         excesses: (n, c) by how much each constraint on outcomes is broken; 0 or less when it is kept.
         infeasible: (m, d) trials that diverged or ran out of memory.
+        infeasible_numbers: (m,) theirs.
         pending: (p, d) trials that are queued or running.
         seconds: (n,) training time of each.
     """
@@ -54,6 +55,7 @@ class Observations:
     points: Array
     losses: Array
     infeasible: Array
+    infeasible_numbers: NDArray[np.intp]
     pending: Array
     seconds: Array
     outcomes: Array
@@ -188,6 +190,7 @@ class _Columns:
             points[known],
             ordered(outcomes, excesses),
             points[kinds == _INFEASIBLE],
+            np.flatnonzero(kinds == _INFEASIBLE),
             points[kinds == _PENDING],
             self.seconds[: self.count][known],
             outcomes,

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from luthier.errors import SpaceError
-from luthier.search.random import ATTEMPTS, unsatisfiable
+from luthier.search.quasi_random import configuration_at
 from luthier.space import Space
 from luthier.study.chance import Chance
 from luthier.study.history import History
@@ -38,31 +38,15 @@ class Sobol:
         Raises:
             SpaceError: more than 21,201 hyperparameters, or constraints that leave nothing.
         """
-        keys = list(space.domains)
-        if not keys:
-            return {}
-        if len(keys) > MAX_DIMENSION:
-            raise SpaceError(f"Sobol goes up to {MAX_DIMENSION} hyperparameters, got {len(keys)}.")
-        for attempt in range(ATTEMPTS):
-            if attempt == 0:
-                point = _points(chance.seed % 2**64, len(keys), _block(number))[number]
-            else:
-                own = chance.of("sobol", attempt // 64).integer()
-                point = _points(own, len(keys), 64)[attempt % 64]
-            values = dict(zip(keys, map(float, point), strict=True))
-            configuration = space.sample(values.__getitem__)
-            if space.satisfies(configuration):
-                return configuration
-        raise unsatisfiable(space)
+        if len(space.domains) > MAX_DIMENSION:
+            raise SpaceError(
+                f"Sobol goes up to {MAX_DIMENSION} hyperparameters, got {len(space.domains)}."
+            )
+        return configuration_at(_points, "sobol", space, number, chance)
 
     def size(self, space: Space) -> int | None:
         """Return None: there is no end to it."""
         return None
-
-
-def _block(number: int) -> int:
-    """Return the power of two above *number*, at least 64: how many points to make at once."""
-    return max(64, 1 << number.bit_length())
 
 
 @lru_cache(maxsize=8)

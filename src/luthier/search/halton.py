@@ -1,0 +1,52 @@
+"""Halton's low-discrepancy sequence, scrambled: even at any number of trials, in any dimension.
+
+Halton 1960; scrambling: Owen 2017, "A randomized Halton algorithm in R", as in ``scipy.stats.qmc``. Where
+Sobol's sequence is balanced at powers of two, this one has no better and worse places to stop.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from luthier.search.quasi_random import configuration_at
+from luthier.space import Space
+from luthier.study.chance import Chance
+from luthier.study.history import History
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Halton:
+    """Trial n takes point n of the sequence that the study's seed scrambles.
+
+    Where constraints refuse a point, the trial takes its next one from a sequence of its own.
+    """
+
+    def propose(
+        self, history: History, space: Space, number: int, chance: Chance
+    ) -> dict[str, Any]:
+        """Return the configuration of trial *number*.
+
+        Raises:
+            SpaceError: constraints that leave (next to) nothing of the space.
+        """
+        return configuration_at(_points, "halton", space, number, chance)
+
+    def size(self, space: Space) -> int | None:
+        """Return None: there is no end to it."""
+        return None
+
+
+@lru_cache(maxsize=8)
+def _points(seed: int, dimension: int, count: int) -> NDArray[np.float64]:
+    """Return the first *count* points (count, dimension) in [0, 1); longer blocks only append."""
+    import numpy as np
+    from scipy.stats import qmc
+
+    engine = qmc.Halton(dimension, scramble=True, rng=np.random.Generator(np.random.Philox(seed)))
+    return engine.random(count)
