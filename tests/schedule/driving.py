@@ -16,6 +16,7 @@ UNIT = Space(x=Float(0.0, 1.0))
 
 
 def study_of(scheduler: Scheduler | str | None, path: Any, **options: Any) -> Study:
+    options = {"searcher": "random", **options}
     return open_study(
         "s", UNIT, minimize="loss", scheduler=scheduler, storage=path / "s.db", **options
     )

@@ -12,8 +12,8 @@ Place = tuple[float, int]  # loss at the rung, and the trial's number: the earli
 
 
 def loss_on_arrival(trial: TrialRecord, step: int) -> float:
-    """Return the loss that the trial reported at *step*, or the last one before it."""
-    at = bisect_right(trial.steps, step) - 1
+    """Return the first loss that the trial reported at *step* or after it, else its last one."""
+    at = min(bisect_left(trial.steps, step), len(trial.steps) - 1)
     return trial.losses[at] if at >= 0 else float("inf")
 
 

@@ -1,0 +1,217 @@
+"""ASHA and PASHA against their pseudo-code, and what asynchrony must not break."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import pytest
+from driving import run, simulate, study_of
+
+from luthier.errors import StudyError
+from luthier.run.simulation import heavy_tailed
+from luthier.run.simulation import simulate as simulated
+from luthier.schedule import ASHA, PASHA
+from luthier.schedule.pasha import ranked_alike, tolerance
+from luthier.schedule.rungs import Rungs
+from luthier.space import Float, Space
+from luthier.study.protocols import Limits
+from luthier.study.records import TrialRecord, TrialState
+
+UNIT = Space(x=Float(0.0, 1.0))
+
+
+def algorithm_2(losses, epochs, factor, trials):
+    """Li et al. 2020, Algorithm 2, transcribed, with one worker: yield (trial, from, to)."""
+    steps = ASHA(epochs, factor).steps
+    rungs = [[] for _ in steps]  # numbers of the trials whose loss at this rung is known
+    promoted = [set() for _ in steps]
+    begun = 0
+
+    def get_job():
+        nonlocal begun
+        for k in range(len(steps) - 2, -1, -1):
+            top = sorted(rungs[k], key=lambda t: (losses[t](steps[k]), t))
+            candidates = top[: len(rungs[k]) // factor]
+            promotable = [t for t in candidates if t not in promoted[k]]
+            if promotable:
+                promoted[k].add(promotable[0])
+                return promotable[0], k + 1
+        if begun == trials:
+            return None
+        begun += 1
+        return begun - 1, 0
+
+    while (job := get_job()) is not None:
+        trial, k = job
+        yield trial, steps[k - 1] if k else 0, steps[k]
+        rungs[k].append(trial)
+
+
+@pytest.mark.parametrize(("epochs", "factor"), [(9, 3), (27, 3), (16, 2), (50, 4), (1, 3)])
+def test_one_worker_follows_the_algorithm(tmp_path, epochs, factor):
+    study = study_of(ASHA(epochs, factor), tmp_path, max_trials=40, searcher="random")
+
+    def loss(c, step):  # orders change on the way
+        return c["x"] + math.sin(40 * c["x"]) / step
+
+    trace = run(study, loss)
+    losses = [(lambda step, c=t.configuration: loss(c, step)) for t in study.trials]
+    assert trace == list(algorithm_2(losses, epochs, factor, 40))
+
+
+def test_nobody_is_waited_for_and_nothing_is_lost(tmp_path):
+    study = study_of(ASHA(27), tmp_path, max_trials=60, searcher="random")
+    simulate(study, 7, lambda c, step: c["x"] + 1 / step)
+    assert len(study.trials) == 60
+    assert not study.history.paused
+    assert not study.history.active
+    steps = study.scheduler.steps
+    assert {t.step for t in study.trials} == set(steps) == {1, 3, 9, 27}
+    for low, high in itertools.pairwise(steps):
+        arrived = [t for t in study.trials if t.step >= low]
+        assert len([t for t in arrived if t.step >= high]) >= len(arrived) // 3
+
+
+def test_a_thousand_workers_are_kept_busy():
+    done = simulated(
+        lambda c, step: c["x"] + 1 / step,
+        UNIT,
+        minimize="loss",
+        workers=1000,
+        scheduler="asha",
+        searcher="random",
+        epochs=9,
+        max_epochs=12_000,
+        epoch_seconds=heavy_tailed(10.0),
+        failures=0.02,
+    )
+    assert not done.stuck
+    # All but the end, when the epochs that are left are promised to others.
+    assert done.idle < 0.25
+    assert done.study.history.epochs >= 0.95 * 12_000
+
+
+def test_the_epochs_are_not_exceeded(tmp_path):
+    study = study_of("asha", tmp_path, epochs=27, max_epochs=100, searcher="random")
+    simulate(study, 5, lambda c, step: c["x"])
+    assert 90 <= study.history.epochs <= 100
+
+
+def test_without_pauses_the_worst_are_stopped_on_arrival(tmp_path):
+    """Later trials are better than the early ones they meet above, so more than 1/3 get on there."""
+    study = study_of(ASHA(27, stops=True), tmp_path, max_trials=90, searcher="random")
+    run(study, lambda c, step: c["x"])
+    reached = [sum(t.step >= s for t in study.trials) for s in study.scheduler.steps]
+    assert reached[0] == 90
+    assert 30 <= reached[1] <= 40  # the first ones have few to be compared with
+    assert reached[1] / 3 <= reached[2] < reached[1]
+    stopped = next(t for t in study.trials if t.state is TrialState.STOPPED)
+    assert "the top 1/3 go on" in stopped.why
+    assert not any(t.retries for t in study.trials)
+
+
+def test_reports_that_skip_a_rung_are_judged_when_they_have_passed_it(tmp_path):
+    study = study_of(ASHA(27, stops=True), tmp_path, max_trials=30, searcher="random")
+    from luthier.run.worker import work
+
+    def train(trial):
+        for step in (2, 4, 10, 27):
+            if trial.should_stop:
+                return
+            trial.report(loss=trial["x"], step=step)
+
+    work(study, train)
+    steps = {t.step for t in study.trials}
+    assert steps >= {2, 4}
+    assert steps <= {2, 4, 10, 27}
+
+
+def test_diverged_trials_are_never_promoted(tmp_path):
+    study = study_of(ASHA(9), tmp_path, max_trials=30, searcher="random")
+    run(study, lambda c, step: math.nan if c["x"] > 0.4 else c["x"])
+    assert all(t.state is TrialState.DIVERGED for t in study.trials if t.configuration["x"] > 0.4)
+    assert any(t.step == 9 for t in study.trials)
+
+
+def test_the_plan_names_every_rung():
+    plan = ASHA(27).plan(Limits(trials=30))
+    assert [(r.trials, r.step) for r in plan.brackets[0].rungs] == [
+        (30, 1),
+        (10, 3),
+        (3, 9),
+        (1, 27),
+    ]
+    assert plan.at_most
+    assert ASHA(27).plan(Limits()) is None
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: ASHA(0), "epochs.*got 0"),
+        (lambda: ASHA(9, factor=1), "factor must be 2 or more.*got 1"),
+        (lambda: PASHA(9, minimum=10), "between 1 and epochs=9, got 10"),
+    ],
+)
+def test_bad_settings(make, words):
+    with pytest.raises(StudyError, match=words):
+        make()
+
+
+def test_rungs_follow_a_trial_that_goes_back_to_an_old_checkpoint():
+    rungs = Rungs(0, (1, 3, 9))
+    trial = TrialRecord(0, {}, 0, TrialState.RUNNING, 0.0)
+    for step in (1, 2, 3):
+        trial.add(step, 1.0 / step, {}, 0.0)
+        rungs.take(trial)
+    assert [len(places) for places in rungs.arrived] == [1, 1, 0]
+    trial.forget_after(1)
+    rungs.take(trial)
+    assert [len(places) for places in rungs.arrived] == [1, 0, 0]
+    trial.add(3, 0.5, {}, 0.0)
+    trial.state = TrialState.PAUSED
+    rungs.take(trial)
+    assert rungs.waiting == [[], [(0.5, 0)], []]
+
+
+# -- PASHA -------------------------------------------------------------------------------------------
+
+
+def test_a_stable_ranking_needs_no_more_epochs(tmp_path):
+    study = study_of(PASHA(81), tmp_path, max_trials=60, searcher="random")
+    run(study, lambda c, step: c["x"] + 1 / step)  # nobody ever overtakes
+    assert max(t.step for t in study.trials) == 3
+    assert study.best.configuration["x"] == min(t.configuration["x"] for t in study.trials)
+
+
+def test_an_unstable_ranking_opens_the_next_rung(tmp_path):
+    study = study_of(PASHA(81), tmp_path, max_trials=60, searcher="random")
+
+    def crossing(c, step):  # who is best after one epoch is the worst in the end
+        return c["x"] if step < 2 else 2 - c["x"]
+
+    run(study, crossing)
+    assert max(t.step for t in study.trials) >= 9
+
+
+def test_rankings_within_the_noise_are_alike():
+    below = [(0.1, 0), (0.2, 1), (0.25, 2)]
+    swapped = [(0.01, 0), (0.02, 2), (0.03, 1)]
+    assert not ranked_alike(swapped, below, 0.0)
+    assert ranked_alike(swapped, below, 0.06)
+    assert ranked_alike(below, below, 0.0)
+
+
+def test_noise_is_read_off_curves_that_cross_and_cross_back():
+    def record(number, losses):
+        trial = TrialRecord(number, {}, 0, TrialState.PAUSED, 0.0)
+        for step, loss in enumerate(losses, 1):
+            trial.add(step, loss, {}, 0.0)
+        return trial
+
+    one, other = record(0, [1.0, 0.5, 0.4]), record(1, [0.9, 0.6, 0.37])
+    apart = record(2, [2.0, 1.9, 1.8])
+    assert tolerance([one, apart], 3) == 0.0
+    assert tolerance([one, other, apart], 3) == pytest.approx(0.03)
+    assert tolerance([one, other], 2) == 0.0  # they have crossed once by then
