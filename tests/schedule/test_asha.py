@@ -129,7 +129,7 @@ def test_reports_that_skip_a_rung_are_judged_when_they_have_passed_it(tmp_path):
 
 def test_diverged_trials_are_never_promoted(tmp_path):
     study = study_of(ASHA(9), tmp_path, max_trials=30, searcher="random")
-    run(study, lambda c, step: math.nan if c["x"] > 0.4 else c["x"])
+    simulate(study, 1, lambda c, step: math.nan if c["x"] > 0.4 else c["x"])
     assert all(t.state is TrialState.DIVERGED for t in study.trials if t.configuration["x"] > 0.4)
     assert any(t.step == 9 for t in study.trials)
 
@@ -180,7 +180,7 @@ def test_rungs_follow_a_trial_that_goes_back_to_an_old_checkpoint():
 
 def test_a_stable_ranking_needs_no_more_epochs(tmp_path):
     study = study_of(PASHA(81), tmp_path, max_trials=60, searcher="random")
-    run(study, lambda c, step: c["x"] + 1 / step)  # nobody ever overtakes
+    simulate(study, 1, lambda c, step: c["x"] + 1 / step)  # nobody ever overtakes
     assert max(t.step for t in study.trials) == 3
     assert study.best.configuration["x"] == min(t.configuration["x"] for t in study.trials)
 
@@ -191,7 +191,7 @@ def test_an_unstable_ranking_opens_the_next_rung(tmp_path):
     def crossing(c, step):  # who is best after one epoch is the worst in the end
         return c["x"] if step < 2 else 2 - c["x"]
 
-    run(study, crossing)
+    simulate(study, 1, crossing)
     assert max(t.step for t in study.trials) >= 9
 
 

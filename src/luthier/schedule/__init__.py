@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from luthier.schedule.asha import ASHA
+from luthier.schedule.freeze_thaw import FreezeThaw
 from luthier.schedule.full import Full
 from luthier.schedule.hyperband import Hyperband
 from luthier.schedule.median import MedianStopping
@@ -21,12 +22,14 @@ SCHEDULERS: dict[str, type[Scheduler]] = {
     "hyperband": Hyperband,
     "asha": ASHA,
     "pasha": PASHA,
+    "freeze thaw": FreezeThaw,
 }
 
 __all__ = [
     "ASHA",
     "PASHA",
     "SCHEDULERS",
+    "FreezeThaw",
     "Full",
     "Hyperband",
     "MedianStopping",

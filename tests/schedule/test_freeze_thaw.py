@@ -1,0 +1,139 @@
+"""Extrapolated learning curves, and who gets the next epochs by them."""
+
+from __future__ import annotations
+
+import math
+import random
+
+import numpy as np
+import pytest
+from driving import simulate, study_of
+
+from luthier.errors import StudyError
+from luthier.schedule import FreezeThaw
+from luthier.schedule.extrapolation import Belief, Curves, predict
+from luthier.study.protocols import Limits
+from luthier.study.records import TrialRecord, TrialState
+
+BELIEF = Belief(level=0.5, level_spread=0.3, drop=0.5, drop_spread=0.5)
+
+
+def record(losses, number=0):
+    trial = TrialRecord(number, {}, 0, TrialState.PAUSED, 0.0)
+    for step, loss in enumerate(losses, 1):
+        trial.add(step, loss, {}, 0.0)
+    return trial
+
+
+def continued(losses, step, budget=100):
+    curves = Curves(budget)
+    curves.take(record(losses))
+    return predict([curves.sums[0]], np.array([0.5]), BELIEF, np.array([step]), budget)
+
+
+def curve(draw, noise, steps=100):
+    level, drop, power = draw.gauss(0.5, 0.3), abs(draw.gauss(0.5, 0.3)), draw.uniform(0.3, 1.8)
+    return [level + drop * t**-power + draw.gauss(0, noise) for t in range(1, steps + 1)]
+
+
+def test_a_curve_of_the_family_is_continued():
+    losses = [0.2 + 0.8 * t**-0.5 for t in range(1, 21)]
+    found = continued(losses, 100)
+    assert found.mean[0] == pytest.approx(0.28, abs=0.02)
+    assert abs(found.mean[0] - 0.28) < 3 * found.deviation[0]
+
+
+def test_before_any_report_it_is_what_is_believed():
+    found = continued([], 100)
+    assert found.mean[0] == pytest.approx(0.5, abs=0.15)
+    assert found.deviation[0] == pytest.approx(0.3, rel=0.3)
+
+
+def test_the_chances_are_about_right():
+    """Of 300 curves seen for 10 of 100 epochs, about as many end below a bar as were said to."""
+    draw = random.Random(0)
+    said, was, within = [], [], 0
+    for _ in range(300):
+        losses = curve(draw, 0.01)
+        found = continued(losses[:10], 100)
+        bar = losses[9] - 0.1
+        said.append(float(found.below(bar)[0]))
+        was.append(losses[-1] < bar)
+        within += abs(losses[-1] - found.mean[0]) < 1.64 * found.deviation[0]
+    assert np.mean(said) == pytest.approx(np.mean(was), abs=0.1)
+    assert within / 300 > 0.7  # of intervals that should hold nine in ten
+    sure = [happened for chance, happened in zip(said, was, strict=True) if chance > 0.9]
+    unlikely = [happened for chance, happened in zip(said, was, strict=True) if chance < 0.1]
+    assert np.mean(sure) > 0.8 > 0.2 > np.mean(unlikely)
+
+
+def test_more_of_a_curve_makes_surer():
+    losses = curve(random.Random(1), 0.01)
+    deviations = [continued(losses[:seen], 100).deviation[0] for seen in (1, 5, 20, 80)]
+    assert deviations == sorted(deviations, reverse=True)
+
+
+def test_the_sums_follow_a_trial_that_goes_back():
+    losses = curve(random.Random(2), 0.01, 10)
+    trial, curves = record(losses), Curves(100)
+    curves.take(trial)
+    trial.forget_after(4)
+    curves.take(trial)
+    fresh = Curves(100)
+    fresh.take(record(losses[:4]))
+    assert curves.sums[0].count == fresh.sums[0].count
+    np.testing.assert_allclose(curves.sums[0].shape_loss, fresh.sums[0].shape_loss)
+
+
+def bowl(c, step):
+    return (c["x"] - 0.3) ** 2 + (0.5 + c["x"]) / step
+
+
+def test_epochs_go_to_the_good_ones(tmp_path):
+    study = study_of(FreezeThaw(50), tmp_path, max_epochs=400)
+    simulate(study, 1, bowl)
+    assert 398 <= study.history.epochs <= 400
+    assert not study.history.paused
+    by_epochs = sorted(study.trials, key=lambda t: -t.step)
+    longest = [abs(t.configuration["x"] - 0.3) for t in by_epochs[:3]]
+    assert max(longest) < 0.25
+    assert len(study.trials) > 20  # full training would have been 8
+    assert study.best.step > 25
+
+
+def test_who_has_no_chance_is_abandoned_and_told_why(tmp_path):
+    study = study_of(FreezeThaw(20), tmp_path, max_trials=30)
+    simulate(study, 1, lambda c, step: 10 * c["x"] + 1 / step)
+    stopped = [t for t in study.trials if t.state is TrialState.STOPPED]
+    assert stopped
+    assert "with a probability of" in stopped[0].why
+    assert min(t.configuration["x"] for t in study.trials) == study.best.configuration["x"]
+    assert study.best.step == 20
+
+
+def test_with_workers_and_divergence(tmp_path):
+    study = study_of(FreezeThaw(20), tmp_path, max_epochs=200)
+    simulate(study, 5, lambda c, step: math.nan if c["x"] > 0.6 else bowl(c, step))
+    assert 190 <= study.history.epochs <= 200
+    assert not study.history.paused
+    assert not study.history.active
+
+
+def test_the_plan_is_an_upper_bound():
+    assert FreezeThaw(20).plan(Limits()) is None
+    plan = FreezeThaw(20).plan(Limits(trials=10, epochs=100))
+    assert plan.trials == 10
+    assert plan.at_most
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: FreezeThaw(0), "epochs.*got 0"),
+        (lambda: FreezeThaw(9, unit=10), "between 1 and epochs=9, got 10"),
+        (lambda: FreezeThaw(9, chance=1.5), r"between 0 and 1 .*got 1\.5"),
+    ],
+)
+def test_bad_settings(make, words):
+    with pytest.raises(StudyError, match=words):
+        make()
