@@ -41,21 +41,26 @@ def run(study: Study, loss: Callable[[dict[str, Any], int], float]) -> list[tupl
     return trace
 
 
-def simulate(study: Study, workers: int, loss: Callable[[dict[str, Any], int], float]) -> None:
+def simulate(
+    study: Study, workers: int, loss: Callable[[dict[str, Any], int], float]
+) -> list[tuple[int, int, int]]:
     """Run every job with simulated workers: job k of the running ones ends in turn, epochs at once.
 
+    Returns (trial, from step, to step) in the order in which they began.
     One process plays all workers: each holds a job while the others take and finish theirs.
     """
     held: list[Job] = []
+    trace: list[tuple[int, int, int]] = []
     while True:
         while len(held) < workers:
             job = study.next_job()
             if isinstance(job, Wait | Done):
                 break
             held.append(job)
+            trace.append((job.trial, job.from_step, job.to_step or 0))
         if not held:
             assert isinstance(study.next_job(), Done)
-            return
+            return trace
         # The job that ends first is the one whose trial number hashes lowest: out of order, but
         # the same in every run.
         job = min(held, key=lambda j: (j.trial * 7919) % 101)

@@ -6,7 +6,7 @@ import itertools
 import math
 
 import pytest
-from driving import run, simulate, study_of
+from driving import simulate, study_of
 
 from luthier.errors import StudyError
 from luthier.run.simulation import heavy_tailed
@@ -55,7 +55,7 @@ def test_one_worker_follows_the_algorithm(tmp_path, epochs, factor):
     def loss(c, step):  # orders change on the way
         return c["x"] + math.sin(40 * c["x"]) / step
 
-    trace = run(study, loss)
+    trace = simulate(study, 1, loss)
     losses = [(lambda step, c=t.configuration: loss(c, step)) for t in study.trials]
     assert trace == list(algorithm_2(losses, epochs, factor, 40))
 
@@ -101,7 +101,7 @@ def test_the_epochs_are_not_exceeded(tmp_path):
 def test_without_pauses_the_worst_are_stopped_on_arrival(tmp_path):
     """Later trials are better than the early ones they meet above, so more than 1/3 get on there."""
     study = study_of(ASHA(27, stops=True), tmp_path, max_trials=90, searcher="random")
-    run(study, lambda c, step: c["x"])
+    simulate(study, 1, lambda c, step: c["x"])
     reached = [sum(t.step >= s for t in study.trials) for s in study.scheduler.steps]
     assert reached[0] == 90
     assert 30 <= reached[1] <= 40  # the first ones have few to be compared with
