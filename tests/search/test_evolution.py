@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import math
 import random
 import statistics
@@ -9,18 +11,30 @@ import sys
 
 import numpy as np
 import pytest
-from told import best_after, proposal, told
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+from told import best_after, bowl, proposal, told
 
 import luthier as lt
-from luthier.search import CMAES, DifferentialEvolution, cma_es
+from luthier.search import CMAES, DifferentialEvolution, cma_es, drawing
+from luthier.search.columns import columns_of
 from luthier.search.differential_evolution import _population
 from luthier.search.observations import observe
 from luthier.space import Bool, Choice, Float, Int, Space
+from luthier.study.chance import Chance
 from luthier.study.history import fold
 from luthier.study.log import read_log
 
 FIVE = Space({f"x{i}": Float(0, 1) for i in range(5)})
 WHOLE = Space(a=Int(1, 9), b=Choice(["p", "q", "r"]), c=Bool(), d=Float(0, 1, step=0.25))
+MIXED = Space(
+    x0=Float(0, 1),
+    x1=Float(1e-4, 1, scale="log"),
+    kind=Choice({"sgd": Space(momentum=Float(0.5, 0.99, scale="one_minus_log")), "adam": Space()}),
+    width=Int(1, 300, scale="log"),
+    depth=Int(1, 6),
+    flag=Bool(),
+)
 
 
 def ellipsoid(c):
@@ -51,7 +65,7 @@ def test_they_are_far_better_than_random_search(searcher, objective, trials, sha
 
 
 @pytest.mark.parametrize("searcher", [CMAES(), DifferentialEvolution()])
-@pytest.mark.parametrize("space", [FIVE, WHOLE], ids=["continuous", "discrete"])
+@pytest.mark.parametrize("space", [FIVE, WHOLE, MIXED], ids=["continuous", "discrete", "mixed"])
 def test_what_is_remembered_changes_nothing(searcher, space):
     """Four workers whose trials end out of order; a history that was just folded proposes the same."""
     study = told(space, lambda c: 1.0, 0, searcher=searcher, seed=3)
@@ -70,15 +84,185 @@ def test_what_is_remembered_changes_nothing(searcher, space):
         study.history = before
 
 
-def test_a_draw_is_told_as_it_was_drawn():
-    """Between the values of a discrete hyperparameter CMA-ES learns from where it drew."""
-    study = told(WHOLE, lambda c: c["a"], 40, searcher=CMAES(), seed=1)
-    seen = observe(study.history, study.space)
-    evolution = cma_es._kept[study.history]
-    strategy = evolution.states[max(evolution.states)][0]
-    assert strategy.generation == len(evolution.generations) > 2
-    assert strategy.mean[0] < 0.3  # a is small
-    assert len(seen.losses) == 40
+def test_searchers_and_seeds_do_not_share_what_is_remembered():
+    study = told(FIVE, ellipsoid, 60, searcher=CMAES(), seed=1)
+    one, other = (proposal(study, CMAES(), seed=seed) for seed in (1, 2))
+    assert one != other
+    assert proposal(study, CMAES(population=4)) != proposal(study, CMAES(population=9))
+    cma_es._kept.clear()
+    assert [proposal(study, CMAES(), seed=seed) for seed in (2, 1)] == [other, one]
+
+
+# -- CMA-ES ----------------------------------------------------------------------------------------
+
+
+def state(study):
+    """Return the newest strategy, how often it was restarted and how many trials it has used."""
+    states = cma_es._kept[study.history].states
+    return states[max(states)]
+
+
+@functools.cache
+def trials_of_eight_workers():
+    """Return numbers, losses and places of the trials of a study, as they ended."""
+    study, running = told(MIXED, bowl, 0, searcher=CMAES(), seed=5), []
+    for _ in range(220):
+        running.append(study.ask())
+        if len(running) == 8:
+            trial = running.pop(0)
+            study.tell(trial, loss=bowl(trial.configuration))
+    return cma_es._ended(study.history, observe(study.history, study.space))
+
+
+@settings(max_examples=12, deadline=None, phases=[Phase.generate])  # shrinking takes minutes
+@given(st.data())
+def test_a_replay_from_anywhere_is_a_replay_from_the_beginning(data):
+    """Losses that are corrected, trials that come and go: the newest states are kept, and used again."""
+    numbers, losses, points = map(np.copy, trials_of_eight_workers())
+    columns, total, start = columns_of(MIXED), len(numbers), points[0].copy()
+    kept, chance = cma_es._Evolution(CMAES(), columns, start, 5), Chance(0, ("trial", 300))
+    for _ in range(4):
+        at, count = data.draw(st.integers(0, total - 1)), data.draw(st.integers(100, total))
+        losses[at] = data.draw(st.sampled_from([-1.0, math.inf]))
+        if data.draw(st.booleans()):
+            order = np.r_[0:at, at + 1 : total, at]
+            numbers, points, losses = numbers[order], points[order], losses[order]
+        trials = numbers[8:count], losses[8:count].copy(), points[8:count]
+        fresh = cma_es._Evolution(CMAES(), columns, start, 5)
+        pairs = [e.axes.drawn(e.after(*trials), chance) for e in (kept, fresh)]
+        np.testing.assert_array_equal(pairs[0][0], pairs[1][0])
+
+
+@pytest.mark.parametrize("space", [FIVE, WHOLE, MIXED], ids=["continuous", "discrete", "mixed"])
+def test_a_draw_is_told_as_it_was_drawn(space, monkeypatch):
+    """Not where it was rounded to; also a draw of one of the last generations, with eight workers."""
+    found = []
+
+    def spy(axes, place, strategy, chance):
+        draw = draw_at(axes, place, strategy, chance)
+        if draw is not None:
+            places, drawn = axes.drawn(strategy, chance)
+            row = np.flatnonzero((drawn == draw).all(axis=1))[0]
+            np.testing.assert_allclose(axes.columns.rounded(places)[row], place, atol=1e-8)
+        found.append(draw is not None)
+        return draw
+
+    draw_at = drawing.Axes.draw_at
+    monkeypatch.setattr(drawing.Axes, "draw_at", spy)
+    study = told(space, bowl, 60, searcher=CMAES(), seed=1)
+    first = min(12, max(4, len(space.searched) + 1))
+    assert sum(found) >= 0.9 * (state(study)[2])
+    assert state(study)[2] >= 60 - first - 16
+    found.clear()
+    running = []
+    for _ in range(80):
+        running.append(study.ask())
+        if len(running) == 8:
+            trial = running.pop(0)
+            study.tell(trial, loss=bowl(trial.configuration))
+    assert sum(found) > 50
+
+
+def test_a_slow_trial_changes_nothing_of_what_was_learned_without_it():
+    study = told(FIVE, ellipsoid, 12, searcher=CMAES())
+    slow = study.ask()
+    for _ in range(100):
+        trial = study.ask()
+        study.tell(trial, loss=ellipsoid(trial.configuration))
+    before, strategy = (
+        [list(g[0]) for g in cma_es._kept[study.history].generations],
+        state(study)[0],
+    )
+    study.tell(slow, loss=ellipsoid(slow.configuration))
+    proposal(study, CMAES())
+    after = [list(g[0]) for g in cma_es._kept[study.history].generations]
+    assert after[: len(before)] == before
+    assert state(study)[0] is strategy or len(after) > len(before)
+    assert len(before) >= 12
+
+
+@pytest.mark.parametrize("space", [FIVE, MIXED], ids=["continuous", "mixed"])
+def test_a_far_better_trial_from_elsewhere_pulls_gently(space):
+    """Told as it is, it would be 500 deviations away and throw all away that was learned."""
+    study = told(space, lambda c: (c["x0"] - 0.2) ** 2 + c["x1"], 300, searcher=CMAES(), seed=2)
+    strategy = state(study)[0]
+    before, mean = strategy._cma._sigma, strategy.mean[0]
+    study.enqueue({**study.trials[-1].configuration, "x0": 0.97})
+    for loss in [-9.0] + [1.0] * 30:
+        study.tell(study.ask(), loss=loss)
+    strategy, restarts, _ = state(study)
+    assert restarts == 0
+    assert strategy._cma._sigma < 3 * before
+    assert strategy.mean[0] > mean
+    assert proposal(study, CMAES())["x0"] < 0.5
+
+
+def test_it_begins_when_the_first_trials_all_diverged():
+    losses = itertools.chain([math.nan] * 15, itertools.repeat(1.0))
+    study = told(FIVE, lambda c: next(losses) * ellipsoid(c), 150, searcher=CMAES())
+    assert state(study)[2] > 100
+    assert (
+        cma_es._kept[study.history].start == list(study.trials[15].configuration.values())
+    ).all()
+    assert min(t.best_loss for t in study.trials[16:]) > study.best_value / 2 > 0
+    assert study.best_value < 3
+
+
+def test_trials_from_elsewhere_do_not_break_the_margin():
+    """The mean of a Bool exactly between its values would make the package divide by zero."""
+    study = told(Space(x=Float(0, 1), flag=Bool()), lambda c: c["x"], 400, seed=0)
+    proposal(study, CMAES())
+    strategy, _, used = state(study)
+    assert used > 380
+    assert (strategy._A > 0).all()
+    assert np.isfinite(strategy.mean).all()
+
+
+def test_it_starts_again_with_twice_the_population_when_it_has_converged():
+    space = Space(x=Float(0, 1), y=Float(0, 1))
+    study = told(space, lambda c: (c["x"] - 0.3) ** 2 + (c["y"] - 0.6) ** 2, 450, searcher=CMAES())
+    strategy, restarts, _ = state(study)
+    assert restarts == 1
+    assert strategy.population_size == 2 * 6
+    assert study.best_value < 1e-14  # in deviations: 1e-7
+    spread = np.std([list(t.configuration.values()) for t in study.trials[-20:]], axis=0)
+    assert (spread > 0.01).all()
+
+
+def test_a_value_from_elsewhere_is_told_where_it_would_have_been_drawn():
+    study = told(WHOLE, bowl, 60, searcher=CMAES())
+    (strategy, _, _), columns = state(study), columns_of(WHOLE)
+    axes = drawing.axes_of(columns)
+    for place in columns.rounded(np.random.default_rng(0).random((40, 4))):
+        told_at = axes.nearest(place, strategy)
+        reached = strategy.mean + (told_at - strategy.mean) * strategy._A
+        inside = (np.abs(reached - place) < 0.49 * axes.steps) | (told_at == strategy.mean)
+        assert inside.all()  # the edge itself belongs to two values
+
+
+def test_the_package_is_missed_before_anything_is_trained(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cmaes", None)
+    with pytest.raises(lt.StudyError, match=r'pip install "luthier\[search\]"'):
+        told(FIVE, ellipsoid, 1, searcher="cma_es")
+
+
+# -- differential evolution ------------------------------------------------------------------------
+
+
+def test_options_are_inherited_and_nothing_leaves_the_space():
+    space = Space(x=Float(0, 1), kind=Choice("a", "b", "c", "d", "e"))
+    study = told(space, lambda c: 0.0, 0)
+    for i in range(20):  # "b" and "d": arithmetic would find the "c" between them, and the ends
+        study.enqueue({"x": float(i % 2), "kind": "bd"[i % 2]})
+        study.tell(study.ask(), loss=float(i))
+    seen, columns = observe(study.history, study.space), columns_of(study.space)
+    for number in range(20, 40):
+        generator = Chance(0, (number,)).generator()
+        children = DifferentialEvolution()._children(seen, columns, 10, number, generator)
+        assert set(children[:, 1]) <= {0.3, 0.7}
+        assert (children[:, 0] >= 0).all()
+        assert (children[:, 0] <= 1).all()
+        assert len(set(children[:, 0])) > 3
 
 
 def test_places_of_the_population_go_to_the_best_trial():
@@ -114,7 +298,7 @@ def test_several_objectives_and_a_bound(searcher):
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: CMAES(population=1), "population must be a whole number of at least 2.*got 1"),
+        (lambda: CMAES(population=3), "population must be a whole number of at least 4.*got 3"),
         (lambda: CMAES(initial=0), "initial.*got 0"),
         (lambda: DifferentialEvolution(population=3), "at least 4, or None, got 3"),
         (lambda: DifferentialEvolution(factor=0), "factor must be a number above 0 .* 2, got 0"),
@@ -125,9 +309,3 @@ def test_several_objectives_and_a_bound(searcher):
 def test_bad_arguments(make, words):
     with pytest.raises(lt.StudyError, match=words):
         make()
-
-
-def test_without_the_package_it_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(sys.modules, "cmaes", None)
-    with pytest.raises(lt.StudyError, match=r'pip install "luthier\[search\]"'):
-        told(FIVE, ellipsoid, 12, searcher="cma_es")

@@ -1,20 +1,21 @@
 """CMA-ES: a normal distribution that learns where and along which directions good trials lie.
 
 Hansen 2016, "The CMA evolution strategy: a tutorial"; with margin for what is discrete (Hamano et al.
-2022, "CMA-ES with margin"); restarts with twice the population (Auger & Hansen 2005, IPOP). The evolution
-itself is the package ``cmaes``; here it is replayed from the trials, so that any process has the same one.
+2022, "CMA-ES with margin"); trials from elsewhere as in Hansen 2011, "Injecting external solutions into
+CMA-ES"; restarts with twice the population (Auger & Hansen 2005, IPOP). The evolution itself is the
+package ``cmaes``; here it is replayed from the trials, so that any process has the same one.
 """
 
 from __future__ import annotations
 
 import copy
 import weakref
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from luthier.errors import StudyError
 from luthier.search.columns import Columns, columns_of
+from luthier.search.drawing import axes_of, clipped
 from luthier.search.novelty import early, first_new, untried
 from luthier.search.observations import Observations, observe
 from luthier.space import Space
@@ -26,31 +27,29 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[np.float64]
+    Numbers = NDArray[np.intp]
 
 _STEP = 0.2  # of the unit cube: the deviation at the beginning
-_FINE = 64  # values of an evenly spaced hyperparameter; with more it is continuous
-_DRAWS = 32  # from which the first new one is taken
 _KEPT = 16  # generations that are kept to go on from
-
-Finished = list[tuple[int, float, "Array"]]  # number, loss and place of each trial
-Generation = list[
-    tuple[int, int]
-]  # numbers of its trials, and their ranks: equal losses, equal ranks
+_LATE = 4  # generations among whose draws a finished trial is looked for
 
 
 @dataclass(frozen=True)
 class CMAES:
     """Draws from the distribution that the finished generations have shaped.
 
-    A generation is as many finished trials as the population is large, by their numbers, whoever
-    proposed them; the first trials (the defaults and quasi-random ones) choose where it starts. While
-    trials are running, more are drawn from the same distribution. What diverged or ran out of memory
-    counts as the worst. Options of a choice are in a row, in the order in which they were given.
+    The first trials to end (the defaults and quasi-random ones) choose where it starts: at the best of
+    them. After that every so many trials that end are a generation, in the order in which they ended, so
+    that a slow trial changes nothing of what was learned without it. While a generation is incomplete,
+    more are drawn from the same distribution. A trial that was not drawn from it (enqueued, say) pulls
+    it no further than a draw could. What diverged or ran out of memory counts as the worst.
+
+    Options of a choice are in a row, in the order in which they were given.
 
     Args:
         initial: trials before the evolution begins; by default one more than there are
             hyperparameters, from 4 to 12.
-        population: trials of a generation, at least 2; by default 4 + ⌊3 ln d⌋ (Hansen 2016, table 1).
+        population: trials of a generation, at least 4; by default 4 + ⌊3 ln d⌋ (Hansen 2016, table 1).
 
     Raises:
         StudyError: an argument that cannot be.
@@ -63,7 +62,7 @@ class CMAES:
         """Check the arguments."""
         for name, value, least in (
             ("initial", self.initial, 1),
-            ("population", self.population, 2),
+            ("population", self.population, 4),
         ):
             given: Any = value
             if given is not None and (type(given) is not int or given < least):
@@ -80,20 +79,22 @@ class CMAES:
             SpaceError: constraints that leave (next to) nothing of the space.
             StudyError: the package ``cmaes`` is not installed.
         """
+        import numpy as np
+
+        _package()  # not to be found missing only when the first trials have been trained
         seen = observe(history, space)
+        numbers, losses, points = _ended(history, seen)
         first = self.initial or min(12, max(4, seen.dimension + 1))
-        known = seen.numbers < first
-        if number < first or not known.any() or seen.dimension == 0:
+        if len(numbers) < first or not len(seen.losses) or seen.dimension == 0:
             return early(seen, history, space, number, chance)
-        columns = columns_of(space)
-        start = seen.points[known][seen.losses[known].argmin()]
+        first = max(first, 1 + int(np.isfinite(losses).argmax()))
+        start, columns = points[losses[:first].argmin()], columns_of(space)
         evolution = _kept.get(history)
-        if evolution is None or not evolution.is_of(self, columns, start):
-            evolution = _Evolution(self, columns, start, chance.seed)
-            _kept[history] = evolution
-        strategy = evolution.after(list(_finished(seen, first)))
-        draws = [columns.rounded(x[None, :])[0] for x, _ in _draws(strategy, columns, chance)]
-        found = first_new(_stacked(draws), seen, history, space)
+        if evolution is None or not evolution.is_of(self, columns, start, chance.seed):
+            evolution = _kept[history] = _Evolution(self, columns, start, chance.seed)
+        strategy = evolution.after(numbers[first:], losses[first:], points[first:])
+        places, _ = evolution.axes.drawn(strategy, chance)
+        found = first_new(columns.rounded(places), seen, history, space)
         return found or untried(seen, history, space, number, chance)
 
     def size(self, space: Space) -> int | None:
@@ -101,143 +102,126 @@ class CMAES:
         return None
 
 
-def _stacked(rows: list[Array]) -> Array:
+def _package() -> Any:
+    try:
+        import cmaes
+    except ImportError as error:
+        raise StudyError(
+            'CMA-ES needs the package cmaes: pip install "luthier[search]".'
+        ) from error
+    return cmaes
+
+
+def _ended(history: History, seen: Observations) -> tuple[Numbers, Array, Array]:
+    """Return number, loss (infinite for bad ones) and place of the trials that count, as they ended.
+
+    One that is paused at the end of a rung counts as ended there.
+    """
     import numpy as np
 
-    return np.array(rows)
-
-
-def _finished(seen: Observations, first: int) -> Iterator[tuple[int, float, Array]]:
-    """Yield number, loss and place of the trials that count, by number; the worst loss for bad ones."""
-    import numpy as np
-
-    worst = float(seen.losses.max())
     numbers = np.concatenate([seen.numbers, seen.infeasible_numbers])
-    losses = np.concatenate([seen.losses, np.full(len(seen.infeasible), worst)])
+    losses = np.concatenate([seen.losses, np.full(len(seen.infeasible), np.inf)])
     points = np.concatenate([seen.points, seen.infeasible])
-    for index in np.argsort(numbers, kind="stable"):
-        if numbers[index] >= first:
-            yield int(numbers[index]), float(losses[index]), points[index]
+    trials = [history.trials[number] for number in numbers.tolist()]
+    times = np.array([t.last_sign if t.ended_at is None else t.ended_at for t in trials])
+    order = np.lexsort((numbers, times))
+    return numbers[order], losses[order], points[order]
 
 
-def _ranked(finished: Finished) -> Generation:
-    losses = sorted({loss for _, loss, _ in finished})
-    return [(number, losses.index(loss)) for number, loss, _ in finished]
+def _ranks(losses: Array) -> Numbers:
+    import numpy as np
 
-
-def _draws(strategy: Any, columns: Columns, chance: Chance) -> Iterator[tuple[Array, Array]]:
-    """Yield places to train and places to tell, in the order in which a trial tries them."""
-    strategy.reseed_rng(chance.of("cma").integer())
-    for _ in range(_DRAWS):
-        to_train, to_tell = strategy.ask()
-        yield to_train[: columns.dimension], to_tell
+    return np.searchsorted(np.unique(losses), losses)
 
 
 _kept: weakref.WeakKeyDictionary[History, _Evolution] = weakref.WeakKeyDictionary()
 
 
-@dataclass(eq=False)
 class _Evolution:
     """The strategy after each generation; the newest ones are kept to go on from."""
 
-    settings: CMAES
-    columns: Columns
-    start: Array
-    seed: int
-    generations: list[Generation] = field(default_factory=list[Generation])
-    states: dict[int, tuple[Any, int, int]] = field(
-        default_factory=dict[int, "tuple[Any, int, int]"]
-    )
+    def __init__(self, settings: CMAES, columns: Columns, start: Array, seed: int) -> None:
+        import numpy as np
 
-    def is_of(self, settings: CMAES, columns: Columns, start: Array) -> bool:
+        self.settings, self.columns, self.start, self.seed = settings, columns, start, seed
+        self.axes = axes_of(columns)
+        self.generations: list[tuple[Numbers, Numbers]] = []  # numbers and ranks of the trials
+        self.states: dict[int, tuple[Any, int, int]] = {}  # strategy, restarts, trials used
+        self.used: tuple[Numbers, Array] = np.zeros(0, np.intp), np.zeros(0)
+
+    def is_of(self, settings: CMAES, columns: Columns, start: Array, seed: int) -> bool:
         """Return whether it began like this."""
         import numpy as np
 
-        same = self.settings == settings and self.columns is columns
+        same = self.settings == settings and self.columns is columns and self.seed == seed
         return same and np.array_equal(self.start, start, equal_nan=True)
 
-    def after(self, finished: Finished) -> Any:
-        """Return the strategy after all whole generations of *finished* trials."""
-        self._go_back_to_what_is_the_same(finished)
+    def after(self, numbers: Numbers, losses: Array, points: Array) -> Any:
+        """Return the strategy after all whole generations of these trials, in this order."""
+        self._go_back(numbers, losses)
         if not self.states:
-            self.states[0] = (self._new(0), 0, 0)
+            self.states[0] = (self._begun(0), 0, 0)
         at = max(self.states)
         strategy, restarts, used = self.states[at]
-        while used + strategy.population_size <= len(finished):
-            part = finished[used : used + strategy.population_size]
+        while used + strategy.population_size <= len(numbers):
+            part = slice(used, used + strategy.population_size)
+            ranks, told = _ranks(losses[part]), list(map(self._told, numbers[part], points[part]))
             strategy = copy.deepcopy(strategy)
-            generation = _ranked(part)
-            draws = [self._to_tell(strategy, number, place) for number, _, place in part]
-            strategy.tell([(x, rank) for x, (_, rank) in zip(draws, generation, strict=True)])
-            used += len(part)
-            if strategy.should_stop():
+            strategy.tell(list(zip(told, map(int, ranks), strict=True)))
+            if strategy.should_stop() or self.axes.exhausted(strategy):
                 restarts += 1
-                strategy = self._new(restarts)
-            self.generations.append(generation)
-            at += 1
+                strategy = self._begun(restarts)
+            self.generations.append((numbers[part], ranks))
+            at, used = at + 1, part.stop
             self.states[at] = (strategy, restarts, used)
             self.states.pop(at - _KEPT, None)
+        self.used = numbers[:used], losses[:used]
         return strategy
 
-    def _go_back_to_what_is_the_same(self, finished: Finished) -> None:
-        """Drop the generations that the trials no longer give: one that was running has ended."""
-        at = same = 0
-        for generation in self.generations:
-            if _ranked(finished[at : at + len(generation)]) != generation:
-                break
-            at, same = at + len(generation), same + 1
-        if same == len(self.generations):
+    def _go_back(self, numbers: Numbers, losses: Array) -> None:
+        """Drop the generations that the trials no longer give: a loss or an order has changed."""
+        import numpy as np
+
+        count = len(self.used[0])
+        if all(map(np.array_equal, self.used, (numbers[:count], losses[:count]))):
             return
-        self.states = {g: state for g, state in self.states.items() if g <= same}
-        del self.generations[same if self.states else 0 :]
+        used = same = 0
+        for generation in self.generations:
+            part = slice(used, used + len(generation[0]))
+            if not all(map(np.array_equal, generation, (numbers[part], _ranks(losses[part])))):
+                break
+            used, same = part.stop, same + 1
+        needed = range(max(0, same - _LATE + 1), same + 1)
+        whole = all(generation in self.states for generation in needed)
+        self.states = {g: state for g, state in self.states.items() if g <= same and whole}
+        del self.generations[same if whole else 0 :]
 
-    def _to_tell(self, strategy: Any, number: int, place: Array) -> Array:
-        """Return the draw that trial *number* came from; its place where it was not one of them."""
+    def _told(self, number: int, place: Array) -> Array:
+        """Return what to tell the newest strategy for a trial: its draw, where it comes from one."""
+        chance = Chance(self.seed, ("trial", int(number), "configuration"))
+        at = max(self.states)
+        newest, restarts, _ = self.states[at]
+        for back in range(min(at + 1, _LATE)):
+            strategy, then, _ = self.states[at - back]
+            draw = self.axes.draw_at(place, strategy, chance) if then == restarts else None
+            if draw is not None:
+                return clipped(draw, newest) if back else draw
+        return clipped(self.axes.nearest(place, newest), newest)
+
+    def _begun(self, restarts: int) -> Any:
+        """Return a strategy that begins at the best of the first trials, later anywhere."""
         import numpy as np
 
-        chance = Chance(self.seed, ("trial", number, "configuration"))
-        for to_train, to_tell in _draws(strategy, self.columns, chance):
-            rounded = self.columns.rounded(to_train[None, :])[0]
-            if np.allclose(rounded, place, atol=1e-9, rtol=0, equal_nan=True):
-                return to_tell
-        found = np.full(strategy.dim, 0.5)
-        found[: len(place)] = np.where(np.isnan(place), 0.5, place)
-        return found
-
-    def _new(self, restarts: int) -> Any:
-        import numpy as np
-
-        try:
-            from cmaes import CMAwM
-        except ImportError as error:
-            raise StudyError(
-                'CMA-ES needs the package cmaes: pip install "luthier[search]".'
-            ) from error
-        width = self.columns.dimension
-        steps = np.zeros(max(2, width))  # one column more than there is, where there is one alone
-        bounds = np.tile([0.0, 1.0], (max(2, width), 1))
-        for column, domain in enumerate(self.columns.domains):
-            count = domain.cardinality or 0
-            if 1 < count <= _FINE and (self.columns.options[column] or _is_even(domain)):
-                steps[column] = 1 / count
-                bounds[column] = 0.5 / count, 1 - 0.5 / count
-        mean = np.full(len(steps), 0.5)
-        if restarts:
-            chance = Chance(self.seed, ("cma restart", restarts))
-            mean[:width] = chance.generator().random(width)
-        else:
-            mean[:width] = np.where(np.isnan(self.start), 0.5, self.start)
+        axes, width = self.axes, self.columns.dimension
+        mean = Chance(self.seed, ("cma restart", restarts)).generator().random(len(axes.steps))
+        if not restarts:
+            mean[:width] = np.where(np.isnan(self.start), mean[:width], self.start)
         usual = self.settings.population or 4 + int(3 * np.log(width))
-        return CMAwM(
-            np.clip(mean, bounds[:, 0], bounds[:, 1]),
+        return _package().CMAwM(
+            np.clip(mean, axes.bounds[:, 0], axes.bounds[:, 1]),
             _STEP,
-            bounds,
-            steps,
+            axes.bounds,
+            axes.steps,
             population_size=usual * 2**restarts,
             seed=0,
         )
-
-
-def _is_even(domain: Any) -> bool:
-    """Return whether the values of *domain* lie at equal distances in the unit cube."""
-    return getattr(domain, "scale", "linear") == "linear"
