@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 from pausing import curves, run
+from promoting import PROMOTING, check, compared
 
 import luthier
 from luthier.errors import StudyError
@@ -17,6 +18,9 @@ from luthier.study.records import TrialState
 from luthier.train.keras import Training
 
 DATA = luthier.datasets.fashion_mnist("subset")
+BACKENDS = ("tensorflow", "torch", "jax")
+# A graph is compiled anew for every job, which takes seconds: each backend tries some of them.
+OWN_SHARE = PROMOTING[BACKENDS.index(keras.backend.backend()) :: len(BACKENDS)]
 SMALL = tuple((x[:600], y[:600]) for x, y in (DATA.train, DATA.validation))
 
 
@@ -72,6 +76,11 @@ def test_continued_equals_uninterrupted(tmp_path, made, listeners):
     assert len(curves(whole)[0]) == 6
     assert curves(paused) == curves(whole)
     assert curves(whole)[0][0][1]["loss"] > curves(whole)[0][-1][1]["loss"]
+
+
+@pytest.mark.parametrize("scheduler", OWN_SHARE)
+def test_every_scheduler_promotes_without_loss(scheduler, tmp_path):
+    check(compared(Training(build, SMALL, 200), discover(build), tmp_path, scheduler, trials=4))
 
 
 def test_the_same_seed_gives_the_same_training_twice(tmp_path):

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from jax.example_libraries import optimizers
 from pausing import Pausing, curves, run
+from promoting import PROMOTING, check, compared
 
 from luthier.datasets import fashion_mnist
 from luthier.errors import CheckpointError, StudyError
@@ -158,6 +159,11 @@ def test_a_trial_goes_on_in_a_fresh_process_as_in_this_one(whole, space, tmp_pat
         study = run(None, tmp_path / kind, jobs=0)
         assert study.trials[0].state is TrialState.COMPLETED
         assert curves(study) == whole[kind][:1]
+
+
+@pytest.mark.parametrize("scheduler", PROMOTING)
+def test_every_scheduler_promotes_without_loss(scheduler, space, tmp_path):
+    check(compared(training(), space, tmp_path, scheduler))
 
 
 def test_the_same_seed_gives_the_same_curves_and_another_one_others(tmp_path):

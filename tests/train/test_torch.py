@@ -14,8 +14,10 @@ import numpy as np
 import pytest
 import torch  # before all that imports it
 from pausing import Pausing, curves, run
+from promoting import PROMOTING, check, compared
 from torch import nn
 from torch.optim import lr_scheduler
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, TensorDataset
 
 import luthier
@@ -152,6 +154,45 @@ def test_the_same_seed_gives_the_same_curves_and_another_one_others(tmp_path):
     first, again, other = (curves(result.study) for result in found)
     assert first == again
     assert first != other
+
+
+def averaged_loop(trial):
+    """Train with clipped gradients, moving averages of the weights and a plateau, in one's own loop."""
+    (x, y), (x_val, y_val) = tensors(subset())
+    x, y = x[:300], y[:300]
+    model, optimizer, _ = build(trial.hp)
+    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.9), use_buffers=True)
+    plateau = lr_scheduler.ReduceLROnPlateau(optimizer, patience=0, threshold=0.5)
+    state = State(model=model, optimizer=optimizer, average=average, plateau=plateau)
+    loader = DataLoader(TensorDataset(x, y), batch_size=64, shuffle=True)
+    for _ in trial.epochs(state):
+        model.train()
+        for inputs, targets in loader:
+            optimizer.zero_grad()
+            loss = nn.functional.cross_entropy(model(inputs), targets)
+            loss.backward()
+            norm = nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            average.update_parameters(model)
+        average.eval()
+        with torch.no_grad():
+            outputs = average(x_val)
+        validation = nn.functional.cross_entropy(outputs, y_val)
+        plateau.step(validation)
+        trial.report(
+            norm=norm,
+            rate=optimizer.param_groups[0]["lr"],
+            val_loss=validation,
+            val_accuracy=(outputs.argmax(1) == y_val).float().mean(),
+        )
+
+
+@pytest.mark.parametrize("scheduler", PROMOTING)
+def test_every_scheduler_promotes_without_loss(scheduler, space, tmp_path):
+    found = compared(averaged_loop, space, tmp_path, scheduler)
+    check(found)
+    rates = [metrics["rate"] for _, _, whole in found for _, metrics in whole]
+    assert len(set(rates)) > len(found)  # the plateau was met
 
 
 # -- what goes wrong ---------------------------------------------------------------------------

@@ -1,0 +1,48 @@
+"""Continued = uninterrupted, under every scheduler that lets trials pause."""
+
+from __future__ import annotations
+
+from pausing import curves
+
+from luthier.run.opening import open_study
+from luthier.run.worker import work
+from luthier.schedule import SCHEDULERS
+from luthier.study.events import JobLeased
+from luthier.study.log import read_log
+
+EPOCHS = 9
+PROMOTING = sorted(
+    name for name, made in SCHEDULERS.items() if made(EPOCHS).promotes and name != "dehb"
+)
+
+
+def compared(train, space, folder, scheduler, *, maximize="val_accuracy", trials=5):
+    """Run a study under *scheduler* and its configurations again without one.
+
+    Returns for each trial how often it went on, its curve, and the curve of the one that nobody paused.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    options = {"maximize": maximize, "epochs": EPOCHS, "searcher": "random"}
+    study = open_study(
+        "paused", space, scheduler=scheduler, max_trials=trials, storage=folder / "a.db", **options
+    )
+    work(study, train)
+    whole = open_study(
+        "whole", space, max_trials=len(study.trials), storage=folder / "b.db", **options
+    )
+    for trial in study.trials:
+        whole.enqueue(trial.configuration)
+    work(whole, train)
+    jobs = [0] * len(study.trials)
+    for _, event in read_log(study.store, study.name):
+        if isinstance(event, JobLeased):
+            jobs[event.trial] += 1
+    return list(zip(jobs, curves(study), curves(whole), strict=True))
+
+
+def check(found):
+    """Fail unless trials were paused and each one's curve is the beginning of the uninterrupted one."""
+    assert any(jobs > 1 for jobs, _, _ in found), "no trial was paused: nothing was tested"
+    for _, paused, whole in found:
+        assert len(whole) == EPOCHS
+        assert paused == whole[: len(paused)]
