@@ -33,7 +33,8 @@ def bumpy(configuration, step):
 @given(seed=st.integers(0, 1000), workers=st.integers(1, 12))
 def test_a_fresh_process_decides_the_same(scheduler, seed, workers):
     done = simulate(
-        bumpy, UNIT, minimize="loss", workers=workers, scheduler=scheduler, searcher="random",
+        bumpy, UNIT, minimize="loss", workers=workers, scheduler=scheduler,
+        searcher=getattr(SCHEDULERS[scheduler], "searcher", "random"),
         epochs=9, max_trials=15, epoch_seconds=heavy_tailed(10.0), failures=0.1, seed=seed,
     )  # fmt: skip
     study = done.study

@@ -11,9 +11,7 @@ from luthier.study.events import JobLeased
 from luthier.study.log import read_log
 
 EPOCHS = 9
-PROMOTING = sorted(
-    name for name, made in SCHEDULERS.items() if made(EPOCHS).promotes and name != "dehb"
-)
+PROMOTING = sorted(name for name, made in SCHEDULERS.items() if made(EPOCHS).promotes)
 
 
 def compared(train, space, folder, scheduler, *, maximize="val_accuracy", trials=5):
@@ -22,9 +20,16 @@ def compared(train, space, folder, scheduler, *, maximize="val_accuracy", trials
     Returns for each trial how often it went on, its curve, and the curve of the one that nobody paused.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    options = {"maximize": maximize, "epochs": EPOCHS, "searcher": "random"}
+    searcher = getattr(SCHEDULERS[scheduler], "searcher", "random")
+    options = {"maximize": maximize, "epochs": EPOCHS}
     study = open_study(
-        "paused", space, scheduler=scheduler, max_trials=trials, storage=folder / "a.db", **options
+        "paused",
+        space,
+        scheduler=scheduler,
+        searcher=searcher,
+        max_trials=trials,
+        storage=folder / "a.db",
+        **options,
     )
     work(study, train)
     whole = open_study(

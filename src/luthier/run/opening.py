@@ -164,6 +164,7 @@ def header_for(
             f"{', '.join(map(repr, space.domains))}.{nearest(halve, space.domains)}"
         )
     objective, *also = opening.goals.objectives
+    scheduler = _scheduler(opening.scheduler, opening.epochs)
     header = ev.StudyCreated(
         time=now,
         format=ev.FORMAT,
@@ -172,8 +173,8 @@ def header_for(
         direction=objective.direction,
         space=space.to_dict(),
         seed=_seed(opening.seed),
-        searcher=_spec(_searcher(opening.searcher), SEARCHERS),
-        scheduler=_spec(_scheduler(opening.scheduler, opening.epochs), SCHEDULERS),
+        searcher=_spec(_searcher(opening.searcher, scheduler), SEARCHERS),
+        scheduler=_spec(scheduler, SCHEDULERS),
         luthier=__version__,
         define_by_run=opening.define_by_run,
         checkpoints=checkpoints,
@@ -229,9 +230,16 @@ def _seed(seed: int) -> int:
     return seed
 
 
-def _searcher(searcher: str | Searcher | None) -> Searcher:
+def _searcher(searcher: str | Searcher | None, scheduler: Scheduler) -> Searcher:
+    own: str = getattr(scheduler, "searcher", "")
     if searcher is None:
-        searcher = "auto"
+        searcher = own or "auto"
+    elif own and searcher != own and not isinstance(searcher, SEARCHERS[own]):
+        raise StudyError(
+            f"searcher={searcher!r} was given beside the scheduler {type(scheduler).__name__}, which "
+            f"brings its own, {own!r}: leave the searcher out, or take another scheduler, such as "
+            "'hyperband' or 'asha'."
+        )
     if not isinstance(searcher, str):
         return searcher
     if searcher not in SEARCHERS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from luthier.schedule.asha import ASHA
+from luthier.schedule.bohb import BOHB
 from luthier.schedule.freeze_thaw import FreezeThaw
 from luthier.schedule.full import Full
 from luthier.schedule.hyperband import Hyperband
@@ -23,10 +24,12 @@ SCHEDULERS: dict[str, type[Scheduler]] = {
     "asha": ASHA,
     "pasha": PASHA,
     "freeze thaw": FreezeThaw,
+    "bohb": BOHB,
 }
 
 __all__ = [
     "ASHA",
+    "BOHB",
     "PASHA",
     "SCHEDULERS",
     "FreezeThaw",

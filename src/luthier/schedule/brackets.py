@@ -41,12 +41,10 @@ def next_move(brackets: Sequence[Bracket], history: History) -> Move:
     return Wait() if history.active else Done("every bracket is finished")
 
 
-def judge(brackets: Sequence[Bracket], trial: TrialRecord) -> Verdict:
-    """Pause the trial at the end of its rung, complete it at the end of the last one."""
+def judge(last: int, trial: TrialRecord) -> Verdict:
+    """Pause the trial at the end of its rung, complete it at the end of the last one, at *last*."""
     if trial.to_step is None or trial.step < trial.to_step:
         return GO_ON
-    ladder = next((b for b in brackets if b.index == trial.bracket), None)
-    last = ladder.rungs[-1].step if ladder else trial.to_step
     return COMPLETE if trial.step >= last else PAUSE
 
 

@@ -14,6 +14,7 @@ checkpoint, so a rung costs only the epochs that are new.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -31,12 +32,13 @@ class Hyperband:
     Attributes:
         epochs: R, the most epochs one configuration trains, at least 1.
         factor: η, at least 2: the best 1/η of a rung go on.
-        iterations: how often the whole of Algorithm 1 is run.
+        iterations: how often the whole of Algorithm 1 is run; by default once, or as often as the
+            study's trials and epochs have room for where they are limited.
     """
 
     epochs: int
     factor: int = 3
-    iterations: int = 1
+    iterations: int | None = None
 
     def __post_init__(self) -> None:
         """Check the settings.
@@ -45,7 +47,7 @@ class Hyperband:
             StudyError: epochs or iterations below 1, or a factor below 2.
         """
         check_ladder("Hyperband", self.epochs, self.factor)
-        if self.iterations < 1:
+        if self.iterations is not None and self.iterations < 1:
             raise StudyError(f"Hyperband: iterations must be at least 1, got {self.iterations}.")
 
     @property
@@ -63,7 +65,7 @@ class Hyperband:
 
     def judge(self, history: History, trial: TrialRecord) -> Verdict:
         """Pause the trial at the end of its rung."""
-        return judge(_within(self, Limits()), trial)
+        return judge(self.epochs, trial)
 
     def dropped(self, history: History, limits: Limits) -> list[tuple[int, str]]:
         """Return the paused trials that did not make it to the next rung."""
@@ -110,16 +112,29 @@ def deepest(epochs: int, factor: int) -> int:
     return s
 
 
-@lru_cache(maxsize=64)
-def _brackets(settings: Hyperband) -> tuple[Bracket, ...]:
-    s_max = deepest(settings.epochs, settings.factor)
+def iteration(epochs: int, factor: int, first: int = 0) -> list[Bracket]:
+    """Return the brackets of one run of Algorithm 1, their indices counted from *first*."""
+    s_max = deepest(epochs, factor)
     brackets: list[Bracket] = []
-    for _ in range(settings.iterations):
-        for s in range(s_max, -1, -1):
-            # n = ⌈(s_max + 1) η^s / (s + 1)⌉ in whole numbers
-            n = -(-(s_max + 1) * settings.factor**s // (s + 1))
-            brackets.append(ladder(len(brackets), s, n, settings.epochs, settings.factor))
-    return tuple(brackets)
+    for s in range(s_max, -1, -1):
+        n = -(-(s_max + 1) * factor**s // (s + 1))  # ⌈(s_max + 1) η^s / (s + 1)⌉ in whole numbers
+        brackets.append(ladder(first + len(brackets), s, n, epochs, factor))
+    return brackets
+
+
+def times(wanted: int | None, one: Sequence[Bracket], limits: Limits) -> int:
+    """Return how often *one* iteration is to be run: *wanted*, or as the limits have room for."""
+    if wanted is not None:
+        return wanted
+    room = [
+        -(-limit // sum(each))
+        for limit, each in (
+            (limits.trials, [b.rungs[0].trials for b in one]),
+            (limits.epochs, [b.epochs for b in one]),
+        )
+        if limit is not None
+    ]
+    return max(1, min(room, default=1))
 
 
 @lru_cache(maxsize=64)
@@ -128,4 +143,10 @@ def _within(settings: Hyperband, limits: Limits) -> tuple[Bracket, ...]:
         s = int(bracket.name.removeprefix("s="))
         return ladder(bracket.index, s, trials, settings.epochs, settings.factor)
 
-    return within(_brackets(settings), limits, shrink)
+    one = iteration(settings.epochs, settings.factor)
+    brackets = [
+        bracket
+        for i in range(times(settings.iterations, one, limits))
+        for bracket in iteration(settings.epochs, settings.factor, i * len(one))
+    ]
+    return within(brackets, limits, shrink)

@@ -54,7 +54,8 @@ class SuccessiveHalving:
 
     def judge(self, history: History, trial: TrialRecord) -> Verdict:
         """Pause the trial at the end of its rung."""
-        return judge(_within(self, Limits()), trial)
+        whole, *_ = _within(self, Limits())
+        return judge(whole.rungs[-1].step, trial)
 
     def dropped(self, history: History, limits: Limits) -> list[tuple[int, str]]:
         """Return the paused trials that did not make it to the next rung."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from luthier.search.auto import Auto
+from luthier.search.bohb import BOHB
 from luthier.search.cma_es import CMAES
 from luthier.search.coarse_to_fine import CoarseToFine
 from luthier.search.differential_evolution import DifferentialEvolution
@@ -26,9 +27,11 @@ SEARCHERS: dict[str, type[Searcher]] = {
     "cma_es": CMAES,
     "differential_evolution": DifferentialEvolution,
     "coarse_to_fine": CoarseToFine,
+    "bohb": BOHB,
 }
 
 __all__ = [
+    "BOHB",
     "CMAES",
     "SEARCHERS",
     "TPE",

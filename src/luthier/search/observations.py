@@ -73,10 +73,24 @@ def observe(history: History, space: Space) -> Observations:
     Trials that the space does not hold (it was narrowed since) are left out; those from before a
     hyperparameter was added have its default.
     """
+    return _columns(history, space).brought_up_to_date(history)
+
+
+def places_of(history: History, space: Space) -> Array:
+    """Return where every trial lies in the unit cube, by number (n, d).
+
+    NaN where a hyperparameter is inactive; a whole row of it for a trial that *space* does not hold.
+    """
+    columns = _columns(history, space)
+    columns.brought_up_to_date(history)
+    return columns.points[: columns.count]
+
+
+def _columns(history: History, space: Space) -> _Columns:
     columns = _kept.get(history)
     if columns is None or columns.space is not space:
         columns = _kept[history] = _Columns(space, history.goals)
-    return columns.brought_up_to_date(history)
+    return columns
 
 
 _kept: weakref.WeakKeyDictionary[History, _Columns] = weakref.WeakKeyDictionary()

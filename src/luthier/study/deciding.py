@@ -143,12 +143,14 @@ class Deciding:
         job = Job(number, lease, proposal.configuration, 0, move.to_step)
         return Decision([proposed, leased], job)
 
-    def propose(self) -> Proposal:
+    def propose(self, move: Start) -> Proposal:
         """Return the configuration of the next trial."""
         history, number = self.history, len(self.history.trials)
         if history.queue:
             return Proposal(number, history.cursor, history.queue[0], enqueued=True)
-        configuration = proposed(history, self.searcher, number)
+        configuration = move.configuration
+        if configuration is None:
+            configuration = proposed(history, self.searcher, number)
         return Proposal(number, history.cursor, configuration, enqueued=False)
 
     def resume(self, move: Resume | TrialRecord, to_step: int | None) -> Decision:

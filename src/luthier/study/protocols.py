@@ -140,10 +140,14 @@ class Plan:
 
 @dataclass(frozen=True)
 class Start:
-    """Propose a new trial in *bracket* and train it up to *to_step*."""
+    """Begin a new trial in *bracket* and train it up to *to_step*.
+
+    Its configuration is what the searcher proposes, unless the scheduler chose one itself.
+    """
 
     to_step: int | None
     bracket: int = 0
+    configuration: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)

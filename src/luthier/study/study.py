@@ -217,8 +217,9 @@ class Study:
             return decider.take_over(trial), proposal
         move = self.scheduler.next(history, self.limits)
         if isinstance(move, Start):
-            if proposal is None or proposal.number != len(history.trials) or history.queue:
-                proposal = decider.propose()
+            known = proposal is not None and proposal.number == len(history.trials)
+            if proposal is None or not known or history.queue or move.configuration is not None:
+                proposal = decider.propose(move)
             return decider.start(move, proposal), proposal
         if isinstance(move, Wait | Done):
             lapsed = lapsed_trials(history, self.leases)

@@ -33,19 +33,21 @@ class Density:
         indices: the columns that the density is over.
         centres: (n, g) places of trials, none of them NaN.
         widths: (g,) deviations of the kernels; for a choice the share that the other options get.
+        believes: whether the belief is a component, beside one kernel a trial.
     """
 
     columns: Columns
     indices: tuple[int, ...]
     centres: Array
     widths: Array
+    believes: bool = True
 
     def draw(self, count: int, generator: np.random.Generator) -> Array:
         """Return *count* draws (count, g), not rounded."""
         import numpy as np
         from scipy.special import ndtr, ndtri
 
-        which = generator.integers(len(self.centres) + 1, size=count)
+        which = generator.integers(len(self.centres) + self.believes, size=count)
         uniforms = generator.random((count, self.columns.dimension))
         # Even draws from the belief; those that belong to a kernel are replaced below.
         drawn = self.columns.drawn(uniforms, active_only=False)[:, self.indices]
@@ -84,6 +86,8 @@ class Density:
                 mass = ndtr((1 - centre) / width) - ndtr(-centre / width)
                 norm = np.log(mass * width * math.sqrt(2 * math.pi))
                 terms[:, :-1] += -0.5 * ((place - centre) / width) ** 2 - norm
+        if not self.believes:
+            terms = terms[:, :-1]
         top = terms.max(axis=1)
         total = np.exp(terms - top[:, None]).sum(axis=1)
         return top + np.log(total / terms.shape[1])

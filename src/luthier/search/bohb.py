@@ -1,0 +1,183 @@
+"""The model of BOHB: kernel densities of good and bad trials at the largest budget that has enough.
+
+Falkner, Klein & Hutter 2018, "BOHB: Robust and efficient hyperparameter optimization at scale",
+Algorithm 2 and section 4.1; its settings are the paper's (section 4.2 and appendix). The budgets are the
+epochs at which trials paused or ended, so it goes with every scheduler that has rungs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from luthier.errors import StudyError
+from luthier.search.columns import columns_of
+from luthier.search.novelty import first_new, untried
+from luthier.search.observations import observe, places_of
+from luthier.search.surrogate.parzen import Density, density
+from luthier.space import Space
+from luthier.study.chance import Chance
+from luthier.study.history import History
+from luthier.study.records import TrialRecord, TrialState
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+
+_NARROWEST = 1e-3  # of a kernel
+_MOST = 1000  # trials of the model, the newest: time per proposal stays flat
+
+
+@dataclass(frozen=True)
+class BOHB:
+    """Draws near the good trials of the largest budget that has enough of them, or at random.
+
+    Args:
+        at_random: ρ, the share of the trials drawn at random, from 0 to 1.
+        good: q, the share of a budget's trials that are good, above 0 and below 1.
+        candidates: N_s, draws from the good trials' density, of which the most promising is taken.
+        widening: b_w, by how much the kernels are wider when drawing, at least 1.
+
+    Raises:
+        StudyError: an argument that cannot be.
+    """
+
+    at_random: float = 1 / 3
+    good: float = 0.15
+    candidates: int = 64
+    widening: float = 3.0
+
+    def __post_init__(self) -> None:
+        """Check the arguments."""
+        for name, value, low, high in (
+            ("at_random", self.at_random, 0.0, 1.0),
+            ("good", self.good, 1e-9, 1 - 1e-9),
+            ("candidates", self.candidates, 1, 1e6),
+            ("widening", self.widening, 1.0, 1e6),
+        ):
+            given: Any = value
+            if type(given) not in (int, float) or not low <= given <= high:
+                raise StudyError(
+                    f"BOHB: {name} must be a number from {low:g} to {high:g}, got {value!r}."
+                )
+
+    def propose(
+        self, history: History, space: Space, number: int, chance: Chance
+    ) -> dict[str, Any]:
+        """Return the configuration of trial *number*.
+
+        Raises:
+            SpaceError: constraints that leave (next to) nothing of the space.
+        """
+        seen = observe(history, space)
+        if seen.dimension and chance.uniform("at random") >= self.at_random:
+            points, losses = self._largest(history, space)
+            if len(losses):
+                ranked = self._ranked(points, losses, space, chance.generator())
+                if (found := first_new(ranked, seen, history, space)) is not None:
+                    return found
+        return untried(seen, history, space, number, chance)
+
+    def size(self, space: Space) -> int | None:
+        """Return None: there is no end to it."""
+        return None
+
+    def explain(self, history: History, space: Space) -> str:
+        """Return in one line what the next proposal comes from, and why."""
+        least = len(space.searched) + 1
+        budget, count = _budget(history, least + 2)
+        if not budget:
+            return f"random: no budget has {least + 2} trials yet"
+        return (
+            f"kernel densities of {count} trials at epoch {budget}; {self.at_random:.0%} at random"
+        )
+
+    def _largest(self, history: History, space: Space) -> tuple[Array, Array]:
+        """Return places (n, d) and losses (n,) at the largest budget with enough trials."""
+        import numpy as np
+
+        budget, count = _budget(history, len(space.searched) + 3)
+        if not count:
+            return np.zeros((0, len(space.searched))), np.zeros(0)
+        trials = [t for t in history.trials if _arrived(t, budget)][-_MOST:]
+        points = places_of(history, space)[[t.number for t in trials]]
+        losses = np.array([t.loss_at(budget) for t in trials])
+        there = ~np.isnan(points).all(axis=1)
+        return points[there], losses[there]
+
+    def _ranked(
+        self, points: Array, losses: Array, space: Space, generator: np.random.Generator
+    ) -> Array:
+        """Return draws (m, d), those first where the densities' ratio l/g is highest."""
+        import numpy as np
+
+        columns = columns_of(space)
+        count, wide = points.shape
+        points = _imputed(points, generator)
+        order = np.argsort(losses, kind="stable")
+        # Equation 3: no fewer than N_min = d + 1 in either density.
+        good = min(max(wide + 1, int(self.good * count)), count - 1)
+        bad = min(max(wide + 1, count - good), count)
+        indices = tuple(range(wide))
+        better, worse = (
+            _fitted(density(columns, indices, points[chosen]))
+            for chosen in (order[:good], order[-bad:])
+        )
+        wider = [
+            w if n else w * self.widening
+            for w, n in zip(better.widths, columns.options, strict=True)
+        ]
+        broad = Density(columns, indices, better.centres, np.array(wider), believes=False)
+        drawn = columns.rounded(broad.draw(self.candidates, generator), active_only=False)
+        score = better.log(drawn) - worse.log(drawn)
+        return columns.rounded(drawn[np.argsort(-score, kind="stable")])
+
+
+def _arrived(trial: TrialRecord, budget: int) -> bool:
+    """Return whether the trial has a result at *budget*; divergence is one."""
+    if trial.state is TrialState.DIVERGED:
+        return True
+    return trial.step >= budget and trial.state is not TrialState.FAILED
+
+
+def _budget(history: History, enough: int) -> tuple[int, int]:
+    """Return the largest budget that *enough* trials have come to, and how many; zeros without one."""
+    budgets = {t.step for t in history.trials if t.state.ended or t.state is TrialState.PAUSED}
+    diverged = sum(t.state is TrialState.DIVERGED for t in history.trials)
+    steps = sorted(
+        (t.step for t in history.trials if _arrived(t, 1) and t.state is not TrialState.DIVERGED),
+        reverse=True,
+    )
+    for budget in sorted(budgets - {0}, reverse=True):
+        count = diverged + sum(step >= budget for step in steps)
+        if count >= enough and count > diverged:
+            return budget, count
+    return 0, 0
+
+
+def _imputed(points: Array, generator: np.random.Generator) -> Array:
+    """Return *points* with what is inactive drawn from the other trials' values, as BOHB does."""
+    import numpy as np
+
+    found = points.copy()
+    for column in range(points.shape[1]):
+        missing = np.isnan(points[:, column])
+        if missing.any():
+            values = points[~missing, column]
+            uniforms = generator.random(int(missing.sum()))
+            chosen = values[(uniforms * len(values)).astype(int)] if len(values) else uniforms
+            found[missing, column] = chosen
+    return found
+
+
+def _fitted(known: Density) -> Density:
+    """Return the density with widths by the normal reference rule (Scott), and without a belief."""
+    import numpy as np
+
+    count, wide = known.centres.shape
+    spread = 1.06 * known.centres.std(axis=0) * count ** (-1.0 / (4 + wide))
+    options = np.array([known.columns.options[i] for i in known.indices])
+    widths = np.where(options > 0, known.widths, np.maximum(spread, _NARROWEST))
+    return Density(known.columns, known.indices, known.centres, widths, believes=False)
