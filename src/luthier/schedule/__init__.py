@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from luthier.schedule.asha import ASHA
 from luthier.schedule.bohb import BOHB
+from luthier.schedule.dehb import DEHB
 from luthier.schedule.freeze_thaw import FreezeThaw
 from luthier.schedule.full import Full
 from luthier.schedule.hyperband import Hyperband
@@ -25,11 +26,13 @@ SCHEDULERS: dict[str, type[Scheduler]] = {
     "pasha": PASHA,
     "freeze thaw": FreezeThaw,
     "bohb": BOHB,
+    "dehb": DEHB,
 }
 
 __all__ = [
     "ASHA",
     "BOHB",
+    "DEHB",
     "PASHA",
     "SCHEDULERS",
     "FreezeThaw",

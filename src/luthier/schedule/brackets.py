@@ -63,7 +63,9 @@ def left_behind(brackets: Sequence[Bracket], history: History) -> list[tuple[int
 
 def _ladders(brackets: Sequence[Bracket], history: History) -> _Ladders:
     plan = tuple(brackets)
-    return followed(history, ("ladders", plan), lambda: _Ladders(plan))
+    # By identity: plans are kept by their schedulers, and to hash a long one takes its time. The table
+    # holds the plan, so its identity stays its own.
+    return followed(history, ("ladders", id(plan)), lambda: _Ladders(plan))
 
 
 @dataclass(eq=False)

@@ -9,15 +9,16 @@ similar configurations do.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from luthier.errors import SpaceError, StudyError
+from luthier.errors import StudyError
 from luthier.schedule.asha import epochs_left
 from luthier.schedule.extrapolation import Belief, Curves, Prediction, Sums, predict
 from luthier.schedule.following import followed
 from luthier.schedule.full import rest
 from luthier.schedule.hyperband import check_ladder
+from luthier.schedule.places import Places
 from luthier.space import Space
 from luthier.study.chance import derive
 from luthier.study.history import History
@@ -162,39 +163,8 @@ class FreezeThaw:
     def _expected(self, history: History) -> _Expected:
         budget = self.epochs
         curves = followed(history, ("curves", budget), lambda: Curves(budget))
-        places = followed(history, "places", _Places)
+        places = followed(history, "places", Places)
         return _Expected.of(curves, places, history.space)
-
-
-@dataclass(eq=False)
-class _Places:
-    """The trials' places in the unit cube of the space as it stands."""
-
-    space: Space | None = None
-    of: dict[int, Array] = field(default_factory=dict[int, "Array"])
-
-    def take(self, trial: TrialRecord) -> None:
-        """Forget where a trial lies: a new one has no place yet, and a configuration may settle."""
-        self.of.pop(trial.number, None)
-
-    def at(self, trials: list[TrialRecord], space: Space) -> Array:
-        """Return places (n, d); the middle for what is inactive or was added since."""
-        import numpy as np
-
-        if space is not self.space:
-            self.space = space
-            self.of.clear()
-        for trial in trials:
-            if trial.number not in self.of:
-                self.of[trial.number] = np.nan_to_num(_place(space, trial), nan=0.5)
-        return np.array([self.of[trial.number] for trial in trials])
-
-
-def _place(space: Space, trial: TrialRecord) -> Array:
-    try:
-        return space.encode(trial.configuration)
-    except SpaceError:  # the space was narrowed since
-        return space.encode({})
 
 
 @dataclass(frozen=True)
@@ -202,14 +172,14 @@ class _Expected:
     """What the study's trials so far lead to expect of a curve."""
 
     curves: Curves
-    places: _Places
+    places: Places
     space: Space
     belief: Belief
     known: Array  # (n, d) places
     ends: Array  # (n,) last losses there
 
     @classmethod
-    def of(cls, curves: Curves, places: _Places, space: Space) -> _Expected:
+    def of(cls, curves: Curves, places: Places, space: Space) -> _Expected:
         import numpy as np
 
         trials = [
