@@ -32,6 +32,9 @@ RECIPES = {
     "optuna": Recipe(("optuna==5.0.0", "scipy", "cmaes"), torch=True),
     "ax": Recipe(("ax-platform==1.3.1",), torch=True),
     "hebo": Recipe(("HEBO==0.3.6", "setuptools<81"), torch=True, overrides=("GPy>=1.13",)),
+    "dehb": Recipe(("dehb==0.1.2",)),
+    "syne": Recipe(("syne-tune[basic]==0.16.0",)),
+    "neps": Recipe(("neural-pipeline-search==0.17.0",), torch=True),
 }
 
 

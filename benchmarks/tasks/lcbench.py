@@ -11,6 +11,8 @@ import sys
 from functools import cache, partial
 from typing import Any
 
+import numpy as np
+
 from tasks import DATA, Configuration, Problem, Task, choice, number, whole
 
 EPOCHS = 52
@@ -51,12 +53,16 @@ def surrogate():
     return Yahpo("lcbench")
 
 
-def problem(name: str, seed: int) -> Problem:
+def losses(rows: list[dict[str, Any]]) -> np.ndarray:
+    """Return the loss of each row: a configuration with its data set and epoch."""
     model = surrogate()
-    column = model.m["y"].index("val_accuracy")
+    return 100.0 - model(rows)[:, model.m["y"].index("val_accuracy")].astype(float)
+
+
+def problem(name: str, seed: int) -> Problem:
+    surrogate()  # now, not within the first evaluation
 
     def evaluate(configuration: Configuration) -> float:
-        row = {**configuration, "OpenML_task_id": name, "epoch": EPOCHS}
-        return 100.0 - float(model([row])[0, column])
+        return float(losses([{**configuration, "OpenML_task_id": name, "epoch": EPOCHS}])[0])
 
     return Problem(evaluate)

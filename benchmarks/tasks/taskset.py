@@ -45,25 +45,33 @@ def tasks() -> list[Task]:
 
 
 @cache
-def table(name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return the configurations in the unit cube, and the logarithms of their final losses."""
+def measured(name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the configurations in the unit cube, and their curves of validation losses.
+
+    A curve has 51 points, the first one before any training; NaN where training had diverged.
+    """
     with np.load(DATA / "taskset" / f"{name}.npz") as stored:
-        raw, loss = stored["X"].copy(), stored["valid"][:, -1].astype(float)
+        raw, losses = stored["X"].copy(), stored["valid"].astype(float)
     raw[:, 1:3] = 1.0 - raw[:, 1:3]
-    with np.errstate(invalid="ignore"):
-        return (np.log(raw) - LOW) / WIDTH, np.log(loss)
+    return (np.log(raw) - LOW) / WIDTH, np.where(np.isfinite(losses), losses, np.nan)
+
+
+def squares(name: str, configuration: Configuration) -> np.ndarray:
+    """Return the squared distances of all the table's configurations in the unit cube."""
+    values = np.log([configuration[p["name"]] for p in SPACE])
+    return (((values - LOW) / WIDTH - measured(name)[0]) ** 2).sum(axis=1)
 
 
 def problem(name: str, seed: int) -> Problem:
-    places, logs = table(name)
+    with np.errstate(invalid="ignore"):
+        logs = np.log(measured(name)[1][:, -1])
 
     def evaluate(configuration: Configuration) -> float:
-        values = np.log([configuration[p["name"]] for p in SPACE])
-        squares = (((values - LOW) / WIDTH - places) ** 2).sum(axis=1)
-        near = np.argsort(squares)[:NEIGHBOURS]
+        far = squares(name, configuration)
+        near = np.argsort(far)[:NEIGHBOURS]
         if not np.isfinite(logs[near[0]]):
             return float("nan")
         near = near[np.isfinite(logs[near])]
-        return float(np.exp(np.average(logs[near], weights=1.0 / (squares[near] + 1e-12))))
+        return float(np.exp(np.average(logs[near], weights=1.0 / (far[near] + 1e-12))))
 
     return Problem(evaluate)

@@ -333,7 +333,8 @@ def wrong_checkpoints(place: Place, folded: History) -> list[str]:
     """Return what lies in the checkpoint folders beside what the rule keeps, or is missing there."""
     kept = {
         f"trial-{trial:05d}/step-{step:06d}"
-        for trial, step in kept_steps(folded).items()
+        for trial, steps in kept_steps(folded).items()
+        for step in steps
         if step > 0
     }
     root = place.study.checkpoints.root

@@ -249,7 +249,7 @@ def simulate(place, trials, seed):
             kept = kept_steps(log.history)
             gone |= {t.number for t in log.trials if t.state.ended} - set(kept)
             # A trial that running ones had pushed out does not come back when they diverge.
-            expected = {n: [step] for n, step in kept.items() if n not in gone}
+            expected = {n: sorted(steps) for n, steps in kept.items() if n not in gone}
             expected |= {
                 n: sorted({log.trials[n].step, log.trials[n].best_step} - {0}) for n in running
             }

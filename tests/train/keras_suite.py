@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 from pausing import curves, run
-from promoting import PROMOTING, check, compared
+from promoting import PROMOTING, check, compared, population
 
 import luthier
 from luthier.errors import StudyError
@@ -81,6 +81,42 @@ def test_continued_equals_uninterrupted(tmp_path, made, listeners):
 @pytest.mark.parametrize("scheduler", OWN_SHARE)
 def test_every_scheduler_promotes_without_loss(scheduler, tmp_path):
     check(compared(Training(build, SMALL, 200), discover(build), tmp_path, scheduler, trials=4))
+
+
+def build_with_a_rate(hp):
+    model = build(hp)
+    model.compile(
+        keras.optimizers.Adam(hp.float("learning_rate", 1e-3, 1e-2, scale="log")),
+        loss="sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+    )
+    return model
+
+
+@pytest.mark.skipif(keras.backend.backend() != "torch", reason="one backend shows it")
+def test_a_population_copies_weights_and_changes_rates(tmp_path):
+    training = Training(build_with_a_rate, SMALL, 100)
+    study = population(training, discover(build_with_a_rate), tmp_path)
+    [heir] = [t for t in study.trials if t.parent >= 0][:1]
+    assert heir.configuration["units"] == study.trials[heir.parent].configuration["units"]
+
+
+def test_an_heir_keeps_its_own_rate(tmp_path):
+    first, heir = (
+        build_with_a_rate(
+            luthier.HyperParameters(
+                discover(build_with_a_rate), {"learning_rate": r, "units": 16}, None
+            )
+        )
+        for r in (0.002, 0.008)
+    )
+    first.fit(*SMALL[0], epochs=1, verbose=0)
+    State(first).save(tmp_path)
+    State(heir).inherit(tmp_path)
+    assert float(heir.optimizer.learning_rate.numpy()) == pytest.approx(0.008)
+    assert int(heir.optimizer.iterations.numpy()) == int(first.optimizer.iterations.numpy()) > 0
+    for one, other in zip(first.get_weights(), heir.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_the_same_seed_gives_the_same_training_twice(tmp_path):

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import statistics
+
 from pausing import curves
 
 from luthier.run.opening import open_study
 from luthier.run.worker import work
-from luthier.schedule import SCHEDULERS
+from luthier.schedule import SCHEDULERS, PopulationBasedTraining
+from luthier.schedule.population import lineage
 from luthier.study.events import JobLeased
 from luthier.study.log import read_log
 
 EPOCHS = 9
-PROMOTING = sorted(name for name, made in SCHEDULERS.items() if made(EPOCHS).promotes)
+PROMOTING = sorted(
+    name
+    for name, made in SCHEDULERS.items()
+    if name not in ("population", "replay") and made(EPOCHS).promotes
+)
 
 
 def compared(train, space, folder, scheduler, *, maximize="val_accuracy", trials=5):
@@ -51,3 +58,24 @@ def check(found):
     for _, paused, whole in found:
         assert len(whole) == EPOCHS
         assert paused == whole[: len(paused)]
+
+
+def population(train, space, folder):
+    """Run a small population of real trainings; fail unless children went on from copied weights."""
+    folder.mkdir(parents=True, exist_ok=True)
+    study = open_study(
+        "population", space, maximize="val_accuracy", searcher="random",
+        scheduler=PopulationBasedTraining(6, population=4, interval=1), storage=folder / "p.db",
+    )  # fmt: skip
+    work(study, train)
+    children = [t for t in study.trials if t.parent >= 0]
+    assert children
+    gains = []
+    for child in children:
+        parent, [root, *_] = study.trials[child.parent], lineage(study.history, child)
+        assert child.configuration != parent.configuration
+        assert child.steps[0] == child.start + 1 > 1
+        gains.append(root.curve("loss")[0] - child.curve("loss")[0])
+    # Those that began with weights of their own would be where their ancestors were after one epoch.
+    assert statistics.median(gains) > 0, gains
+    return study

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from jax.example_libraries import optimizers
 from pausing import Pausing, curves, run
-from promoting import PROMOTING, check, compared
+from promoting import PROMOTING, check, compared, population
 
 from luthier.datasets import fashion_mnist
 from luthier.errors import CheckpointError, StudyError
@@ -164,6 +164,27 @@ def test_a_trial_goes_on_in_a_fresh_process_as_in_this_one(whole, space, tmp_pat
 @pytest.mark.parametrize("scheduler", PROMOTING)
 def test_every_scheduler_promotes_without_loss(scheduler, space, tmp_path):
     check(compared(training(), space, tmp_path, scheduler))
+
+
+def test_a_population_copies_weights(space, tmp_path):
+    population(training(), space, tmp_path)
+
+
+def test_an_heir_keeps_injected_hyperparameters(tmp_path):
+    optax = pytest.importorskip("optax", reason="not installed beside keras")
+    params = {"w": jnp.ones(3)}
+
+    def made(rate):
+        optimizer = optax.inject_hyperparams(optax.sgd)(learning_rate=rate, momentum=0.9)
+        return optimizer, State(params=params, opt_state=optimizer.init(params))
+
+    optimizer, first = made(0.1)
+    _, first.opt_state = optimizer.update({"w": jnp.full(3, 2.0)}, first.opt_state, params)
+    first.save(tmp_path)
+    _, heir = made(0.4)
+    heir.inherit(tmp_path)
+    assert float(heir.opt_state.hyperparams["learning_rate"]) == pytest.approx(0.4)
+    assert int(heir.opt_state.count) == 1
 
 
 def test_the_same_seed_gives_the_same_curves_and_another_one_others(tmp_path):

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch  # before all that imports it
 from pausing import Pausing, curves, run
-from promoting import PROMOTING, check, compared
+from promoting import PROMOTING, check, compared, population
 from torch import nn
 from torch.optim import lr_scheduler
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -193,6 +193,38 @@ def test_every_scheduler_promotes_without_loss(scheduler, space, tmp_path):
     check(found)
     rates = [metrics["rate"] for _, _, whole in found for _, metrics in whole]
     assert len(set(rates)) > len(found)  # the plateau was met
+
+
+def test_a_population_copies_weights_and_changes_rates(space, tmp_path):
+    study = population(training(), space, tmp_path)
+    assert len({round(t.configuration["learning_rate"], 9) for t in study.trials}) > 4
+
+
+def test_an_heir_keeps_its_own_hyperparameters(tmp_path):
+    """All but them comes from the parent; a schedule goes on from the heir's peak."""
+
+    def made(rate, momentum):
+        layer = nn.Linear(2, 1)
+        optimizer = torch.optim.SGD(layer.parameters(), lr=rate, momentum=momentum)
+        return layer, optimizer, lr_scheduler.ExponentialLR(optimizer, 0.5)
+
+    layer, optimizer, schedule = made(0.1, 0.9)
+    for _ in range(2):
+        layer(torch.ones(1, 2)).sum().backward()
+        optimizer.step()
+        schedule.step()
+    State(model=layer, optimizer=optimizer, schedule=schedule).save(tmp_path)
+    heir, own, ahead = made(0.4, 0.5)
+    State(model=heir, optimizer=own, schedule=ahead).inherit(tmp_path)
+    assert torch.equal(heir.weight, layer.weight)
+    [group] = own.param_groups
+    assert (group["momentum"], group["initial_lr"]) == (0.5, 0.4)
+    assert group["lr"] == pytest.approx(0.4 * 0.25)
+    assert torch.equal(
+        own.state[heir.weight]["momentum_buffer"], optimizer.state[layer.weight]["momentum_buffer"]
+    )
+    ahead.step()
+    assert own.param_groups[0]["lr"] == pytest.approx(0.4 * 0.125)
 
 
 # -- what goes wrong ---------------------------------------------------------------------------

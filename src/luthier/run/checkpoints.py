@@ -132,7 +132,7 @@ class LocalCheckpoints:
             if number >= len(history.trials) or not history.trials[number].state.ended:
                 continue
             if number in kept:
-                self.keep(number, {kept[number]})
+                self.keep(number, kept[number])
             else:
                 shutil.rmtree(folder, ignore_errors=True)
 

@@ -145,7 +145,7 @@ class HTTPCheckpoints:
         kept = self._leaders.kept_steps(history, found)
         for number, steps in found.items():
             if number < len(history.trials) and history.trials[number].state.ended:
-                self._delete_all(number, set(steps) - {kept.get(number)})
+                self._delete_all(number, set(steps) - kept.get(number, set()))
 
     # -- requests --------------------------------------------------------------------------------
 

@@ -1,7 +1,8 @@
 """Which checkpoints are kept, so that disk use is bounded.
 
 A trial that may go on keeps its newest and its best checkpoint: whoever writes them sees to that. An
-ended trial keeps its best one if it is among the ``KEPT`` best trials of the study, else none.
+ended trial keeps its best one if it is among the ``KEPT`` best trials of the study, and those that
+another trial still has to go on from.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ KEPT = 3
 _Key = tuple[float, int]
 
 
-def kept_steps(history: History) -> dict[int, int]:
-    """Return the ended trials that keep a checkpoint, each with the step of that checkpoint."""
-    return _of_ended(history.ranking()[:KEPT])
+def kept_steps(history: History) -> dict[int, set[int]]:
+    """Return the ended trials that keep checkpoints, each with the steps of those."""
+    return _of_ended(history.ranking()[:KEPT], history)
 
 
 class Leaders:
@@ -37,7 +38,7 @@ class Leaders:
         self._open: set[int] = set()
         self._seen = 0
 
-    def kept_steps(self, history: History, on_disk: Iterable[int]) -> dict[int, int]:
+    def kept_steps(self, history: History, on_disk: Iterable[int]) -> dict[int, set[int]]:
         """Return what ``kept_steps(history)`` returns; *on_disk* are the trials with checkpoints."""
         trials = history.trials
         same = self._history is not None and self._history() is history
@@ -52,11 +53,15 @@ class Leaders:
         self._best = {trial.number: _key(trial) for trial in best}
         self._open = set(history.active)
         self._seen = len(trials)
-        return _of_ended(best)
+        return _of_ended(best, history)
 
 
-def _of_ended(best: Iterable[TrialRecord]) -> dict[int, int]:
-    return {trial.number: trial.best_step for trial in best if trial.state.ended}
+def _of_ended(best: Iterable[TrialRecord], history: History) -> dict[int, set[int]]:
+    found = {trial.number: {trial.best_step} for trial in best if trial.state.ended}
+    for number, steps in history.inherited().items():
+        if history.trials[number].state.ended:
+            found.setdefault(number, set()).update(steps)
+    return found
 
 
 def _counts(trial: TrialRecord) -> bool:

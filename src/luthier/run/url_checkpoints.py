@@ -169,7 +169,7 @@ class URLCheckpoints:
                 if number >= len(history.trials) or not history.trials[number].state.ended:
                     continue
                 if number in kept:
-                    self.keep(number, {kept[number]})
+                    self.keep(number, kept[number])
                 else:
                     self._forget_downloads(number)
                     self._remote.remove_tree(name)

@@ -11,6 +11,7 @@ from luthier.schedule.hyperband import Hyperband
 from luthier.schedule.median import MedianStopping
 from luthier.schedule.pasha import PASHA
 from luthier.schedule.patience import Patience
+from luthier.schedule.population import PopulationBasedTraining, Replay
 from luthier.schedule.significance import Significance
 from luthier.schedule.successive_halving import SuccessiveHalving
 from luthier.study.protocols import Scheduler
@@ -27,6 +28,8 @@ SCHEDULERS: dict[str, type[Scheduler]] = {
     "freeze thaw": FreezeThaw,
     "bohb": BOHB,
     "dehb": DEHB,
+    "population": PopulationBasedTraining,
+    "replay": Replay,
 }
 
 __all__ = [
@@ -40,6 +43,8 @@ __all__ = [
     "Hyperband",
     "MedianStopping",
     "Patience",
+    "PopulationBasedTraining",
+    "Replay",
     "Significance",
     "SuccessiveHalving",
 ]

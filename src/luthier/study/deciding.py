@@ -42,13 +42,17 @@ _REASONS = {
 
 @dataclass(frozen=True)
 class Job:
-    """A trial to train from one step to another; what a worker holds by its lease."""
+    """A trial to train from one step to another; what a worker holds by its lease.
+
+    *source* is another trial's checkpoint to go on from: that trial and the step.
+    """
 
     trial: int
     lease: int
     configuration: Mapping[str, Any]
     from_step: int
     to_step: int | None
+    source: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -131,6 +135,7 @@ class Deciding:
     def start(self, move: Start, proposal: Proposal) -> Decision:
         """Begin a new trial."""
         number, lease = proposal.number, self.history.last_lease + 1
+        parent, start = move.parent or (-1, 0)
         proposed = ev.TrialProposed(
             time=self.now,
             trial=number,
@@ -138,15 +143,17 @@ class Deciding:
             seen=proposal.seen,
             bracket=move.bracket,
             enqueued=proposal.enqueued,
+            parent=parent,
+            start=start,
         )
-        leased = self._leased(number, lease, 0, move.to_step)
-        job = Job(number, lease, proposal.configuration, 0, move.to_step)
+        leased = self._leased(number, lease, start, move.to_step)
+        job = Job(number, lease, proposal.configuration, start, move.to_step, move.parent)
         return Decision([proposed, leased], job)
 
     def propose(self, move: Start) -> Proposal:
         """Return the configuration of the next trial."""
         history, number = self.history, len(self.history.trials)
-        if history.queue:
+        if history.queue and move.parent is None:
             return Proposal(number, history.cursor, history.queue[0], enqueued=True)
         configuration = move.configuration
         if configuration is None:
@@ -163,9 +170,11 @@ class Deciding:
         lease = self.history.last_lease + 1
         # A worker is at most one report ahead of the log; what is further was written by one that had
         # lost its lease and whose reports do not count.
-        stride = max((b - a for a, b in pairwise([0, *trial.steps])), default=1)
+        stride = max((b - a for a, b in pairwise([trial.start, *trial.steps])), default=1)
         reachable = trial.step + stride
         step, metrics, seconds = self.checkpoints.newest(trial.number, reachable)
+        source = (trial.parent, trial.start) if trial.parent >= 0 and not step else None
+        step = max(step, trial.start)
         known = min(step, trial.step)
         events: list[ev.AnyEvent] = [self._leased(trial.number, lease, known, to_step)]
         if step > known:
@@ -179,7 +188,8 @@ class Deciding:
                 seconds,
                 checkpointed=True,
             )
-        return Decision(events, Job(trial.number, lease, dict(trial.configuration), step, to_step))
+        job = Job(trial.number, lease, dict(trial.configuration), step, to_step, source)
+        return Decision(events, job)
 
     def _leased(self, trial: int, lease: int, from_step: int, to_step: int | None) -> ev.JobLeased:
         return ev.JobLeased(

@@ -121,13 +121,18 @@ class Enqueued(Event, frozen=True, tag="enqueued"):
 
 
 class TrialProposed(Event, frozen=True, tag="trial proposed"):
-    """A new trial. *seen* is the number of the last event that its proposal could depend on."""
+    """A new trial. *seen* is the number of the last event that its proposal could depend on.
+
+    With a *parent* it goes on from that trial's checkpoint after *start* steps.
+    """
 
     trial: int
     configuration: dict[str, Any]
     seen: int
     bracket: int = 0
     enqueued: bool = False
+    parent: int = -1
+    start: int = 0
 
 
 class ConfigurationSettled(Event, frozen=True, tag="configuration settled"):

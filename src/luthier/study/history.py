@@ -56,6 +56,7 @@ class History:
         self.active: dict[int, TrialRecord] = {}  # queued or running
         self.queued: dict[int, TrialRecord] = {}
         self.paused: dict[int, TrialRecord] = {}
+        self.heirs: dict[int, TrialRecord] = {}  # that have no checkpoint yet but their parent's
         self.infeasible: list[dict[str, Any]] = []  # configurations that ran out of memory
         self.errors: dict[int, TrialRecord] = {}  # failed by a bug in the user's code
         self.ended = 0
@@ -137,6 +138,13 @@ class History:
         scored = [t for t in self.trials if self._counts(t)]
         return sorted(scored, key=lambda t: (t.violation, t.best_loss, t.number))
 
+    def inherited(self) -> dict[int, set[int]]:
+        """Return, by trial, the steps whose checkpoints children still have to go on from."""
+        found: dict[int, set[int]] = {}
+        for child in self.heirs.values():
+            found.setdefault(child.parent, set()).add(child.start)
+        return found
+
     def front(self) -> list[TrialRecord]:
         """Return the trials that no other one beats in every objective, within the constraints.
 
@@ -162,6 +170,8 @@ class History:
         """Enter a trial that is new to this history in the indices by bracket and by state."""
         self.touched.append(trial.number)
         self.brackets.setdefault(trial.bracket, []).append(trial)
+        if trial.parent >= 0 and not trial.checkpoint and not trial.state.ended:
+            self.heirs[trial.number] = trial
         if trial.state in (TrialState.QUEUED, TrialState.RUNNING):
             self.active[trial.number] = trial
             if trial.state is TrialState.QUEUED:
@@ -220,6 +230,8 @@ class History:
             event.bracket,
             TrialState.QUEUED,
             event.time,
+            event.parent,
+            event.start,
         )
         if event.enqueued:
             self.queue.pop(0)
@@ -286,6 +298,7 @@ class History:
     def _checkpointed(self, event: ev.CheckpointWritten) -> None:
         if trial := self._held(event.trial, event.lease):
             trial.checkpoint = event.step
+            self.heirs.pop(trial.number, None)
 
     def _paused(self, event: ev.TrialPaused) -> None:
         if trial := self._held(event.trial, event.lease):
@@ -321,6 +334,8 @@ class History:
         if trial.state is not TrialState.FAILED:
             return  # two processes had the same thought
         trial.why, trial.kind, trial.traceback, trial.ended_at = "", "", "", None
+        if trial.parent >= 0 and not trial.checkpoint:
+            self.heirs[trial.number] = trial
         trial.fruitless.clear()
         trial.retries[event.cause] = trial.retries.get(event.cause, 0) + 1
         self.ended -= 1
@@ -357,6 +372,7 @@ class History:
 
     def _end(self, trial: TrialRecord, state: TrialState, time: float) -> None:
         self._move(trial, state)
+        self.heirs.pop(trial.number, None)
         self.ended += 1
         trial.ended_at = time
         self._refresh_best(trial)

@@ -142,12 +142,14 @@ class Plan:
 class Start:
     """Begin a new trial in *bracket* and train it up to *to_step*.
 
-    Its configuration is what the searcher proposes, unless the scheduler chose one itself.
+    Its configuration is what the searcher proposes, unless the scheduler chose one itself. With a
+    *parent* (a trial, and a step of which it has a checkpoint) it goes on from there.
     """
 
     to_step: int | None
     bracket: int = 0
     configuration: dict[str, Any] | None = None
+    parent: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,7 @@ class TrialRecord:
 
     ``steps``, ``losses`` and ``seconds`` run in parallel: one entry a report. ``losses`` holds the
     objective as something to minimise, infinite where it was not finite. ``metrics`` gives what was
-    reported, by name.
+    reported, by name. A trial with a *parent* (-1: none) went on from its checkpoint after *start* steps.
     """
 
     number: int
@@ -64,6 +64,8 @@ class TrialRecord:
     bracket: int
     state: TrialState
     proposed_at: float
+    parent: int = -1
+    start: int = 0
     lease: int = 0
     holder: ev.Holder | None = None
     term: float = 0.0  # seconds of silence after which the lease is lost; 0: only with its process
@@ -98,8 +100,8 @@ class TrialRecord:
 
     @property
     def step(self) -> int:
-        """Return the last reported step, 0 before the first report."""
-        return self.steps[-1] if self.steps else 0
+        """Return the last reported step; before the first report where it began, usually 0."""
+        return self.steps[-1] if self.steps else self.start
 
     @property
     def metrics(self) -> list[dict[str, float]]:

@@ -20,7 +20,7 @@ from luthier.study.log import decoded
 from luthier.study.protocols import PAGE, Store
 from luthier.study.records import TrialRecord, TrialState
 
-_LAYOUT = 2  # raised whenever what is below, or the fold, changes
+_LAYOUT = 3  # raised whenever what is below, or the fold, changes
 _FIRST = 20_000  # events before the first snapshot, and between early ones
 _LATER = 100_000  # events between snapshots of long logs
 _STATES = list(TrialState)
@@ -204,6 +204,7 @@ def _restore_trials(history: History, kept: _Kept) -> None:
         trial.holder = trial.to_step = trial.ended_at = None
         trial.why = trial.kind = trial.traceback = ""
         trial.retries, trial.fruitless = {}, {}
+        trial.parent, trial.start = -1, 0
         trial.packed = (reports, number)
         trials.append(trial)
     for number, rare in kept.rare.items():
@@ -226,6 +227,9 @@ def _rare(trial: TrialRecord) -> dict[str, Any]:
         "retries": trial.retries,
         "fruitless": trial.fruitless,
     }
+    if trial.parent >= 0:
+        fields |= {"parent": trial.parent, "start": trial.start}
+        return {key: value for key, value in fields.items() if value or key == "parent"}
     return {key: value for key, value in fields.items() if value}
 
 

@@ -279,7 +279,8 @@ class Study:
             self.leased.pop(trial.lease, None)
             return Verdict(Fate.STOP, record.why or record.state.value)
         if checkpointed:
-            self.checkpoints.keep(trial.number, {record.step, record.best_step})
+            inherited = self.history.inherited().get(trial.number, set())
+            self.checkpoints.keep(trial.number, {record.step, record.best_step, *inherited})
         verdict = self.scheduler.judge(self.history, record)
         if verdict.fate is Fate.GO_ON:
             verdict = self._interruption() or verdict

@@ -46,6 +46,7 @@ class Trial:
         self.lease = job.lease
         self.from_step = job.from_step
         self.to_step = job.to_step
+        self._source = job.source
         self.step = job.from_step
         self.verdict: Verdict = GO_ON
         self.closed = False
@@ -181,7 +182,9 @@ class Trial:
         """Iterate over the epochs of this job, counted from 0 over the trial's whole life.
 
         Restores the checkpoint first when the trial goes on, writes one after each epoch, and ends
-        when the scheduler says so. Report once in each epoch.
+        when the scheduler says so. Report once in each epoch. A trial that goes on from another one's
+        checkpoint with other hyperparameters (population-based training) restores it by
+        ``state.inherit(folder)`` where there is such a method: everything but the hyperparameters.
 
         Args:
             state: an object with ``save(folder)`` and ``restore(folder)``; instead of the next two.
@@ -209,7 +212,10 @@ class Trial:
                 "luthier.torch.State(model=model, optimizer=optimizer); or use a scheduler that "
                 "never pauses: None or 'median'."
             )
-        if restore is not None and self.from_step:
+        if restore is not None and self._source is not None:
+            inherit = getattr(state, "inherit", restore)
+            inherit(self._study.checkpoints.path(*self._source))
+        elif restore is not None and self.from_step:
             restore(self._study.checkpoints.path(self.number, self.from_step))
         return self._loop(save, every)
 

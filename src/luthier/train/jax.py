@@ -63,7 +63,7 @@ class State:
                 "State() holds nothing: expected its parts by name, such as "
                 "State(params=params, opt_state=opt_state)."
             )
-        if taken := parts.keys() & {"save", "restore"}:
+        if taken := parts.keys() & {"save", "restore", "inherit"}:
             raise StudyError(f"A part of State() cannot be called {min(taken)!r}: rename it.")
         vars(self).update(parts)
 
@@ -102,6 +102,21 @@ class State:
         read = [_leaf(n, a, leaf) for n, a, leaf in zip(notes, arrays, leaves, strict=True)]
         vars(self).update(jax.tree.unflatten(jax.tree.structure(vars(self)), read))
         _set_random_state(random_state)
+
+    def inherit(self, folder: Path, /) -> None:
+        """Restore another trial's state, but for what optax's ``inject_hyperparams`` keeps in it.
+
+        Raises:
+            CheckpointError: as for ``restore``.
+        """
+        before = _flat(vars(self))
+        self.restore(folder)
+        _, leaves = _flat(vars(self))
+        own = [
+            old if ".hyperparams[" in path else new
+            for path, old, new in zip(*before, leaves, strict=True)
+        ]
+        vars(self).update(jax.tree.unflatten(jax.tree.structure(vars(self)), own))
 
 
 @dataclass(frozen=True, eq=False)

@@ -183,6 +183,20 @@ class State:
                     values["monitor_op"] = getattr(keras.ops, comparison)
                 vars(callback).update(values)
 
+    def inherit(self, folder: Path) -> None:
+        """Restore another trial's state, but for the optimizer's learning rate.
+
+        The optimizer's other hyperparameters are no variables, and stay as they were built.
+
+        Raises:
+            CheckpointError: as for ``restore``.
+        """
+        rate = getattr(self._model.optimizer, "_learning_rate", None)
+        built = float(rate.numpy()) if isinstance(rate, keras.Variable) else None
+        self.restore(folder)
+        if built is not None:
+            cast(Any, rate).assign(built)
+
     def _variables(self) -> list[Any]:
         optimizer = self._model.optimizer
         return [*self._model.variables, *(optimizer.variables if optimizer is not None else [])]

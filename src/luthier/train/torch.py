@@ -106,6 +106,35 @@ class State:
             _fill(name, part, saved[name])
         _set_random_state(content["random"])
 
+    def inherit(self, folder: Path, /) -> None:
+        """Restore another trial's state, but for the optimizers' hyperparameters.
+
+        Learning rate, momentum, weight decay and so on stay as they were built. Where a learning-rate
+        scheduler has changed the rate, it goes on from its new peak, by the same share of it.
+
+        Raises:
+            CheckpointError: as for ``restore``.
+        """
+        optimizers = [part for part in self.parts.values() if isinstance(part, Optimizer)]
+        built = [[_options(group) for group in each.param_groups] for each in optimizers]
+        self.restore(folder)
+        for optimizer, options in zip(optimizers, built, strict=True):
+            for group, own in zip(optimizer.param_groups, options, strict=True):
+                peak = own.get("initial_lr", own.get("lr"))
+                if group.get("initial_lr"):
+                    own["lr"] = peak * group["lr"] / group["initial_lr"]
+                    own["initial_lr"] = peak
+                group.update(own)
+        for part in self.parts.values():
+            if isinstance(optimizer := getattr(part, "optimizer", None), Optimizer) and hasattr(
+                part, "base_lrs"
+            ):
+                part.base_lrs = [g.get("initial_lr", g["lr"]) for g in optimizer.param_groups]
+
+
+def _options(group: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in group.items() if name != "params"}
+
 
 @dataclass(frozen=True, eq=False)
 class Training:

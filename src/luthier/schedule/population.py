@@ -1,0 +1,307 @@
+"""Population-based training: members copy the best ones' weights and change their hyperparameters.
+
+Jaderberg et al. 2017, "Population based training of neural networks", Algorithm 1, with truncation
+selection (section 4.1.1): whoever is in the worst fifth at its ready point takes over the checkpoint and
+the configuration of one of the best fifth (exploit) and changes the configuration (explore). Each such
+step is a trial of its own, with a parent; the winner's line of parents is its schedule, which ``Replay``
+trains again.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from luthier.errors import StudyError, nearest
+from luthier.schedule.asha import epochs_left
+from luthier.schedule.exploring import explored
+from luthier.schedule.full import rest
+from luthier.schedule.hyperband import check_ladder
+from luthier.study.chance import Chance
+from luthier.study.history import History
+from luthier.study.protocols import (
+    COMPLETE,
+    GO_ON,
+    PAUSE,
+    Bracket,
+    Done,
+    Limits,
+    Move,
+    Plan,
+    Resume,
+    Rung,
+    Start,
+    Verdict,
+)
+from luthier.study.records import TrialRecord, TrialState
+from luthier.study.study import Study
+
+_FEWEST = 4  # members that are compared; with fewer a fifth means nothing
+_LIVES = 3  # trials a member, on the average, when nobody is left to copy
+
+
+@dataclass(frozen=True)
+class PopulationBasedTraining:
+    """Population-based training.
+
+    Attributes:
+        epochs: epochs that each member trains.
+        population: members, at least 2.
+        interval: epochs between two ready points; by default a tenth of *epochs*, at least 1.
+        truncation: share of the population that is replaced, and of it that is copied; at most 0.5.
+        anew: probability that a hyperparameter is drawn anew instead of changed by a fifth.
+        explores: names of the hyperparameters that may change while training goes on; by default every
+            ``Float``. All others are inherited with the weights, which would not fit otherwise.
+    """
+
+    epochs: int
+    population: int = 20
+    interval: int | None = None
+    truncation: float = 0.2
+    anew: float = 0.25
+    explores: Sequence[str] | None = None
+
+    def __post_init__(self) -> None:
+        """Check the settings.
+
+        Raises:
+            StudyError: a setting outside its range.
+        """
+        check_ladder("Population-based training", self.epochs, 2, self.interval or 1)
+        for name, value, low, high in (
+            ("population", self.population, 2, math.inf),
+            ("truncation", self.truncation, 0.0, 0.5),
+            ("anew", self.anew, 0.0, 1.0),
+        ):
+            if not low <= value <= high:
+                raise StudyError(
+                    f"Population-based training: {name} must lie between {low:g} and {high:g}, "
+                    f"got {value!r}."
+                )
+
+    @property
+    def promotes(self) -> bool:
+        """Return True: members pause at their ready points, and children begin from checkpoints."""
+        return True
+
+    def plan(self, limits: Limits) -> Plan | None:
+        """Return the population, each member to its end; copies of others come on top as trials."""
+        members = self._members(limits)
+        rungs = [Rung(members, self._interval)]
+        whole = members
+        if limits.epochs is not None:
+            members = min(members, max(1, limits.epochs // self._interval))
+            whole = min(members, limits.epochs // self.epochs)
+            rungs = [Rung(members, self._interval)]
+        if self.epochs > self._interval and whole:
+            rungs.append(Rung(whole, self.epochs))
+        return Plan((Bracket(0, "population", tuple(rungs)),), at_most=True)
+
+    def next(self, history: History, limits: Limits) -> Move:
+        """Let the member that is furthest behind go on, or replace it by a copy of a better one."""
+        left = epochs_left(history, limits)
+        count = self._members(limits)
+        if left < 1:
+            return rest(history, f"{limits.epochs} epochs were trained")
+        for member in range(count):
+            if member not in history.brackets:
+                return Start(min(self._interval, self.epochs, _whole(left)), member)
+        present = [history.brackets[member][-1] for member in range(count)]
+        ready = [t for t in present if self._is_ready(t)]
+        lost = [t for t in present if t.state in (TrialState.DIVERGED, TrialState.FAILED)]
+        for trial in sorted([*lost, *ready], key=lambda t: (t.step, t.bracket)):
+            move = self._move(history, limits, trial, present, left)
+            if move is not None:
+                return move
+        if not history.active and not ready and lost:
+            return Done("every member of the population failed or diverged")
+        return rest(history, "every member of the population has been trained")
+
+    def judge(self, history: History, trial: TrialRecord) -> Verdict:
+        """Pause at the ready point."""
+        if trial.step >= self.epochs:
+            return COMPLETE
+        return PAUSE if trial.to_step is not None and trial.step >= trial.to_step else GO_ON
+
+    def dropped(self, history: History, limits: Limits) -> list[tuple[int, str]]:
+        """Return the members whose place another one's copy has taken."""
+        found: list[tuple[int, str]] = []
+        for number, trial in sorted(history.paused.items()):
+            newest = history.brackets[trial.bracket][-1]
+            if newest is not trial:
+                found.append(
+                    (
+                        number,
+                        f"trial {newest.number} goes on in its place, from trial {newest.parent}",
+                    )
+                )
+        return found
+
+    @property
+    def _interval(self) -> int:
+        return self.interval or max(1, self.epochs // 10)
+
+    def _members(self, limits: Limits) -> int:
+        return min(self.population, limits.trials or self.population)
+
+    def _is_ready(self, trial: TrialRecord) -> bool:
+        return trial.state is TrialState.PAUSED and trial.step < self.epochs
+
+    def _move(
+        self,
+        history: History,
+        limits: Limits,
+        trial: TrialRecord,
+        present: list[TrialRecord],
+        left: float,
+    ) -> Move | None:
+        """Return how a member goes on, None when it cannot."""
+        room = limits.trials is None or len(history.trials) < limits.trials
+        gone = trial.state.ended
+        step = 1 if gone else trial.step
+        losses = {t.number: loss_on_the_way(history, t, step) for t in present}
+        known = sorted((x, n) for n, x in losses.items() if math.isfinite(x))
+        share = max(1, int(self.truncation * len(known))) if self.truncation else 0
+        rank = bisect_left(known, (losses[trial.number], trial.number))
+        worst = gone or (len(known) >= _FEWEST and rank >= len(known) - share)
+        if room and worst and share:
+            best = [history.trials[number] for _, number in known[:share]]
+            able = [t for t in best if t is not trial and 0 < t.checkpoint < self.epochs]
+            if able:
+                return self._copy(history, trial, able, left)
+        if gone:
+            again = room and not known and len(history.trials) < _LIVES * len(present)
+            return Start(min(self._interval, _whole(left)), trial.bracket) if again else None
+        to_step = min(trial.step + self._interval, self.epochs)
+        return Resume(trial.number, min(to_step, trial.step + _whole(left)))
+
+    def _copy(
+        self, history: History, trial: TrialRecord, best: list[TrialRecord], left: float
+    ) -> Start:
+        number = len(history.trials)
+        chance = Chance(history.header.seed, ("population", number))
+        parent = best[int(chance.uniform("parent") * len(best))]
+        names = None if self.explores is None else tuple(self.explores)
+        for name in names or ():
+            if name not in history.space.domains:
+                raise StudyError(
+                    f"Population-based training: explores names {name!r}, which the space has not: it "
+                    f"has {', '.join(map(repr, history.space.domains))}."
+                    f"{nearest(name, history.space.domains)}"
+                )
+        child = explored(parent.configuration, history.space, names, self.anew, chance)
+        start = parent.checkpoint
+        to_step = min(start + self._interval, self.epochs, start + _whole(left))
+        return Start(to_step, trial.bracket, child, (parent.number, start))
+
+
+@dataclass(frozen=True)
+class Replay:
+    """Trains one member's schedule again: its configurations, one after another.
+
+    Attributes:
+        epochs: epochs of the whole schedule.
+        segments: ``{"to_step": epoch, "configuration": ...}`` in order; the last one ends at *epochs*.
+    """
+
+    epochs: int
+    segments: Sequence[Mapping[str, Any]] = ()
+
+    def __post_init__(self) -> None:
+        """Check the segments.
+
+        Raises:
+            StudyError: none, or their ends do not rise to *epochs*.
+        """
+        ends = [segment.get("to_step", 0) for segment in self.segments]
+        if not ends or ends != sorted(set(ends)) or ends[0] < 1 or ends[-1] != self.epochs:
+            raise StudyError(
+                "Replay: segments must end at rising epochs, the last one at "
+                f"epochs={self.epochs}, got {ends}. Take them from Replay.of(study)."
+            )
+
+    @classmethod
+    def of(cls, study: Study, trial: TrialRecord | None = None) -> Replay:
+        """Return the schedule that led to *trial* of a study, by default the best one.
+
+        Raises:
+            StudyError: no trial has a finite value.
+        """
+        history = study.refresh()
+        trial = trial or history.best
+        if trial is None:
+            raise StudyError(
+                "Replay: there is no trial with a finite value whose schedule to take."
+            )
+        line = lineage(history, trial)
+        ends = [*(child.start for child in line[1:]), trial.best_step or trial.step]
+        segments = [
+            {"to_step": end, "configuration": dict(one.configuration)}
+            for one, end in zip(line, ends, strict=True)
+        ]
+        return cls(ends[-1], segments)
+
+    @property
+    def promotes(self) -> bool:
+        """Return True: each segment goes on from the checkpoint of the one before."""
+        return True
+
+    def plan(self, limits: Limits) -> Plan | None:
+        """Return one training of all epochs."""
+        return Plan((Bracket(0, "replay", (Rung(1, self.epochs),)),))
+
+    def next(self, history: History, limits: Limits) -> Move:
+        """Begin the next segment from the last one's checkpoint."""
+        done = len(history.trials)
+        if history.active or done == len(self.segments) or epochs_left(history, limits) < 1:
+            return rest(history, "the schedule has been trained")
+        segment = self.segments[done]
+        before = history.trials[-1] if done else None
+        if before is not None and before.checkpoint != before.step:
+            return Done(f"trial {before.number} ended early: {before.why or before.state.value}")
+        parent = (before.number, before.step) if before is not None else None
+        return Start(segment["to_step"], 0, dict(segment["configuration"]), parent)
+
+    def judge(self, history: History, trial: TrialRecord) -> Verdict:
+        """Pause at the end of a segment."""
+        if trial.step >= self.epochs:
+            return COMPLETE
+        return PAUSE if trial.to_step is not None and trial.step >= trial.to_step else GO_ON
+
+    def dropped(self, history: History, limits: Limits) -> list[tuple[int, str]]:
+        """Return the segments after which the next one has begun."""
+        last = len(history.trials) - 1
+        return [
+            (number, "the next segment goes on from it")
+            for number in history.paused
+            if number < last
+        ]
+
+
+def lineage(history: History, trial: TrialRecord) -> list[TrialRecord]:
+    """Return the trials whose checkpoints led to *trial*, the first ancestor first, itself last."""
+    line = [trial]
+    while line[-1].parent >= 0:
+        line.append(history.trials[line[-1].parent])
+    return line[::-1]
+
+
+def loss_on_the_way(history: History, trial: TrialRecord, step: int) -> float:
+    """Return the loss at *step*, of the trial or of the ancestor it came from; infinite if unknown.
+
+    A trial that reports every few epochs counts with its last report up to *step*.
+    """
+    if trial.state in (TrialState.DIVERGED, TrialState.FAILED) or trial.step < step:
+        return math.inf
+    one = trial
+    while one.parent >= 0 and one.start >= step:
+        one = history.trials[one.parent]
+    at = bisect_left(one.steps, step + 1) - 1
+    return one.losses[at] if at >= 0 else math.inf
+
+
+def _whole(epochs: float) -> int:
+    return int(min(epochs, 2**31))
