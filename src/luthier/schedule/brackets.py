@@ -151,8 +151,21 @@ class _Ladder:
         return [(t.number, step) for t in _ranked(waiting, before)]
 
     def left_behind(self) -> list[tuple[int, str]]:
-        """Return the trials that decided rungs leave behind, each with the reason in words."""
-        return list(self.behind.items())
+        """Return the trials that decided rungs leave behind, each with the reason in words.
+
+        In a bracket that the limits made smaller, those are at last the best ones, too.
+        """
+        last = self.rung + 1 == len(self.bracket.rungs) and not self.missing
+        full = len(self.members) >= self.bracket.rungs[0].trials
+        ends = sorted(self.entered - self.over) if last and full else []
+        step = self.bracket.rungs[-1].step
+        return [
+            *self.behind.items(),
+            *(
+                (number, f"its bracket ends at epoch {step}: the limits left no room")
+                for number in ends
+            ),
+        ]
 
     def _climb_anew(self) -> None:
         self.rung, self.behind = 0, {}

@@ -72,7 +72,9 @@ class BOHB:
             SpaceError: constraints that leave (next to) nothing of the space.
         """
         seen = observe(history, space)
-        if seen.dimension and chance.uniform("at random") >= self.at_random:
+        if not seen.dimension:
+            return space.default()
+        if chance.uniform("at random") >= self.at_random:
             points, losses = self._largest(history, space)
             if len(losses):
                 ranked = self._ranked(points, losses, space, chance.generator())

@@ -112,18 +112,21 @@ class _Replayer:
         while self.pending and self.pending[0][0] <= event.seen:
             self.behind.apply(*self.pending.popleft())
         self.counts["proposals"] += 1
+        limits = within_space(self.now.limits, self.searcher, self.now.space)
+        move = self.scheduler.next(self.now, limits) if self.now.budgeted else None
         if event.enqueued:
             derived = self.behind.queue[0] if self.behind.queue else {}
+        elif isinstance(move, Start) and move.configuration is not None:
+            derived = _as_read(move.configuration)
         else:
             derived = _as_read(proposed(self.behind, self.searcher, event.trial))
         if derived != thawed(event.configuration):
             return f"trial {event.trial} has {event.configuration}, derived again it is {derived}"
-        if not self.now.budgeted:
+        if move is None:
             return ""
-        limits = within_space(self.now.limits, self.searcher, self.now.space)
-        move = self.scheduler.next(self.now, limits)
         self.counts["moves"] += 1
-        if not isinstance(move, Start) or move.bracket != event.bracket:
+        parent = (event.parent, event.start) if event.parent >= 0 else None
+        if not isinstance(move, Start) or (move.bracket, move.parent) != (event.bracket, parent):
             return f"trial {event.trial} was begun in bracket {event.bracket}, derived: {move}"
         return ""
 
