@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 MOST = 200  # trials that a surrogate is conditioned on: time per proposal stays flat
 _LEARNED_FROM = 150  # trials that its hyperparameters are learned from
+_LEARNED_ANEW = 64  # and from where they are learned for every proposal
 _WORTH = 3.0  # the dear tenth of trials must take so many times as long as the cheap one to count
 
 
@@ -165,7 +166,9 @@ class Models:
         return condition(hyperparameters, self.columns.groups, features, values[chosen]), spread
 
     def _learned(self, points: Array, values: Array) -> Hyperparameters:
-        return learned(self.columns, points, values)
+        # Carried losses are others after every report: what was learned from them never serves twice.
+        most = _LEARNED_ANEW if self.seen.carried else _LEARNED_FROM
+        return learned(self.columns, points, values, most)
 
 
 def _improvement(objectives: list[Surrogate], expected: Array) -> Term:
@@ -201,11 +204,13 @@ def subset(points: Array, losses: Array, columns: Columns, most: int) -> NDArray
     return np.unique(np.concatenate([best, near, spread]))
 
 
-def learned(columns: Columns, points: Array, values: Array) -> Hyperparameters:
-    """Return the hyperparameters that *values* (n,) at *points* (n, d) suggest."""
+def learned(
+    columns: Columns, points: Array, values: Array, most: int = _LEARNED_FROM
+) -> Hyperparameters:
+    """Return the hyperparameters that *values* (n,) at *most* of the *points* (n, d) suggest."""
     import numpy as np
 
-    chosen = subset(points, values, columns, _LEARNED_FROM)
+    chosen = subset(points, values, columns, most)
     points, values = np.ascontiguousarray(points[chosen]), values[chosen]
     return _fitted(columns, points.tobytes(), values.tobytes())
 

@@ -43,6 +43,8 @@ class Observations:
             objectives or constraints on outcomes: an order of the trials, see ``order.py``.
         outcomes: (n, k) each objective as something to minimise, the first at the common budget.
         excesses: (n, c) by how much each constraint on outcomes is broken; 0 or less when it is kept.
+        carried: whether trials were trained for different numbers of epochs, so that every report may
+            change what all losses are at the common budget.
         infeasible: (m, d) trials that diverged or ran out of memory.
         infeasible_numbers: (m,) theirs.
         pending: (p, d) trials that are queued or running.
@@ -60,6 +62,7 @@ class Observations:
     seconds: Array
     outcomes: Array
     excesses: Array
+    carried: bool = False
 
     @property
     def dimension(self) -> int:
@@ -209,6 +212,7 @@ class _Columns:
             self.seconds[: self.count][known],
             outcomes,
             excesses,
+            self.mixed,
         )
 
 
