@@ -66,7 +66,7 @@ def main() -> int:
     searching = "" if options.stale else source_digest()
     one_thread()  # of what is started from here on
     if options.install:
-        failures = install(options.venvs)
+        failures = install(options.venvs, sorted({peer.venv for peer in peers.PEERS.values()}))
         for name, said in failures.items():
             note(f"{name} would not install:\n{said}")
         return 1 if failures else 0

@@ -9,7 +9,7 @@ import json
 import math
 import zlib
 from collections.abc import Callable
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -166,7 +166,7 @@ def searched(
 
 
 def moved(draws: RandomSearch, middle: Configuration, share: float) -> Configuration:
-    """Return *middle* with each hyperparameter a *share* of the way to another draw, half of them not."""
+    """Return *middle* with about half of it a *share* of the way to another draw."""
     other: Configuration = {}
     for p in draws.space:
         value, drawn = middle[p["name"]], draws.drawn(p)
@@ -180,11 +180,6 @@ def moved(draws: RandomSearch, middle: Configuration, share: float) -> Configura
 
 
 def between(p: dict[str, Any], value: float, drawn: float, share: float) -> float:
-    made = value**(1 - share) * drawn**share if p["log"] else value + share * (drawn - value)
+    made = value ** (1 - share) * drawn**share if p["log"] else value + share * (drawn - value)
     made = round(made) if p["kind"] == "int" else made
     return min(p["high"], max(p["low"], made))
-
-
-@cache
-def usual_names() -> tuple[str, ...]:
-    return tuple(name for name, task in catalogue()[0].items() if task.usual)

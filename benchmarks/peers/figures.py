@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,13 +13,34 @@ from peers.ranks import ranks
 Curves = dict[str, dict[str, np.ndarray]]  # task -> tuner -> (seeds, evaluations)
 
 
-def draw(curves: Curves, families: dict[str, str], folder: Path) -> list[Path]:
+class Axis(NamedTuple):
+    """What the columns of the curves are: 1, 2, 3, ... evaluations, or else."""
+
+    label: str = "evaluations"
+    at: np.ndarray | None = None
+
+    def of(self, columns: int) -> np.ndarray:
+        return np.arange(1, columns + 1) if self.at is None else self.at
+
+
+EVALUATIONS = Axis()
+
+
+def draw(
+    curves: Curves,
+    families: dict[str, str],
+    folder: Path,
+    stem: str = "regret",
+    axis: Axis = EVALUATIONS,
+) -> list[Path]:
     """Draw the mean rank by evaluations, over all tasks and by family, and the median of each task.
 
     Args:
         curves: the best value so far; the same tuners and evaluations for every task.
         families: the family of each task.
         folder: where the files go.
+        stem: what their names begin with.
+        axis: what the curves are drawn against.
 
     Raises:
         ImportError: matplotlib is not installed.
@@ -31,7 +53,10 @@ def draw(curves: Curves, families: dict[str, str], folder: Path) -> list[Path]:
     groups = {"all": list(curves)}
     for task in curves:
         groups.setdefault(families[task], []).append(task)
-    return [*draw_ranks(curves, groups, folder), *draw_tasks(curves, folder)]
+    return [
+        *draw_ranks(curves, groups, folder / f"{stem}_rank", axis),
+        *draw_tasks(curves, folder / f"{stem}_tasks", axis),
+    ]
 
 
 def panels(count: int, size: tuple[float, float]):
@@ -58,29 +83,31 @@ def style(tuner: str, place: int) -> dict[str, object]:
     }
 
 
-def draw_ranks(curves: Curves, groups: dict[str, list[str]], folder: Path) -> list[Path]:
+def draw_ranks(curves: Curves, groups: dict[str, list[str]], stem: Path, axis: Axis) -> list[Path]:
     figure, axes = panels(len(groups), (3.6, 2.9))
     for ax, (name, tasks) in zip(axes, groups.items(), strict=False):
         medians = np.array([[np.median(own, axis=0) for own in curves[t].values()] for t in tasks])
         means = ranks(medians.swapaxes(1, 2)).mean(axis=0)
         for place, tuner in enumerate(curves[tasks[0]]):
-            ax.plot(np.arange(1, len(means) + 1), means[:, place], **style(tuner, place))
-        ax.set(title=f"{name} ({len(tasks)})", xlabel="evaluations", ylabel="mean rank")
-    return finished(figure, axes[0], folder / "regret_rank")
+            ax.plot(axis.of(len(means)), means[:, place], **style(tuner, place))
+        ax.set(title=f"{name} ({len(tasks)})", xlabel=axis.label, ylabel="mean rank")
+    return finished(figure, axes[0], stem)
 
 
-def draw_tasks(curves: Curves, folder: Path) -> list[Path]:
+def draw_tasks(curves: Curves, stem: Path, axis: Axis) -> list[Path]:
     figure, axes = panels(len(curves), (3.0, 2.3))
     for ax, (task, tuners) in zip(axes, curves.items(), strict=False):
         for place, (tuner, own) in enumerate(tuners.items()):
             median = np.median(own, axis=0)
             at = np.unique(np.linspace(0, len(median) - 1, 26).astype(int))
             seen = at[np.isfinite(median[at])]
-            ax.plot(seen + 1, np.maximum(median[seen], 1e-12), **style(tuner, place))
+            ax.plot(
+                axis.of(len(median))[seen], np.maximum(median[seen], 1e-12), **style(tuner, place)
+            )
         ax.set_yscale("log")
         ax.set_title(task, fontsize=8)
         ax.tick_params(labelsize=6)
-    return finished(figure, axes[0], folder / "regret_tasks")
+    return finished(figure, axes[0], stem)
 
 
 def finished(figure, first, stem: Path) -> list[Path]:

@@ -92,8 +92,9 @@ def domain(p: dict[str, Any]) -> Any:
 
 
 @cache
-def source_digest() -> str:
+def source_digest(*packages: str) -> str:
     """Return a short digest of the code that searches: results of other code are not reused."""
     root = Path(luthier.__file__).parent
-    files = sorted([*(root / "search").rglob("*.py"), *(root / "space").rglob("*.py")])
+    folders = packages or ("search", "space")
+    files = sorted(path for folder in folders for path in (root / folder).rglob("*.py"))
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:12]

@@ -39,32 +39,48 @@ class PeerProcess:
         venvs: Path,
         patience: float,
     ) -> None:
-        self.patience, self.buffer = patience, b""
         self.seconds = self.told = 0.0
-        self.errors = tempfile.TemporaryFile()  # noqa: SIM115
-        self.process = subprocess.Popen(
-            [str(python_of(venvs, peer.venv)), str(HERE / "worker.py"), f"{peer.venv}_adapter"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self.errors,
-            bufsize=0,
-        )
+        self.far = FarEnd(HERE / "worker.py", peer.venv, f"{peer.venv}_adapter", venvs, patience)
         opening = {"space": space, "kind": peer.kind, "seed": seed, "evaluations": evaluations}
-        self.version = self._answer(opening)["version"]
+        self.version = self.far.answer(opening)["version"]
 
     def ask(self) -> dict[str, Any]:
         """Return the next configuration; ``seconds`` has what proposing it took, without the pipe."""
-        answer = self._answer({"ask": True})
+        answer = self.far.answer({"ask": True})
         self.seconds = answer["seconds"]
         return answer["configuration"]
 
     def tell(self, loss: float | None) -> None:
         """End the trial last asked for; None: it diverged."""
-        self.told = self._answer({"tell": loss})["seconds"]
+        self.told = self.far.answer({"tell": loss})["seconds"]
 
     def fill(self, trials: list[tuple[dict[str, Any], float | None]]) -> None:
         """Tell of trials that were never asked for."""
-        self._answer({"fill": trials})
+        self.far.answer({"fill": trials})
+
+    def close(self) -> None:
+        """End the process."""
+        self.far.close()
+
+
+class FarEnd:
+    """A process of the environment *venv* that answers lines of JSON with lines of JSON.
+
+    Args:
+        script: what it runs, with *adapter* for an argument.
+        patience: seconds after which an answer is given up.
+    """
+
+    def __init__(self, script: Path, venv: str, adapter: str, venvs: Path, patience: float) -> None:
+        self.patience, self.buffer = patience, b""
+        self.errors = tempfile.TemporaryFile()  # noqa: SIM115
+        self.process = subprocess.Popen(
+            [str(python_of(venvs, venv)), str(script), adapter],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.errors,
+            bufsize=0,
+        )
 
     def close(self) -> None:
         """End the process."""
@@ -74,7 +90,12 @@ class PeerProcess:
             with contextlib.suppress(OSError):
                 pipe.close()
 
-    def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
+    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Send a request and return its answer.
+
+        Raises:
+            PeerError: the process ended, or takes too long.
+        """
         deadline = time.monotonic() + self.patience
         try:
             self._send(json.dumps(request).encode() + b"\n")
