@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import luthier
-from luthier.run.simulation import simulate
-from luthier.schedule import SCHEDULERS
-from luthier.study.chance import Chance
 from peers.luthier_tuner import domain
 
+import luthier
 from fidelity import AUTO, OWN, Setting
 from fidelity.curves import Curves, pace
 from fidelity.meter import Meter
+from luthier.run.simulation import simulate
+from luthier.schedule import SCHEDULERS
+from luthier.study.chance import Chance
 
 DECIDING = ("search", "schedule", "space")  # a run of other code there is done again
 
