@@ -41,7 +41,7 @@ $(VENV)/demo.done: $(BIN)/python pyproject.toml constraints.txt
 $(VENV)/test.done: $(BIN)/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch==2.13.0
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt \
-		--editable ".[keras,tensorflow,torch,jax,parquet,postgres,serve,s3,urls,ray,dask,search]" --group test --group lint
+		--editable ".[keras,tensorflow,torch,jax,parquet,postgres,serve,s3,urls,ray,dask,search,plot]" --group test --group lint
 	touch $@ $(VENV)/demo.done
 
 $(VENV)/bench.done: $(VENV)/test.done

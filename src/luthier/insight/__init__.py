@@ -1,0 +1,1 @@
+"""What a study taught: importance, isolation, significance, diagnosis, and the report."""
