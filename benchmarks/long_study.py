@@ -23,7 +23,7 @@ STUDY = "throughput"
 
 def write_long_study(path: Path, trials: int) -> tuple[int, int]:
     """Write it as 8 workers would have; return its events and how many its snapshot holds."""
-    store = luthier.open(STUDY, SPACE, minimize="loss", storage=path).store
+    store = luthier.open(STUDY, SPACE, minimize="loss", searcher="random", storage=path).store
     history = History()
     for number, event in read_log(store, STUDY):
         history.apply(number, event)

@@ -6,8 +6,8 @@ decide through their own packages, in their own environments (``fidelity/``). Wh
 configuration again from its beginning, as its package has it done, is charged for that again.
 
 A run is one tuner on one task with so many workers and one seed. Its result is kept in a file, so a
-comparison goes on where it was interrupted; a run of Luthier is repeated when the code that decides
-changed.
+comparison goes on where it was interrupted; those of peers come with the repository (``kept/``); a run
+of Luthier is repeated when the code that decides changed.
 
     python benchmarks/multifidelity.py --install            # the peers' environments, some GB
     python benchmarks/multifidelity.py --quick              # minutes: 2 tasks, 2 seeds, 10 trainings
@@ -30,6 +30,7 @@ from fidelity.curves import catalogue
 from fidelity.report import section
 from fidelity.runs import Run, digest, gathered, perform
 from peers.install import install
+from peers.kept import pack, unpack
 from peers.results import note, one_thread, write_section
 from regret import chosen
 
@@ -61,7 +62,7 @@ def main() -> int:
         ]
         for workers in options.workers
     }
-    options.cache.mkdir(parents=True, exist_ok=True)
+    unpack("fidelity", options.cache)
     if not options.report:
         everything = [run for runs in wanted.values() for run in runs]
         perform(everything, options.cache, options.jobs, code)
@@ -70,6 +71,7 @@ def main() -> int:
     text = section(runs, chosen_tasks, present, options, lacks | missing)
     print(text)
     if options.write:
+        pack("fidelity", options.cache)
         write_section("Multi-fidelity", text)
     return 0
 

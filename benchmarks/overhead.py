@@ -149,7 +149,7 @@ def losses() -> list[float]:
 
 
 def luthier_contestant(path: Path) -> Contestant:
-    study = luthier.open("overhead", SPACE, minimize="loss", storage=path)
+    study = luthier.open("overhead", SPACE, minimize="loss", searcher="random", storage=path)
 
     def run(trials: int) -> None:
         for _ in range(trials):
@@ -285,7 +285,7 @@ def ratio_lines(costs: dict[str, Cost]) -> tuple[list[str], bool]:
 
 def report_for_ever(path: str) -> None:
     """Be the process that is killed: say each report once Luthier has taken it."""
-    study = luthier.open("killed", SPACE, minimize="loss", storage=path)
+    study = luthier.open("killed", SPACE, minimize="loss", searcher="random", storage=path)
     while True:
         trial = study.ask()
         for loss in losses():

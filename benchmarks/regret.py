@@ -6,8 +6,9 @@ random search and the peers (``peers/``), each in its own environment, since the
 conflict. A trial that diverges is told in the way of each: as a failed one where there is such a state.
 
 A run is one tuner on one task with one seed. Its result is kept in a file, so a comparison goes on where
-it was interrupted; a run of Luthier is repeated when the code that searches changed. Each run has one
-process and one thread; its objective is evaluated in that process, its peer in another.
+it was interrupted; those of peers come with the repository (``kept/``); a run of Luthier is repeated when
+the code that searches changed. Each run has one process and one thread; its objective is evaluated in
+that process, its peer in another.
 
     python benchmarks/regret.py --install              # the peers' environments, some GB
     python benchmarks/regret.py --jobs 8 --write       # many hours: --tuners and --tasks take patterns
@@ -35,6 +36,7 @@ import numpy as np
 import peers
 import tasks as every
 from peers.install import install
+from peers.kept import pack, unpack
 from peers.luthier_tuner import source_digest
 from peers.ranks import best_so_far, mean_ranks
 from peers.results import FIGURES, conditions, note, one_thread, write_section
@@ -79,13 +81,14 @@ def main() -> int:
         Run(task, tuner, seed, options.evaluations, options.venvs, options.limit)
         for seed, task, tuner in itertools.product(range(options.seeds), tasks, present)
     ]
-    options.cache.mkdir(parents=True, exist_ok=True)
+    unpack("regret", options.cache)
     if not options.report:
         perform(wanted, options.cache, options.jobs, searching)
     runs = gathered(wanted, options.cache, searching)
     text = section(runs, tasks, present, options, lacks | missing)
     print(text)
     if options.write:
+        pack("regret", options.cache)
         write_section("Regret", text)
     return 0
 

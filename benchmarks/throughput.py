@@ -220,7 +220,7 @@ def throughput(folder: Path, sizes: Sizes) -> Part:
 def contest(name: str, path: Path, sizes: Sizes) -> tuple[list[Finished], list[str]]:
     """Return what the processes of one contestant did, and what is wrong with Luthier's log."""
     if name == "Luthier":
-        luthier.open(STUDY, SPACE, minimize="loss", storage=path).close()
+        luthier.open(STUDY, SPACE, minimize="loss", searcher="random", storage=path).close()
         done = together(luthier_trials, (path,), sizes.luthier, PROCESSES)
         return done, faults(path, dict(answer for one in done for answer in one.answers))
     import optuna
@@ -260,7 +260,7 @@ def faults(path: Path, acknowledged: dict[int, list[float]]) -> list[str]:
 
 
 def trials_alone(path: Path, trials: int) -> float:
-    study = luthier.open(STUDY, SPACE, minimize="loss", storage=path)
+    study = luthier.open(STUDY, SPACE, minimize="loss", searcher="random", storage=path)
     study.tell(study.ask(), loss=1.0)
     begin = time.perf_counter()
     for _ in range(trials):
