@@ -538,6 +538,9 @@ def test_keep_and_collect(checkpoints, store, name):
         def ranking(self):
             return sorted(self.trials, key=lambda t: t.best_loss)
 
+        def inherited(self):
+            return {}
+
     checkpoints.collect(History())
     assert checkpoints._trials() == {1: [1, 2, 3], 2: [3], 3: [3], 4: [3], 5: [1, 2, 3]}
 
