@@ -5,7 +5,7 @@ A promoted configuration goes on from its checkpoint: NePS names the trial it go
 (``previous_pipeline_directory``). PriorBand runs as it comes, without priors: it then draws uniformly and
 around the best configuration. A trial that diverges is told as an exception, which NePS never promotes.
 NePS takes no seed: PyTorch's, NumPy's and Python's own are set. It never waits: when all brackets
-do, it opens another.
+do, it opens another. Its ifBO is left out: ``ifbo/download.py`` takes the weights from figshare.
 """
 
 import logging

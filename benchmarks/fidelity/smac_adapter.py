@@ -22,6 +22,8 @@ from fidelity import Job
 
 __all__ = ["Tuner", "version"]
 
+ROUNDING = 1e-6  # a power of eta may come out a little more than whole
+
 
 class Tuner:
     def __init__(self, kind, setting):
@@ -56,11 +58,11 @@ class Tuner:
             return "wait" if self.trials else "done"
         number, self.asked = self.asked, self.asked + 1
         self.trials[number] = trial
-        return Job(number, dict(trial.config), 0, math.ceil(trial.budget))
+        return Job(number, dict(trial.config), 0, epochs(trial))
 
     def report(self, number, step, loss):
         trial = self.trials[number]
-        if loss is not None and step < math.ceil(trial.budget):
+        if loss is not None and step < epochs(trial):
             return True
         del self.trials[number]
         if loss is None:
@@ -72,3 +74,7 @@ class Tuner:
             crashed = TrialValue(cost=self.worst, status=StatusType.CRASHED)
             self.smac.tell(self.untold.pop(0), crashed, save=False)
         return False
+
+
+def epochs(trial):
+    return math.ceil(trial.budget - ROUNDING)
