@@ -29,6 +29,9 @@ PEERS = {  # tuner: environment and adapter, and which of the adapter's kinds it
     "neps-priorband": ("neps", "priorband"),
     "neps-ifbo": ("neps", "ifbo"),
 }
+NOT_HERE = {
+    "neps-ifbo": "its transformer's weights come from figshare on first use and are in no package on PyPI"
+}
 USUAL_PAIRS = (
     "none+auto",
     "hyperband+random",
@@ -101,6 +104,8 @@ def lacking(name: str, venvs: Path) -> str | None:
     """Return why a tuner cannot run here, None when it can."""
     if name not in PEERS:
         return None
+    if name in NOT_HERE:
+        return NOT_HERE[name]
     from peers.install import installed
 
     venv = PEERS[name][0]
