@@ -35,6 +35,7 @@ def test_a_thousand_workers_that_die_and_dawdle_lose_nothing():
         minimize="loss",
         workers=1000,
         searcher="random",
+        scheduler=None,
         epochs=5,
         max_trials=3000,
         epoch_seconds=heavy_tailed(10.0),
@@ -145,7 +146,14 @@ def test_the_same_seed_gives_the_same_run():
 def test_the_number_of_workers_changes_no_configuration():
     one, many = (
         simulate(
-            loss, SPACE, minimize="loss", workers=n, epochs=3, max_trials=20, searcher="random"
+            loss,
+            SPACE,
+            minimize="loss",
+            workers=n,
+            epochs=3,
+            max_trials=20,
+            searcher="random",
+            scheduler=None,
         )
         for n in (1, 20)
     )

@@ -22,7 +22,7 @@ def opened(tmp_path):
     def again(**options):
         return open_study("s", storage=tmp_path / "s.db", **options)
 
-    again(space=SPACE, minimize="loss", epochs=3, max_trials=6)
+    again(space=SPACE, minimize="loss", scheduler=None, epochs=3, max_trials=6)
     return again
 
 

@@ -226,7 +226,7 @@ def test_enqueued_configurations_come_first(open_it):
 
 
 def test_max_epochs_is_never_passed(open_it):
-    study = open_it(max_trials=None, max_epochs=10, epochs=3)
+    study = open_it(max_trials=None, max_epochs=10, epochs=3, scheduler=None)
 
     def train(trial):
         for _ in trial.epochs():

@@ -22,7 +22,14 @@ from luthier.space import Space, lint
 from luthier.storage import SQLiteStore, open_store
 from luthier.study.goals import outcome
 from luthier.study.history import History
-from luthier.study.protocols import Explains, Plan, Scheduler, Searcher, Store
+from luthier.study.protocols import (
+    Explains,
+    Plan,
+    Scheduler,
+    SchedulerExplains,
+    Searcher,
+    Store,
+)
 from luthier.study.records import TrialRecord
 from luthier.study.study import Study
 
@@ -122,7 +129,7 @@ def tune(
     name: str | None = None,
     epochs: int | None = None,
     searcher: str | Searcher | None = None,
-    scheduler: str | Scheduler | None = None,
+    scheduler: str | Scheduler | None = "auto",
     workers: int | Engine | None = None,
     gpus_per_trial: float | None = None,
     hang_after: float | str = "10m",
@@ -153,7 +160,8 @@ def tune(
         name: the study's name; by default the script's.
         epochs: the most epochs one trial trains.
         searcher: ``"auto"`` (default), another of ``luthier.search.SEARCHERS``, or a searcher.
-        scheduler: None, ``"median"``, ``"successive halving"``, ``"hyperband"``, or a scheduler.
+        scheduler: ``"auto"`` (default: asynchronous halving where it saves something), None (every
+            trial trains to its end), another of ``luthier.schedule.SCHEDULERS``, or a scheduler.
         workers: trials trained at the same time, each in a process of its own; 1 trains in this one;
             or an engine, such as ``luthier.run.ray(num_workers=8)``. By default 1.
         gpus_per_trial: 0.5 lets two trials share a GPU, 2 gives each trial two; by default each worker
@@ -276,6 +284,8 @@ def _introduce(study: Study, plan: Plan | None, say: _Say) -> None:
     say(f"{kind.searcher['name']} search, scheduler {kind.scheduler['name']}, seed {study.seed}")
     if isinstance(study.searcher, Explains):
         say(study.searcher.explain(study.history, study.space))
+    if isinstance(study.scheduler, SchedulerExplains):
+        say(study.scheduler.explain(study.history))
     done = study.history
     if done.trials:
         say(f"going on: {len(done.trials)} trials and {done.epochs} epochs are there already")

@@ -39,7 +39,7 @@ def open_study(
     noisy: bool = False,
     learn_from: str | Study | Sequence[str | Study] = (),
     searcher: str | Searcher | None = None,
-    scheduler: str | Scheduler | None = None,
+    scheduler: str | Scheduler | None = "auto",
     epochs: int | None = None,
     seed: int = 0,
     max_trials: int | None = None,
@@ -68,9 +68,11 @@ def open_study(
             opened. What they found is written into this study; one that misleads loses its weight.
         searcher: ``"auto"`` (default), ``"gaussian_process"``, ``"tpe"``, ``"random"``, ``"sobol"``,
             ``"grid"``, another of ``luthier.search.SEARCHERS``, or a searcher.
-        scheduler: None (every trial trains to its end), ``"median"``, ``"successive halving"``,
-            ``"hyperband"``, or a scheduler such as ``Hyperband(epochs=27, factor=2)``.
-        epochs: the most epochs one trial trains; needed by every scheduler but None.
+        scheduler: ``"auto"`` (default: asynchronous halving where it saves something), None (every
+            trial trains to its end), another of ``luthier.schedule.SCHEDULERS``, or a scheduler such as
+            ``Hyperband(epochs=27, factor=2)``.
+        epochs: the most epochs one trial trains; without it every trial trains to its end, and only
+            "auto" and None can be the scheduler.
         seed: decides every configuration, and each trial's own seed.
         max_trials: stop after so many trials, those of earlier sessions included.
         max_epochs: stop before the trials together train more epochs than this.
@@ -267,6 +269,8 @@ def _scheduler(scheduler: str | Scheduler | None, epochs: int | None) -> Schedul
             f"Unknown scheduler {scheduler!r}: expected None or one of "
             f"{', '.join(map(repr, SCHEDULERS))}.{nearest(name, SCHEDULERS)}"
         )
+    if epochs is None and name == "auto":
+        name = "none"  # nobody knows how long a training is
     if epochs is None and name != "none":
         raise StudyError(
             f"Scheduler {name!r} must know how long a full training is: give epochs=, "

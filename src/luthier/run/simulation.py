@@ -139,7 +139,7 @@ def simulate(
     noisy: bool = False,
     workers: int = 100,
     searcher: str | Searcher | None = None,
-    scheduler: str | Scheduler | None = None,
+    scheduler: str | Scheduler | None = "auto",
     epochs: int | None = None,
     max_trials: int | None = None,
     max_epochs: int | None = None,

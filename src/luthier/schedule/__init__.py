@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from luthier.schedule.asha import ASHA
+from luthier.schedule.auto import Auto
 from luthier.schedule.bohb import BOHB
 from luthier.schedule.dehb import DEHB
 from luthier.schedule.freeze_thaw import FreezeThaw
@@ -17,6 +18,7 @@ from luthier.schedule.successive_halving import SuccessiveHalving
 from luthier.study.protocols import Scheduler
 
 SCHEDULERS: dict[str, type[Scheduler]] = {
+    "auto": Auto,
     "none": Full,
     "median": MedianStopping,
     "patience": Patience,
@@ -38,6 +40,7 @@ __all__ = [
     "DEHB",
     "PASHA",
     "SCHEDULERS",
+    "Auto",
     "FreezeThaw",
     "Full",
     "Hyperband",

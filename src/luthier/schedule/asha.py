@@ -88,9 +88,10 @@ class ASHA:
                 return Resume(number, steps[rung + 1])
         if limits.trials is not None and len(history.trials) >= limits.trials:
             return rest(history, f"{limits.trials} trials were tried, and no other one is promoted")
-        if steps[0] > left:
+        needed = steps[-1] if self.stops else steps[0]
+        if needed > left:
             return rest(history, f"{limits.epochs} epochs do not hold another trial")
-        return Start(steps[-1] if self.stops else steps[0])
+        return Start(needed)
 
     def judge(self, history: History, trial: TrialRecord) -> Verdict:
         """Pause at the end of a rung; or go on or stop there, in the variant without pauses."""

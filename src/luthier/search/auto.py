@@ -1,10 +1,16 @@
-"""The default searcher: picks what suits the space and the trials so far, and says so in a line."""
+"""The default searcher: picks what suits the space and the trials so far, and says so in a line.
+
+Where a scheduler ends bad trials early, most of what is known comes from short trainings, and no model of
+them is right everywhere: three proposals of four are then by two models, and the fourth is random, which
+costs little, since a bad one ends early (Falkner et al. 2018, section 4.1; Li et al. 2021, section 3.3).
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
+from luthier.search.bohb import BOHB
 from luthier.search.gaussian_process import GaussianProcess
 from luthier.search.observations import observe
 from luthier.search.random import RandomSearch
@@ -17,6 +23,7 @@ from luthier.study.protocols import Searcher
 _LOCAL = 200  # trials from which on the surrogate is one of the incumbent's surroundings
 _WIDE = 100  # hyperparameters beyond which a Gaussian process learns no lengthscales in useful time
 _MIX = 4  # one proposal in so many is TPE's once the surrogate is a local one
+_EARLY = 2  # first rounds that go by before a surrogate learns from short trainings
 
 
 @dataclass(frozen=True)
@@ -26,6 +33,10 @@ class Auto:
     A Gaussian process needs the fewest trials, for a few hundred of them and up to some dozens of
     hyperparameters of any kind. Later it models the incumbent's surroundings only, and every fourth
     proposal is TPE's, which looks everywhere. Spaces too wide for it are TPE's from the beginning.
+
+    Under a scheduler that ends trials early, of four proposals in a row the first is random, two come
+    from kernel densities at the largest budget with enough trials (BOHB's), and the last from a blend of
+    Gaussian processes, one for each budget.
     """
 
     def propose(
@@ -60,6 +71,8 @@ class Auto:
             return gaussian, (
                 f"quasi-random: the first {first} trials look everywhere in {wide} hyperparameters"
             )
+        if seen.carried:
+            return _short(gaussian, number, first)
         if trials <= _LOCAL:
             return gaussian, f"Gaussian process: it needs the fewest trials ({trials} known so far)"
         if number % _MIX == 0:
@@ -67,3 +80,13 @@ class Auto:
         return gaussian, (
             f"Gaussian process round the best of {trials} trials; one proposal in {_MIX} by TPE"
         )
+
+
+def _short(gaussian: Searcher, number: int, first: int) -> tuple[Searcher, str]:
+    """Return who proposes where trials end early, and why."""
+    turn = number % 4
+    if turn == 0:
+        return RandomSearch(), "random: one in four, where bad trials end early it costs little"
+    if turn < 3 or number < _EARLY * first:
+        return BOHB(at_random=0.0), "kernel densities: two in four, of the longest trainings"
+    return gaussian, "Gaussian processes: one in four, a process for each budget, blended"

@@ -18,7 +18,7 @@ from luthier.search.surrogate.acquisition import Below, Cheaper, Improvement, Su
 from luthier.search.surrogate.gaussian import Hyperparameters, Posterior, condition, fit
 from luthier.search.surrogate.hypervolume import VolumeImprovement, boxes, reference_point
 from luthier.search.surrogate.skew import evened
-from luthier.search.transfer import Source, blended
+from luthier.search.transfer import Source, blended, weighted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -91,6 +91,8 @@ class Models:
 
     def _objective(self, index: int, chosen: NDArray[np.intp]) -> Surrogate:
         """Return the surrogate of one objective, pending trials included at their expectation."""
+        if index == 0 and len(self.seen.levels) > 1:
+            return self._by_levels()
         known = self._posterior(self.seen.outcomes[:, index], chosen)
         if index == 0 and self.sources:
             return blended(known, len(chosen), self.sources, self.columns)
@@ -111,6 +113,37 @@ class Models:
         expected, _ = known.predict(pending)
         both = np.concatenate([features, pending])
         return condition(hyperparameters, groups, both, np.concatenate([values[chosen], expected]))
+
+    def _by_levels(self) -> Surrogate:
+        """Return the blend of a surrogate for each budget, weighted by how it ranks the highest one.
+
+        Li et al. 2021, "MFES-HB: Efficient Hyperband with multi-fidelity quality measurements".
+        """
+        found: list[Posterior] = []
+        counts: list[int] = []
+        for level in self.seen.levels:
+            points, values = self.seen.points[level.rows], evened(level.losses)
+            chosen = subset(points, values, self.columns, MOST)
+            early = _milestone(len(values))
+            learned_ = learned(self.columns, points[:early], evened(level.losses[:early]))
+            features = self.columns.features(points[chosen])
+            known = condition(learned_, self.columns.groups, features, values[chosen])
+            found.append(self._with_pending(known, features, values[chosen], learned_))
+            counts.append(len(chosen))
+        *lower, own = found
+        return weighted(own, counts[-1], tuple(lower))
+
+    def _with_pending(
+        self, known: Posterior, features: Array, values: Array, learned_: Hyperparameters
+    ) -> Posterior:
+        import numpy as np
+
+        if not len(self.seen.pending):
+            return known
+        pending = self.columns.features(self.seen.pending[:MOST])
+        expected, _ = known.predict(pending)
+        both = np.concatenate([features, pending])
+        return condition(learned_, self.columns.groups, both, np.concatenate([values, expected]))
 
     def _bounds(self) -> list[Term]:
         """Return the probability, a constraint each, that a trial keeps it."""

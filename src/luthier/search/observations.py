@@ -28,6 +28,16 @@ if TYPE_CHECKING:
 
 _DONORS = 50  # trials that show how much further training brings
 _FEWEST = 3  # trials that make a budget common
+_LEVEL = 4  # and that make it worth a surrogate of its own
+
+
+@dataclass(frozen=True)
+class Level:
+    """What is known at one budget: the *losses* (m,) by *step* of the trials *rows* (m,) that got there."""
+
+    step: int
+    rows: NDArray[np.intp]
+    losses: Array
 
 
 @dataclass(frozen=True)
@@ -63,6 +73,7 @@ class Observations:
     outcomes: Array
     excesses: Array
     carried: bool = False
+    levels: tuple[Level, ...] = ()
 
     @property
     def dimension(self) -> int:
@@ -195,9 +206,11 @@ class _Columns:
         kinds, points = self.kinds[: self.count], self.points[: self.count]
         known = kinds == _KNOWN
         losses = self.losses[: self.count][known].copy()
+        levels: tuple[Level, ...] = ()
         if self.mixed:
-            numbers = [int(number) for number in known.nonzero()[0]]
-            losses += _progress([history.trials[number] for number in numbers])
+            trials = [history.trials[int(number)] for number in known.nonzero()[0]]
+            losses += _progress(trials)
+            levels = _levels(trials)
         outcomes = np.column_stack([losses, self.others[: self.count][known]])
         excesses = self.excesses[: self.count][known]
         return Observations(
@@ -213,6 +226,7 @@ class _Columns:
             outcomes,
             excesses,
             self.mixed,
+            levels,
         )
 
 
@@ -261,6 +275,25 @@ def _progress(trials: list[TrialRecord]) -> Array:
         finite = [gain for gain in gains if math.isfinite(gain)]
         added[steps == step] = float(np.median(finite)) if finite else 0.0
     return added
+
+
+def _levels(trials: list[TrialRecord]) -> tuple[Level, ...]:
+    """Return the budgets that trials were trained to, each with half as many trials as the one below."""
+    import numpy as np
+
+    steps = np.array([trial.step for trial in trials])
+    found: list[Level] = []
+    fewer = math.inf
+    for step in np.unique(steps):
+        rows = np.flatnonzero(steps >= step)
+        if len(rows) < _LEVEL:
+            break
+        if len(rows) <= fewer:
+            losses = np.array([_best_by(trials[row], int(step)) for row in rows])
+            sound = np.isfinite(losses)
+            found.append(Level(int(step), rows[sound], losses[sound]))
+            fewer = len(rows) / 2
+    return tuple(found)
 
 
 def _best_by(trial: TrialRecord, step: int) -> float:

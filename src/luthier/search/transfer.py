@@ -119,7 +119,11 @@ def blended(
     own: Posterior, known: int, sources: tuple[Source, ...], columns: Columns
 ) -> Posterior | Blend:
     """Return *own* blended with the surrogates of *sources*; its first *known* values are observed."""
-    others = tuple(_surrogate(source, columns) for source in sources)
+    return weighted(own, known, tuple(_surrogate(source, columns) for source in sources))
+
+
+def weighted(own: Posterior, known: int, others: tuple[Posterior, ...]) -> Posterior | Blend:
+    """Return *own* blended with *others* by how well each ranks its first *known* values."""
     weights = _weights(own, known, others)
     kept = [(model, w) for model, w in zip((*others, own), weights, strict=True) if w > 0]
     if len(kept) == 1 and kept[0][0] is own:

@@ -298,6 +298,7 @@ class History:
     def _checkpointed(self, event: ev.CheckpointWritten) -> None:
         if trial := self._held(event.trial, event.lease):
             trial.checkpoint = event.step
+            self.touched.append(trial.number)
             self.heirs.pop(trial.number, None)
 
     def _paused(self, event: ev.TrialPaused) -> None:

@@ -222,6 +222,15 @@ class Explains(Protocol):
         ...
 
 
+@runtime_checkable
+class SchedulerExplains(Protocol):
+    """A scheduler that can say what it does."""
+
+    def explain(self, history: History) -> str:
+        """Return in one line what becomes of trials, and why."""
+        ...
+
+
 class Scheduler(Protocol):
     """Decides who trains, for how long, and who is abandoned."""
 

@@ -1,0 +1,98 @@
+"""The default scheduler: decides what can be saved, and how.
+
+ASHA (``asha.py``) where trials are long enough for rungs and many enough for ranks: in our comparison
+(benchmarks/RESULTS.md, "Multi-fidelity") it finds more for the same epochs than schedulers that wait. A
+training loop that writes checkpoints pauses at its rungs and goes on when it is promoted; one that writes
+none, which shows at its first report, goes on or is abandoned there. Everything else trains to its end.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from luthier.schedule.asha import ASHA
+from luthier.schedule.following import followed
+from luthier.schedule.full import Full
+from luthier.study.history import History
+from luthier.study.protocols import PAUSE, Done, Limits, Move, Plan, Start, Verdict
+from luthier.study.records import TrialRecord
+
+_LEAST_EPOCHS = 3  # a third of it is an epoch, the shortest training there is
+_LEAST_TRIALS = 6  # with fewer, a rung has nothing to compare
+
+
+@dataclass(frozen=True)
+class Auto:
+    """Asynchronous halving where it saves something, with or without checkpoints.
+
+    Attributes:
+        epochs: R, the most epochs one trial trains, at least 1.
+    """
+
+    epochs: int
+
+    @property
+    def promotes(self) -> bool:
+        """Return False: a training loop need not write checkpoints."""
+        return False
+
+    def plan(self, limits: Limits) -> Plan | None:
+        """Return the rungs with the most trials that the limits let in; None without such a limit."""
+        return self._rule(limits).plan(limits)
+
+    def next(self, history: History, limits: Limits) -> Move:
+        """Promote, or begin a trial."""
+        rule = self._rule(history.limits)
+        move = rule.next(history, limits)
+        if isinstance(rule, ASHA) and isinstance(move, Start) and not self._writes(history):
+            return self._stopping.next(history, limits)
+        return move
+
+    def judge(self, history: History, trial: TrialRecord) -> Verdict:
+        """Pause at the end of a rung; without a checkpoint there, go on or stop."""
+        rule = self._rule(history.limits)
+        if isinstance(rule, Full) or trial.step not in rule.steps or trial.step == trial.to_step:
+            return rule.judge(history, trial)
+        # It began before a checkpoint had been seen.
+        return PAUSE if trial.checkpoint == trial.step else self._stopping.judge(history, trial)
+
+    def dropped(self, history: History, limits: Limits) -> list[tuple[int, str]]:
+        """Return the paused trials once nothing else can happen any more."""
+        rule = self._rule(history.limits)
+        if isinstance(rule, ASHA):
+            return rule.dropped(history, limits)
+        over = isinstance(rule.next(history, limits), Done)  # the limits were lowered since
+        return [(n, f"only {history.limits.trials} trials") for n in sorted(history.paused) if over]
+
+    def explain(self, history: History) -> str:
+        """Return in one line what is done, and why."""
+        if isinstance(self._rule(history.limits), Full):
+            short = self.epochs < _LEAST_EPOCHS
+            few = f"{self.epochs} epochs" if short else f"{history.limits.trials} trials"
+            return f"every trial trains to its end: {few} leave nothing to save"
+        steps = " → ".join(map(str, ASHA(self.epochs).steps))
+        if self._writes(history):
+            return f"ASHA: the top third goes on at epochs {steps}, from checkpoints"
+        return f"ASHA without checkpoints: all but the top third are abandoned at epochs {steps}"
+
+    @property
+    def _stopping(self) -> ASHA:
+        return ASHA(self.epochs, stops=True)
+
+    def _rule(self, limits: Limits) -> Full | ASHA:
+        few = limits.trials is not None and limits.trials < _LEAST_TRIALS
+        return Full(self.epochs) if few or self.epochs < _LEAST_EPOCHS else ASHA(self.epochs)
+
+    def _writes(self, history: History) -> bool:
+        """Return whether the training loop has been seen to write checkpoints."""
+        return followed(history, "writes checkpoints", _Writes).seen
+
+
+@dataclass(eq=False)
+class _Writes:
+    """Whether any trial has written a checkpoint."""
+
+    seen: bool = False
+
+    def take(self, trial: TrialRecord) -> None:
+        self.seen = self.seen or trial.checkpoint > 0
