@@ -110,8 +110,9 @@ def rescaled(
     lost: list[str] = []
     for key, beta in (("beta_1", beta_1), ("beta_2", beta_2), ("rho", rho)):
         if beta is not None:
-            others[key] = max(0.0, 1 - ratio * (1 - checked_beta(beta, key)))
-            lost += [key] if ratio * (1 - beta) >= 1 else []
+            memory = 1 - ratio * (1 - checked_beta(beta, key))
+            others[key] = memory if memory > 1e-9 else 0.0
+            lost += [] if others[key] else [key]
     if epsilon is not None:
         others["epsilon"] = epsilon / math.sqrt(ratio)
     words = _adaptive_words(name, learning_rate, rate, from_batch, to_batch, others, lost)

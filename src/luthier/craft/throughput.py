@@ -127,16 +127,20 @@ def survey(
         timings[size] = Timing(size, _seconds(measure, size))
         return timings[size].seconds is not None
 
-    size = smallest
+    size, ran_out = smallest, 0
     while not fits(size):
+        ran_out = size
         if size == 1:
             raise StudyError(
                 "Memory runs out with a batch of one example: make the model smaller, or the "
                 "examples."
             )
         size //= 2
-    if (ran_out := _doubled(fits, size, most, known=smallest if size < smallest else None)) > 0:
-        _bisected(fits, max(s for s in timings if timings[s].seconds), ran_out, granularity)
+    while not ran_out and size < most:
+        larger = min(2 * size, most)
+        size, ran_out = (larger, 0) if fits(larger) else (size, larger)
+    if ran_out:
+        _bisected(fits, size, ran_out, granularity)
     return Throughput(tuple(timings[size] for size in sorted(timings)), tolerance)
 
 
@@ -179,21 +183,6 @@ def find(
     return survey(
         measure, smallest=smallest, most=most, tolerance=tolerance, granularity=granularity
     )
-
-
-def _doubled(fits: Callable[[int], bool], size: int, most: int, known: int | None) -> int:
-    """Double from *size*, which fits, and return the size that ran out; 0 when none did.
-
-    *known* has run out already, and nothing as large is tried.
-    """
-    while size < most:
-        larger = min(2 * size, most)
-        if known is not None and larger >= known:
-            return known
-        if not fits(larger):
-            return larger
-        size = larger
-    return 0
 
 
 def _bisected(fits: Callable[[int], bool], low: int, high: int, granularity: int) -> None:
