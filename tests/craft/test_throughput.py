@@ -31,7 +31,7 @@ def test_doubles_and_takes_the_knee():
     assert found.out_of_memory is None
     # Examples a second are b / (0.01 + 1e-4 b): 9,762 at 4,096; 90 % of that is reached at 1,024.
     assert found.knee == 1024
-    assert [t.batch_size for t in found.timings if t.per_second >= 0.9 * 9761.6][0] == 1024
+    assert next(t.batch_size for t in found.timings if t.per_second >= 0.9 * 9761.6) == 1024
 
 
 @pytest.mark.parametrize("memory", [8, 9, 100, 1000, 1500, 2047])
@@ -82,7 +82,9 @@ def test_other_errors_are_the_users():
         survey(measure)
 
 
-@pytest.mark.parametrize("wrong", [{"smallest": 0}, {"most": 4}, {"tolerance": 1}, {"granularity": 0}])
+@pytest.mark.parametrize(
+    "wrong", [{"smallest": 0}, {"most": 4}, {"tolerance": 1}, {"granularity": 0}]
+)
 def test_arguments_that_cannot_be(wrong):
     with pytest.raises(StudyError, match="expected 1 <= smallest"):
         survey(lambda size: 1.0, **wrong)
