@@ -8,7 +8,6 @@ one core.
 
 import math
 import os
-import sys
 
 import numpy as np
 import torch
@@ -87,17 +86,20 @@ def sweep(widths, rates, steps):
     }
 
 
-if __name__ == "__main__":
-    torch.set_num_threads(1)
-    found = sweep(WIDTHS, RATES, steps=100 if SMOKE else 200)
-    print("training loss    " + "".join(f"{rate:9.1e}" for rate in RATES) + "  best rate")
+def show(found, widths, rates):
+    """Print the losses, the best rates, and how far these move from the narrowest net to the widest."""
+    print("training loss       " + "".join(f"{rate:9.1e}" for rate in rates) + "  best rate")
     for (name, width), losses in found.items():
         row = "".join(f"{loss:9.3f}" for loss in losses)
-        print(f"{name:14} {width:5}{row}  {best_rate(RATES, losses):9.1e}")
+        print(f"{name:14} {width:5}{row}  {best_rate(rates, losses):9.1e}")
     for name in ("usual", "maximal update"):
-        narrow, wide = (best_rate(RATES, found[name, w]) for w in (WIDTHS[0], WIDTHS[-1]))
+        narrow, wide = (best_rate(rates, found[name, width]) for width in (widths[0], widths[-1]))
         print(
-            f"{name}: from {WIDTHS[0]} to {WIDTHS[-1]} units the best learning rate is "
-            f"multiplied by {wide / narrow:.2f}",
-            file=sys.stdout,
+            f"{name}: from {widths[0]} to {widths[-1]} units the best learning rate is multiplied by "
+            f"{wide / narrow:.2f}"
         )
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    show(sweep(WIDTHS, RATES, steps=100 if SMOKE else 200), WIDTHS, RATES)

@@ -100,7 +100,7 @@ def test_every_layer_moves_as_much_in_a_wide_net(optimizer):
 
 
 @pytest.mark.frameworks
-def test_the_best_learning_rate_stays_where_it_was():
+def test_the_best_learning_rate_stays_where_it_was(capsys):
     """The example in a reduced form: over four seeds the usual one moved to 0.21 to 0.31 of it."""
     spec = importlib.util.spec_from_file_location("learning_rate_across_width", EXAMPLE)
     example = importlib.util.module_from_spec(spec)
@@ -117,3 +117,7 @@ def test_the_best_learning_rate_stays_where_it_was():
     taken = int(np.argmin(found["usual", 64]))
     lost = {name: found[name, 512][taken] / min(found[name, 512]) for name in moved}
     assert lost["usual"] > 1.05 > lost["maximal update"]
+    example.show(found, (64, 512), rates)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 1 + 4 + 2
+    assert lines[-2].endswith(f"multiplied by {moved['usual']:.2f}")

@@ -45,7 +45,7 @@ def domains(optimizer: str, trials: int | None = None) -> dict[str, Domain]:
 
     epsilon is searched over 1e-10 to 1e-2 in logarithm. It is no mere guard against a division by zero:
     the larger it is, the more Adam is like SGD with momentum, and its best value differs by orders of
-    magnitude between problems (Choi et al. 2019, arXiv 1910.05446, section 4).
+    magnitude between problems (Choi et al. 2019, arXiv 1910.05446).
 
     Args:
         optimizer: ``"sgd"``, ``"momentum"``, ``"nesterov"``, ``"rmsprop"``, ``"adam"``, ``"adamw"`` or
@@ -82,8 +82,8 @@ def effective_learning_rate(learning_rate: float, momentum: float) -> float:
     """Return how far one gradient moves the weights in the end: α / (1 - β).
 
     For v ← β v + g, w ← w - α v, as SGD is written in PyTorch, Keras and optax: a gradient is used
-    again in each later step, by β, β², … (Shallue et al. 2018, arXiv 1811.03600, section 2.2, call it the
-    effective learning rate). Where v ← β v + (1 - β) g, as in Andrew Ng's course and in Adam, it is α.
+    again in each later step, by β, β², … (Shallue et al. 2018, arXiv 1811.03600, call it the effective
+    learning rate). Where v ← β v + (1 - β) g, as in Andrew Ng's course and in Adam, it is α.
 
     Raises:
         SpaceError: a learning rate that is not above 0, or a momentum outside [0, 1).

@@ -47,7 +47,7 @@ def domains(optimizer: str = "adamw", classes: int | None = None) -> dict[str, D
                          AdamW and its kin: 1e-4 to 1, default 1e-2 (PyTorch's), as their α is smaller by
                          as much as α λ must stay the same
     ``dropout``          0 to 0.5, linear, default 0.1: the share that is dropped. 0.5 is the most that
-                         Srivastava et al. 2014 (section A) recommend for hidden units
+                         Srivastava et al. 2014 (appendix A) recommend for hidden units
     ``label_smoothing``  0 to 0.2, linear, default 0. 0.1 is Szegedy et al.'s 2015 (arXiv 1512.00567,
                          section 7); it raises the smallest possible loss, see ``smallest_loss``
     ===================  ========================================================================

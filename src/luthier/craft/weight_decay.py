@@ -119,8 +119,8 @@ def angular_step(learning_rate: float, weight_decay: float) -> float:
     """Return by what angle SGD turns the weights of a normalised layer in a step, in the end: sqrt(2 α λ).
 
     Before batch or layer normalisation the scale of the weights changes nothing but the effective
-    learning rate α / ‖w‖² (van Laarhoven 2017, arXiv 1706.05350, section 3). Steps make ‖w‖ grow, decay
-    makes it shrink; where they balance, α and λ matter only by their product (section 4; Wan et al. 2020,
+    learning rate α / ‖w‖² (van Laarhoven 2017, arXiv 1706.05350). Steps make ‖w‖ grow, decay
+    makes it shrink; where they balance, α and λ matter only by their product (Wan et al. 2020,
     arXiv 2006.08419). In radians, for small steps, without momentum.
 
     Raises:
