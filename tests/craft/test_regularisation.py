@@ -114,7 +114,7 @@ def test_what_is_known_goes_in():
     space = defaults.space(784, 10, 60_000, "adam", rate=rate, batch_size=256, trials=9)
     assert space["learning_rate"] == rate
     assert space["batch_size"] == Constant(256)
-    assert "beta_1" not in space
+    assert space["beta_1"] == Constant(0.9)
     assert "label_smoothing" not in defaults.space(8, 2, 100, classifies=False)
 
 

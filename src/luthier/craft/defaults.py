@@ -53,7 +53,8 @@ def space(
         optimizer: as for ``luthier.craft.momentum.domains``. Several: a choice, where each has its own
             ``learning_rate``, momenta and ``weight_decay``, for their good values differ by orders.
         classifies: True for classes; by default with two outputs or more.
-        trials: how many trials there will be; few leave the optimizer's lesser hyperparameters out.
+        trials: how many trials there will be; few leave the optimizer's lesser
+            hyperparameters at their defaults, as constants.
         rate: the learning rate's range from a range finder, for one optimizer.
         batch_size: what was measured (``luthier.craft.batch_size.find``), which is then fixed; None:
             searched.

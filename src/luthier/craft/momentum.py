@@ -10,7 +10,7 @@ import numpy as np
 from luthier.craft.averaging import averaged_steps, averages, beta_of, checked_beta, weight_left
 from luthier.craft.optimizers import ADAM, checked_optimizer, is_adaptive
 from luthier.errors import SpaceError
-from luthier.space import Float
+from luthier.space import Constant, Float
 from luthier.space.domains import Domain
 
 if TYPE_CHECKING:
@@ -50,32 +50,31 @@ def domains(optimizer: str, trials: int | None = None) -> dict[str, Domain]:
     Args:
         optimizer: ``"sgd"``, ``"momentum"``, ``"nesterov"``, ``"rmsprop"``, ``"adam"``, ``"adamw"`` or
             ``"nadam"``.
-        trials: how many trials there will be; None: everything. Of Adam's, below 10 trials nothing
-            is worth searching but the learning rate, from 10 on beta_1, from 25 on epsilon too, and
-            beta_2 with "substantially more": here 50 (Deep Learning Tuning Playbook, "How should
-            Adam's hyperparameters be tuned?"). By the same measure, RMSprop's rho from 10 on and
-            epsilon from 25 on, and SGD's momentum from 10 on.
+        trials: how many trials there will be; None: everything is searched. Of Adam's, below 10
+            trials nothing is worth searching but the learning rate, from 10 on beta_1, from 25 on
+            epsilon too, and beta_2 with "substantially more": here 50 (Deep Learning Tuning Playbook,
+            "How should Adam's hyperparameters be tuned?"). By the same measure, RMSprop's rho from 10
+            on and epsilon from 25 on, and SGD's momentum from 10 on. The others are constants.
 
     Raises:
         SpaceError: an optimizer that the craft does not know.
     """
     name = checked_optimizer(optimizer)
-    if trials is not None and trials < 10:
-        return {}
-    few, some = (trials is not None and trials < limit for limit in (25, 50))
-    if not is_adaptive(name):
-        return {"momentum": Float(0.9, 0.999, scale=_MEMORY, default=0.9)}
-    found: dict[str, Domain] = {}
+    first = "rho" if name == "rmsprop" else "beta_1" if is_adaptive(name) else "momentum"
+    low, high = (0.8, 0.99) if first == "beta_1" else (0.9, 0.999)
+    found = {first: _worth(10, trials, Float(low, high, scale=_MEMORY, default=0.9))}
     if name in ADAM:
-        found["beta_1"] = Float(0.8, 0.99, scale=_MEMORY, default=0.9)
-        if not some:
-            found["beta_2"] = Float(0.9, 0.9999, scale=_MEMORY, default=0.999)
-    else:
-        found["rho"] = Float(0.9, 0.999, scale=_MEMORY, default=0.9)
-    if not few:
+        beta_2 = Float(0.9, 0.9999, scale=_MEMORY, default=0.999)
+        found["beta_2"] = _worth(50, trials, beta_2)
+    if is_adaptive(name):
         default = 1e-8 if name in ADAM else 1e-7
-        found["epsilon"] = Float(1e-10, 1e-2, scale="log", default=default)
+        found["epsilon"] = _worth(25, trials, Float(1e-10, 1e-2, scale="log", default=default))
     return found
+
+
+def _worth(least: int, trials: int | None, domain: Float) -> Domain:
+    """Return the domain, or its default as a constant where there are too few trials to search it."""
+    return domain if trials is None or trials >= least else Constant(domain.default)
 
 
 def effective_learning_rate(learning_rate: float, momentum: float) -> float:
