@@ -126,6 +126,10 @@ def _conclude(study: Study, trial: Trial, outcome: Any) -> None:
         study.finish(trial)
 
 
+# PyTorch's allocator on the CPU, on Windows and on Linux.
+_TORCH_ON_CPU = ("not enough memory", "DefaultCPUAllocator: can't allocate memory")
+
+
 def out_of_memory(error: BaseException) -> bool:
     """Return True for the ways in which Python and the frameworks say that memory ran out."""
     if isinstance(error, MemoryError):
@@ -134,5 +138,5 @@ def out_of_memory(error: BaseException) -> bool:
     return (
         name in ("OutOfMemoryError", "ResourceExhaustedError")
         or "RESOURCE_EXHAUSTED" in text
-        or (name == "RuntimeError" and "not enough memory" in text)
+        or (name == "RuntimeError" and any(words in text for words in _TORCH_ON_CPU))
     )
