@@ -35,6 +35,10 @@ RECIPES = {
     "dehb": Recipe(("dehb==0.1.2",)),
     "syne": Recipe(("syne-tune[basic]==0.16.0",)),
     "neps": Recipe(("neural-pipeline-search==0.17.0",), torch=True),
+    # Without tensorboard it fails on TensorFlow 2.21, which no longer brings it.
+    "keras-tuner-tensorflow": Recipe(
+        ("keras-tuner==1.4.8", "keras==3.15.1", "tensorflow-cpu==2.21.0", "tensorboard", "six")
+    ),
 }
 
 

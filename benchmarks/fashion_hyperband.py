@@ -1,0 +1,166 @@
+"""How soon Luthier is as good as KerasTuner's Hyperband gets, on all of Fashion-MNIST with Keras on TensorFlow.
+
+For each seed KerasTuner searches a space to its end; then Luthier, with its defaults, searches the same one
+on the same 55,000 training and 5,000 validation images for at most as many epochs. What counts is when
+each first has the best validation accuracy that KerasTuner reached: epochs trained and seconds, building
+and compiling included. Each search has a process of its own and the machine's cores to itself.
+
+    python benchmarks/fashion_hyperband.py --install     # KerasTuner's environment
+    python benchmarks/fashion_hyperband.py --net mlp --seeds 5 --write
+    python benchmarks/fashion_hyperband.py --net mlp cnn --write
+    python benchmarks/fashion_hyperband.py --quick       # 5,000 images, one seed: whether it works
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import peers
+from peers.install import install, python_of
+from peers.results import conditions, note, verdict, write_section
+
+HERE = Path(__file__).parent
+VENV = "keras-tuner-tensorflow"
+GOAL = 1 / 3
+VALIDATION = 5_000
+
+Found = list[tuple[float, int, float]]  # seconds, epochs so far, validation accuracy
+
+
+def main() -> int:
+    options = arguments()
+    if options.install:
+        return 1 if install(options.venvs, [VENV]) else 0
+    with tempfile.TemporaryDirectory(prefix="luthier-fashion-") as folder:
+        data = Path(folder) / "data.npz"
+        images = save(data, options.images)
+        lines: list[str] = []
+        versions: set[str] = set()
+        met = True
+        for net in options.net:
+            pairs: list[tuple[Found, Found]] = []
+            for seed in range(options.seeds):
+                pairs.append(compared(net, seed, data, options, versions))
+                note(f"{net}, seed {seed}: {row(seed, *pairs[-1])}")
+            text, good = part(net, pairs)
+            lines, met = [*lines, "", *text], met and good
+    head = [
+        "## Fashion-MNIST with KerasTuner's Hyperband",
+        "",
+        *conditions("fashion_hyperband.py", versions),
+        f"- {images:,} training and {VALIDATION:,} validation images, batches of "
+        f"{options.batch_size}, at most {options.epochs} epochs a trial",
+    ]
+    text = "\n".join([*head, *lines]) + "\n"
+    print(text)
+    if options.write:
+        write_section("Fashion-MNIST with KerasTuner's Hyperband", text)
+    return 0 if met else 1
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--net", nargs="+", choices=("mlp", "cnn"), default=["mlp"])
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=9)
+    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--images", type=int, default=55_000)
+    parser.add_argument("--venvs", type=Path, default=peers.VENVS)
+    parser.add_argument("--install", action="store_true", help="make KerasTuner's environment")
+    parser.add_argument("--quick", action="store_true", help="5,000 images, one seed")
+    parser.add_argument("--write", action="store_true", help="put the section into RESULTS.md")
+    options = parser.parse_args()
+    if options.quick:
+        options.images, options.seeds = 5_000, 1
+    return options
+
+
+def save(path: Path, images: int) -> int:
+    """Write the images for both, and return how many train."""
+    from tasks import DATA
+
+    import luthier
+
+    os.environ.setdefault("LUTHIER_DATA", str(DATA / "fashion-mnist"))
+    data = luthier.datasets.fashion_mnist("full", validation=VALIDATION)
+    (x, y), (x_val, y_val) = data.train, data.validation
+    np.savez(path, x=x[:images], y=y[:images], x_val=x_val, y_val=y_val)
+    return len(x[:images])
+
+
+def compared(
+    net: str, seed: int, data: Path, options: argparse.Namespace, versions: set[str]
+) -> tuple[Found, Found]:
+    """Return what KerasTuner found and what Luthier found."""
+    setting = {"net": net, "epochs": options.epochs, "batch_size": options.batch_size, "seed": seed}
+    theirs = searched(
+        python_of(options.venvs, VENV), "keras_tuner_hyperband.py", data, setting, versions
+    )
+    setting["budget"] = len(theirs)
+    ours = searched(Path(sys.executable), "luthier_fashion.py", data, setting, versions)
+    return theirs, ours
+
+
+def searched(
+    python: Path, script: str, data: Path, setting: dict[str, Any], versions: set[str]
+) -> Found:
+    environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    command = [str(python), str(HERE / "peers" / script), str(data), json.dumps(setting)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{script} failed:\n{done.stderr[-3000:]}")
+    answer = json.loads(done.stdout.splitlines()[-1])
+    versions |= set(answer["versions"])
+    return [tuple(entry) for entry in answer["found"]]
+
+
+def first(found: Found, bar: float) -> tuple[float, float]:
+    """Return seconds and epochs until the accuracy *bar* was there, infinite without it."""
+    return next(((s, e) for s, e, accuracy in found if accuracy >= bar), (math.inf, math.inf))
+
+
+def row(seed: int, theirs: Found, ours: Found) -> str:
+    bar = max(accuracy for *_, accuracy in theirs)
+    (s, e), (own_s, own_e) = first(theirs, bar), first(ours, bar)
+    best = max(accuracy for *_, accuracy in ours)
+    return (
+        f"| {seed} | {bar:.4f} | {e} of {len(theirs)} | {s:.0f} of {theirs[-1][0]:.0f} | {best:.4f} "
+        f"| {own_e:.0f} | {own_s:.0f} | {own_e / len(theirs):.2f} | {own_s / theirs[-1][0]:.2f} |"
+    )
+
+
+def part(net: str, pairs: list[tuple[Found, Found]]) -> tuple[list[str], bool]:
+    bars = [max(accuracy for *_, accuracy in theirs) for theirs, _ in pairs]
+    shares = [
+        (own_e / len(theirs), own_s / theirs[-1][0])
+        for bar, (theirs, ours) in zip(bars, pairs, strict=True)
+        for own_s, own_e in [first(ours, bar)]
+    ]
+    epochs, seconds = (statistics.median(column) for column in zip(*shares, strict=True))
+    lines = [
+        f"{net}: the best accuracy that KerasTuner reached, after how many of its epochs and seconds; "
+        "Luthier's best, and the epochs and seconds after which it had KerasTuner's best (inf: never), "
+        "also as shares of KerasTuner's whole search:",
+        "",
+        "| seed | KerasTuner | epochs | s | Luthier | epochs | s | share of epochs | share of s |",
+        "|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
+        *(row(seed, *pair) for seed, pair in enumerate(pairs)),
+        "",
+        verdict("at most 1/3 of the epochs, median", epochs <= GOAL, f"{epochs:.2f}"),
+        verdict("at most 1/3 of the time, median", seconds <= GOAL, f"{seconds:.2f}"),
+    ]
+    return lines, max(epochs, seconds) <= GOAL
+
+
+if __name__ == "__main__":
+    sys.exit(main())
