@@ -119,7 +119,7 @@ def test_branches_are_the_ways_in_which_conditions_come_out():
     momentum, beta = (columns.names.index(f"optimizer.{n}") for n in ("sgd.momentum", "adam.beta"))
     assert branches.measures[:, momentum, -1].tolist() == [0.0, 1.0]
     assert branches.measures[:, beta, -1].tolist() == [1.0, 0.0]
-    drawn = branches.drawn(64, np.random.default_rng(1))
+    drawn = branches.drawn(64, seed=1)
     inactive = drawn == cut.count - 1
     assert (inactive[:, momentum] != inactive[:, beta]).all()
     assert not inactive[:, [columns.names.index(n) for n in ("optimizer", "rate", "layers")]].any()

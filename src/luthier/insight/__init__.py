@@ -2,8 +2,27 @@
 
 from __future__ import annotations
 
+from luthier.insight.enough import BestOf, Enough, best_of, enough
 from luthier.insight.importance import Importance, importance
 from luthier.insight.interactions import Interaction, interactions
+from luthier.insight.isolation import Isolated, Isolation, Roles, isolation
+from luthier.insight.noise import Noise, noise
 from luthier.insight.pictures import picture
 
-__all__ = ["Importance", "Interaction", "importance", "interactions", "picture"]
+__all__ = [
+    "BestOf",
+    "Enough",
+    "Importance",
+    "Interaction",
+    "Isolated",
+    "Isolation",
+    "Noise",
+    "Roles",
+    "best_of",
+    "enough",
+    "importance",
+    "interactions",
+    "isolation",
+    "noise",
+    "picture",
+]

@@ -78,12 +78,13 @@ class Branches:
     weights: Array
     measures: Array
 
-    def drawn(self, count: int, generator: np.random.Generator) -> NDArray[np.intp]:
+    def drawn(self, count: int, seed: int) -> NDArray[np.intp]:
         """Return bins (count, d) of configurations spread evenly over the space (Sobol' points)."""
         import numpy as np
         from scipy.stats import qmc
 
         wide = self.measures.shape[1]
+        generator = np.random.Generator(np.random.Philox(seed))  # one that can be spawned from
         points = qmc.Sobol(wide + 1, rng=generator).random(count)
         branch = np.searchsorted(np.cumsum(self.weights)[:-1], points[:, 0], side="right")
         below = np.cumsum(self.measures, axis=2)[branch]

@@ -43,6 +43,7 @@ class Enough:
 
     Attributes:
         curve: the best of 1, 2, … trials.
+        metric: that is asked about.
         trials: that there were, with a value or diverged.
         best: value of the best one.
         noise: of the objective.
@@ -53,6 +54,7 @@ class Enough:
     """
 
     curve: tuple[BestOf, ...]
+    metric: str
     trials: int
     best: float
     noise: Noise
@@ -117,25 +119,32 @@ def enough(source: Source, more: int | None = None, least: float = _LEAST) -> En
     more = total if more is None else more
     considered = losses
     if history.header.searcher["name"] not in _BLIND:
-        considered = np.sort(tried(source).losses[total // 2 :])
-    near = int(np.sum(considered <= considered[0] + found.deviation + (considered[0] - losses[0])))
+        considered = np.sort(tried(source).first[total // 2 :])
+    margin = found.deviation + max(0.0, float(considered[0] - losses[0]))
+    near = int(np.sum(considered <= considered[0] + margin))
     kept = len(considered) * total / (total + more)
     chance = beaten(len(considered), near, kept)
     stop = total >= FEWEST and chance < least
-    best = history.value(float(losses[0]))
-    words = _words(history.objective.metric, total, best, found, more, chance, stop)
-    return Enough(best_of(source), total, best, found, more, chance, stop, words)
+    best = history.value(_best_loss(history))
+    metric = history.objective.metric
+    words = _words(metric, total, best, found, more, chance, stop)
+    return Enough(best_of(source), metric, total, best, found, more, chance, stop, words)
 
 
 def _losses(source: Source) -> tuple[History, Array]:
     """Return the history and the losses (n,), ascending, those that diverged as the worst finite one."""
     import numpy as np
 
-    history, losses = history_of(source), tried(source).losses
+    history, losses = history_of(source), tried(source).first
     finite = losses[np.isfinite(losses)]
     if not len(finite):
         raise StudyError("There is no trial with a finite value yet.")
     return history, np.sort(np.minimum(losses, finite.max()))
+
+
+def _best_loss(history: History) -> float:
+    assert history.best is not None  # some loss is finite
+    return history.best.best_loss
 
 
 def _words(

@@ -99,7 +99,7 @@ def decompose(found: Tried, losses: Array, chance: Chance) -> Decomposition:
     branches = branches_of(bins)
     unordered = np.array([count > 0 for count in found.columns.options])
     scaled = (losses - losses.mean()) / (float(losses.std()) or 1.0)
-    probes = branches.drawn(_PROBES, chance.of("probes").generator())
+    probes = branches.drawn(_PROBES, chance.of("probes").integer())
     generator = chance.of("forest").generator()
     forest = grow(bins.of(found.points), scaled, bins.count, unordered, generator, probes)
     boxes = forest.boxes.astype(np.float64)

@@ -11,7 +11,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from itertools import pairwise
+from typing import TYPE_CHECKING
 
 from luthier.errors import StudyError
 from luthier.insight.order_statistics import quantile, resampled_chances
@@ -108,7 +109,6 @@ def isolation(
         StudyError: an unknown name, the scientific one among the nuisance ones, fewer than two bins, or
             fewer than two values with 3 trials.
     """
-    import numpy as np
 
     history = history_of(source)
     columns = columns_of(history.space)
@@ -128,7 +128,9 @@ def isolation(
         )
     epochs = min(sorted((_reach(t) for t in g), reverse=True)[FEWEST - 1] for g in compared)
     epochs = max(1, int(min(epochs, max(t.step for g in compared for t in g))))
-    losses = [sorted((_loss(t, epochs), t.number) for t in g if _reach(t) >= epochs) for g in groups]
+    losses = [
+        sorted((_loss(t, epochs), t.number) for t in g if _reach(t) >= epochs) for g in groups
+    ]
     budget = min(len(found) for found in losses if len(found) >= FEWEST)
     values = tuple(
         _isolated(history, label, float(place), found, budget)
@@ -165,11 +167,11 @@ def _cut(columns: Columns, column: int, bins: int) -> tuple[Array, list[str]]:
     if columns.options[column] or (values is not None and values <= max(bins, 10)):
         assert values is not None
         edges = bins_of(columns, np.full((1, columns.dimension), 0.5)).edges[column]
-        return edges, [str(domain.decode((a + b) / 2)) for a, b in zip(edges, edges[1:], strict=False)]
+        return edges, [str(domain.decode((a + b) / 2)) for a, b in pairwise(edges)]
     edges = np.arange(bins + 1) / bins
     ends = [domain.decode(float(edge)) for edge in edges]
     shown = [f"{end:.2g}" if isinstance(end, float) else str(end) for end in ends]
-    return edges, [f"{a} … {b}" for a, b in zip(shown, shown[1:], strict=False)]
+    return edges, [f"{a} … {b}" for a, b in pairwise(shown)]
 
 
 def _held(
@@ -197,27 +199,27 @@ def _groups(
 
     groups: list[list[TrialRecord]] = [[] for _ in edges[1:]]
     for trial, place, counts in zip(history.trials, places, held, strict=True):
-        spoilt = trial.state is TrialState.DIVERGED or trial.kind == "out of memory"
-        known = spoilt or (trial.state is not TrialState.FAILED and math.isfinite(trial.best_loss))
-        if counts and known and not np.isnan(place):
+        failed = trial.state is TrialState.FAILED or not math.isfinite(trial.best_loss)
+        if counts and (_spoilt(trial) or not failed) and not np.isnan(place):
             groups[int(np.searchsorted(edges[1:-1], place, side="right"))].append(trial)
     return groups
 
 
+def _spoilt(trial: TrialRecord) -> bool:
+    return trial.state is TrialState.DIVERGED or trial.kind == "out of memory"
+
+
 def _reach(trial: TrialRecord) -> float:
-    """Return how many epochs a trial was trained; a spoilt one stays so however long it trains."""
-    return trial.step if math.isfinite(_spoilt(trial)) else math.inf
+    """Return how many epochs a trial was trained; more would not help a spoilt one."""
+    return math.inf if _spoilt(trial) else trial.step
 
 
 def _loss(trial: TrialRecord, epochs: int) -> float:
-    """Return the best loss within so many epochs."""
-    within = [loss for step, loss in zip(trial.steps, trial.losses, strict=True) if step <= epochs]
-    return max(min(within, default=math.inf), _spoilt(trial))
-
-
-def _spoilt(trial: TrialRecord) -> float:
-    spoilt = trial.state is TrialState.DIVERGED or trial.kind == "out of memory"
-    return math.inf if spoilt else -math.inf
+    """Return the best loss within so many epochs; infinite for a spoilt trial."""
+    if _spoilt(trial):
+        return math.inf
+    steps = zip(trial.steps, trial.losses, strict=True)
+    return min((loss for step, loss in steps if step <= epochs), default=math.inf)
 
 
 def _isolated(
@@ -233,7 +235,8 @@ def _isolated(
 
 
 def _value(history: History, loss: float) -> float:
-    return history.value(loss) if math.isfinite(loss) else -history.value(-1.0) * loss
+    """Return a loss as the objective's value, an infinite one too."""
+    return -loss if history.objective.direction == "maximize" else loss
 
 
 def _words(

@@ -24,9 +24,9 @@ def beaten(total: int, better: float, drawn: float) -> float:
 
     C(total − better, drawn) / C(total, drawn); fractions are allowed, between whole numbers.
     """
-    if better + drawn > total:
-        return 0.0
     left, rest = total - better, total - drawn
+    if left - drawn <= -1:
+        return 0.0
     return math.exp(
         math.lgamma(left + 1) + math.lgamma(rest + 1)
         - math.lgamma(left - drawn + 1) - math.lgamma(total + 1)

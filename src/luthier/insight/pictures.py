@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, cast
 
 from luthier.errors import StudyError
 from luthier.insight.drawing import axes_or_new
+from luthier.insight.enough import Enough
 from luthier.insight.importance import Importance
 from luthier.insight.interactions import Interaction
+from luthier.insight.isolation import Isolation
 
 _FILL, _LINE, _MARK = "#4878a8", "#222222", "#c44e52"
 
@@ -29,6 +32,10 @@ def picture(found: Any, axes: Any = None) -> Any:
             return _importance(cast("tuple[Importance, ...]", several), axes)
         if isinstance(several[0], Interaction):
             return _interactions(cast("tuple[Interaction, ...]", several), axes)
+    if isinstance(found, Isolation):
+        return _isolation(found, axes)
+    if isinstance(found, Enough):
+        return _enough(found, axes)
     raise StudyError(
         f"There is no picture of {type(found).__name__}: expected what importance, interactions, "
         "isolation or enough returns."
@@ -67,4 +74,44 @@ def _interactions(found: Sequence[Interaction], axes: Any) -> Any:
             ink = "white" if share > 0.6 * image.norm.vmax else "black"
             axes.text(column, row, f"{share:.1%}", ha="center", va="center", color=ink)
     axes.set_title("Share of the variance that two explain only together")
+    return axes
+
+
+def _isolation(found: Isolation, axes: Any) -> Any:
+    """Draw each value's median with its interval, and the number of its trials above."""
+    axes = axes_or_new(axes)
+    known = [(i, v) for i, v in enumerate(found.values) if math.isfinite(v.median)]
+    at = [i for i, _ in known]
+    medians = [v.median for _, v in known]
+    ends = [[abs(v.median - _finite(v.low, v.median)) for _, v in known],
+            [abs(_finite(v.high, v.median) - v.median) for _, v in known]]  # fmt: skip
+    axes.errorbar(at, medians, yerr=ends, fmt="o-", color=_FILL, ecolor=_LINE, capsize=4)
+    labels = [f"{v.label}\n{v.trials} trials" for v in found.values]
+    axes.set_xticks(range(len(labels)), labels)
+    axes.set_xlim(-0.5, len(labels) - 0.5)
+    axes.set_xlabel(found.roles.scientific)
+    each = f"best of {found.budget} trials of {found.epochs} epochs"
+    axes.set_ylabel(f"{found.metric}, {each}")
+    axes.set_title(f"Isolation of {found.roles.scientific} (lines: 5 % to 95 %)")
+    return axes
+
+
+def _finite(value: float, otherwise: float) -> float:
+    return value if math.isfinite(value) else otherwise
+
+
+def _enough(found: Enough, axes: Any) -> Any:
+    """Draw the best of n trials with its quartiles, and the noise round the best of all."""
+    axes = axes_or_new(axes)
+    trials = [point.trials for point in found.curve]
+    quartiles = [[getattr(p, end) for p in found.curve] for end in ("best", "worst")]
+    axes.fill_between(trials, *quartiles, color=_FILL, alpha=0.25, label="quartiles", linewidth=0)
+    axes.plot(trials, [p.mean for p in found.curve], color=_FILL, label="mean")
+    spread = (found.best - found.noise.deviation, found.best + found.noise.deviation)
+    axes.axhspan(*spread, color=_MARK, alpha=0.15, label="seed noise round the best")
+    axes.axhline(found.best, color=_MARK, linewidth=1)
+    axes.set_xlabel("trials")
+    axes.set_ylabel(f"best {found.metric} of so many")
+    axes.set_title(f"{found.more} more improve it with a chance of {found.chance:.0%}")
+    axes.legend()
     return axes

@@ -30,13 +30,16 @@ class Tried:
         columns: the searched hyperparameters.
         points: (n, d) places in the unit cube; NaN where a hyperparameter was inactive.
         losses: (n,) the objective as something to minimise, at the common budget; infinite for trials
-            that diverged or ran out of memory.
+            that diverged or ran out of memory. With several objectives or constraints on outcomes: an
+            order of the trials.
+        first: (n,) the first objective in the same way, infinite also where a constraint is broken.
         numbers: (n,) of the trials.
     """
 
     columns: Columns
     points: Array
     losses: Array
+    first: Array
     numbers: NDArray[np.intp]
 
 
@@ -60,7 +63,9 @@ def tried(source: Source, space: Space | None = None) -> Tried:
     order = np.argsort(numbers, kind="stable")
     points = places_of(history, space)[numbers].reshape(len(numbers), seen.dimension)
     losses = np.concatenate([seen.losses, lost])
-    return Tried(columns_of(space), points[order], losses[order], numbers[order])
+    broken = (seen.excesses > 0).any(axis=1)
+    first = np.concatenate([np.where(broken, np.inf, seen.outcomes[:, 0]), lost])
+    return Tried(columns_of(space), points[order], losses[order], first[order], numbers[order])
 
 
 def enough_for(what: str, found: Tried, fewest: int) -> None:
