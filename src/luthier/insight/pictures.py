@@ -86,7 +86,7 @@ def _isolation(found: Isolation, axes: Any) -> Any:
     ends = [[abs(v.median - _finite(v.low, v.median)) for _, v in known],
             [abs(_finite(v.high, v.median) - v.median) for _, v in known]]  # fmt: skip
     axes.errorbar(at, medians, yerr=ends, fmt="o-", color=_FILL, ecolor=_LINE, capsize=4)
-    labels = [f"{v.label}\n{v.trials} trials" for v in found.values]
+    labels = [f"{v.label}\n{v.trials} trials".replace(" … ", "\n… ") for v in found.values]
     axes.set_xticks(range(len(labels)), labels)
     axes.set_xlim(-0.5, len(labels) - 0.5)
     axes.set_xlabel(found.roles.scientific)
@@ -110,8 +110,9 @@ def _enough(found: Enough, axes: Any) -> Any:
     spread = (found.best - found.noise.deviation, found.best + found.noise.deviation)
     axes.axhspan(*spread, color=_MARK, alpha=0.15, label="seed noise round the best")
     axes.axhline(found.best, color=_MARK, linewidth=1)
+    axes.set_xscale("log")
     axes.set_xlabel("trials")
     axes.set_ylabel(f"best {found.metric} of so many")
-    axes.set_title(f"{found.more} more improve it with a chance of {found.chance:.0%}")
+    axes.set_title(f"{found.more} more improve it with a chance of {100 * found.chance:.0f} %")
     axes.legend()
     return axes
