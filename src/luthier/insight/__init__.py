@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from luthier.insight import boundary
 from luthier.insight.enough import BestOf, Enough, best_of, enough
 from luthier.insight.importance import Importance, importance
 from luthier.insight.interactions import Interaction, interactions
 from luthier.insight.isolation import Isolated, Isolation, Roles, isolation
 from luthier.insight.noise import Noise, noise
 from luthier.insight.pictures import picture
+from luthier.insight.planner import Costs, Estimate, measured, plan, plans
 
 __all__ = [
     "BestOf",
+    "Costs",
     "Enough",
+    "Estimate",
     "Importance",
     "Interaction",
     "Isolated",
@@ -19,10 +23,14 @@ __all__ = [
     "Noise",
     "Roles",
     "best_of",
+    "boundary",
     "enough",
     "importance",
     "interactions",
     "isolation",
+    "measured",
     "noise",
     "picture",
+    "plan",
+    "plans",
 ]
