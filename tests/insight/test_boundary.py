@@ -48,7 +48,7 @@ def test_an_optimum_outside_is_seen_and_the_space_widens_towards_it():
 
 def test_a_natural_end_is_seen_and_left_where_it_is():
     space = luthier.Space(dropout=luthier.Float(0.0, 0.5), x=UNIT)
-    study = taught(space, lambda c, _: c["dropout"], 60)
+    study = taught(space, lambda c, _: c["dropout"], 150)
     (found,) = boundary.check(study)
     assert (found.name, found.side, found.to) == ("dropout", "low", None)
     assert str(found).endswith("; its natural end: leave it")

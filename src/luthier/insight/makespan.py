@@ -28,11 +28,12 @@ def makespan(plan: Plan, workers: int, epoch: float, start: float = 0.0) -> floa
     """Return the seconds from a plan's beginning to its end.
 
     A rung's jobs begin when all of the rung before have ended; a worker that would wait takes one of
-    the next bracket (as ``schedule.brackets`` does). Rungs of an asynchronous plan wait for nobody.
+    the next bracket (as ``schedule.brackets`` does). Rungs of an asynchronous plan wait for nobody;
+    the longest trial may begin last (Graham 1966's bound).
     """
     if plan.at_most:
         longest = max(b.rungs[-1].step * epoch + len(b.rungs) * start for b in plan.brackets)
-        return max(work(plan, epoch, start) / workers, longest)
+        return work(plan, epoch, start) / workers + longest * (1 - 1 / workers)
     if len(plan.brackets) == 1:
         return _alone(plan.brackets[0], workers, epoch, start)
     jobs, first = 0, len(plan.brackets)

@@ -13,12 +13,12 @@ from luthier.insight.trials import Source, history_of
 from luthier.run.retention import KEPT
 from luthier.schedule import ASHA, SCHEDULERS, Full, Hyperband, SuccessiveHalving
 from luthier.study.limits import Limits
-from luthier.study.protocols import Plan, Scheduler
+from luthier.study.protocols import Plan, Rung, Scheduler
 
 _IDLE = 0.2  # share of the workers' time that may pass waiting for a rung to end
 _FEW_EPOCHS = 4  # of a training, too few to stop any of it early
 _SEVERAL = 8  # configurations that a search should see at the least
-_MOST = 10_000  # trials of a plan for some hours
+_MOST = 3_000  # trials of a plan for some hours
 
 
 @dataclass(frozen=True)
@@ -131,6 +131,8 @@ def _estimate(scheduler: Scheduler, limits: Limits, costs: Costs | None) -> Esti
             "Only time would end such a study, so there is nothing to add up: give max_trials or "
             "max_epochs."
         )
+    if isinstance(scheduler, ASHA):
+        made = _promoted_early(made, scheduler.factor)
     if costs is None:
         return Estimate(scheduler, limits, made, None, None, None)
     seconds = makespan(made, costs.workers, costs.epoch, costs.start)
@@ -139,6 +141,19 @@ def _estimate(scheduler: Scheduler, limits: Limits, costs: Costs | None) -> Esti
     if costs.checkpoint is not None:
         disk = costs.checkpoint * checkpoints(made, costs.workers, promotes=scheduler.promotes)
     return Estimate(scheduler, limits, made, seconds / 3600, max(0.0, 1 - busy), disk)
+
+
+def _promoted_early(made: Plan, factor: int) -> Plan:
+    """Return ASHA's plan with the promotions that it makes before it has seen a whole rung.
+
+    Those are of the order of √n for n trials in a rung (Li et al. 2020, section 3.2).
+    """
+    (bracket,) = made.brackets
+    rungs, count = [bracket.rungs[0]], bracket.rungs[0].trials
+    for rung in bracket.rungs[1:]:
+        count = min(count, math.ceil(count / factor + math.sqrt(count)))
+        rungs.append(Rung(count, rung.step))
+    return Plan((replace(bracket, rungs=tuple(rungs)),), at_most=True)
 
 
 def checkpoints(made: Plan, workers: int, *, promotes: bool) -> int:
@@ -182,7 +197,7 @@ def plans(hours: float, epochs: int, costs: Costs) -> tuple[Estimate, ...]:
     (Li et al. 2018); with so many workers that a fifth of their time would pass waiting for rungs, ASHA
     in its place (Li et al. 2020). With less time, one bracket of successive halving, the deepest that
     fits with 8 configurations or more and trains some of them to the end; with still less 8 full
-    trainings or more, or a bracket that ends early. No plan has more than 10,000 trials.
+    trainings or more, or a bracket that ends early. No plan has more than 3,000 trials.
 
     Args:
         hours: from beginning to end, on all workers.
