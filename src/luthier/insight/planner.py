@@ -16,6 +16,7 @@ from luthier.study.limits import Limits
 from luthier.study.protocols import Plan, Rung, Scheduler
 
 _IDLE = 0.2  # share of the workers' time that may pass waiting for a rung to end
+_MANY_WORKERS = 4  # from which on it matters that nobody waits
 _FEW_EPOCHS = 4  # of a training, too few to stop any of it early
 _SEVERAL = 8  # configurations that a search should see at the least
 _MOST = 3_000  # trials of a plan for some hours
@@ -219,7 +220,7 @@ def plans(hours: float, epochs: int, costs: Costs) -> tuple[Estimate, ...]:
             f"{instead} fit."
         )
     fitting = list(_fitting(hours, epochs, costs))
-    order = sorted(range(len(fitting)), key=lambda i: _rank(fitting[i], epochs))
+    order = sorted(range(len(fitting)), key=lambda i: _rank(fitting[i], epochs, costs.workers))
     return tuple(fitting[i] for i in order)
 
 
@@ -258,7 +259,7 @@ def _fitting(hours: float, epochs: int, costs: Costs) -> Iterator[Estimate]:
             yield replace(_estimate(*make(most), costs), why=why)
 
 
-def _rank(found: Estimate, epochs: int) -> tuple[int, float]:
+def _rank(found: Estimate, epochs: int, workers: int) -> tuple[int, float]:
     """Return the place of a plan by the rule of ``plans``: the smaller, the better."""
     scheduler, idle = found.scheduler, found.idle or 0.0
     if isinstance(scheduler, Full):
@@ -268,7 +269,9 @@ def _rank(found: Estimate, epochs: int) -> tuple[int, float]:
     if isinstance(scheduler, ASHA):
         # Random configurations that all begin at one epoch: as good as a whole iteration of Hyperband
         # only where it begins as many.
-        many = found.trials >= scheduler.factor ** len(found.plan.brackets[0].rungs)
+        many = workers >= _MANY_WORKERS and found.trials >= scheduler.factor ** (
+            len(found.plan.brackets[0].rungs) - 1
+        )
         return (2 if many else 6, scheduler.factor)
     enough = found.trials >= _SEVERAL and found.plan.brackets[0].rungs[-1].step == epochs
     if found.trials < _SEVERAL:
