@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from luthier.app import keeping, steer
+from luthier.app import insights, keeping, steer
 from luthier.app.cluster import cluster
+from luthier.app.planning import plan
 from luthier.app.working import worker
 from luthier.errors import LuthierError, StudyError, nearest
 from luthier.version import __version__
@@ -77,7 +78,7 @@ def show_study(
     """
     from luthier.app import export, reading, show
 
-    history = _history(study, storage)
+    history = history_for(study, storage)
     if number is not None and not 0 <= number < len(history.trials):
         last = len(history.trials) - 1
         known = f"expected 0 to {last}" if last > 0 else f"it has {last + 1} trials so far"
@@ -109,7 +110,7 @@ def export_study(study: str, to: Path, storage: str | None, curves: bool) -> Non
 
     if str(to) in ("yaml", "json", "csv", "parquet"):
         to = Path(f"{study.replace('/', '_')}.{to}")
-    history = _history(study, storage)
+    history = history_for(study, storage)
     export(history, finite_best(history), to, curves=curves)
     click.echo(f"wrote {to}", err=True)
 
@@ -131,7 +132,7 @@ def demo(workers: int, name: str, storage: str | None) -> None:
     run(workers=workers, storage=storage, name=name)
 
 
-for _command in (worker, cluster, *steer.COMMANDS, *keeping.COMMANDS):
+for _command in (worker, cluster, plan, *insights.COMMANDS, *steer.COMMANDS, *keeping.COMMANDS):
     commands.add_command(_command)
 
 
@@ -160,7 +161,8 @@ def _end(message: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
-def _history(study: str, storage: str | None) -> History:
+def history_for(study: str, storage: str | None) -> History:
+    """Return the history of a study; raises StudyError when there is none of that name."""
     from luthier.app.reading import read
     from luthier.storage import open_store
 

@@ -167,8 +167,7 @@ class Progress:
         parts = [self._study]
         if self._plan is not None:
             parts.append(f"trials {len(history.trials)}/{self._plan.trials}")
-            most = " at most" if self._plan.at_most else ""
-            parts.append(f"epochs {history.epochs}/{self._plan.epochs}{most}")
+            parts.append(f"epochs {history.epochs}/{self._plan.word}{self._plan.epochs}")
         else:
             parts += [f"trials {len(history.trials)}", f"epochs {history.epochs}"]
         parts.append(f"{words.duration(time.monotonic() - self._began)} so far")

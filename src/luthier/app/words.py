@@ -51,11 +51,10 @@ def plan_lines(plan: Plan) -> list[str]:
     """Return the plan in words: every bracket and rung with its trials and epochs."""
     if len(plan.brackets) == 1 and len(plan.brackets[0].rungs) == 1:
         (rung,) = plan.brackets[0].rungs
-        most = "at most " if plan.at_most else ""
-        return [f"{rung.trials} trials x {rung.step} epochs = {most}{plan.epochs} epochs"]
+        return [f"{rung.trials} trials x {rung.step} epochs = {plan.word}{plan.epochs} epochs"]
     many = len(plan.brackets) > 1
     lines = [
-        f"{plan.trials} trials, {plan.epochs} epochs"
+        f"{plan.trials} trials, {plan.word}{plan.epochs} epochs"
         + (f", in {len(plan.brackets)} brackets" if many else "")
         + " (a trial that goes on continues from its checkpoint)"
     ]

@@ -66,17 +66,26 @@ class ASHA:
         return not self.stops
 
     def plan(self, limits: Limits) -> Plan | None:
-        """Return the rungs with the most trials that the limits let in; None without such a limit."""
+        """Return what the limits let in, about; None where nothing but time ends the study.
+
+        Trials that are promoted before a whole rung has been seen are of the order of √n for the n of a
+        rung (section 3.2).
+        """
         if limits.trials is None and limits.epochs is None:
             return None
-        steps = self.steps
-        trials = limits.trials
-        if trials is None:
-            assert limits.epochs is not None
-            trials = max(1, limits.epochs // steps[0])
-        counts = [max(1, trials // self.factor**i) for i in range(len(steps))]
-        rungs = tuple(Rung(n, step) for n, step in zip(counts, steps, strict=True))
-        return Plan((Bracket(0, "asynchronous", rungs),), at_most=True)
+        most = limits.epochs // self.steps[0] if limits.epochs is not None else math.inf
+        trials = int(min(most, math.inf if limits.trials is None else limits.trials))
+        if limits.epochs is not None:
+            fits = range(1, trials + 1)
+            trials = bisect_right(fits, limits.epochs, key=lambda n: self._bracket(n).epochs)
+        return Plan((self._bracket(max(1, trials)),), at_most=True, about=True)
+
+    def _bracket(self, trials: int) -> Bracket:
+        rungs, count = [Rung(trials, self.steps[0])], trials
+        for step in self.steps[1:]:
+            count = min(count, math.ceil(count / self.factor + math.sqrt(count)))
+            rungs.append(Rung(count, step))
+        return Bracket(0, "asynchronous", tuple(rungs))
 
     def next(self, history: History, limits: Limits) -> Move:
         """Promote, from the highest rung downwards; else begin a trial."""

@@ -122,10 +122,19 @@ class Bracket:
 
 @dataclass(frozen=True)
 class Plan:
-    """What will be trained, exactly; ``at_most`` where a rule may stop trials earlier."""
+    """What will be trained, exactly; ``at_most`` where a rule may stop trials earlier.
+
+    ``about`` where what is trained depends on the results, and may be somewhat more than this, too.
+    """
 
     brackets: tuple[Bracket, ...]
     at_most: bool = False
+    about: bool = False
+
+    @property
+    def word(self) -> str:
+        """Return what to say before its numbers: "about ", "at most " or nothing."""
+        return "about " if self.about else "at most " if self.at_most else ""
 
     @property
     def trials(self) -> int:

@@ -1,0 +1,125 @@
+"""Commands that say what a study taught: importance, isolation, edges, and whether to go on."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+import click
+
+_storage = click.option("--storage", envvar="LUTHIER_STORAGE", show_envvar=True, metavar="FILE")
+_to = click.option("--to", "file", metavar="FILE", help="Draw the picture: .png, .pdf, .svg.")
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+@click.command("importance")
+@click.argument("study")
+@click.option(
+    "--method", type=click.Choice(["fanova", "ped_anova"]), default="fanova", show_default=True
+)
+@click.option("--good", type=float, help="Ask what matters among this share of the best trials.")
+@click.option("--pairs", is_flag=True, help="Which act together, in place of each by itself.")
+@_storage
+@_to
+@_json
+def importance(
+    study: str, method: Any, good: float | None, pairs: bool, storage: str | None,
+    file: str | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Print which hyperparameters of STUDY matter, the most important first."""
+    from luthier import insight
+    from luthier.app.command import history_for
+
+    history = history_for(study, storage)
+    if pairs:
+        found: Any = insight.interactions(history, good)
+        lines = [f"{p.share:6.1%}  {' x '.join(p.names)}" for p in found]
+    else:
+        found = insight.importance(history, method, good)
+        lines = [f"{i.share:6.1%}  ({i.low:.1%} to {i.high:.1%})  {i.name}" for i in found]
+    _give(found, lines, file, as_json)
+
+
+@click.command("isolate")
+@click.argument("study")
+@click.argument("scientific")
+@click.option("--nuisance", multiple=True, help="Tuned for each value; by default all others.")
+@click.option("--bins", type=click.IntRange(2), default=6, show_default=True)
+@_storage
+@_to
+@_json
+def isolate(
+    study: str, scientific: str, nuisance: tuple[str, ...], bins: int, storage: str | None,
+    file: str | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Print the best of STUDY at each value of SCIENTIFIC, the others tuned, at equal budgets."""
+    from luthier import insight
+    from luthier.app.command import history_for
+
+    found = insight.isolation(history_for(study, storage), scientific, nuisance or None, bins=bins)
+    lines = [
+        f"{v.label:>20}  {v.median:.4g} ({v.low:.4g} to {v.high:.4g})  {v.trials} trials"
+        for v in found.values
+    ]
+    _give(found, [*lines, str(found)], file, as_json)
+
+
+@click.command("enough")
+@click.argument("study")
+@click.option(
+    "--more", type=click.IntRange(1), help="Trials asked about; by default as many again."
+)
+@_storage
+@_to
+@_json
+def enough(
+    study: str, more: int | None, storage: str | None, file: str | None, as_json: bool
+) -> None:
+    """Say whether more trials of STUDY would help by more than its seed noise."""
+    from luthier import insight
+    from luthier.app.command import history_for
+
+    found = insight.enough(history_for(study, storage), more)
+    _give(found, [str(found)], file, as_json)
+
+
+@click.command("boundary")
+@click.argument("study")
+@click.option("--act", is_flag=True, help="Widen the space where it is crowded.")
+@_storage
+@_json
+def boundary(study: str, act: bool, storage: str | None, as_json: bool) -> None:
+    """Say at which edges of its space the best trials of STUDY crowd."""
+    from luthier.app.command import history_for
+    from luthier.insight import boundary as edges
+
+    found = edges.check(history_for(study, storage))
+    _give(found, [str(f) for f in found] or ["no edge is crowded"], None, as_json)
+    if act and found:
+        from luthier.run.opening import open_study
+        from luthier.storage import open_store
+
+        moved = edges.act(open_study(study, storage=open_store(storage), renews=False), found)
+        ends = (
+            ", ".join(f"{f.name} to {f.to:g}" for f in moved) or "nothing: these are natural ends"
+        )
+        click.echo(f"luthier: {study}: widened {ends}", err=True)
+
+
+def _give(found: Any, lines: list[str], file: str | None, as_json: bool) -> None:
+    if as_json:
+        asdict: Any = dataclasses.asdict
+        plain = [asdict(f) for f in found] if isinstance(found, tuple) else asdict(found)
+        click.echo(json.dumps(plain))
+    else:
+        for line in lines:
+            click.echo(line)
+    if file is not None:
+        from luthier.insight import picture
+
+        picture(found).figure.savefig(file, dpi=150)
+        click.echo(f"wrote {file}", err=True)
+
+
+COMMANDS = (importance, isolate, enough, boundary)

@@ -1,0 +1,150 @@
+"""``luthier plan``: what a study will take, before it begins."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from luthier.app import words
+from luthier.errors import StudyError
+
+if TYPE_CHECKING:
+    from luthier.insight.planner import Costs, Estimate
+
+_UNITS = {"kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12, "b": 1, "": 1}
+_SHOWN = 3  # other plans that fit as well
+
+
+@click.command("plan")
+@click.argument("study", required=False)
+@click.option("--hours", "length", metavar="TIME", help="Find the best plan for so long: 8h, 45m.")
+@click.option("--scheduler", help="Plan for this scheduler: hyperband, asha, ...")
+@click.option("--epochs", type=click.IntRange(1), help="The most epochs one trial trains.")
+@click.option("--trials", type=click.IntRange(1), help="Trials in all.")
+@click.option("--max-epochs", type=click.IntRange(1), help="Epochs of all trials together.")
+@click.option("--epoch-time", metavar="TIME", help="What an epoch takes, such as 40s.")
+@click.option("--start-time", metavar="TIME", help="What a trial takes before its first epoch.")
+@click.option("--workers", type=click.IntRange(1), default=1, show_default=True)
+@click.option("--checkpoint", metavar="SIZE", help="What a checkpoint takes, such as 30MB.")
+@click.option("--storage", envvar="LUTHIER_STORAGE", show_envvar=True, metavar="FILE")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def plan(
+    study: str | None,
+    length: str | None,
+    scheduler: str | None,
+    epochs: int | None,
+    trials: int | None,
+    max_epochs: int | None,
+    epoch_time: str | None,
+    start_time: str | None,
+    workers: int,
+    checkpoint: str | None,
+    storage: str | None,
+    as_json: bool,
+) -> None:
+    """Print trials, epochs, hours and disk of a study before it begins.
+
+    With --hours it finds the plan that makes the most of them. What an epoch takes is measured in
+    STUDY, or given by --epoch-time.
+    """
+    from luthier.insight import planner
+    from luthier.run.opening import seconds_from
+
+    costs = _costs(study, storage, epoch_time, start_time, workers, checkpoint)
+    if length is None:
+        found = (
+            planner.plan(
+                scheduler, epochs=epochs, max_trials=trials, max_epochs=max_epochs, costs=costs
+            ),
+        )
+    else:
+        if costs is None or epochs is None:
+            raise StudyError(
+                "--hours needs --epochs, and --epoch-time or a study to measure it in."
+            )
+        if scheduler or trials or max_epochs:
+            raise StudyError("--hours finds scheduler, trials and epochs itself: leave them out.")
+        found = planner.plans(seconds_from(length) / 3600, epochs, costs)
+    if as_json:
+        click.echo(json.dumps([_plain(e) for e in found]))
+        return
+    _tell(found[0])
+    if others := found[1 : 1 + _SHOWN]:
+        click.echo("other plans that fit:")
+        for other in others:
+            click.echo(f"  {other.scheduler}: {_took(other)}")
+
+
+def _costs(
+    study: str | None,
+    storage: str | None,
+    epoch: str | None,
+    start: str | None,
+    workers: int,
+    checkpoint: str | None,
+) -> Costs | None:
+    from luthier.insight.planner import Costs, measured
+    from luthier.run.opening import seconds_from
+
+    size = None if checkpoint is None else _bytes(checkpoint)
+    if epoch is not None:
+        return Costs(seconds_from(epoch), seconds_from(start) if start else 0.0, size, workers)
+    if study is None:
+        return None
+    from luthier.app.command import history_for
+
+    costs = measured(history_for(study, storage), workers, size)
+    click.echo(f"measured: {costs.epoch:.3g} s an epoch, {costs.start:.3g} s to start", err=True)
+    return costs
+
+
+def _tell(found: Estimate) -> None:
+    click.echo(f"{found.scheduler}: {_took(found)}")
+    if found.why:
+        click.echo(f"  why: {found.why}")
+    first, *others = words.plan_lines(found.plan)
+    click.echo(f"  {first}")
+    for line in others:
+        click.echo(f"  {line}")
+
+
+def _took(found: Estimate) -> str:
+    parts = [f"{found.trials} trials, {found.epochs} epochs"]
+    if found.hours is not None and found.idle is not None:
+        parts.append(f"{found.plan.word}{words.duration(3600 * found.hours)}")
+        if found.idle >= 0.01:
+            parts.append(f"workers idle {100 * found.idle:.0f} % of it")
+    if found.disk is not None:
+        parts.append(f"at most {_size(found.disk)} of checkpoints")
+    return ", ".join(parts)
+
+
+def _plain(found: Estimate) -> dict[str, Any]:
+    return {
+        "scheduler": repr(found.scheduler),
+        "max_trials": found.limits.trials,
+        "trials": found.trials,
+        "epochs": found.epochs,
+        "hours": found.hours,
+        "idle": found.idle,
+        "disk": found.disk,
+        "why": found.why,
+    }
+
+
+def _bytes(text: str) -> int:
+    number = text.strip().lower().rstrip("kmgtb")
+    unit = text.strip().lower()[len(number) :]
+    try:
+        return int(float(number) * _UNITS[unit])
+    except (ValueError, KeyError):
+        raise StudyError(f"A size must be such as 30MB or 2GB, got {text!r}.") from None
+
+
+def _size(count: int) -> str:
+    for unit in ("TB", "GB", "MB", "kB"):
+        if count >= _UNITS[unit.lower()]:
+            return f"{count / _UNITS[unit.lower()]:.3g} {unit}"
+    return f"{count} bytes"

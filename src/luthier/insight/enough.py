@@ -1,0 +1,165 @@
+"""Have we tried enough? The best of n trials, and the chance that more trials would still help."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from luthier.errors import StudyError
+from luthier.insight.noise import Noise, noise
+from luthier.insight.order_statistics import beaten, chances, quantile
+from luthier.insight.trials import Source, history_of, tried
+from luthier.study.history import History
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+
+FEWEST = 10  # trials, before anything is called enough
+_LEAST = 0.1  # chance of a real improvement for which it is worth to go on
+# Searchers that do not learn: their trials come in an order that says nothing.
+_BLIND = {"random", "sobol", "halton", "grid"}
+
+
+@dataclass(frozen=True)
+class BestOf:
+    """What the best of *trials* trials is: the mean and the quartiles, in the objective's units.
+
+    ``worst`` is the quartile on the side that nobody wants.
+    """
+
+    trials: int
+    mean: float
+    best: float
+    median: float
+    worst: float
+
+
+@dataclass(frozen=True)
+class Enough:
+    """Whether a study should go on.
+
+    Attributes:
+        curve: the best of 1, 2, … trials.
+        metric: that is asked about.
+        trials: that there were, with a value or diverged.
+        best: value of the best one.
+        noise: of the objective.
+        more: trials that are asked about.
+        chance: that they improve the best by more than the noise, in [0, 1].
+        stop: whether the chance is too small to go on.
+        words: all of it in a sentence or two.
+    """
+
+    curve: tuple[BestOf, ...]
+    metric: str
+    trials: int
+    best: float
+    noise: Noise
+    more: int
+    chance: float
+    stop: bool
+    words: str
+
+    def __str__(self) -> str:
+        return self.words
+
+
+def best_of(source: Source) -> tuple[BestOf, ...]:
+    """Return what the best of n trials is, for n from 1 to the number of trials.
+
+    Expected validation performance (Dodge et al. 2019) by draws without replacement, which makes it
+    unbiased; see ``order_statistics``. Of a study whose searcher learns it describes trials like
+    these in any order, not those that another run of the searcher would find. Trials that diverged
+    count as the worst finite one. At most 200 values of n are returned, evenly spread.
+    """
+    import numpy as np
+
+    history, losses = _losses(source)
+    total = len(losses)
+    counts = sorted({int(n) for n in np.rint(np.linspace(1, total, min(total, 200)))})
+    curve: list[BestOf] = []
+    for count in counts:
+        weights = chances(total, count)
+        best, median, worst = (
+            history.value(quantile(losses, weights, share)) for share in (0.25, 0.5, 0.75)
+        )
+        curve.append(BestOf(count, history.value(float(weights @ losses)), best, median, worst))
+    return tuple(curve)
+
+
+def enough(source: Source, more: int | None = None, least: float = _LEAST) -> Enough:
+    """Return whether more trials would help by more than the seed noise.
+
+    If all orders of N + n trials are equally likely, whether the last n of them improve on the first N
+    can be read off the N there are: leave out a share n / (N + n) of them, and see whether the rest
+    is worse than all by more than the noise. It is when the k trials within the noise of the best are
+    all among those left out: C(N − k, N′) / C(N, N′) with N′ = N² / (N + n) kept. Where the searcher
+    learns, later trials are not like earlier ones: then only the later half of the trials is looked
+    at, and has to improve on the best of all.
+
+    Args:
+        source: a study or its history.
+        more: how many more trials are asked about; by default as many again as there are.
+        least: stop when the chance is below this.
+
+    Raises:
+        StudyError: no trial with a finite value; *more* below 1; *least* outside [0, 1].
+    """
+    import numpy as np
+
+    if more is not None and more < 1:
+        raise StudyError(f"more must be a whole number above 0, got {more!r}.")
+    if not 0 <= least <= 1:
+        raise StudyError(f"least must be a chance in [0, 1], got {least!r}.")
+    history, losses = _losses(source)
+    found, total = noise(history), len(losses)
+    more = total if more is None else more
+    considered = losses
+    if history.header.searcher["name"] not in _BLIND:
+        considered = np.sort(tried(source).first[total // 2 :])
+    margin = found.deviation + max(0.0, float(considered[0] - losses[0]))
+    near = int(np.sum(considered <= considered[0] + margin))
+    kept = len(considered) * total / (total + more)
+    chance = beaten(len(considered), near, kept)
+    stop = total >= FEWEST and chance < least
+    best = history.value(_best_loss(history))
+    metric = history.objective.metric
+    words = _words(metric, total, best, found, more, chance, stop)
+    return Enough(best_of(source), metric, total, best, found, more, chance, stop, words)
+
+
+def _losses(source: Source) -> tuple[History, Array]:
+    """Return the history and the losses (n,), ascending, those that diverged as the worst finite one."""
+    import numpy as np
+
+    history, losses = history_of(source), tried(source).first
+    finite = losses[np.isfinite(losses)]
+    if not len(finite):
+        raise StudyError("There is no trial with a finite value yet.")
+    return history, np.sort(np.minimum(losses, finite.max()))
+
+
+def _best_loss(history: History) -> float:
+    assert history.best is not None  # some loss is finite
+    return history.best.best_loss
+
+
+def _words(
+    metric: str, total: int, best: float, found: Noise, more: int, chance: float, stop: bool
+) -> str:
+    percent = "less than 1 %" if chance < 0.01 else f"{chance:.0%}".replace("%", " %")
+    margin = "at all" if found.deviation == 0 else "by more than the seed noise"
+    verdict = (
+        "Enough was tried"
+        if stop
+        else "Going on may help"
+        if total >= FEWEST
+        else f"Too early to tell before {FEWEST} trials"
+    )
+    return (
+        f"{verdict}: the best {metric} is {best:.4g} after {total} trials, and {more} more would "
+        f"improve it {margin} with a chance of {percent}; {found}."
+    )

@@ -1,0 +1,80 @@
+"""How much the objective varies when nothing but chance does."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from luthier.study.history import History
+from luthier.study.records import TrialRecord
+
+_FEWEST_REPEATS = 2  # more trials than configurations, among those tried more than once
+_LATE = 0.5  # of a curve's reports
+_FEWEST_REPORTS = 4  # late ones
+
+
+@dataclass(frozen=True)
+class Noise:
+    """The standard deviation of the objective between trainings that differ by chance only.
+
+    Attributes:
+        deviation: in the objective's units; 0 where it is not known.
+        source: ``"repeats"`` of the same configuration, ``"curves"``, or ``"unknown"``.
+    """
+
+    deviation: float
+    source: str
+
+    def __str__(self) -> str:
+        if self.source == "unknown":
+            return "seed noise not known: repeat the best configuration to measure it"
+        where = "from repeats" if self.source == "repeats" else "guessed from late in the curves"
+        return f"seed noise {self.deviation:.2g} ({where})"
+
+
+def noise(history: History) -> Noise:
+    """Return the noise of the objective.
+
+    From configurations that were tried more than once, trained for equally many epochs, pooled over
+    them. Without any, from the second half of the better trials' curves: the second differences of
+    white noise of deviation σ have the deviation √6 σ, and no trend that is a line changes them. That
+    is no more than a guess: epochs of one training differ less than trainings do.
+    """
+    ranked = history.ranking()
+    repeats = _by_repeats(ranked)
+    if repeats is not None:
+        return Noise(repeats, "repeats")
+    curves = [d for trial in ranked[: -(-len(ranked) // 2)] if (d := _of_curve(trial)) is not None]
+    if curves:
+        return Noise(_median(curves), "curves")
+    return Noise(0.0, "unknown")
+
+
+def _by_repeats(trials: Sequence[TrialRecord]) -> float | None:
+    groups: dict[str, list[float]] = {}
+    for trial in trials:
+        key = repr((sorted(trial.configuration.items()), trial.step))
+        groups.setdefault(key, []).append(trial.best_loss)
+    again = [losses for losses in groups.values() if len(losses) > 1]
+    freedom = sum(len(losses) - 1 for losses in again)
+    if freedom < _FEWEST_REPEATS:
+        return None
+    squares = 0.0
+    for losses in again:
+        mean = math.fsum(losses) / len(losses)
+        squares += math.fsum((loss - mean) ** 2 for loss in losses)
+    return math.sqrt(squares / freedom)
+
+
+def _of_curve(trial: TrialRecord) -> float | None:
+    late = list(trial.losses)[-max(_FEWEST_REPORTS, math.ceil(_LATE * len(trial.losses))) :]
+    if len(late) < _FEWEST_REPORTS or not all(map(math.isfinite, late)):
+        return None
+    second = [a - 2 * b + c for a, b, c in zip(late, late[1:], late[2:], strict=False)]
+    return math.sqrt(math.fsum(d * d for d in second) / (6 * len(second)))
+
+
+def _median(values: Sequence[float]) -> float:
+    ordered, middle = sorted(values), len(values) // 2
+    return ordered[middle] if len(values) % 2 else (ordered[middle - 1] + ordered[middle]) / 2

@@ -1,0 +1,118 @@
+"""Pictures of what was found, each drawn from the record's own numbers and nothing else."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, cast
+
+from luthier.errors import StudyError
+from luthier.insight.drawing import axes_or_new
+from luthier.insight.enough import Enough
+from luthier.insight.importance import Importance
+from luthier.insight.interactions import Interaction
+from luthier.insight.isolation import Isolation
+
+_FILL, _LINE, _MARK = "#4878a8", "#222222", "#c44e52"
+
+
+def picture(found: Any, axes: Any = None) -> Any:
+    """Draw what a question to a study gave, on *axes* or on a figure of its own; return the axes.
+
+    ``luthier.insight.picture(luthier.insight.importance(study)).figure.savefig("importance.png")``
+
+    Needs matplotlib (``pip install "luthier[plot]"``).
+
+    Raises:
+        StudyError: there is no picture of such a thing, or matplotlib is not installed.
+    """
+    if isinstance(found, tuple) and found:
+        several = cast("tuple[Any, ...]", found)
+        if isinstance(several[0], Importance):
+            return _importance(cast("tuple[Importance, ...]", several), axes)
+        if isinstance(several[0], Interaction):
+            return _interactions(cast("tuple[Interaction, ...]", several), axes)
+    if isinstance(found, Isolation):
+        return _isolation(found, axes)
+    if isinstance(found, Enough):
+        return _enough(found, axes)
+    raise StudyError(
+        f"There is no picture of {type(found).__name__}: expected what importance, interactions, "
+        "isolation or enough returns."
+    )
+
+
+def _importance(found: Sequence[Importance], axes: Any) -> Any:
+    """Draw the shares as bars with their intervals, the most important on top."""
+    axes = axes_or_new(axes, height=1.2 + 0.35 * len(found))
+    shown = found[::-1]
+    shares = [i.share for i in shown]
+    ends = [[i.share - i.low for i in shown], [i.high - i.share for i in shown]]
+    axes.barh([i.name for i in shown], shares, color=_FILL, height=0.6)
+    axes.errorbar(shares, range(len(shown)), xerr=ends, fmt="none", ecolor=_LINE, capsize=3)
+    axes.set_xlim(0, 1)
+    axes.set_xlabel("share (lines: 5 % to 95 % of resampled trials)")
+    axes.set_title("Importance")
+    return axes
+
+
+def _interactions(found: Sequence[Interaction], axes: Any) -> Any:
+    """Draw the pairs as a triangle of cells, darker for a larger share."""
+    import numpy as np
+
+    names = sorted({name for pair in found for name in pair.names})
+    shares = np.full((len(names), len(names)), np.nan)
+    for pair in found:
+        low, high = sorted(map(names.index, pair.names))
+        shares[high, low] = pair.share
+    axes = axes_or_new(axes, height=2.0 + 0.45 * len(names))
+    image = axes.imshow(shares, cmap="Blues", vmin=0.0, vmax=max(0.05, float(np.nanmax(shares))))
+    axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
+    axes.set_yticks(range(len(names)), names)
+    for (row, column), share in np.ndenumerate(shares):
+        if not np.isnan(share):
+            ink = "white" if share > 0.6 * image.norm.vmax else "black"
+            axes.text(column, row, f"{share:.1%}", ha="center", va="center", color=ink)
+    axes.set_title("Share of the variance that two explain only together")
+    return axes
+
+
+def _isolation(found: Isolation, axes: Any) -> Any:
+    """Draw each value's median with its interval, and the number of its trials above."""
+    axes = axes_or_new(axes)
+    known = [(i, v) for i, v in enumerate(found.values) if math.isfinite(v.median)]
+    at = [i for i, _ in known]
+    medians = [v.median for _, v in known]
+    ends = [[abs(v.median - _finite(v.low, v.median)) for _, v in known],
+            [abs(_finite(v.high, v.median) - v.median) for _, v in known]]  # fmt: skip
+    axes.errorbar(at, medians, yerr=ends, fmt="o-", color=_FILL, ecolor=_LINE, capsize=4)
+    labels = [f"{v.label}\n{v.trials} trials".replace(" … ", "\n… ") for v in found.values]
+    axes.set_xticks(range(len(labels)), labels)
+    axes.set_xlim(-0.5, len(labels) - 0.5)
+    axes.set_xlabel(found.roles.scientific)
+    each = f"best of {found.budget} trials of {found.epochs} epochs"
+    axes.set_ylabel(f"{found.metric}, {each}")
+    axes.set_title(f"Isolation of {found.roles.scientific} (lines: 5 % to 95 %)")
+    return axes
+
+
+def _finite(value: float, otherwise: float) -> float:
+    return value if math.isfinite(value) else otherwise
+
+
+def _enough(found: Enough, axes: Any) -> Any:
+    """Draw the best of n trials with its quartiles, and the noise round the best of all."""
+    axes = axes_or_new(axes)
+    trials = [point.trials for point in found.curve]
+    quartiles = [[getattr(p, end) for p in found.curve] for end in ("best", "worst")]
+    axes.fill_between(trials, *quartiles, color=_FILL, alpha=0.25, label="quartiles", linewidth=0)
+    axes.plot(trials, [p.mean for p in found.curve], color=_FILL, label="mean")
+    spread = (found.best - found.noise.deviation, found.best + found.noise.deviation)
+    axes.axhspan(*spread, color=_MARK, alpha=0.15, label="seed noise round the best")
+    axes.axhline(found.best, color=_MARK, linewidth=1)
+    axes.set_xscale("log")
+    axes.set_xlabel("trials")
+    axes.set_ylabel(f"best {found.metric} of so many")
+    axes.set_title(f"{found.more} more improve it with a chance of {100 * found.chance:.0f} %")
+    axes.legend()
+    return axes

@@ -1,0 +1,82 @@
+"""The commands that say what a study taught, and what one will take."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+import luthier as lt
+from luthier.app.command import commands
+from luthier.errors import StudyError
+
+SPACE = lt.Space(
+    rate=lt.Float(1e-3, 1e-1, scale="log"), layers=lt.Choice(1, 2), x=lt.Float(0.0, 1.0)
+)
+
+
+@pytest.fixture
+def storage(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    study = lt.open("net", SPACE, minimize="loss", searcher="random")
+    for _ in range(60):
+        trial = study.ask()
+        study.tell(trial, loss=100 * trial["rate"] + 0.1 * trial["layers"] + 0.01 * trial["x"])
+    return tmp_path
+
+
+def told(*arguments):
+    result = CliRunner().invoke(commands, arguments, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def test_importance_in_words_in_json_and_as_a_picture(storage):
+    first = told("importance", "net").splitlines()[0]
+    assert first.endswith("rate")
+    found = json.loads(told("importance", "net", "--method", "ped_anova", "--json"))
+    assert found[0]["name"] == "rate"
+    assert "rate x " in told("importance", "net", "--pairs")
+    told("importance", "net", "--to", "bars.png")
+    assert (storage / "bars.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_isolation_and_enough(storage):
+    assert "layers=1 " in told("isolate", "net", "layers")
+    assert len(json.loads(told("isolate", "net", "rate", "--bins", "4", "--json"))["values"]) == 4
+    assert "after 60 trials, and 20 more" in told("enough", "net", "--more", "20")
+
+
+def test_the_boundary_check_says_and_acts(storage):
+    assert "rate: " in told("boundary", "net")
+    assert lt.open("net").space == SPACE
+    told("boundary", "net", "--act")
+    assert lt.open("net").space["rate"].low == pytest.approx(1e-4)
+    assert len(lt.open("net").trials) == 60
+
+
+def test_plan_before_a_study():
+    said = told("plan", "--scheduler", "hyperband", "--epochs", "27", "--epoch-time", "10s",
+                "--checkpoint", "2MB")  # fmt: skip
+    assert "49 trials, 357 epochs, 59 min, at most 120 MB of checkpoints" in said
+    assert "bracket s=3: 27 trials to epoch 1, 9 to 3, 3 to 9, 1 to 27" in said
+    best, *others = json.loads(
+        told("plan", "--hours", "6h", "--epochs", "27", "--epoch-time", "60s", "--json")
+    )
+    assert best["scheduler"].startswith("Hyperband(epochs=27, factor=3")
+    assert others
+    assert "other plans that fit:" in told(
+        "plan", "--hours", "6h", "--epochs", "27", "--epoch-time", "60s"
+    )
+
+
+def test_what_plan_refuses(storage):
+    for arguments, words in (
+        (["--hours", "6h", "--epochs", "27"], "--hours needs --epochs, and --epoch-time"),
+        (["--epochs", "3"], "Only time would end"),
+        (["net", "--trials", "3"], "No trial of this study says"),
+        (["--trials", "3", "--epoch-time", "1s", "--checkpoint", "big"], "such as 30MB"),
+    ):
+        with pytest.raises(StudyError, match=words):
+            CliRunner().invoke(commands, ["plan", *arguments], catch_exceptions=False)

@@ -1,0 +1,106 @@
+"""Plans against the simulator, which runs the real schedulers on a virtual clock."""
+
+from __future__ import annotations
+
+import pytest
+from taught import taught
+
+import luthier
+from luthier import insight
+from luthier.errors import StudyError
+from luthier.insight.makespan import makespan, work
+from luthier.insight.planner import checkpoints
+from luthier.schedule import ASHA, Full, Hyperband, SuccessiveHalving
+from luthier.study.protocols import Bracket, Limits, Plan, Rung
+
+UNIT = luthier.Space(x=luthier.Float(0.0, 1.0))
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "workers", "trials"),
+    [
+        (Full(4), 3, 10),
+        (SuccessiveHalving(27, 30), 4, None),
+        (Hyperband(27), 1, None),
+        (Hyperband(27), 4, None),
+        (Hyperband(9, 2, 3), 7, None),
+        (Hyperband(81), 16, None),
+    ],
+)
+def test_the_hours_are_those_of_the_simulator(scheduler, workers, trials):
+    costs = insight.Costs(10.0, workers=workers)
+    planned = insight.plan(scheduler, max_trials=trials, costs=costs)
+    ran = luthier.simulate(
+        lambda c, step: c["x"] + 1 / step, UNIT, minimize="loss", searcher="random",
+        scheduler=scheduler, workers=workers, epoch_seconds=10.0, max_trials=trials,
+    )  # fmt: skip
+    assert planned.hours * 3600 == pytest.approx(ran.seconds, rel=0.03)
+    assert planned.trials == len(ran.study.trials)
+    assert planned.epochs == ran.epochs_trained
+
+
+@pytest.mark.parametrize(("workers", "trials"), [(1, 60), (8, 120), (16, 300)])
+def test_an_asynchronous_plan_is_an_upper_bound_and_not_far_off(workers, trials):
+    costs = insight.Costs(10.0, workers=workers)
+    planned = insight.plan(ASHA(27), max_trials=trials, costs=costs)
+    ran = luthier.simulate(
+        lambda c, step: c["x"] + 1 / step, UNIT, minimize="loss", searcher="random",
+        scheduler=ASHA(27), workers=workers, epoch_seconds=10.0, max_trials=trials,
+    )  # fmt: skip
+    assert ran.epochs_trained <= planned.epochs <= 1.3 * ran.epochs_trained
+    assert ran.seconds <= planned.hours * 3600 <= 1.5 * ran.seconds
+
+
+def test_starts_count_once_a_job():
+    made = Plan((Bracket(0, "", (Rung(4, 1), Rung(2, 3))),))
+    assert work(made, 10.0, 5.0) == 4 * 15 + 2 * 25
+    assert makespan(made, 1, 10.0, 5.0) == 4 * 15 + 2 * 25
+    assert makespan(made, 3, 10.0, 5.0) == 2 * 15 + 25
+
+
+def test_disk_is_bounded_by_what_retention_keeps():
+    halving = SuccessiveHalving(9).plan(Limits())
+    assert checkpoints(halving, 2, promotes=True) == 2 * 9 + 2 + 3
+    assert checkpoints(Full(9).plan(Limits(trials=50)), 2, promotes=False) == 2 * 2 + 2 + 3
+    costs = insight.Costs(1.0, checkpoint=1000)
+    assert insight.plan("successive halving", epochs=9, costs=costs).disk == 1000 * (18 + 1 + 3)
+
+
+def test_the_plans_for_some_hours_fit_and_the_best_is_by_rule():
+    def best(hours, epochs, workers=1, seconds=60.0):
+        found = insight.plans(hours, epochs, insight.Costs(seconds, workers=workers))
+        assert all(0 < e.hours <= hours and e.why for e in found)
+        return found[0]
+
+    assert best(6, 27).scheduler == Hyperband(27, 3, 1)  # 357 epochs, 5 h 57
+    assert isinstance(best(4, 27).scheduler, Hyperband)  # η = 4 takes 3 h 35
+    deep = best(3, 27).scheduler
+    assert isinstance(deep, SuccessiveHalving)
+    assert best(1, 3).scheduler == Full(3)
+    assert isinstance(best(2.5, 81, workers=16).scheduler, ASHA)  # Hyperband's rungs would wait
+    assert best(1, 50).trials >= 8  # one full training, or some bracket: the bracket
+
+
+def test_what_was_measured_tells_an_epoch_from_a_start():
+    study = taught(UNIT, lambda c, _: [1.0, 0.5, 0.4], 4)
+    for trial in study.history.trials:
+        trial.seconds[:] = type(trial.seconds)("d", [7.0, 2.0, 2.5])
+    costs = insight.measured(study.history, workers=2)
+    assert (costs.epoch, costs.start, costs.workers) == (2.25, 4.75, 2)
+
+
+def test_what_cannot_be_planned_says_so():
+    with pytest.raises(StudyError, match="Only time would end"):
+        insight.plan(epochs=5)
+    with pytest.raises(StudyError, match="epochs=20 would fit"):
+        insight.plans(1 / 3, 81, insight.Costs(60.0))
+    with pytest.raises(
+        StudyError, match=r"Unknown scheduler 'hyperbad'.* Did you mean 'hyperband'"
+    ):
+        insight.plan("hyperbad", epochs=9)
+    with pytest.raises(StudyError, match="give epochs="):
+        insight.plan("hyperband")
+    with pytest.raises(StudyError, match="seconds above 0"):
+        insight.Costs(0.0)
+    with pytest.raises(StudyError, match="No trial of this study says"):
+        insight.measured(taught(UNIT, lambda c, _: 1.0, 0))
