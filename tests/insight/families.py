@@ -195,5 +195,8 @@ FAMILIES: dict[str, Callable[[Draw], Recipe]] = {
     )
 }  # fmt: skip
 
-COPIES = {"rate too high": 4, "healthy": 2, "stopped early": 2, "tiny validation set": 2}
+COPIES = {
+    "rate too high": 4, "ascent late": 4, "growing rate": 3, "wrong sign": 3, "tiny validation set": 3,
+    "label noise": 2, "tiny train set": 2, "healthy": 2, "stopped early": 2,
+}  # fmt: skip
 """How many runs of a family there are for one of each other."""

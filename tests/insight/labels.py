@@ -84,9 +84,6 @@ def _sound_run(recipe: Recipe, run: Run, found: Labels, truth: dict[str, float],
     truth["calmed_held_out"] = float(np.mean(calm.held_out[-2:]) / _end(held))
     helps = calmed < 0.75 * end and truth["calmed_held_out"] < 0.98 and end - calmed > small
     _decide(found, "step too large late", helps, calmed > 0.92 * end or end - calmed < 0.2 * small)
-    if helps:  # a loss that jumps finds lower values by luck
-        found.pop("still improving", None)
-        found.pop("saturated early", None)
 
     risen = _end(held) / best - 1
     truth["risen"] = risen
@@ -101,8 +98,10 @@ def _sound_run(recipe: Recipe, run: Run, found: Labels, truth: dict[str, float],
     truth["larger_held_out"] = _lowest(np.array(larger.held_out)) / best
     helped = min(calmed, _end(np.array(later.clean_train))) / end
     truth["helped"] = helped
-    could = truth["larger"] > 1.6 and truth["larger_held_out"] < 0.93
-    stays = truth["larger"] * helped > 1.4 and found.get("still improving") is False
+    lower = end * (1 - 1 / truth["larger"]) if truth["larger"] > 0 else 0.0
+    could = truth["larger"] > 1.6 and lower > 5 * small and truth["larger_held_out"] < 0.93
+    settled = found.get("still improving") is False and not found.get("step too large late")
+    stays = truth["larger"] * helped > 1.4 and settled
     within = truth["larger"] < 1.2 or truth["larger_held_out"] > 0.98
     _decide(found, "underfitting", could and stays, within)
 
@@ -116,6 +115,10 @@ def _sound_run(recipe: Recipe, run: Run, found: Labels, truth: dict[str, float],
         tiny and ratio > 2 and jumps > 0.01,
         not tiny and (ratio < 1.4 or jumps < 0.01),
     )
+
+    if found.get("step too large late"):  # a loss that jumps is lowest, and last, by luck
+        for kind in ("still improving", "saturated early", "overfitting"):
+            found.pop(kind, None)
 
 
 def _decide(found: Labels, name: str, yes: bool, no: bool) -> None:

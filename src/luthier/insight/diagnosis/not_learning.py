@@ -9,6 +9,7 @@ from luthier.insight.diagnosis.shape import finite, smoothed
 
 NEAR_GUESSING = 0.93  # of the loss of guessing
 STANDS_STILL = 0.03  # of the level: a fall by less than this in the last two thirds is none
+RARELY_RIGHT = 1.5  # -ln of an accuracy of 0.22
 LOOKS_LIKE_GUESSING = (0.7, 1.4)  # loss over -ln(accuracy), where the number of classes is unknown
 _ACTION = (
     "Raise the learning rate tenfold (a range test tells how far); if that changes nothing, look at "
@@ -51,4 +52,7 @@ def _is_guessing(curves: Curves, lowest: float, guessing: float | None, first: f
     if guessing is None:
         return first > 0.2 and lowest > (1 - STANDS_STILL) * first
     low, high = LOOKS_LIKE_GUESSING
-    return low * guessing < lowest < high * guessing
+    if low * guessing < lowest < high * guessing:
+        return True
+    still = lowest > (1 - STANDS_STILL) * first  # from the first epoch on, and hardly ever right
+    return still and guessing > RARELY_RIGHT

@@ -11,6 +11,8 @@ from luthier.insight.diagnosis.finding import Finding, Kind, confidence
 from luthier.insight.diagnosis.shape import end, jitter, late, lowest_at, smoothed
 
 RISES = 0.08  # of its lowest value
+DESPITE = 0.24  # of it, where the accuracy has got better all the same
+BETTER = 0.02  # of accuracy
 JITTERS = 2.0  # the rise exceeds so many standard errors of the end's mean
 _ACTION = (
     "Regularise more (weight decay, dropout, data augmentation, label smoothing), get more data, or "
@@ -36,26 +38,23 @@ def overfitting(curves: Curves) -> Finding | None:
     losses, epochs = judged[known], curves.epochs[known]
     if len(losses) < 5:
         return None
-    calm = smoothed(losses)
     at = lowest_at(losses)
-    lowest, last = float(calm[at]), end(losses)
+    lowest, last = float(smoothed(losses).min()), end(losses)
     rise = (last - lowest) / max(abs(lowest), 1e-9)
     error = jitter(late(losses)) / math.sqrt(max(2, round(len(losses) / 10)))
-    if rise <= RISES or last - lowest <= JITTERS * error:
+    gained = _gained(curves, int(epochs[at]))
+    if rise <= (DESPITE if gained > BETTER else RISES) or last - lowest <= JITTERS * error:
         return None
     if not _training_goes_on(curves, int(epochs[at])):
         return None
     epoch = int(epochs[at])
-    name = (
-        "validation loss" if curves.validation_loss is not None else f"validation {curves.metric}"
-    )
     if curves.validation_loss is not None:
         seen = (
-            f"the {name} was {lowest:.3g} at epoch {epoch} and ends {100 * rise:.0f} % above that"
+            f"the validation loss was {lowest:.3g} at epoch {epoch} and ends {rise:.0%} above that"
         )
     else:
-        seen = f"the {name} was best at epoch {epoch} and has got worse since"
-    keeps = _KEEPS if _metric_keeps(curves, at) else ""
+        seen = f"the validation {curves.metric} was best at epoch {epoch} and has got worse since"
+    keeps = _KEEPS if gained >= 0 else ""
     numbers = {"lowest": lowest, "end": last, "rise": rise}
     return Finding(
         Kind.OVERFITTING, epoch, seen + keeps, _ACTION.format(epoch=epoch), confidence(rise, RISES),
@@ -73,9 +72,12 @@ def _training_goes_on(curves: Curves, epoch: int) -> bool:
     return len(before) > 0 and len(after) > 0 and end(after) < float(before[-1])
 
 
-def _metric_keeps(curves: Curves, at: int) -> bool:
+def _gained(curves: Curves, epoch: int) -> float:
+    """Return by how much the validation accuracy rose after *epoch*; -infinity if none is known."""
     metric = curves.validation_metric
     if curves.validation_loss is None or metric is None or not curves.is_accuracy:
-        return False
-    shown = metric[np.isfinite(metric)]
-    return len(shown) > at and end(shown) >= float(smoothed(shown)[at])
+        return -math.inf
+    known = np.isfinite(metric)
+    before = smoothed(metric[known])[curves.epochs[known] <= epoch]
+    after = metric[known & (curves.epochs > epoch)]
+    return end(after) - float(before[-1]) if len(before) and len(after) else -math.inf

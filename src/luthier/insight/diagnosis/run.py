@@ -35,13 +35,17 @@ TOGETHER: tuple[Rule, ...] = (
 def findings(curves: Curves) -> tuple[Finding, ...]:
     """Return what the rules find in one run, the gravest first; nothing when it looks healthy.
 
-    A run that is still improving cannot be said to underfit, or to be saturated, yet.
+    A run that is still improving cannot be said to underfit, or to be saturated, yet; one whose steps
+    are too large cannot be said to underfit, as smaller steps may be all that it takes.
     """
     for rule in ALONE:
         if found := rule(curves):
             return (found,)
     several = [found for rule in TOGETHER if (found := rule(curves))]
-    if any(found.kind is Kind.STILL_IMPROVING for found in several):
-        unknown = (Kind.UNDERFITTING, Kind.SATURATED)
-        several = [found for found in several if found.kind not in unknown]
-    return tuple(several)
+    kinds = {found.kind for found in several}
+    unknown: set[Kind] = set()
+    if Kind.STILL_IMPROVING in kinds:
+        unknown |= {Kind.UNDERFITTING, Kind.SATURATED}
+    if Kind.STEP_TOO_LARGE in kinds:
+        unknown.add(Kind.UNDERFITTING)
+    return tuple(found for found in several if found.kind not in unknown)

@@ -6,9 +6,9 @@ import numpy as np
 
 from luthier.insight.diagnosis.curves import Curves
 from luthier.insight.diagnosis.finding import Finding, Kind
-from luthier.insight.diagnosis.shape import smoothed
+from luthier.insight.diagnosis.shape import jitter, late, smoothed
 
-WITHIN = 0.04  # of the best value
+WITHIN = 0.04  # of the best value, or within its noise from epoch to epoch
 EARLY = 1 / 3  # of the epochs
 FEWEST = 12  # epochs: of fewer, a third is nothing to spare
 _ACTION = (
@@ -32,14 +32,15 @@ def saturated(curves: Curves) -> Finding | None:
     third = losses[: int(len(losses) * EARLY)]
     lowest = float(losses.min())
     behind = (float(third.min()) - lowest) / max(abs(lowest), 1e-9)
-    if behind > WITHIN:
+    within = max(WITHIN, jitter(late(judged[known])) / max(abs(lowest), 1e-9))
+    if behind > within:
         return None
-    at = int(np.argmax(third <= lowest + WITHIN * abs(lowest)))
+    at = int(np.argmax(third <= lowest + within * abs(lowest)))
     epoch = int(epochs[at])
     later = 100 * (float(losses[at]) - lowest) / max(abs(lowest), 1e-9)
     seen = f"from epoch {epoch} to {epochs[-1]} the best value improved by {later:.1f} %"
     numbers = {"behind": behind, "share": epoch / float(epochs[-1])}
     return Finding(
-        Kind.SATURATED, epoch, seen, _ACTION.format(epoch=epoch), 0.5 + 0.49 * (1 - behind / WITHIN),
+        Kind.SATURATED, epoch, seen, _ACTION.format(epoch=epoch), 0.5 + 0.49 * (1 - behind / within),
         numbers,
     )  # fmt: skip

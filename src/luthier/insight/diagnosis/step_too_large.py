@@ -5,10 +5,12 @@ from __future__ import annotations
 from luthier.insight.diagnosis.chance import untrained_loss
 from luthier.insight.diagnosis.curves import Curves
 from luthier.insight.diagnosis.finding import Finding, Kind, confidence
+from luthier.insight.diagnosis.noisy_validation import noisy_validation
 from luthier.insight.diagnosis.shape import finite, jitter, late
 
-JUMPS = 0.02  # of the training loss, from epoch to epoch, in the last half
-FELT = 0.01  # the same, of the loss of guessing: jumps between tiny losses do no harm
+JUMPS = 0.015  # of the training loss, from epoch to epoch, in the last half
+FELT = 0.007  # the same, of the loss of guessing: jumps between tiny losses do no harm
+FELT_ALONE = 0.012  # the same, where a small validation set jumps by itself and cannot bear witness
 VALIDATION_JUMPS = 0.045  # of the validation loss
 _ACTION = (
     "Let the learning rate decay (cosine to zero, or a tenth of it for the last third), or lower it "
@@ -30,8 +32,9 @@ def step_too_large(curves: Curves) -> Finding | None:
     level = float(losses.mean())
     guessing = untrained_loss(curves)
     noise = jitter(losses)
+    felt = FELT_ALONE if noisy_validation(curves) else FELT
     jumps = noise / max(abs(level), 1e-9)
-    if jumps <= JUMPS or noise <= FELT * guessing:
+    if jumps <= JUMPS or noise <= felt * guessing:
         return None
     validation = late(finite(curves.validation_loss))
     if len(validation) >= 5 and jitter(validation) <= VALIDATION_JUMPS * abs(validation.mean()):

@@ -7,9 +7,10 @@ import numpy as np
 from luthier.insight.diagnosis.chance import untrained_loss
 from luthier.insight.diagnosis.curves import Curves
 from luthier.insight.diagnosis.finding import Finding, Kind, confidence
-from luthier.insight.diagnosis.shape import finite, smoothed
+from luthier.insight.diagnosis.shape import finite, jitter, late, smoothed
 
 RISES = 0.05  # of the level of guessing (or of the first loss)
+JITTERS = 2.0  # and so many times the curve's noise from epoch to epoch
 _ACTION = (
     "Look for a bug: the gradient's or the loss's sign, a learning rate that grows, data or labels "
     "that change while training, state restored wrongly. If there is none, lower the learning rate"
@@ -29,7 +30,7 @@ def train_rising(curves: Curves) -> Finding | None:
     at = int(np.argmin(calm))
     rise = float(losses[-max(2, len(losses) // 10) :].min()) - float(calm[at])
     level = untrained_loss(curves)
-    if rise <= RISES * level:
+    if rise <= max(RISES * level, JITTERS * jitter(late(losses))):
         return None
     epoch, last = int(curves.epochs[at]), float(losses[-1])
     seen = f"the training loss was {calm[at]:.3g} at epoch {epoch} and is {last:.3g} at the end"

@@ -7,7 +7,8 @@ from luthier.insight.diagnosis.curves import Curves
 from luthier.insight.diagnosis.finding import Finding, Kind, confidence
 from luthier.insight.diagnosis.shape import end, finite
 
-HIGH = 0.2  # of the loss of guessing
+HIGH = 0.22  # of the loss of guessing
+HIGH_IF_UNKNOWN = 0.3  # of the first training loss, where the number of classes is unknown
 ABOVE_ATTAINABLE = 1.6  # times what comparable runs have reached
 GAP = 0.9  # of the training loss: validation further above than that is variance rather than bias
 LEARNED = 0.9  # of the loss of guessing: the validation loss must be below
@@ -28,7 +29,7 @@ def underfitting(curves: Curves) -> Finding | None:
     if len(losses) < 5:
         return None
     last, level = end(losses), untrained_loss(curves)
-    bound = HIGH * level
+    bound = (HIGH_IF_UNKNOWN if curves.chance is None else HIGH) * level
     if curves.attainable is not None:
         bound = max(ABOVE_ATTAINABLE * curves.attainable, 0.02 * level)
     if last <= bound:
