@@ -203,6 +203,11 @@ def test_a_bare_objective_is_of_the_validation_set_and_a_bare_loss_beside_it_of_
     assert found.validation_loss.tolist() == [2.0, 1.0]
 
 
+def test_an_accuracy_in_per_cent_is_read_as_a_share():
+    study = study_of(rows(val_acc=[80.0, 82.5]), maximize="val_acc")
+    assert curves_of(study.trials[0], study.objective).validation_metric.tolist() == [0.8, 0.825]
+
+
 def test_the_objectives_direction_beats_what_its_name_suggests():
     study = study_of(rows(val_score=[0.1, 0.2]), minimize="val_score")
     assert not curves_of(study.trials[0], study.objective).rises

@@ -20,6 +20,7 @@ RISING = (
     "accuracy", "acc", "top1", "balanced_accuracy", "auc", "auroc", "f1", "f1_score", "precision",
     "recall", "iou", "dice", "bleu", "map", "r2", "score",
 )  # fmt: skip
+SHARES = ("accuracy", "acc", "top1", "balanced_accuracy")
 FALLING = ("error", "err", "error_rate", "wer", "cer", "fid")
 
 
@@ -86,11 +87,14 @@ def curves_of(
         name = by_role.get((part, bare or ""))
         return _curve(trial, name, broken=name == target or is_loss(of[name][1])) if name else None
 
+    train, validation = found("train", metric), found("validation", metric)
+    if metric in SHARES and 1 < max([0.0, *(train or []), *(validation or [])]) <= 100:  # per cent
+        train, validation = (m and [v / 100 for v in m] for m in (train, validation))
     return aligned(
         train_loss=found("train", loss),
         validation_loss=found("validation", loss),
-        train_metric=found("train", metric),
-        validation_metric=found("validation", metric),
+        train_metric=train,
+        validation_metric=validation,
         epochs=list(trial.steps),
         metric=metric or "metric",
         rises=rises,

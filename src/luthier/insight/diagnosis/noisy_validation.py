@@ -10,7 +10,6 @@ from luthier.insight.diagnosis.shape import finite, jitter, late
 
 JUMPS = 0.01  # of accuracy, from epoch to epoch
 FEW = 80  # examples
-LARGEST = 2000  # examples that a step of the accuracy can tell from noise of rounding
 _ACTION = (
     "Validate on more examples (some thousands tell 1 % apart) or by cross-validation; until then "
     "do not choose between trials that differ by less than {error:.1%}"
@@ -27,9 +26,9 @@ def noisy_validation(curves: Curves) -> Finding | None:
     values = finite(curves.validation_metric)
     if len(values) < 5 or not curves.is_accuracy:
         return None
-    count = examples(values)
+    count = examples(values, FEW)
     jumps = jitter(late(values, 2 / 3))
-    if count is None or count > FEW or jumps <= JUMPS:
+    if count is None or jumps <= JUMPS:
         return None
     share = float(np.clip(np.mean(late(values)), 0.01, 0.99))
     error = float(np.sqrt(share * (1 - share) / count))
@@ -43,13 +42,12 @@ def noisy_validation(curves: Curves) -> Finding | None:
     )  # fmt: skip
 
 
-def examples(values: Array) -> int | None:
-    """Return the smallest n of which all *values* are multiples of 1/n, None if none up to 2,000.
+def examples(values: Array, most: int = 2000) -> int | None:
+    """Return the smallest n of which all *values* are multiples of 1/n, None if there is none to *most*.
 
     Rounding to five digits is forgiven.
     """
-    for count in range(2, LARGEST + 1):
-        scaled = values * count
-        if np.all(np.abs(scaled - np.round(scaled)) <= 1e-5 * count + 1e-9):
-            return count
-    return None
+    counts = np.arange(2, most + 1)[:, None]
+    scaled = counts * np.unique(values)
+    fits = np.all(np.abs(scaled - np.round(scaled)) <= 1e-5 * counts + 1e-9, axis=1)
+    return int(counts[int(np.argmax(fits)), 0]) if fits.any() else None

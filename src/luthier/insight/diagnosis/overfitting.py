@@ -10,7 +10,7 @@ from luthier.insight.diagnosis.curves import Curves
 from luthier.insight.diagnosis.finding import Finding, Kind, confidence
 from luthier.insight.diagnosis.shape import end, jitter, late, lowest_at, smoothed
 
-RISES = 0.08  # of its lowest value
+RISES = 0.06  # of its lowest value
 DESPITE = 0.24  # of it, where the accuracy has got better all the same
 BETTER = 0.02  # of accuracy
 JITTERS = 2.0  # the rise exceeds so many standard errors of the end's mean

@@ -36,7 +36,8 @@ def findings(curves: Curves) -> tuple[Finding, ...]:
     """Return what the rules find in one run, the gravest first; nothing when it looks healthy.
 
     A run that is still improving cannot be said to underfit, or to be saturated, yet; one whose steps
-    are too large cannot be said to underfit, as smaller steps may be all that it takes.
+    are too large cannot be said to underfit, as smaller steps may be all that it takes; and in one that
+    overfits the variance comes first.
     """
     for rule in ALONE:
         if found := rule(curves):
@@ -46,6 +47,6 @@ def findings(curves: Curves) -> tuple[Finding, ...]:
     unknown: set[Kind] = set()
     if Kind.STILL_IMPROVING in kinds:
         unknown |= {Kind.UNDERFITTING, Kind.SATURATED}
-    if Kind.STEP_TOO_LARGE in kinds:
+    if kinds & {Kind.STEP_TOO_LARGE, Kind.OVERFITTING}:
         unknown.add(Kind.UNDERFITTING)
     return tuple(found for found in several if found.kind not in unknown)
