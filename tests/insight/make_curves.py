@@ -49,6 +49,7 @@ import gzip
 import json
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -58,7 +59,11 @@ from labels import labelled
 from training_runs import pools
 
 FOLDER = Path(__file__).parent / "curves"
-TURNS, FRESH_TURNS = 10, 7
+TURNS, FRESH_TURNS, MORE_TURNS = 10, 2, 1
+QUICK = [  # families that go on for one more turn, for more positives
+    "dead", "rate far too low", "ascent late", "stopped early", "slow", "tiny train set",
+    "tiny validation set", "label noise",
+]  # fmt: skip
 
 
 def rounded(values: list[float]) -> list[float | None]:
@@ -80,7 +85,7 @@ def record(family: str, index: int) -> dict:
     }
 
 
-def main(file: str, first: int, last: int) -> None:
+def main(file: str, first: int, last: int, families: Iterable[str] = FAMILIES) -> None:
     """Append the runs that the file does not hold yet."""
     path = FOLDER / file
     written = gzip.decompress(path.read_bytes()).decode() if path.exists() else ""
@@ -88,16 +93,19 @@ def main(file: str, first: int, last: int) -> None:
     names = {k["name"] for k in known}
     begin = time.time()
     for turn in range(first, last):
-        for family in FAMILIES:
+        for family in families:
             copies = COPIES.get(family, 1)
-            for index in range(turn * copies, (turn + 1) * copies):
-                if f"{family} {index}" not in names:
-                    known.append(record(family, index))
+            indices = range(turn * copies, (turn + 1) * copies)
+            missing = [index for index in indices if f"{family} {index}" not in names]
+            known += [record(family, index) for index in missing]
+            if missing:  # nothing is lost when this is killed
+                text = "".join(json.dumps(k) + "\n" for k in known)
+                path.write_bytes(gzip.compress(text.encode(), mtime=0))
         print(f"{time.time() - begin:.0f} s: {len(known)} runs", flush=True)
-        with gzip.GzipFile(path, "wb", mtime=0) as out:
-            out.write("".join(json.dumps(k) + "\n" for k in known).encode())
 
 
 if __name__ == "__main__":
     main("tuning.jsonl.gz", 0, TURNS)
-    main("held_out.jsonl.gz", TURNS, TURNS + FRESH_TURNS)
+    fresh = TURNS + FRESH_TURNS
+    main("held_out.jsonl.gz", TURNS, fresh)
+    main("held_out.jsonl.gz", fresh, fresh + MORE_TURNS, QUICK)

@@ -88,7 +88,8 @@ def curves_of(
         return _curve(trial, name, broken=name == target or is_loss(of[name][1])) if name else None
 
     train, validation = found("train", metric), found("validation", metric)
-    if metric in SHARES and 1 < max([0.0, *(train or []), *(validation or [])]) <= 100:  # per cent
+    shown = [v for v in (*(train or ()), *(validation or ())) if math.isfinite(v)]
+    if metric in SHARES and 1 < max(shown, default=0.0) <= 100:  # per cent
         train, validation = (m and [v / 100 for v in m] for m in (train, validation))
     return aligned(
         train_loss=found("train", loss),
