@@ -12,6 +12,7 @@ import click
 
 from luthier.app import insights, keeping, steer
 from luthier.app.cluster import cluster
+from luthier.app.diagnose import diagnose
 from luthier.app.planning import plan
 from luthier.app.working import worker
 from luthier.errors import LuthierError, StudyError, nearest
@@ -132,7 +133,15 @@ def demo(workers: int, name: str, storage: str | None) -> None:
     run(workers=workers, storage=storage, name=name)
 
 
-for _command in (worker, cluster, plan, *insights.COMMANDS, *steer.COMMANDS, *keeping.COMMANDS):
+for _command in (
+    worker,
+    cluster,
+    plan,
+    diagnose,
+    *insights.COMMANDS,
+    *steer.COMMANDS,
+    *keeping.COMMANDS,
+):
     commands.add_command(_command)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from luthier.insight import boundary
+from luthier.insight.diagnosis import diagnose
 from luthier.insight.enough import BestOf, Enough, best_of, enough
 from luthier.insight.importance import Importance, importance
 from luthier.insight.interactions import Interaction, interactions
@@ -24,6 +25,7 @@ __all__ = [
     "Roles",
     "best_of",
     "boundary",
+    "diagnose",
     "enough",
     "importance",
     "interactions",

@@ -1,0 +1,156 @@
+"""A whole study diagnosed: what its trials show, the best ones above all, and what to change."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from luthier.insight.diagnosis.finding import Finding, Kind
+from luthier.insight.diagnosis.length import TrainingLength, training_length
+from luthier.insight.diagnosis.names import curves_of
+from luthier.insight.diagnosis.run import findings
+from luthier.insight.diagnosis.shape import end, finite
+from luthier.study.history import History
+from luthier.study.objective import Objective
+from luthier.study.records import TrialRecord, TrialState
+
+TOP_SHARE, FEWEST_TOP, MOST_TOP = 0.2, 3, 10  # which trials are the best ones
+WORTH_SAYING = 0.3  # of the best trials
+WORTH_SAYING_OF_ALL = {Kind.DIVERGING: 0.1, Kind.NOT_LEARNING: 0.1, Kind.TRAIN_LOSS_RISING: 0.05}
+BETTER = 0.93  # of a validation loss: by so much must the best trial be better to set a measure
+ACTIONS = {
+    Kind.DIVERGING: "lower the upper end of the learning rate's range, or add warm-up and clipping",
+    Kind.NOT_LEARNING: "raise the lower end of the learning rate's range; check initial weights",
+    Kind.TRAIN_LOSS_RISING: "look for a bug in the training code before tuning on",
+    Kind.STEP_TOO_LARGE: "let the learning rate decay in every trial: search over the schedule too",
+    Kind.UNDERFITTING: "widen the space to larger nets and less regularisation",
+    Kind.OVERFITTING: "widen the space to more regularisation (weight decay, dropout, augmentation), "
+    "or get more data",
+    Kind.STILL_IMPROVING: "give the best trials more epochs",
+    Kind.SATURATED: "give trials fewer epochs, and try more of them",
+    Kind.NOISY_VALIDATION: "validate on more examples: the ranking of the trials is partly luck",
+}
+_UNFINISHED = {TrialState.QUEUED, TrialState.RUNNING, TrialState.PAUSED, TrialState.STOPPED}
+
+
+@dataclass(frozen=True)
+class StudyFinding:
+    """How many trials show one thing, and what to change in the space or the budget.
+
+    Attributes:
+        kind: what they show.
+        trials: the numbers of those that show it, the best first.
+        of: how many trials were diagnosed.
+        top: how many of the best trials show it.
+        of_top: how many best trials there are.
+        action: what to change, in words.
+    """
+
+    kind: Kind
+    trials: tuple[int, ...]
+    of: int
+    top: int
+    of_top: int
+    action: str
+
+    def __str__(self) -> str:
+        best = f"{self.top} of the {self.of_top} best trials, " if self.of_top else ""
+        return f"{self.kind}: {best}{len(self.trials)} of {self.of} in all. To do: {self.action}."
+
+
+@dataclass(frozen=True)
+class StudyDiagnosis:
+    """What the trials of a study show.
+
+    Attributes:
+        findings: what is worth saying of the whole study, the commonest among the best trials first.
+        length: whether to train longer or shorter.
+        by_trial: each trial's own findings, by its number; () for one that looks healthy.
+        top: the numbers of the best trials, best first.
+    """
+
+    findings: tuple[StudyFinding, ...]
+    length: TrainingLength
+    by_trial: Mapping[int, tuple[Finding, ...]]
+    top: tuple[int, ...]
+
+
+def diagnose_trial(
+    trial: TrialRecord,
+    objective: Objective | None = None,
+    *,
+    classes: int | None = None,
+    attainable: float | None = None,
+) -> tuple[Finding, ...]:
+    """Return what one trial's curves show, the gravest first; () when they look healthy.
+
+    Of a trial that somebody else cut short nobody says that it should have gone on.
+    """
+    known = curves_of(trial, objective, classes=classes, attainable=attainable)
+    found = findings(known)
+    if trial.state is TrialState.DIVERGED and Kind.DIVERGING not in {f.kind for f in found}:
+        action = "Divide the learning rate by 3 to 10; look at what was reported last"
+        return (Finding(Kind.DIVERGING, trial.step, trial.why or "it diverged", action, 0.9),)
+    if trial.state in _UNFINISHED:
+        return tuple(f for f in found if f.kind is not Kind.STILL_IMPROVING)
+    return found
+
+
+def diagnose_study(history: History, *, classes: int | None = None) -> StudyDiagnosis:
+    """Return what the trials of a study show, and what to change.
+
+    A trial is said to underfit by comparison with the best one where that one reaches both a lower
+    validation loss and a lower training loss: then the latter is attainable.
+    """
+    ranking = history.ranking()
+    reported = [trial for trial in history.trials if trial.steps]
+    count = min(MOST_TOP, max(FEWEST_TOP, round(TOP_SHARE * len(reported))))
+    top = ranking[:count]
+    standard = _standard(ranking, history.objective)
+    by_trial: dict[int, tuple[Finding, ...]] = {}
+    for trial in reported:
+        attainable = _attainable(trial, history.objective, standard)
+        by_trial[trial.number] = diagnose_trial(
+            trial, history.objective, classes=classes, attainable=attainable
+        )
+    order = {trial.number: rank for rank, trial in enumerate(ranking)}
+    ranked = sorted(by_trial, key=lambda number: (order.get(number, math.inf), number))
+    numbers = tuple(trial.number for trial in top)
+    return StudyDiagnosis(
+        _summary(by_trial, ranked, numbers), training_length(top), by_trial, numbers
+    )
+
+
+def _standard(ranking: Sequence[TrialRecord], objective: Objective) -> tuple[float, float] | None:
+    """Return the best trial's lowest validation loss and the training loss that it ends with."""
+    if not ranking:
+        return None
+    best = curves_of(ranking[0], objective)
+    validation, train = finite(best.validation_loss), finite(best.train_loss)
+    return (float(validation.min()), end(train)) if len(validation) and len(train) else None
+
+
+def _attainable(
+    trial: TrialRecord, objective: Objective, standard: tuple[float, float] | None
+) -> float | None:
+    if standard is None:
+        return None
+    validation = finite(curves_of(trial, objective).validation_loss)
+    if not len(validation) or not 0 < standard[0] < BETTER * float(validation.min()):
+        return None
+    return standard[1]
+
+
+def _summary(
+    by_trial: Mapping[int, tuple[Finding, ...]], ranked: Sequence[int], top: tuple[int, ...]
+) -> tuple[StudyFinding, ...]:
+    found: list[StudyFinding] = []
+    for kind in Kind:
+        shows = tuple(n for n in ranked if any(f.kind is kind for f in by_trial[n]))
+        among = sum(number in top for number in shows)
+        often = bool(top) and among / len(top) >= WORTH_SAYING
+        share = WORTH_SAYING_OF_ALL.get(kind, math.inf)
+        if shows and (often or len(shows) / len(by_trial) >= share):
+            found.append(StudyFinding(kind, shows, len(by_trial), among, len(top), ACTIONS[kind]))
+    return tuple(sorted(found, key=lambda f: (-f.top, -len(f.trials))))

@@ -1,0 +1,73 @@
+"""The training loss levels off high: the net cannot fit even what it is shown."""
+
+from __future__ import annotations
+
+import math
+
+from luthier.insight.diagnosis.chance import untrained_loss
+from luthier.insight.diagnosis.curves import Curves
+from luthier.insight.diagnosis.finding import Finding, Kind, confidence
+from luthier.insight.diagnosis.noisy_validation import noisy_validation
+from luthier.insight.diagnosis.shape import end, finite
+
+HIGH = 0.22  # of the loss of guessing
+HIGH_IF_UNKNOWN = 0.3  # of the first training loss, where the number of classes is unknown
+HIGH_IF_COARSE = 0.28  # the same as HIGH where a small validation set leaves the gap in doubt
+UNSURE_HIGH = 0.12  # the same where the net is mostly right but UNSURE times less sure of it
+UNSURE, MOSTLY_RIGHT = 5.0, 0.9  # loss over -ln(accuracy); accuracy
+STILL_FALLS = 0.09  # of the training loss, in the last third: it has not levelled off
+ABOVE_ATTAINABLE = 1.6  # times what comparable runs have reached
+GAP = 0.9  # of the training loss: validation further above than that is variance rather than bias
+LEARNED = 0.9  # of the loss of guessing: the validation loss must be below
+_ACTION = (
+    "Take a larger net (more units, then more layers), regularise less, look for layers that do not "
+    "train; if other trials of this size do better, it is the learning rate"
+)
+
+
+def underfitting(curves: Curves) -> Finding | None:
+    """Return whether the run has levelled off with a high training loss and a small gap.
+
+    High bias (Ng, Machine Learning Yearning, ch. 20-25; Smith 2018, section 3): the training error
+    is far from what can be had, and larger than what validation adds to it. What can be had is the
+    lowest training loss of comparable runs (``curves.attainable``); without them, a share of guessing,
+    and less where nearly all answers are right but none is sure, as strong regularisation makes them.
+    """
+    losses = finite(curves.train_loss)
+    if len(losses) < 5:
+        return None
+    last, level = end(losses), untrained_loss(curves)
+    bound = (HIGH_IF_UNKNOWN if curves.chance is None else HIGH) * level
+    if noisy_validation(curves):
+        bound = max(bound, HIGH_IF_COARSE * level)
+    if _unsure(curves, last):
+        bound = UNSURE_HIGH * level
+    if curves.attainable is not None:
+        bound = max(ABOVE_ATTAINABLE * curves.attainable, 0.02 * level)
+    fell = float(losses[2 * len(losses) // 3]) - last
+    if last <= bound or fell > STILL_FALLS * last:
+        return None
+    validation = finite(curves.validation_loss)
+    gap = (end(validation) - last) / last if len(validation) else 0.0
+    if gap > GAP or (len(validation) and end(validation) > LEARNED * level):
+        return None
+    seen = f"the training loss levels off at {last:.3g}"
+    if curves.attainable is not None:
+        seen += f", where another trial reached {curves.attainable:.3g}"
+    else:
+        seen += f", {100 * last / level:.0f} % of what guessing gives"
+    if len(validation):
+        seen += f", and the validation loss is {100 * gap:+.0f} % from it"
+    return Finding(
+        Kind.UNDERFITTING, None, seen, _ACTION, confidence(last, bound),
+        {"end": last, "level": level, "gap": gap},
+    )  # fmt: skip
+
+
+def _unsure(curves: Curves, loss: float) -> bool:
+    """Return whether nearly all answers are right and none is sure: strong regularisation does that."""
+    accuracy = finite(curves.train_metric)
+    if not curves.is_accuracy or len(accuracy) < 5:
+        return False
+    right = min(end(accuracy), 0.999)
+    return right > MOSTLY_RIGHT and loss > UNSURE * -math.log(right)

@@ -1,0 +1,90 @@
+"""Precision and recall of every diagnosis on labelled real runs that no rule was tuned on.
+
+How the runs and their labels were made: ``make_curves.py``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import gzip
+import json
+import math
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from luthier.insight.diagnosis import Curves, Kind, curves, findings
+
+FOLDER = Path(__file__).parent / "curves"
+REPORTED = {
+    "loss": "train_loss",
+    "accuracy": "train_metric",
+    "val_loss": "validation_loss",
+    "val_accuracy": "validation_metric",
+}
+REQUIRED = 0.9
+
+
+@cache
+def runs(part: str) -> list[dict]:
+    written = gzip.decompress((FOLDER / f"{part}.jsonl.gz").read_bytes()).decode()
+    return [json.loads(line) for line in written.splitlines()]
+
+
+def shown(run: dict, *, classes: bool = True) -> Curves:
+    reported = {
+        REPORTED[name]: [math.inf if v is None else v for v in values]
+        for name, values in run["curves"].items()
+    }
+    return curves(**reported, classes=run["classes"] if classes else None)
+
+
+@cache
+def counted(kind: Kind, *, classes: bool = True) -> tuple[int, int, int, int]:
+    """Return true and false positives, true and false negatives on the held-out runs."""
+    counts = {(True, True): 0, (True, False): 0, (False, False): 0, (False, True): 0}
+    for run in runs("held_out"):
+        if kind.value in run["labels"]:
+            found = {f.kind for f in findings(shown(run, classes=classes))}
+            counts[kind in found, run["labels"][kind.value]] += 1
+    return counts[True, True], counts[True, False], counts[False, False], counts[False, True]
+
+
+NOT_YET = {  # precision and recall as measured on the 100 held-out runs
+    Kind.STEP_TOO_LARGE: "0.89, 1.00",
+    Kind.UNDERFITTING: "1.00, 0.78",
+    Kind.OVERFITTING: "0.83, 1.00",
+    Kind.STILL_IMPROVING: "1.00, 0.88",
+}
+
+
+def _expected(kind: Kind):
+    missed = pytest.mark.xfail(strict=True, reason=NOT_YET.get(kind, ""))
+    return pytest.param(kind, marks=[missed] if kind in NOT_YET else [])
+
+
+@pytest.mark.parametrize("kind", [_expected(kind) for kind in Kind])
+def test_precision_and_recall_on_runs_that_no_rule_was_tuned_on(kind):
+    right, wrong, _, missed = counted(kind)
+    assert right + missed >= 5
+    assert right / (right + wrong) >= REQUIRED
+    assert right / (right + missed) >= REQUIRED
+
+
+def test_no_run_is_in_both_parts():
+    tuning, held_out = ({run["name"] for run in runs(part)} for part in ("tuning", "held_out"))
+    assert len(tuning) == len(runs("tuning"))
+    assert len(held_out) == len(runs("held_out")) >= 60
+    assert not tuning & held_out
+
+
+def test_a_run_without_one_of_its_curves_is_still_diagnosed():
+    kept = 0
+    for run in runs("held_out")[::3]:
+        if run["labels"].get("diverging"):
+            continue
+        for left_out in ("train_loss", "train_metric"):
+            found = findings(dataclasses.replace(shown(run), **{left_out: None}))
+            kept += any(f.kind is Kind.STILL_IMPROVING for f in found)
+    assert kept > 0
