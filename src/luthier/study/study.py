@@ -220,7 +220,8 @@ class Study:
             known = proposal is not None and proposal.number == len(history.trials)
             if proposal is None or not known or history.queue or move.configuration is not None:
                 proposal = decider.propose(move)
-            return decider.start(move, proposal), proposal
+            # What a scheduler chose itself is right for this move alone.
+            return decider.start(move, proposal), None if move.configuration else proposal
         if isinstance(move, Wait | Done):
             lapsed = lapsed_trials(history, self.leases)
             return (decider.take_over(lapsed[0]) if lapsed else move), proposal
