@@ -35,8 +35,8 @@ RECIPES = {
     "dehb": Recipe(("dehb==0.1.2",)),
     "syne": Recipe(("syne-tune[basic]==0.16.0",)),
     "neps": Recipe(("neural-pipeline-search==0.17.0",), torch=True),
-    # On PyTorch: with TensorFlow it also imports tensorboard, which it does not ask for.
-    "keras-tuner": Recipe(("keras-tuner==1.4.8", "keras==3.15.1"), torch=True),
+    # On PyTorch: with TensorFlow it also imports tensorboard. It does not ask for that, nor for six.
+    "keras-tuner": Recipe(("keras-tuner==1.4.8", "keras==3.15.1", "six"), torch=True),
 }
 
 

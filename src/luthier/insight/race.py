@@ -103,9 +103,7 @@ def race(history: History) -> RaceResult | None:
     return RaceResult(found, state.rounds, state.over, rules.significance)
 
 
-def _finalist(
-    history: History, number: int, runs: list[float | None], state: Contest
-) -> Finalist:
+def _finalist(history: History, number: int, runs: list[float | None], state: Contest) -> Finalist:
     trial, drop = history.trials[number], state.drops.get(number)
     values = [history.value(loss) for loss in finite(runs)]
     low, high = interval(values)

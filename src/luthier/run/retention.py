@@ -50,7 +50,11 @@ class Leaders:
         trials = history.trials
         same = self._history is not None and self._history() is history
         count = kept(history)
-        if same and count == self._count and all(_key(trials[n]) <= key for n, key in self._best.items()):
+        if (
+            same
+            and count == self._count
+            and all(_key(trials[n]) <= key for n, key in self._best.items())
+        ):
             new = range(self._seen, len(trials))
             numbers = {*self._best, *self._open, *history.active, *new, *on_disk}
             scored = [trials[n] for n in numbers if n < len(trials) and _counts(trials[n])]

@@ -134,7 +134,7 @@ def _chances(runs: Mapping[int, Runs], looks: int) -> dict[int, float]:
     best = finite(runs[leader])
     able = [n for n in others if min(len(best), len(finite(runs[n]))) >= 2]
     adjusted = holm([welch(best, finite(runs[n])) for n in able])
-    found = {n: math.nan for n in others} | {leader: 1.0}
+    found = dict.fromkeys(others, math.nan) | {leader: 1.0}
     return found | {n: min(1.0, looks * x) for n, x in zip(able, adjusted, strict=True)}
 
 

@@ -16,7 +16,7 @@ from luthier.schedule.contest import Contest, contest
 from luthier.schedule.following import followed
 from luthier.schedule.full import Full, rest
 from luthier.schedule.patience import Patience
-from luthier.schedule.population import PopulationBasedTraining, Replay
+from luthier.schedule.population import Replay
 from luthier.study.history import History
 from luthier.study.protocols import (
     Bracket,
@@ -51,10 +51,16 @@ class Race:
         """Return the most epochs one trial trains, None when only the training code knows."""
         return getattr(self.inner, "epochs", None)
 
-    @property
-    def compares_early(self) -> bool:
-        """Return whether the search compares trials before they were trained in full."""
-        return not isinstance(self.inner, Full | Patience | Replay) and self.epochs != 1
+    def compares_at(self, to_step: int | None) -> int | None:
+        """Return the epoch at which a job that ends at *to_step* is first compared with longer ones.
+
+        None when it is trained to its horizon first.
+        """
+        if isinstance(self.inner, Full | Patience | Replay) or self.epochs in (None, 1):
+            return None
+        if self.promotes:
+            return to_step if to_step is not None and to_step < self.epochs else None
+        return getattr(self.inner, "grace", 0) + 1
 
     @property
     def promotes(self) -> bool:
@@ -125,7 +131,9 @@ class Race:
         promised = sum((t.to_step or t.step + 1) - t.step for t in history.active.values())
         if history.epochs + promised + needed <= limits.epochs:
             return move
-        what = "repetition of a finalist" if isinstance(move, Start) and move.repeats >= 0 else "job"
+        what = (
+            "repetition of a finalist" if isinstance(move, Start) and move.repeats >= 0 else "job"
+        )
         return rest(history, f"{limits.epochs} epochs do not hold another {what}")
 
 

@@ -129,7 +129,9 @@ class _Replayer:
         begun = (event.bracket, parent, event.repeats)
         if not isinstance(move, Start) or (move.bracket, move.parent, move.repeats) != begun:
             again = f" to repeat trial {event.repeats}" if event.repeats >= 0 else ""
-            return f"trial {event.trial} was begun in bracket {event.bracket}{again}, derived: {move}"
+            return (
+                f"trial {event.trial} was begun in bracket {event.bracket}{again}, derived: {move}"
+            )
         return ""
 
     def _check_resumed(self, event: ev.JobLeased) -> str:

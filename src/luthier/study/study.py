@@ -51,6 +51,7 @@ class Study:
         preempted: why this process has to go, '' while it may stay: its trial is given back at its
             next report.
         leased: the trials that this process holds, by lease; renewals read it from another thread.
+        warned: what this process has warned of in this study.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Study:
         self.deadline = deadline
         self.preempted = ""
         self.leased: dict[int, int] = {}
+        self.warned: set[str] = set()
         self.store = store
         self.clock = clock
         local = "://" not in store.address
