@@ -20,6 +20,7 @@ Exits with 0 when Luthier's promoted runs are the uninterrupted ones, else with 
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import os
 import random
@@ -61,8 +62,10 @@ def main() -> int:
         return 1
     configurations = [drawn(seed) for seed in range(options.seeds)]
     curves: dict[str, dict[str, list[list[float]]]] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        data = kept_data(Path(folder))
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = options.keep or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        data = kept_data(folder)
         far = FarEnd(
             Path(__file__).parent / "peers" / "keras_tuner_promotion.py",
             VENV, "", options.venvs, patience=600.0,
@@ -72,13 +75,15 @@ def main() -> int:
         for schedule, cosine in SCHEDULES.items():
             found: dict[str, list[list[float]]] = {arm: [] for arm in ARMS}
             for arm in ARMS[2:]:
-                where = Path(folder) / f"{schedule}-{arm}.db"
+                where = folder / f"{schedule}-{arm}.db"
                 found[arm] = luthier_curves(arm, configurations, cosine, data, where)
                 note(f"{schedule}, {arm}: done")
             for seed, configuration in enumerate(configurations):
                 for arm, rungs in ((ARMS[0], RUNGS), (ARMS[1], RUNGS[-1:])):
                     asked = {"configuration": configuration, "rungs": rungs, "cosine": cosine}
-                    answer = far.answer({"seed": seed, **asked})
+                    answer = once(
+                        folder / f"{schedule}-{arm}-{seed}.json", far, {"seed": seed, **asked}
+                    )
                     found[arm].append(answer["curve"])
                     skipped += answer["skipped"]
                 note(f"{schedule}, KerasTuner, seed {seed}: {found[ARMS[0]][-1][-1]:.4f}")
@@ -92,12 +97,22 @@ def main() -> int:
     return 0 if same else 1
 
 
+def once(kept: Path, far: FarEnd, request: dict[str, Any]) -> dict[str, Any]:
+    """Return KerasTuner's answer, or what it answered in an earlier run that kept it."""
+    if not kept.exists():
+        kept.write_text(json.dumps(far.answer(request)))
+    return json.loads(kept.read_text())
+
+
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument(
         "--seeds", type=int, default=10, help="configurations, each on its own seed"
     )
     parser.add_argument("--venvs", type=Path, default=peers.VENVS, help="the peers' environments")
+    parser.add_argument(
+        "--keep", type=Path, help="a folder; the same call goes on from what is there"
+    )
     parser.add_argument("--install", action="store_true", help="make KerasTuner's environment")
     parser.add_argument("--write", action="store_true", help="put the section into RESULTS.md")
     options = parser.parse_args()
@@ -149,24 +164,26 @@ def luthier_curves(
 
     def train(trial: lt.Trial) -> None:
         keras.utils.set_random_seed(trial.seed)
-        forget = [Forgets(trial.from_step)] if arm == "Luthier that forgets" else []
+        forget = [forgets(trial.from_step)] if arm == "Luthier that forgets" else []
         model = built(trial.configuration, cosine)
         lt.keras.fit(trial, model, pairs, batch_size=BATCH, callbacks=forget)
 
-    class Forgets(keras.callbacks.Callback):
-        """Sets all that the optimizer has learned to zero where a promoted trial goes on."""
+    def forgets(start: int) -> keras.callbacks.Callback:
+        """Set all that the optimizer has learned to zero where a promoted trial goes on.
 
-        def __init__(self, start: int) -> None:
-            super().__init__()
-            self.start = start
+        *start* is no attribute: Luthier would restore that from the checkpoint, too.
+        """
 
-        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-            optimizer = self.model.optimizer
-            if epoch and epoch == self.start:
-                rate = getattr(optimizer, "_learning_rate", None)
-                for variable in optimizer.variables:
-                    if variable is not rate:
-                        variable.assign(keras.ops.zeros_like(variable))
+        class Forgets(keras.callbacks.Callback):
+            def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+                optimizer = self.model.optimizer
+                if epoch and epoch == start:
+                    rate = getattr(optimizer, "_learning_rate", None)
+                    for variable in optimizer.variables:
+                        if variable is not rate:
+                            variable.assign(keras.ops.zeros_like(variable))
+
+        return Forgets()
 
     rungs = RUNGS[-1:] if arm == "Luthier, uninterrupted" else RUNGS
     SCHEDULERS["climbing"] = climbing()
@@ -177,7 +194,7 @@ def luthier_curves(
         scheduler=SCHEDULERS["climbing"](rungs, len(configurations)),
         storage=where,
     )
-    for configuration in configurations:
+    for configuration in configurations if not study.trials else ():
         study.enqueue(configuration)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", lt.LuthierWarning)  # of the cosine: it is what is measured
