@@ -39,6 +39,8 @@ RECIPES = {
     "keras-tuner-tensorflow": Recipe(
         ("keras-tuner==1.4.8", "keras==3.15.1", "tensorflow-cpu==2.21.0", "tensorboard", "six")
     ),
+    # On PyTorch: with TensorFlow it also imports tensorboard. It does not ask for that, nor for six.
+    "keras-tuner": Recipe(("keras-tuner==1.4.8", "keras==3.15.1", "six"), torch=True),
 }
 
 

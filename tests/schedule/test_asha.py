@@ -66,7 +66,7 @@ def test_nobody_is_waited_for_and_nothing_is_lost(tmp_path):
     assert len(study.trials) == 60
     assert not study.history.paused
     assert not study.history.active
-    steps = study.scheduler.steps
+    steps = study.scheduler.inner.steps
     assert {t.step for t in study.trials} == set(steps) == {1, 3, 9, 27}
     for low, high in itertools.pairwise(steps):
         arrived = [t for t in study.trials if t.step >= low]
@@ -102,7 +102,7 @@ def test_without_pauses_the_worst_are_stopped_on_arrival(tmp_path):
     """Later trials are better than the early ones they meet above, so more than 1/3 get on there."""
     study = study_of(ASHA(27, stops=True), tmp_path, max_trials=90, searcher="random")
     simulate(study, 1, lambda c, step: c["x"])
-    reached = [sum(t.step >= s for t in study.trials) for s in study.scheduler.steps]
+    reached = [sum(t.step >= s for t in study.trials) for s in study.scheduler.inner.steps]
     assert reached[0] == 90
     assert 30 <= reached[1] <= 40  # the first ones have few to be compared with
     assert reached[1] / 3 <= reached[2] < reached[1]

@@ -131,4 +131,4 @@ def test_a_lower_limit_ends_what_is_paused(tmp_path):
 
 def test_it_is_made_again_from_the_log(tmp_path):
     study = study_of("auto", tmp_path, epochs=9, max_trials=9)
-    assert made_parts(study.history.header)[1] == Auto(9)
+    assert made_parts(study.history.header)[1].inner == Auto(9)

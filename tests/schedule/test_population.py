@@ -250,6 +250,6 @@ def test_a_name_that_is_not_in_the_space(tmp_path):
 def test_it_is_opened_again(tmp_path):
     first = studied(tmp_path, PopulationBasedTraining(6, population=4, explores=["rate"]))
     again = luthier.open("s", storage=tmp_path / "s.db")
-    assert again.scheduler.explores == ["rate"]
+    assert again.scheduler.inner.explores == ["rate"]
     assert again.best_value == first.best_value
     assert again.history.trials[-1].parent == first.history.trials[-1].parent

@@ -140,6 +140,24 @@ def test_a_promoted_trial_goes_on_and_the_best_model_comes_back(tmp_path):
     assert math.isclose(scores["accuracy"], result.best_value, abs_tol=1e-6)
 
 
+def test_a_cosine_over_the_full_budget_warns_and_one_tied_to_the_rung_does_not(tmp_path):
+    def cosine(tied):
+        def compiled(hp):
+            model = build(hp)
+            epochs = hp.to_step if tied else hp.horizon
+            rate = keras.optimizers.schedules.CosineDecay(0.1, decay_steps=2 * epochs)
+            sgd = keras.optimizers.SGD(rate)
+            model.compile(sgd, "sparse_categorical_crossentropy", metrics=["accuracy"])
+            return model
+
+        return compiled
+
+    options = {"epochs": 3, "scheduler": "successive halving", "max_trials": 1, "batch_size": 300}
+    tune(cosine(True), SMALL, name="tied", storage=tmp_path / "l.db", **options)
+    with pytest.warns(luthier.LuthierWarning, match="CosineDecay runs over 3 epochs.*epoch 1 on"):
+        tune(cosine(False), SMALL, name="full", storage=tmp_path / "l.db", **options)
+
+
 def test_a_trial_that_diverges_does_not_end_the_study(tmp_path):
     def explosive(hp):
         model = keras.Sequential([keras.Input((28, 28)), keras.layers.Flatten()])

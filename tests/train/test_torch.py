@@ -29,7 +29,11 @@ from luthier.study.records import TrialState
 from luthier.torch import State, tune
 from luthier.train.torch import Training, tensors
 
-pytestmark = pytest.mark.frameworks
+pytestmark = [
+    pytest.mark.frameworks,
+    # What is paused here has a cosine over all epochs, for a checkpoint to lose.
+    pytest.mark.filterwarnings("ignore:The learning-rate schedule:luthier.errors.LuthierWarning"),
+]
 torch.set_num_threads(1)  # two threads wait for one another on a busy machine
 
 

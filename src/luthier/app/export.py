@@ -118,6 +118,8 @@ def as_json(configuration: Mapping[str, Any]) -> str:
 def trial_rows(history: History) -> Rows:
     """Return a row for each trial; a hyperparameter called like one of our columns gets a prefix."""
     own = ["trial", "state", "bracket", "epochs", "best", "best_epoch", "seconds", "why"]
+    if history.repetitions:
+        own.append("repeats")
     others = list(history.goals.metrics[1:])
     asked = (name for t in history.trials for name in t.configuration)
     columns = _beside([*own, *others], [*history.space.domains, *asked], "configuration")
@@ -127,6 +129,8 @@ def trial_rows(history: History) -> Rows:
         finite = math.isfinite(t.best_loss)
         best = (history.value(t.best_loss), t.best_step) if finite else (None, None)
         ours = (t.number, str(t.state), t.bracket, t.step, *best, sum(t.seconds), t.why or None)
+        if history.repetitions:
+            ours = (*ours, t.repeats if t.repeats >= 0 else None)
         values: dict[str, Any] = {column: outcome(t, name) for name, column in metrics.items()}
         values |= {column: t.configuration.get(name) for name, column in columns.items()}
         rows.append({**dict(zip(own, ours, strict=True)), **values})

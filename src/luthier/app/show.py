@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from luthier.app import words
 from luthier.app.reading import activity, failure, failures, finite_best, returns
 from luthier.app.sparkline import sparkline
+from luthier.insight.race import RaceResult, race
 from luthier.study.goals import outcome
 from luthier.study.history import History
 from luthier.study.records import TrialRecord, TrialState
@@ -93,7 +94,9 @@ def print_study(history: History, top: int) -> None:
             f"seed {header.seed}; {activity(history)}"
         )
     )
-    out.print(f"{_counts(history)}; {_many(history.epochs, 'epoch')}")
+    again = len(history.repetitions)
+    repeated = f"; {_many(again, 'repetition')} of finalists among them" if again else ""
+    out.print(f"{_counts(history)}; {_many(history.epochs, 'epoch')}{repeated}")
     for kind, count in failures(history).items():
         out.print(f"  {count} {clean(kind)}: {ADVICE.get(kind, _OTHER)}")
     if put_back := returns(history):
@@ -114,6 +117,11 @@ def print_study(history: History, top: int) -> None:
         )
     if len(ranking) > top:
         out.print(f"... and {len(ranking) - top} more: --top {len(ranking)}")
+    if (raced := race(history)) is not None:
+        out.print()
+        out.print(_race_table(history, raced))
+        for line in words.race_lines(raced, history.objective.metric):
+            out.print(clean(line))
     out.print()
     out.print("best configuration (luthier export writes it to a file):")
     from luthier.app.export import as_yaml
@@ -125,6 +133,8 @@ def print_trial(history: History, trial: TrialRecord) -> None:
     """Print one trial in full: configuration, every report, and how it ended."""
     out = console()
     why = f": {trial.why}" if trial.why else ""
+    if trial.repeats >= 0:
+        why += f"; trial {trial.repeats} again, on a new seed"
     out.print(_titled(f"trial {trial.number}", f", {trial.state}{why}"))
     if kind := failure(trial):
         out.print(f"  {clean(kind)}: {ADVICE.get(kind, 'what was raised is below')}")
@@ -176,6 +186,27 @@ def _ranking_table(history: History, ranking: list[TrialRecord], *, narrow: bool
             str(trial.best_step),
             sparkline(trial.curve(metric)),
             *map(_cell, cells),
+        )
+    return table
+
+
+def _race_table(history: History, raced: RaceResult) -> Table:
+    """Return the finalists: what they reached in the search, and on new seeds."""
+    metric = history.objective.metric
+    table = _table("finalist", "in the search", f"{metric} on new seeds", "95 %", "seeds", "")
+    for one in raced.finalists:
+        ends = f"[{words.number(one.low)}, {words.number(one.high)}]"
+        bad = [
+            f"{n} {what}" for n, what in ((one.diverged, "diverged"), (one.failed, "failed")) if n
+        ]
+        out = f"dropped after {one.dropped}: {one.why}" if one.dropped is not None else ""
+        table.add_row(
+            f"trial {one.trial}",
+            words.number(one.found),
+            words.number(one.mean) if one.values else "",
+            ends if len(one.values) > 1 else "",
+            ", ".join([str(len(one.values)), *bad]),
+            _cell(out),
         )
     return table
 

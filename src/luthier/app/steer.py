@@ -113,6 +113,21 @@ def budget(
 
 @click.command()
 @click.argument("study")
+@click.option("--finalists", type=int, default=5, show_default=True, help="How many trials.")
+@click.option("--repetitions", type=int, default=10, show_default=True, help="New seeds each.")
+@_storage
+@_reason
+def race(study: str, finalists: int, repetitions: int, storage: str | None, reason: str) -> None:
+    """Have the best trials of STUDY trained again on new seeds when its search is over, and compared.
+
+    Worse ones are dropped by a test on the way. A finished study goes on with it: run it again.
+    """
+    _opened(study, storage).steer.race(finalists, repetitions, reason=reason)
+    click.echo(f"luthier: {study}: {finalists} finalists are raced", err=True)
+
+
+@click.command()
+@click.argument("study")
 @click.argument("ranges", nargs=-1, required=True, metavar="NAME=LOW..HIGH...")
 @_storage
 @_reason
@@ -167,4 +182,4 @@ def _value(text: str) -> Any:
     return {"true": True, "false": False, "none": None}.get(text.lower(), text)
 
 
-COMMANDS = (stop, pause, resume, prune, enqueue, budget, space)
+COMMANDS = (stop, pause, resume, prune, enqueue, budget, race, space)

@@ -14,10 +14,12 @@ from urllib.parse import urlsplit
 from luthier.app import words
 from luthier.app.live import Progress
 from luthier.errors import LuthierWarning, StudyError
+from luthier.insight.race import RaceResult, race
 from luthier.run.engines import Engine, wanted_workers
 from luthier.run.opening import open_study, seconds_from
 from luthier.run.supervisor import supervise
 from luthier.run.worker import PREEMPTED_CODE, Train, work
+from luthier.schedule.race import Race
 from luthier.space import Space, lint
 from luthier.storage import SQLiteStore, open_store
 from luthier.study.goals import outcome
@@ -70,12 +72,23 @@ class Result:
     def recommended(self) -> TrialRecord:
         """Return the trial whose expected value is the best; in a noisy study, not a merely lucky one.
 
+        After a race of finalists it is the winner.
+
         Raises:
             StudyError: none has a finite value.
         """
         from luthier.search import recommended
 
-        return recommended(self.study.refresh())
+        history = self.study.refresh()
+        raced = race(history)
+        if raced is not None and raced.winner is not None:
+            return history.trials[raced.winner.trial]
+        return recommended(history)
+
+    @property
+    def race(self) -> RaceResult | None:
+        """Return how the race of the finalists on new seeds stands; None where there is none."""
+        return race(self.study.refresh())
 
     @property
     def configuration(self) -> dict[str, Any]:
@@ -136,6 +149,8 @@ def tune(
     max_trials: int | None = None,
     max_epochs: int | None = None,
     max_time: float | str | None = None,
+    finalists: int | None = None,
+    repetitions: int = 10,
     seed: int = 0,
     storage: str | Path | Store | None = None,
     checkpoints: str | Path | None = None,
@@ -171,6 +186,11 @@ def tune(
         max_trials: stop after so many trials in all.
         max_epochs: stop before all trials together train more epochs than this.
         max_time: stop after so many seconds, or ``"45m"``, ``"2h"``, counted from this call.
+        finalists: when the search is over, train so many of its best trials again on new seeds, and drop
+            those that are worse than the leader beyond chance; ``Result.race`` has the outcome. Of
+            *max_epochs*, up to a third is kept for it; *max_trials* counts the search's trials only. A
+            study that was finished without it goes on with it.
+        repetitions: how often each finalist is trained again at most, at least 3.
         seed: decides every configuration and every trial's own seed; 0 is one.
         storage: a path, ``"memory"``, or a store; by default ``luthier.db`` in the working directory.
         checkpoints: a folder or URL (``"s3://bucket/runs"``) for checkpoints; see ``luthier.open``.
@@ -210,7 +230,9 @@ def tune(
         halve=halve,
         define_by_run=define_by_run or space is None,
     )
-    plan = study.scheduler.plan(study.limits)
+    if finalists is not None:
+        _set_race(study, finalists, repetitions)
+    plan = _planned(study)
     if plan is None and study.deadline is None:
         raise StudyError(
             f"Nothing would end study {study.name!r}: give max_trials=, max_epochs= or max_time=."
@@ -233,6 +255,19 @@ def tune(
         say("everything is kept: run it again to go on")
         sys.exit(PREEMPTED_CODE)
     return Result(study, reason, load)
+
+
+def _set_race(study: Study, finalists: int, repetitions: int) -> None:
+    known = study.history.race
+    if known is None or (known.finalists, known.repetitions) != (finalists, repetitions):
+        study.steer.race(finalists, repetitions, reason="finalists= was given")
+
+
+def _planned(study: Study) -> Plan | None:
+    scheduler, limits = study.scheduler, study.limits
+    if isinstance(scheduler, Race):
+        return scheduler.planned(study.history, limits)
+    return scheduler.plan(limits)
 
 
 def _run(
@@ -284,8 +319,9 @@ def _introduce(study: Study, plan: Plan | None, say: _Say) -> None:
     say(f"{kind.searcher['name']} search, scheduler {kind.scheduler['name']}, seed {study.seed}")
     if isinstance(study.searcher, Explains):
         say(study.searcher.explain(study.history, study.space))
-    if isinstance(study.scheduler, SchedulerExplains):
-        say(study.scheduler.explain(study.history))
+    scheduler = study.scheduler
+    if isinstance(scheduler, SchedulerExplains) and (line := scheduler.explain(study.history)):
+        say(line)
     done = study.history
     if done.trials:
         say(f"going on: {len(done.trials)} trials and {done.epochs} epochs are there already")
@@ -313,6 +349,9 @@ def _conclude(study: Study, store: Store, reason: str, say: _Say) -> None:
         )
         if len(history.goals.objectives) > 1:
             _tell_front(history, say)
+        if (raced := race(history)) is not None:
+            for line in words.race_lines(raced, study.objective.metric):
+                say(line)
     else:
         say(f"no trial has a finite {study.objective.metric}")
     if store.address != "memory":

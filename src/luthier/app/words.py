@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from luthier.insight.race import RaceResult
+from luthier.schedule.race import BRACKET
 from luthier.space import Space
 from luthier.study.protocols import Bracket, Plan
 
@@ -49,6 +51,14 @@ def readable(value: Any) -> str:
 
 def plan_lines(plan: Plan) -> list[str]:
     """Return the plan in words: every bracket and rung with its trials and epochs."""
+    if plan.brackets and plan.brackets[-1].index == BRACKET:
+        *search, race = plan.brackets
+        (rung,) = race.rungs
+        return [
+            *plan_lines(Plan(tuple(search), plan.at_most)),
+            f"  then a race of the finalists on new seeds: at most {rung.trials} x {rung.step} "
+            f"epochs = {race.epochs} epochs",
+        ]
     if len(plan.brackets) == 1 and len(plan.brackets[0].rungs) == 1:
         (rung,) = plan.brackets[0].rungs
         return [f"{rung.trials} trials x {rung.step} epochs = {plan.word}{plan.epochs} epochs"]
@@ -62,6 +72,19 @@ def plan_lines(plan: Plan) -> list[str]:
         name = f"bracket {bracket.name}: " if many else ""
         lines.append(f"  {name}{ladder(bracket)} = {bracket.epochs} epochs")
     return lines
+
+
+def race_lines(race: RaceResult, metric: str) -> list[str]:
+    """Return the outcome of a race: who leads, with its interval, and who it beat."""
+    first = race.winner
+    if first is None:
+        return [f"race of {len(race.finalists)} finalists on new seeds: too early to say who leads"]
+    seeds = len(first.values)
+    return [
+        f"race on new seeds: trial {first.trial} {'wins' if race.over else 'leads'}: mean {metric} "
+        f"{number(first.mean)} [{number(first.low)}, {number(first.high)}] (95 %) on {seeds} seeds",
+        *(f"  {sentence}" for sentence in race.sentences),
+    ]
 
 
 def ladder(bracket: Bracket) -> str:

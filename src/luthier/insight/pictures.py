@@ -8,10 +8,10 @@ from typing import Any, cast
 
 from luthier.errors import StudyError
 from luthier.insight.drawing import axes_or_new
-from luthier.insight.enough import Enough
-from luthier.insight.importance import Importance
-from luthier.insight.interactions import Interaction
-from luthier.insight.isolation import Isolation
+from luthier.insight.importances import Importance
+from luthier.insight.interacting import Interaction
+from luthier.insight.isolating import Isolation
+from luthier.insight.sufficiency import Enough
 
 _FILL, _LINE, _MARK = "#4878a8", "#222222", "#c44e52"
 

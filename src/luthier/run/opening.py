@@ -16,6 +16,7 @@ from luthier.run.earlier import earlier_trials
 from luthier.run.places import checkpoints_of, default_place
 from luthier.run.renewal import keep_renewing
 from luthier.schedule import SCHEDULERS
+from luthier.schedule.race import Race
 from luthier.search import SEARCHERS
 from luthier.space import Space
 from luthier.storage import open_store
@@ -190,15 +191,17 @@ def header_for(
     return again
 
 
-def made_parts(header: ev.StudyCreated) -> tuple[Searcher, Scheduler]:
+def made_parts(header: ev.StudyCreated) -> tuple[Searcher, Race]:
     """Return the searcher and the scheduler that a study's first event describes.
+
+    The scheduler is one that also runs the race of the finalists, when the log asks for it.
 
     Raises:
         StudyError: this version does not know them.
     """
     return (
         _made("searcher", SEARCHERS, header.searcher),
-        _made("scheduler", SCHEDULERS, header.scheduler),
+        Race(_made("scheduler", SCHEDULERS, header.scheduler)),
     )
 
 

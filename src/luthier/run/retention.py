@@ -2,7 +2,8 @@
 
 A trial that may go on keeps its newest and its best checkpoint: whoever writes them sees to that. An
 ended trial keeps its best one if it is among the ``KEPT`` best trials of the study, and those that
-another trial still has to go on from.
+another trial still has to go on from. Where the best trials are raced, all finalists are among the
+best. Repetitions keep none.
 """
 
 from __future__ import annotations
@@ -21,7 +22,12 @@ _Key = tuple[float, int]
 
 def kept_steps(history: History) -> dict[int, set[int]]:
     """Return the ended trials that keep checkpoints, each with the steps of those."""
-    return _of_ended(history.ranking()[:KEPT], history)
+    return _of_ended(history.ranking()[: kept(history)], history)
+
+
+def kept(history: History) -> int:
+    """Return how many of the best trials keep their best checkpoint."""
+    return max(KEPT, history.race.finalists if history.race else 0)
 
 
 class Leaders:
@@ -37,18 +43,25 @@ class Leaders:
         self._best: dict[int, _Key] = {}
         self._open: set[int] = set()
         self._seen = 0
+        self._count = KEPT
 
     def kept_steps(self, history: History, on_disk: Iterable[int]) -> dict[int, set[int]]:
         """Return what ``kept_steps(history)`` returns; *on_disk* are the trials with checkpoints."""
         trials = history.trials
         same = self._history is not None and self._history() is history
-        if same and all(_key(trials[n]) <= key for n, key in self._best.items()):
+        count = kept(history)
+        if (
+            same
+            and count == self._count
+            and all(_key(trials[n]) <= key for n, key in self._best.items())
+        ):
             new = range(self._seen, len(trials))
             numbers = {*self._best, *self._open, *history.active, *new, *on_disk}
             scored = [trials[n] for n in numbers if n < len(trials) and _counts(trials[n])]
-            best = heapq.nsmallest(KEPT, scored, key=_key)
+            best = heapq.nsmallest(count, scored, key=_key)
         else:
-            best = history.ranking()[:KEPT]
+            best = history.ranking()[:count]
+        self._count = count
         self._history = weakref.ref(history)
         self._best = {trial.number: _key(trial) for trial in best}
         self._open = set(history.active)
@@ -67,7 +80,7 @@ def _of_ended(best: Iterable[TrialRecord], history: History) -> dict[int, set[in
 def _counts(trial: TrialRecord) -> bool:
     """Return True when the trial takes part in the history's ranking."""
     spoilt = trial.state in (TrialState.DIVERGED, TrialState.FAILED)
-    return not spoilt and math.isfinite(trial.best_loss)
+    return not spoilt and math.isfinite(trial.best_loss) and trial.repeats < 0
 
 
 def _key(trial: TrialRecord) -> _Key:

@@ -7,6 +7,7 @@ only time, training and death are made up. A minute of simulated cluster costs w
 from __future__ import annotations
 
 import heapq
+import inspect
 import itertools
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,7 +30,7 @@ from luthier.study.records import TrialRecord, TrialState
 from luthier.study.study import Study
 from luthier.study.trial import Trial
 
-Objective = Callable[[dict[str, Any], int], "float | Mapping[str, float]"]
+Objective = Callable[..., "float | Mapping[str, float]"]
 EpochSeconds = Callable[[dict[str, Any], int, Chance], float]
 
 
@@ -144,6 +145,8 @@ def simulate(
     max_trials: int | None = None,
     max_epochs: int | None = None,
     max_time: float | str | None = None,
+    finalists: int | None = None,
+    repetitions: int = 10,
     epoch_seconds: float | EpochSeconds = 1.0,
     failures: float = 0.0,
     cut_off: float = 0.0,
@@ -154,7 +157,7 @@ def simulate(
 
     Args:
         objective: ``(configuration, step) -> value or metrics``: a function, or a look-up in a table of
-            curves that were measured before.
+            curves that were measured before. With a third parameter it is given the trial's seed.
         space: what is searched.
         maximize: as for ``tune``.
         minimize: as for ``tune``.
@@ -167,6 +170,8 @@ def simulate(
         max_trials: as for ``tune``.
         max_epochs: as for ``tune``.
         max_time: virtual seconds, or a text such as ``"2h"``.
+        finalists: as for ``tune``.
+        repetitions: as for ``tune``.
         epoch_seconds: virtual seconds of an epoch: a number, or
             ``(configuration, step, randomness) -> seconds``; ``heavy_tailed`` makes one.
         failures: probability that a worker dies during a job, at a random moment of it.
@@ -193,6 +198,8 @@ def simulate(
         store, header.name, *parts, RememberedCheckpoints(), deadline, clock=clock, leases=leases
     )
     study.steer.budget(trials=max_trials, epochs=max_epochs)
+    if finalists is not None:
+        study.steer.race(finalists, repetitions)
     if study.scheduler.plan(Limits(max_trials, max_epochs)) is None and deadline is None:
         raise StudyError("Nothing would end this study: give max_trials=, max_epochs=, max_time=.")
     duration = epoch_seconds if callable(epoch_seconds) else _constant(epoch_seconds)
@@ -237,6 +244,7 @@ class _Cluster:
         self._clock = clock
         self._leases = leases
         self._objective = objective
+        self._seeded = _parameters(objective) > 2
         self._duration = duration
         self._failures = failures
         self._cut_off = cut_off
@@ -357,12 +365,23 @@ class _Cluster:
             yield seconds
             self._leases.silent_since.pop(holder.instance, None)
             self._epochs += 1
-            result = self._objective(trial.configuration, epoch + 1)
+            seed = (trial.seed,) if self._seeded else ()
+            result = self._objective(trial.configuration, epoch + 1, *seed)
             metric = self._study.objective.metric
             trial.report(dict(result) if isinstance(result, Mapping) else {metric: result})
         if not trial.closed and not trial.should_stop:
             self._study.finish(trial)
         return True
+
+
+def _parameters(function: Callable[..., Any]) -> int:
+    """Return how many arguments *function* needs; 2 where nobody can tell."""
+    try:
+        known = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return 2
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return sum(p.kind in kinds and p.default is inspect.Parameter.empty for p in known)
 
 
 def _holder(instance: int) -> ev.Holder:

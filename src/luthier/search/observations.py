@@ -181,7 +181,9 @@ class _Columns:
         if self.kinds[number] == _OUTSIDE:
             return
         state = trial.state
-        if state in (TrialState.QUEUED, TrialState.RUNNING):
+        if trial.repeats >= 0:  # a race's: the search is told of each configuration once
+            kind = _NOTHING
+        elif state in (TrialState.QUEUED, TrialState.RUNNING):
             kind = _PENDING
         elif state is TrialState.DIVERGED or trial.kind == "out of memory":
             kind = _INFEASIBLE

@@ -25,8 +25,16 @@ Scope = tuple[tuple[str, tuple[Any, ...]], ...]
 
 
 class Asking:
-    """The calls by which code asks for hyperparameters; what they answer is up to ``_ask``."""
+    """The calls by which code asks for hyperparameters; what they answer is up to ``_ask``.
 
+    Attributes:
+        to_step: epoch at which the trial's job ends (its rung), for learning-rate schedules tied to it;
+            1 where no trial is being trained.
+        horizon: the most epochs a trial of the study trains; 1 likewise.
+    """
+
+    to_step: _Whole = 1
+    horizon: _Whole = 1
     _scope: Scope = ()
 
     def float(

@@ -28,6 +28,7 @@ from luthier.study.protocols import (
     Verdict,
 )
 from luthier.study.records import TrialRecord, TrialState
+from luthier.study.searched import searched
 
 # How often in a row a trial may lose its worker, without finishing an epoch, before it has failed.
 RETRIES = {"lost": 3, "hung": 2, "out of memory": 2, "preempted": 20}
@@ -145,6 +146,7 @@ class Deciding:
             enqueued=proposal.enqueued,
             parent=parent,
             start=start,
+            repeats=move.repeats,
         )
         leased = self._leased(number, lease, start, move.to_step)
         job = Job(number, lease, proposal.configuration, start, move.to_step, move.parent)
@@ -153,7 +155,7 @@ class Deciding:
     def propose(self, move: Start) -> Proposal:
         """Return the configuration of the next trial."""
         history, number = self.history, len(self.history.trials)
-        if history.queue and move.parent is None:
+        if history.queue and move.parent is None and move.repeats < 0:
             return Proposal(number, history.cursor, history.queue[0], enqueued=True)
         configuration = move.configuration
         if configuration is None:
@@ -212,8 +214,13 @@ def within_space(limits: Limits, searcher: Searcher, space: Space) -> Limits:
 
 
 def proposed(history: History, searcher: Searcher, number: int) -> dict[str, Any]:
-    """Return what *searcher* proposes for trial *number*: the first draw that should fit in memory."""
+    """Return what *searcher* proposes for trial *number*: the first draw that should fit in memory.
+
+    The searcher sees no repetitions, nor a gap in the numbers where there were some.
+    """
     chance = Chance(history.header.seed, ("trial", number, "configuration"))
+    if history.repetitions:
+        history, number = searched(history), number - len(history.repetitions)
     first = searcher.propose(history, history.space, number, chance)
     if not history.infeasible or not would_run_out(first, history.infeasible):
         return first

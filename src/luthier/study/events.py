@@ -82,6 +82,19 @@ class BudgetSet(Event, frozen=True, tag="budget set"):
     reason: str = ""
 
 
+class RaceSet(Event, frozen=True, tag="race set"):
+    """Once the search is over, its best trials are trained again on new seeds, and raced.
+
+    *finalists* trials at most (0: no race), each *repetitions* times at most. One that is worse than the
+    leader with an error probability below *significance* is dropped.
+    """
+
+    finalists: int
+    repetitions: int
+    significance: float
+    reason: str = ""
+
+
 class SpaceChanged(Event, frozen=True, tag="space changed"):
     """Somebody widened or narrowed the space; what was tried stays in the history."""
 
@@ -123,7 +136,8 @@ class Enqueued(Event, frozen=True, tag="enqueued"):
 class TrialProposed(Event, frozen=True, tag="trial proposed"):
     """A new trial. *seen* is the number of the last event that its proposal could depend on.
 
-    With a *parent* it goes on from that trial's checkpoint after *start* steps.
+    With a *parent* it goes on from that trial's checkpoint after *start* steps. *repeats* is the trial
+    whose configuration it trains again, from the beginning and on its own seed.
     """
 
     trial: int
@@ -133,6 +147,7 @@ class TrialProposed(Event, frozen=True, tag="trial proposed"):
     enqueued: bool = False
     parent: int = -1
     start: int = 0
+    repeats: int = -1
 
 
 class ConfigurationSettled(Event, frozen=True, tag="configuration settled"):
@@ -264,6 +279,7 @@ AnyEvent = (
     StudyCreated
     | EarlierTrials
     | BudgetSet
+    | RaceSet
     | SpaceChanged
     | StudyPaused
     | StudyStopped

@@ -34,6 +34,9 @@ class History:
         touched: the numbers of the trials that events changed, one entry an event: what is derived
             from trials is kept up to date from an index into it.
         epochs: steps trained by all trials together, those trained again after a crash included.
+        race: how the best trials are raced when the search is over, or None.
+        repetitions: the trials that repeat another one: data of a race, and no candidates.
+        repeated_epochs: those of ``epochs`` that repetitions trained.
         late_reports: reports by workers that had lost their lease: kept in the log, used nowhere.
     """
 
@@ -48,6 +51,10 @@ class History:
         self.until: float | None = None
         self.held = ""
         self.held_why = ""
+        self.race: ev.RaceSet | None = None
+        self.repetitions: dict[int, TrialRecord] = {}
+        self.repeated_epochs = 0
+        self.search: History | None = None  # kept by ``searched``: all this without repetitions
         self.trials: list[TrialRecord] = []
         self.touched: list[int] = []
         self.earlier: list[ev.EarlierTrials] = []
@@ -69,6 +76,7 @@ class History:
             ev.StudyCreated: self._created,
             ev.EarlierTrials: self._learned_from,
             ev.BudgetSet: self._budgeted,
+            ev.RaceSet: self._race_set,
             ev.SpaceChanged: self._changed,
             ev.StudyPaused: self._study_paused,
             ev.StudyStopped: self._study_stopped,
@@ -133,7 +141,8 @@ class History:
     def ranking(self) -> list[TrialRecord]:
         """Return the trials that have a finite value and did not diverge or fail, best first.
 
-        By the first objective; those that break a constraint come after all others.
+        By the first objective; those that break a constraint come after all others. Repetitions are
+        left out.
         """
         scored = [t for t in self.trials if self._counts(t)]
         return sorted(scored, key=lambda t: (t.violation, t.best_loss, t.number))
@@ -170,6 +179,8 @@ class History:
         """Enter a trial that is new to this history in the indices by bracket and by state."""
         self.touched.append(trial.number)
         self.brackets.setdefault(trial.bracket, []).append(trial)
+        if trial.repeats >= 0:
+            self.repetitions[trial.number] = trial
         if trial.parent >= 0 and not trial.checkpoint and not trial.state.ended:
             self.heirs[trial.number] = trial
         if trial.state in (TrialState.QUEUED, TrialState.RUNNING):
@@ -211,6 +222,9 @@ class History:
         self.budgeted = True
         self.until = event.until
 
+    def _race_set(self, event: ev.RaceSet) -> None:
+        self.race = event if event.finalists else None
+
     def _study_paused(self, event: ev.StudyPaused) -> None:
         self.held, self.held_why = "paused", event.reason
 
@@ -232,6 +246,7 @@ class History:
             event.time,
             event.parent,
             event.start,
+            event.repeats,
         )
         if event.enqueued:
             self.queue.pop(0)
@@ -283,6 +298,8 @@ class History:
         loss = objective.loss(event.metrics.get(objective.metric, math.nan))
         self.touched.append(trial.number)
         self.epochs += step - before
+        if trial.repeats >= 0:
+            self.repeated_epochs += step - before
         trial.add(step, loss, event.metrics, event.seconds)
         trial.last_sign = event.time
         if trial.fruitless:
@@ -290,7 +307,8 @@ class History:
         constrained = self.header.subject_to
         if loss < trial.best_loss:
             trial.best_loss, trial.best_step = loss, step
-            if not constrained and (self.best is None or loss < self.best.best_loss):
+            first = self.best is None or loss < self.best.best_loss
+            if first and not constrained and trial.repeats < 0:
                 self.best = trial
         if constrained:
             self._bounded(trial)
@@ -390,7 +408,7 @@ class History:
 
     def _counts(self, trial: TrialRecord) -> bool:
         spoilt = trial.state in (TrialState.DIVERGED, TrialState.FAILED)
-        return not spoilt and math.isfinite(trial.best_loss)
+        return not spoilt and math.isfinite(trial.best_loss) and trial.repeats < 0
 
     def _refresh_best(self, trial: TrialRecord) -> None:
         if self.best is trial and not (self._counts(trial) and trial.state.ended):

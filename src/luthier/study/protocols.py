@@ -152,13 +152,15 @@ class Start:
     """Begin a new trial in *bracket* and train it up to *to_step*.
 
     Its configuration is what the searcher proposes, unless the scheduler chose one itself. With a
-    *parent* (a trial, and a step of which it has a checkpoint) it goes on from there.
+    *parent* (a trial, and a step of which it has a checkpoint) it goes on from there. With *repeats* it
+    is a repetition of that trial, whose *configuration* it has.
     """
 
     to_step: int | None
     bracket: int = 0
     configuration: dict[str, Any] | None = None
     parent: tuple[int, int] | None = None
+    repeats: int = -1
 
 
 @dataclass(frozen=True)

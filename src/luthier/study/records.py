@@ -57,6 +57,8 @@ class TrialRecord:
     ``steps``, ``losses`` and ``seconds`` run in parallel: one entry a report. ``losses`` holds the
     objective as something to minimise, infinite where it was not finite. ``metrics`` gives what was
     reported, by name. A trial with a *parent* (-1: none) went on from its checkpoint after *start* steps.
+    One that *repeats* another (-1: none) has its configuration and a seed of its own; it is no candidate
+    of the search.
     """
 
     number: int
@@ -66,6 +68,7 @@ class TrialRecord:
     proposed_at: float
     parent: int = -1
     start: int = 0
+    repeats: int = -1
     lease: int = 0
     holder: ev.Holder | None = None
     term: float = 0.0  # seconds of silence after which the lease is lost; 0: only with its process

@@ -126,8 +126,12 @@ class _Replayer:
             return ""
         self.counts["moves"] += 1
         parent = (event.parent, event.start) if event.parent >= 0 else None
-        if not isinstance(move, Start) or (move.bracket, move.parent) != (event.bracket, parent):
-            return f"trial {event.trial} was begun in bracket {event.bracket}, derived: {move}"
+        begun = (event.bracket, parent, event.repeats)
+        if not isinstance(move, Start) or (move.bracket, move.parent, move.repeats) != begun:
+            again = f" to repeat trial {event.repeats}" if event.repeats >= 0 else ""
+            return (
+                f"trial {event.trial} was begun in bracket {event.bracket}{again}, derived: {move}"
+            )
         return ""
 
     def _check_resumed(self, event: ev.JobLeased) -> str:

@@ -20,7 +20,7 @@ from luthier.study.log import decoded
 from luthier.study.protocols import PAGE, Store
 from luthier.study.records import TrialRecord, TrialState
 
-_LAYOUT = 3  # raised whenever what is below, or the fold, changes
+_LAYOUT = 4  # raised whenever what is below, or the fold, changes
 _FIRST = 20_000  # events before the first snapshot, and between early ones
 _LATER = 100_000  # events between snapshots of long logs
 _STATES = list(TrialState)
@@ -36,6 +36,7 @@ class _Kept(msgspec.Struct, array_like=True):
     created: ev.StudyCreated
     space: dict[str, Any]
     limits: tuple[int | None, int | None]
+    race: ev.RaceSet | None
     until: float | None
     held: tuple[str, str]
     earlier: list[ev.EarlierTrials]
@@ -43,6 +44,7 @@ class _Kept(msgspec.Struct, array_like=True):
     infeasible: list[dict[str, Any]]
     best: int | None
     epochs: int
+    repeated_epochs: int
     late_reports: int
     last_lease: int
     last_time: float
@@ -125,6 +127,7 @@ def encode(history: History) -> bytes:
         history.header,
         history.space.to_dict(),
         (history.limits.trials, history.limits.epochs),
+        history.race,
         history.until,
         (history.held, history.held_why),
         history.earlier,
@@ -132,6 +135,7 @@ def encode(history: History) -> bytes:
         history.infeasible,
         None if best is None else best.number,
         history.epochs,
+        history.repeated_epochs,
         history.late_reports,
         history.last_lease,
         history.last_time,
@@ -170,7 +174,9 @@ def decode(body: bytes) -> History | None:
     ]
     history.queue = [thawed(c) for c in kept.queue]
     history.infeasible = [thawed(c) for c in kept.infeasible]
+    history.race = kept.race
     history.epochs, history.late_reports = kept.epochs, kept.late_reports
+    history.repeated_epochs = kept.repeated_epochs
     history.last_lease, history.last_time = kept.last_lease, kept.last_time
     _restore_trials(history, kept)
     history.best = None if kept.best is None else history.trials[kept.best]
@@ -204,7 +210,7 @@ def _restore_trials(history: History, kept: _Kept) -> None:
         trial.holder = trial.to_step = trial.ended_at = None
         trial.why = trial.kind = trial.traceback = ""
         trial.retries, trial.fruitless = {}, {}
-        trial.parent, trial.start = -1, 0
+        trial.parent, trial.start, trial.repeats = -1, 0, -1
         trial.packed = (reports, number)
         trials.append(trial)
     for number, rare in kept.rare.items():
@@ -227,10 +233,12 @@ def _rare(trial: TrialRecord) -> dict[str, Any]:
         "retries": trial.retries,
         "fruitless": trial.fruitless,
     }
+    found = {key: value for key, value in fields.items() if value}
     if trial.parent >= 0:
-        fields |= {"parent": trial.parent, "start": trial.start}
-        return {key: value for key, value in fields.items() if value or key == "parent"}
-    return {key: value for key, value in fields.items() if value}
+        found |= {"parent": trial.parent, "start": trial.start}
+    if trial.repeats >= 0:
+        found["repeats"] = trial.repeats
+    return found
 
 
 class _Reports:

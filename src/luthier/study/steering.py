@@ -13,6 +13,8 @@ from luthier.study.clock import Clock
 from luthier.study.history import History
 from luthier.study.protocols import Searcher
 
+_INHERITS = ("population", "replay")  # schedulers whose trials go on from one another's weights
+
 
 @dataclass(frozen=True)
 class Steering:
@@ -78,6 +80,60 @@ class Steering:
         now = self._clock.time()
         self._append(
             [ev.BudgetSet(time=now, trials=trials, epochs=epochs, until=until, reason=reason)]
+        )
+
+    def race(
+        self,
+        finalists: int = 5,
+        repetitions: int = 10,
+        *,
+        significance: float = 0.05,
+        reason: str = "",
+    ) -> None:
+        """Have the best trials raced on new seeds once the search is over; a finished study goes on.
+
+        Args:
+            finalists: how many trials, at least 2, of different configurations.
+            repetitions: how often each is trained again at most, at least 3; one that is worse than the
+                leader beyond chance is dropped earlier. They count as epochs, not as trials.
+            significance: the risk of dropping the best of them, between 0 and 1.
+            reason: kept in the log.
+
+        Raises:
+            StudyError: a number out of range, or trials that inherit one another's weights.
+        """
+        counts: tuple[tuple[str, Any, int], ...] = (
+            ("finalists", finalists, 2),
+            ("repetitions", repetitions, 3),
+        )
+        for name, value, least in counts:
+            if type(value) is not int or value < least:
+                raise StudyError(
+                    f"{name} must be a whole number of at least {least}, got {value!r}."
+                )
+        if not 0.0 < significance < 1.0:
+            raise StudyError(
+                "significance, the risk of dropping the best finalist, must lie between 0 and 1 "
+                f"(0.05), got {significance!r}."
+            )
+        history = self._refresh()
+        scheduler = history.header.scheduler["name"]
+        if scheduler in _INHERITS:
+            raise StudyError(
+                f"The scheduler {scheduler!r} has no finalists to race: its trials go on from one "
+                "another's weights, so that a configuration alone does not train the same again. "
+                "Train the winner's schedule again with luthier.schedule.Replay.of(study)."
+            )
+        self._append(
+            [
+                ev.RaceSet(
+                    time=self._clock.time(),
+                    finalists=finalists,
+                    repetitions=repetitions,
+                    significance=float(significance),
+                    reason=reason,
+                )
+            ]
         )
 
     def learn_from(self, earlier: ev.EarlierTrials) -> None:

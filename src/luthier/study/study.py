@@ -51,6 +51,7 @@ class Study:
         preempted: why this process has to go, '' while it may stay: its trial is given back at its
             next report.
         leased: the trials that this process holds, by lease; renewals read it from another thread.
+        warned: what this process has warned of in this study.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Study:
         self.deadline = deadline
         self.preempted = ""
         self.leased: dict[int, int] = {}
+        self.warned: set[str] = set()
         self.store = store
         self.clock = clock
         local = "://" not in store.address
@@ -220,7 +222,8 @@ class Study:
             known = proposal is not None and proposal.number == len(history.trials)
             if proposal is None or not known or history.queue or move.configuration is not None:
                 proposal = decider.propose(move)
-            return decider.start(move, proposal), proposal
+            # What a scheduler chose itself is right for this move alone.
+            return decider.start(move, proposal), None if move.configuration else proposal
         if isinstance(move, Wait | Done):
             lapsed = lapsed_trials(history, self.leases)
             return (decider.take_over(lapsed[0]) if lapsed else move), proposal

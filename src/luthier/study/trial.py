@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from luthier.errors import StudyError, TrialEnded, nearest
+from luthier.errors import LuthierWarning, StudyError, TrialEnded, nearest
 from luthier.space import Domain, HyperParameters, Space
 from luthier.study.chance import Chance
 from luthier.study.goals import checked_report
@@ -38,7 +39,8 @@ class Trial:
         number: the trial's number in its study, from 0.
         seed: 31-bit seed that depends on the study's seed and the number only.
         from_step: epochs that the checkpoint already holds; 0 for a fresh trial.
-        to_step: epoch at which this job ends (its rung); None when only the training code knows.
+        to_step: epoch at which this job ends (its rung), whatever comes after it; None when only the
+            training code knows. A learning-rate schedule that ends here is finished when it is compared.
     """
 
     def __init__(self, study: Study, job: Job) -> None:
@@ -66,6 +68,26 @@ class Trial:
     def seed_of(self, epoch: int) -> int:
         """Return a seed for one epoch: training that reseeds with it can resume at any epoch."""
         return self._chance.of("epoch", epoch).integer()
+
+    @property
+    def horizon(self) -> int | None:
+        """Return the most epochs a trial of this study trains; None when only the training code knows."""
+        return getattr(self._study.scheduler, "epochs", None)
+
+    @property
+    def compared_at(self) -> int | None:
+        """Return the epoch at which this trial is first compared with others that may go on beyond it.
+
+        None when the scheduler lets it train to its horizon first.
+        """
+        compares = getattr(self._study.scheduler, "compares_at", None)
+        return None if compares is None else compares(self.to_step)
+
+    def warn_once(self, subject: str, text: str) -> None:
+        """Warn of something, the first time that this process meets *subject* in this study."""
+        if subject not in self._study.warned:
+            self._study.warned.add(subject)
+            warnings.warn(text, LuthierWarning, stacklevel=3)
 
     # -- the configuration -----------------------------------------------------------------------
 
@@ -106,6 +128,8 @@ class Trial:
         if self._parameters is None:
             space = self._study.history.space
             self._parameters = HyperParameters(space, self._configuration, self._draw)
+            self._parameters.horizon = self.horizon or self.to_step or 1
+            self._parameters.to_step = self.to_step or self._parameters.horizon
         return self._parameters
 
     def _draw(self, key: str, domain: Domain) -> Any:
@@ -187,7 +211,8 @@ class Trial:
         ``state.inherit(folder)`` where there is such a method: everything but the hyperparameters.
 
         Args:
-            state: an object with ``save(folder)`` and ``restore(folder)``; instead of the next two.
+            state: an object with ``save(folder)`` and ``restore(folder)``; instead of the next two. If
+                it has ``looks_at(trial)``, that is called first.
             save: writes the whole training state into the folder it is given.
             restore: reads it back.
             every: write a checkpoint every so many epochs (and always at the end of a rung).
@@ -199,6 +224,8 @@ class Trial:
         """
         if state is not None:
             save, restore = state.save, state.restore
+            if (looks := getattr(state, "looks_at", None)) is not None:
+                looks(self)
         if (save is None) != (restore is None):
             missing = "restore" if restore is None else "save"
             raise StudyError(

@@ -24,6 +24,7 @@ from luthier.study.records import TrialRecord
 from luthier.study.study import Study
 from luthier.study.trial import Trial
 from luthier.train.data import checked_size, pair
+from luthier.train.horizons import warn_if_half_finished
 from luthier.train.memory import give_back
 
 Build = Callable[[HyperParameters], keras.Model]
@@ -90,6 +91,9 @@ def fit(
     """
     train, validation = pair(data)
     _built(model, train)
+    schedule: Any = getattr(model.optimizer, "_learning_rate", None)
+    if (steps := _steps(train, batch_size)) is not None:
+        warn_if_half_finished(trial, schedule, per_epoch=steps)
     own = copy.deepcopy(list(callbacks() if callable(callbacks) else callbacks))
     listeners = _OneTraining(own, model)
     listeners.begin()
@@ -246,6 +250,16 @@ def _arguments(train: Any, validation: Any, batch_size: int) -> dict[str, Any]:
         # Larger batches change nothing but the time.
         given["validation_batch_size"] = max(batch_size, 256)
     return {**given, "validation_data": validation}
+
+
+def _steps(train: Any, batch_size: int) -> int | None:
+    """Return the batches of an epoch, None where only training tells."""
+    if isinstance(train, tuple | list):
+        return -(-len(cast(Any, train[0])) // batch_size)
+    try:
+        return len(train) or None
+    except TypeError:
+        return None
 
 
 def _in_order(train: Any, seed: int) -> dict[str, Any]:

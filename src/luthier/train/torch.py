@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from luthier.errors import CheckpointError, StudyError
 from luthier.space import HyperParameters
@@ -22,6 +22,7 @@ from luthier.study.records import TrialRecord
 from luthier.study.study import Study
 from luthier.study.trial import Trial
 from luthier.train.data import check_lengths, checked_size, in_memory
+from luthier.train.horizons import length_of, warn_if_half_finished
 
 Build = Callable[[HyperParameters], Any]
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -30,6 +31,7 @@ Pair = tuple[Tensor, Tensor]
 _FILE = "state.pt"
 _PLAIN = {type(None), bool, int, float, complex, str, bytes, torch.Size, torch.dtype, torch.device}
 _EVALUATED_AT_ONCE = 512
+_LENGTHS = ("T_max", "total_iters", "total_steps", "_schedule_phases")
 
 
 class State:
@@ -90,6 +92,9 @@ class State:
     def restore(self, folder: Path, /) -> None:
         """Set every part and the random state to what *folder* holds.
 
+        A learning-rate scheduler that was built with another length than the saved one keeps its own,
+        and goes on at the same step: a schedule tied to the rung becomes that of the next rung.
+
         Raises:
             CheckpointError: no such file, other parts than these, or a part that does not fit, such
                 as a layer of another size.
@@ -102,9 +107,22 @@ class State:
                 f"State() was given {_listed(self.parts)}. Give it the parts that it was saved "
                 "with, or start the study anew under another name."
             )
+        lengths = {name: _lengths(part) for name, part in self.parts.items()}
         for name, part in self.parts.items():
             _fill(name, part, saved[name])
+        for name, part in self.parts.items():
+            _tie(part, lengths[name])
         _set_random_state(content["random"])
+
+    def looks_at(self, trial: Trial, /) -> None:
+        """Warn when *trial* is compared long before a schedule that is as long as its full budget ends.
+
+        Whether a loop of your own calls ``schedule.step()`` after batches or epochs cannot be seen, so
+        other lengths are left alone.
+        """
+        for part in self.parts.values():
+            if trial.horizon is not None and length_of(part) == trial.horizon:
+                warn_if_half_finished(trial, part, per_epoch=1)
 
     def inherit(self, folder: Path, /) -> None:
         """Restore another trial's state, but for the optimizers' hyperparameters.
@@ -130,6 +148,23 @@ class State:
                 part, "base_lrs"
             ):
                 part.base_lrs = [g.get("initial_lr", g["lr"]) for g in optimizer.param_groups]
+
+
+def _lengths(part: Any) -> dict[str, Any]:
+    """Return what a learning-rate scheduler has for its length."""
+    return {n: getattr(part, n) for n in _LENGTHS if hasattr(part, n)}
+
+
+def _tie(part: Any, built: Mapping[str, Any]) -> None:
+    """Give a restored learning-rate scheduler the length back with which it was built."""
+    if not isinstance(part, LRScheduler) or _lengths(part) == built:
+        return
+    vars(part).update(built)
+    # PyTorch computes most rates from the one before, which belongs to the old length.
+    if (closed := getattr(part, "_get_closed_form_lr", None)) is not None:
+        for group, rate in zip(part.optimizer.param_groups, closed(), strict=True):
+            group["lr"] = rate
+        vars(part)["_last_lr"] = [group["lr"] for group in part.optimizer.param_groups]
 
 
 def _options(group: Mapping[str, Any]) -> dict[str, Any]:
@@ -172,6 +207,8 @@ class Training:
         size = min(checked_size(trial.get("batch_size", self.batch_size)), len(train[0]))
         parts = {"model": model, "optimizer": optimizer}
         state = State(**parts) if schedule is None else State(**parts, schedule=schedule)
+        if schedule is not None:
+            warn_if_half_finished(trial, schedule, per_epoch=1)
         for epoch in trial.epochs(state):
             order = _order(len(train[0]), size, trial.seed_of(epoch)).to(device)
             metrics = _train_epoch(model, optimizer, loss, train, order)

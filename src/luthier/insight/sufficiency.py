@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from luthier.errors import StudyError
-from luthier.insight.noise import Noise, noise
 from luthier.insight.order_statistics import beaten, chances, quantile
+from luthier.insight.seed_noise import Noise, noise
 from luthier.insight.trials import Source, history_of, tried
 from luthier.study.history import History
 

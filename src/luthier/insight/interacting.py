@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from luthier.insight.fanova import decompose
-from luthier.insight.importance import FEWEST, finite_losses
+from luthier.insight.importances import FEWEST, finite_losses
 from luthier.insight.trials import Source, chance_of, enough_for, tried
 
 

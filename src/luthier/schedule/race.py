@@ -1,0 +1,219 @@
+"""A race of a study's finalists on new seeds, once the search is over.
+
+The best value of many trials is that of a good configuration on a lucky seed (the winner's curse). So
+the best trials of the search are trained again, each repetition an ordinary trial with a seed of its
+own, the same configuration and the full budget; ``contest`` says who is dropped. What made a trial a
+finalist is none of its values in the race: it was selected for being high.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left, insort
+from dataclasses import dataclass, field
+
+from luthier.schedule.contest import Contest, contest
+from luthier.schedule.following import followed
+from luthier.schedule.full import Full, rest
+from luthier.schedule.patience import Patience
+from luthier.schedule.population import Replay
+from luthier.study.history import History
+from luthier.study.protocols import (
+    Bracket,
+    Done,
+    Limits,
+    Move,
+    Plan,
+    Resume,
+    Rung,
+    Scheduler,
+    SchedulerExplains,
+    Start,
+    Verdict,
+)
+from luthier.study.records import TrialRecord, TrialState
+from luthier.study.searched import searched
+
+BRACKET = -1  # of repetitions: no bracket of any search
+_RESERVED = 3  # one of so many epochs is kept for the race, at most
+
+
+@dataclass(frozen=True)
+class Race:
+    """A search's scheduler, and after it the race that the study's log asks for, if it does.
+
+    The search sees nothing of the race: neither its trials nor its epochs.
+    """
+
+    inner: Scheduler
+
+    @property
+    def epochs(self) -> int | None:
+        """Return the most epochs one trial trains, None when only the training code knows."""
+        return getattr(self.inner, "epochs", None)
+
+    def compares_at(self, to_step: int | None) -> int | None:
+        """Return the epoch at which a job that ends at *to_step* is first compared with longer ones.
+
+        None when it is trained to its horizon first.
+        """
+        if isinstance(self.inner, Full | Patience | Replay) or self.epochs in (None, 1):
+            return None
+        if self.promotes:
+            return to_step if to_step is not None and to_step < self.epochs else None
+        return getattr(self.inner, "grace", 0) + 1
+
+    @property
+    def promotes(self) -> bool:
+        """Return whether paused trials go on from their checkpoints."""
+        return self.inner.promotes
+
+    def plan(self, limits: Limits) -> Plan | None:
+        """Return what the search will train."""
+        return self.inner.plan(limits)
+
+    def explain(self, history: History) -> str:
+        """Return in one line what becomes of trials, and why; "" where the search's has no say."""
+        inner = self.inner
+        return inner.explain(history) if isinstance(inner, SchedulerExplains) else ""
+
+    def planned(self, history: History, limits: Limits) -> Plan | None:
+        """Return what the search and the race of this study will train."""
+        plan = self.inner.plan(self._for_search(history, limits))
+        rules = history.race
+        if plan is None or rules is None:
+            return plan
+        count = min(rules.finalists, plan.trials) * rules.repetitions
+        if limits.epochs is not None:
+            count = min(count, max(0, limits.epochs - plan.epochs) // (self.epochs or 1))
+        if not count:
+            return plan
+        race = Bracket(BRACKET, "race", (Rung(count, self.epochs or 1),))
+        return Plan((*plan.brackets, race), at_most=True)
+
+    def next(self, history: History, limits: Limits) -> Move:
+        """Let the search go on; when it is over, begin the repetition that the race needs next."""
+        move = self.inner.next(searched(history), self._for_search(history, limits))
+        if not isinstance(move, Done):
+            return self._affordable(history, limits, move)
+        if history.race is None:
+            return move
+        state = standing(history)
+        if state is None:
+            return move
+        if state.wanted is None:
+            return rest(history, f"{move.reason}, and the race of the finalists is over")
+        chosen = history.trials[state.wanted]
+        again = Start(self.epochs, BRACKET, dict(chosen.configuration), repeats=chosen.number)
+        return self._affordable(history, limits, again)
+
+    def judge(self, history: History, trial: TrialRecord) -> Verdict:
+        """Train a repetition to its end; of the others the search's scheduler says."""
+        if trial.repeats >= 0:
+            return Full(self.epochs).judge(history, trial)
+        return self.inner.judge(searched(history), trial)
+
+    def dropped(self, history: History, limits: Limits) -> list[tuple[int, str]]:
+        """Return the paused trials that the search leaves behind."""
+        return self.inner.dropped(searched(history), self._for_search(history, limits))
+
+    def _for_search(self, history: History, limits: Limits) -> Limits:
+        """Return the limits without the epochs that are kept for the race."""
+        rules = history.race
+        if rules is None or limits.epochs is None:
+            return limits
+        wanted = rules.finalists * rules.repetitions * (self.epochs or 1)
+        return Limits(
+            limits.trials, max(1, limits.epochs - min(wanted, limits.epochs // _RESERVED))
+        )
+
+    def _affordable(self, history: History, limits: Limits, move: Move) -> Move:
+        """Return *move*, or an end where the epochs do not hold it. Trials are the search's to count."""
+        known = history.repetitions or (isinstance(move, Start) and move.repeats >= 0)
+        if limits.epochs is None or not known or not isinstance(move, Start | Resume):
+            return move
+        before = history.trials[move.trial].step if isinstance(move, Resume) else 0
+        needed = (move.to_step or before + 1) - before
+        promised = sum((t.to_step or t.step + 1) - t.step for t in history.active.values())
+        if history.epochs + promised + needed <= limits.epochs:
+            return move
+        what = (
+            "repetition of a finalist" if isinstance(move, Start) and move.repeats >= 0 else "job"
+        )
+        return rest(history, f"{limits.epochs} epochs do not hold another {what}")
+
+
+def standing(history: History) -> Contest | None:
+    """Return how the race of a study stands; None without one, or without a finite trial."""
+    if history.race is None:
+        return None
+    runs = runs_of(history)
+    if not runs:
+        return None
+    return contest(runs, history.race.repetitions, history.race.significance)
+
+
+def runs_of(history: History) -> dict[int, list[float | None]]:
+    """Return the losses of each finalist's repetitions, in the order in which they were begun."""
+    runs: dict[int, list[float | None]] = {number: [] for number in finalists(history)}
+    for trial in history.repetitions.values():
+        runs[trial.repeats].append(_loss(history, trial))
+    return runs
+
+
+def finalists(history: History) -> list[int]:
+    """Return who is raced: the best trials of the search, each of another configuration.
+
+    Whoever was repeated before stays one of them, though the search may have gone on since.
+    """
+    rules = history.race
+    if rules is None:
+        return []
+    best = followed(history, "best", _Best)
+    before = dict.fromkeys(t.repeats for t in history.repetitions.values())
+    chosen = [history.trials[number] for number in before]
+    count = 0
+    for violation, _, number in best.ranked:
+        if count == rules.finalists or (violation and not best.ranked[0][0]):
+            break
+        trial = history.trials[number]
+        if trial in chosen:
+            count += 1
+        elif all(trial.configuration != other.configuration for other in chosen):
+            chosen.append(trial)
+            count += 1
+    last = (math.inf, math.inf, 0)
+    return sorted((t.number for t in chosen), key=lambda n: (best.known.get(n, last), n))
+
+
+def _loss(history: History, trial: TrialRecord) -> float | None:
+    """Return a repetition's loss as ``contest`` wants it: the best of its epochs, as everywhere."""
+    if trial.state is TrialState.DIVERGED:
+        return math.inf
+    if not trial.state.ended:
+        return None
+    other = trial.configuration != history.trials[trial.repeats].configuration  # half the batch
+    if trial.state is TrialState.FAILED or other or not math.isfinite(trial.best_loss):
+        return math.nan
+    return trial.best_loss
+
+
+@dataclass(eq=False)
+class _Best:
+    """The trials of the search in the order of ``History.ranking``, kept up to date."""
+
+    ranked: list[tuple[float, float, int]] = field(default_factory=list[tuple[float, float, int]])
+    known: dict[int, tuple[float, float, int]] = field(
+        default_factory=dict[int, tuple[float, float, int]]
+    )
+
+    def take(self, trial: TrialRecord) -> None:
+        """Replace what is known of *trial*."""
+        if trial.repeats >= 0 or trial.parent >= 0:
+            return
+        if (old := self.known.pop(trial.number, None)) is not None:
+            del self.ranked[bisect_left(self.ranked, old)]
+        spoilt = trial.state in (TrialState.DIVERGED, TrialState.FAILED)
+        if not spoilt and math.isfinite(trial.best_loss):
+            self.known[trial.number] = new = (trial.violation, trial.best_loss, trial.number)
+            insort(self.ranked, new)

@@ -1,0 +1,115 @@
+"""Learning-rate schedules and the budgets of rungs: which schedules have a length, and when it matters.
+
+A cosine over the full budget is half finished when a scheduler compares trials at an early rung: its rate
+is still high, and how a trial looks says little about how it ends. A schedule without a horizon
+(warm-up–stable–decay, inverse square root, exponential, plateau) is the same whatever the budget.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from luthier.study.trial import Trial
+
+Kind = Literal["tied", "free", "unknown"]
+
+_FREE = {
+    *("ExponentialDecay", "InverseTimeDecay"),  # Keras
+    *("StepLR", "ExponentialLR", "ConstantLR", "ReduceLROnPlateau"),  # PyTorch
+}
+
+
+def kind_of(schedule: object) -> Kind:
+    """Return whether a schedule is tied to a length, free of any horizon, or cannot be told.
+
+    Args:
+        schedule: a ``LearningRateSchedule`` of Keras or a learning-rate scheduler of PyTorch.
+    """
+    if length_of(schedule) is not None:
+        return "tied"
+    names = {each.__name__ for each in type(schedule).__mro__}
+    rises = "LinearLR" in names  # to its full rate: a warm-up, whatever comes after it
+    return "free" if rises or names & _FREE else "unknown"
+
+
+def length_of(schedule: object) -> int | None:
+    """Return after how many of its own steps a schedule has run its course; None for one that has none.
+
+    A schedule with restarts counts with its first cycle; one made of several with the end of the last.
+    """
+    for each in type(schedule).__mro__:
+        if (rule := _LENGTHS.get(each.__name__)) is not None:
+            return rule(schedule)
+    return None
+
+
+def warn_if_half_finished(trial: Trial, schedule: object, per_epoch: float) -> None:
+    """Warn, once a study and process, when *trial* is compared long before *schedule* has ended.
+
+    Args:
+        trial: which is about to be trained.
+        schedule: of its learning rate.
+        per_epoch: steps of the schedule in one epoch.
+    """
+    at, length = trial.compared_at, length_of(schedule)
+    if at is None or length is None or length / per_epoch <= at + 0.5:
+        return
+    trial.warn_once("horizon", _words(type(schedule).__name__, length / per_epoch, at))
+
+
+def _words(name: str, epochs: float, at: int) -> str:
+    return (
+        f"The learning-rate schedule {name} runs over {epochs:.4g} epochs, but this study's scheduler "
+        f"compares trials from epoch {at} on: half-finished schedules, whose rate is still high, say "
+        "little about how trials end. Tie the schedule to the rung (its length from trial.to_step, or "
+        "hp.to_step in a build function): then the rate rises again whenever a trial is promoted. Or "
+        "take a schedule without a horizon, which goes on as if it had not been paused: "
+        "warm-up–stable–decay, inverse square root, or reducing the rate on a plateau."
+    )
+
+
+def _attribute(name: str) -> Callable[[Any], int | None]:
+    return lambda schedule: int(getattr(schedule, name))
+
+
+def _keras_cosine(schedule: Any) -> int:
+    return int(schedule.decay_steps) + int(getattr(schedule, "warmup_steps", 0) or 0)
+
+
+def _linear(schedule: Any) -> int | None:
+    falls = schedule.end_factor < schedule.start_factor
+    return int(schedule.total_iters) if falls else None
+
+
+def _sequence(schedule: Any) -> int | None:
+    starts = [0, *schedule._milestones]
+    return _last(zip(starts, schedule._schedulers, strict=True))
+
+
+def _chained(schedule: Any) -> int | None:
+    return _last((0, part) for part in schedule._schedulers)
+
+
+def _last(parts: Iterable[tuple[int, object]]) -> int | None:
+    ends = [start + length for start, part in parts if (length := length_of(part)) is not None]
+    return max(ends, default=None)
+
+
+_LENGTHS: dict[str, Callable[[Any], int | None]] = {
+    # Keras, in steps of the optimizer
+    "CosineDecay": _keras_cosine,
+    "CosineDecayRestarts": _attribute("first_decay_steps"),
+    "PolynomialDecay": _attribute("decay_steps"),
+    "PiecewiseConstantDecay": lambda schedule: int(max(schedule.boundaries)),
+    # PyTorch, in calls of step(): epochs, or batches
+    "CosineAnnealingLR": _attribute("T_max"),
+    "CosineAnnealingWarmRestarts": _attribute("T_0"),
+    "OneCycleLR": _attribute("total_steps"),
+    "PolynomialLR": _attribute("total_iters"),
+    "LinearLR": _linear,
+    "MultiStepLR": lambda schedule: int(max(schedule.milestones, default=0)),
+    "SequentialLR": _sequence,
+    "ChainedScheduler": _chained,
+}
