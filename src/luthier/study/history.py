@@ -17,7 +17,7 @@ from luthier.study import events as ev
 from luthier.study.goals import Goals, constraint_from, front_of
 from luthier.study.limits import Limits
 from luthier.study.objective import Objective
-from luthier.study.records import TrialRecord, TrialState
+from luthier.study.records import StageRecord, TrialRecord, TrialState
 
 
 class History:
@@ -34,6 +34,8 @@ class History:
         touched: the numbers of the trials that events changed, one entry an event: what is derived
             from trials is kept up to date from an index into it.
         epochs: steps trained by all trials together, those trained again after a crash included.
+        stages: what the study was divided in, the last one still under way; none without stages.
+        test_reads: every look at the test set.
         late_reports: reports by workers that had lost their lease: kept in the log, used nowhere.
     """
 
@@ -59,6 +61,8 @@ class History:
         self.heirs: dict[int, TrialRecord] = {}  # that have no checkpoint yet but their parent's
         self.infeasible: list[dict[str, Any]] = []  # configurations that ran out of memory
         self.errors: dict[int, TrialRecord] = {}  # failed by a bug in the user's code
+        self.stages: list[StageRecord] = []
+        self.test_reads: list[ev.TestRead] = []
         self.ended = 0
         self.best: TrialRecord | None = None
         self.epochs = 0
@@ -89,6 +93,9 @@ class History:
             ev.TrialDiverged: self._diverged,
             ev.TrialFailed: self._failed,
             ev.TrialRequeued: self._requeued,
+            ev.StageBegun: self._stage_begun,
+            ev.StageConcluded: self._stage_concluded,
+            ev.TestRead: self.test_reads.append,
         }
 
     @property
@@ -232,7 +239,10 @@ class History:
             event.time,
             event.parent,
             event.start,
+            event.stage,
         )
+        if 0 <= event.stage < len(self.stages):
+            self.stages[event.stage].trials += 1
         if event.enqueued:
             self.queue.pop(0)
         self.trials.append(trial)
@@ -343,6 +353,14 @@ class History:
         if event.configuration is not None:
             trial.configuration = thawed(event.configuration)
         self._move(trial, TrialState.QUEUED)
+
+    def _stage_begun(self, event: ev.StageBegun) -> None:
+        around = thawed(event.around)
+        begun = msgspec.structs.replace(event, around=around)
+        self.stages.append(StageRecord(begun, len(self.trials)))
+
+    def _stage_concluded(self, event: ev.StageConcluded) -> None:
+        self.stages[event.stage].concluded = event
 
     # -- parts -----------------------------------------------------------------------------------
 

@@ -216,8 +216,11 @@ class Study:
         if (trial := self._orphan()) is not None:
             return decider.take_over(trial), proposal
         move = self.scheduler.next(history, self.limits)
+        if isinstance(move, Start | Done) and (decision := decider.turn(move)) is not None:
+            return decision, proposal
         if isinstance(move, Start):
-            known = proposal is not None and proposal.number == len(history.trials)
+            here = (len(history.trials), deciding.stage_of(history))
+            known = proposal is not None and (proposal.number, proposal.stage) == here
             if proposal is None or not known or history.queue or move.configuration is not None:
                 proposal = decider.propose(move)
             return decider.start(move, proposal), proposal
