@@ -12,7 +12,7 @@ import click
 
 from luthier.app import keeping, steer
 from luthier.app.cluster import cluster
-from luthier.app.working import worker
+from luthier.app.working import tune, worker
 from luthier.errors import LuthierError, StudyError, nearest
 from luthier.version import __version__
 
@@ -131,7 +131,7 @@ def demo(workers: int, name: str, storage: str | None) -> None:
     run(workers=workers, storage=storage, name=name)
 
 
-for _command in (worker, cluster, *steer.COMMANDS, *keeping.COMMANDS):
+for _command in (tune, worker, cluster, *steer.COMMANDS, *keeping.COMMANDS):
     commands.add_command(_command)
 
 

@@ -135,6 +135,8 @@ def ranked_places(
     found = maximiser.ranked(good[:_GOOD], chance.generator())
     if not noisy:
         return found
-    again = (within or columns).rounded(good[: 2 * _GOOD])  # a candidate must be somewhere to be repeated there
+    again = (within or columns).rounded(
+        good[: 2 * _GOOD]
+    )  # a candidate must be somewhere to be repeated there
     found = np.concatenate([found, again])
     return found[np.argsort(-score(found), kind="stable")]

@@ -227,8 +227,10 @@ def turn(
     """Return the end or the beginning of a stage that is due before *move*; mostly None."""
     if not isinstance(searcher, InStages):
         return None
-    left = 0 if isinstance(move, Done) else room(history, scheduler, limits)
-    return searcher.turn(history, left)
+    if isinstance(move, Done):
+        return searcher.turn(history, 0)
+    left = room(history, scheduler, limits)
+    return searcher.turn(history, None if left is None else max(1, left))
 
 
 def room(history: History, scheduler: Scheduler, limits: Limits) -> int | None:

@@ -227,9 +227,7 @@ class Explains(Protocol):
 class InStages(Protocol):
     """A searcher that divides the study into stages, which the log tells."""
 
-    def turn(
-        self, history: History, room: int | None
-    ) -> ev.StageBegun | ev.StageConcluded | None:
+    def turn(self, history: History, room: int | None) -> ev.StageBegun | ev.StageConcluded | None:
         """Return what must be in the log before the next trial is proposed; mostly nothing.
 
         That is the end of a stage whose trials are known, or then the beginning of the next. A function

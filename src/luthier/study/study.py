@@ -497,6 +497,10 @@ class Study:
         """Return what people may ask of the study while it runs: pause, stop, prune, budget, space."""
         return Steering(self.refresh, self._append, self.clock, self.searcher)
 
+    def append(self, events: list[ev.AnyEvent]) -> None:
+        """Write *events* that decide nothing, such as a look at the test set."""
+        self._append(events)
+
     # -- parts -----------------------------------------------------------------------------------
 
     def _append(

@@ -17,24 +17,26 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from luthier.errors import StudyError
+from luthier.search.columns import columns_of
 from luthier.search.gaussian_process import GaussianProcess, ranked_places
 from luthier.search.models import Models
 from luthier.search.novelty import first_new, untried
-from luthier.search.columns import columns_of
 from luthier.search.observations import observe
 from luthier.search.random import RandomSearch
-from luthier.search.sobol import points as sobol_points
+from luthier.search.sobol import points
 from luthier.search.staged.concluding import conclusion
 from luthier.search.staged.effects import importance
 from luthier.search.staged.planning import JOINT, Settings, coarse, is_over, next_stage
 from luthier.search.staged.roles import checked_order, grouped
-from luthier.search.staged.within import opened, room_of
+from luthier.search.staged.within import as_fixed, fits, opened, room_of
 from luthier.search.surrogate.threads import one_thread
 from luthier.search.transfer import sources_of
 from luthier.space import Space
 from luthier.study import events as ev
 from luthier.study.chance import Chance
 from luthier.study.history import History
+
+_DRAWN = 64  # places of which the first new one is taken where nothing guides
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,11 @@ class Stages:
         checked_order(self.order)
         for name in ("joint", "zoom", "width"):
             value: Any = getattr(self, name)
-            if type(value) not in (int, float) or not 0 <= value <= 1 or (name != "joint" and not value):
+            if (
+                type(value) not in (int, float)
+                or not 0 <= value <= 1
+                or (name != "joint" and not value)
+            ):
                 raise StudyError(f"Stages: {name} must lie between 0 and 1, got {value!r}.")
         for name, ends in self.start.items():
             if len(ends) != 2 or not ends[0] < ends[1]:
@@ -90,27 +96,17 @@ class Stages:
         if not space.searched or not history.stages:
             return RandomSearch().propose(history, space, number, chance)
         begun, done = history.stages[-1].begun, history.stages[-1].trials
-        seen = observe(history, space)
-        if number == 0 and space.satisfies(begun.around) and set(begun.around) <= set(space.domains):
+        if number == 0 and fits(space, begun.around):
             return space.check(begun.around)
-        own = opened(space, [n for n in begun.hyperparameters if n in space.domains], begun.around)
-        first = self._coarse(len(own), begun)
-        if done < first or len(seen.losses) < 2:
-            found = self._even(history, space, begun, own, done, chance)
-            if found is not None:
-                return found
-        room = room_of(space, begun, live=True)
-        if len(seen.losses) >= 2:
-            with one_thread():
-                models = Models(seen, columns_of(space), sources_of(history, space))
-                hurry = GaussianProcess().hurry(history)
-                ranked = ranked_places(models, hurry, history.header.noisy, chance, room)
-            found = first_new(ranked, seen, history, space, again=history.header.noisy)
-            if found is not None:
-                return found
-        uniforms = chance.of("stage").generator().random((64, room.dimension))
-        found = first_new(room.drawn(uniforms), seen, history, space)
-        return found or untried(seen, history, space, number, chance)
+        names = [name for name in begun.hyperparameters if name in space.domains]
+        own = opened(space, names, begun.around)
+        found = None
+        if done < _coarse(len(own), begun) or len(observe(history, space).losses) < 2:
+            found = _evenly(history, space, begun, own, done, chance)
+        found = found or _guided(history, space, begun, chance)
+        if found is None:
+            return untried(observe(history, space), history, space, number, chance)
+        return as_fixed(space, begun, found)
 
     def size(self, space: Space) -> int | None:
         """Return None: there is no end to it.
@@ -121,9 +117,7 @@ class Stages:
         grouped(space, checked_order(self.order), self.roles)
         return None
 
-    def turn(
-        self, history: History, room: int | None
-    ) -> ev.StageBegun | ev.StageConcluded | None:
+    def turn(self, history: History, room: int | None) -> ev.StageBegun | ev.StageConcluded | None:
         """Return the end of a stage, or the beginning of the next, when it is due."""
         space, stages = history.space, history.stages
         if not space.searched:
@@ -132,14 +126,16 @@ class Stages:
             if not is_over(history, stages[-1], room):
                 return None
             return conclusion(history, space, stages[-1], self._settings, importance)
-        return None if room == 0 and stages else next_stage(
-            history, space, self._settings, room, importance
-        )
+        if room == 0:
+            return None
+        return next_stage(history, space, self._settings, room, importance)
 
     def explain(self, history: History, space: Space) -> str:
         """Return in one line what the next proposal comes from, and why."""
         if not history.stages or history.stages[-1].concluded is not None:
-            names = ", ".join(name for name, _ in grouped(space, checked_order(self.order), self.roles))
+            names = ", ".join(
+                name for name, _ in grouped(space, checked_order(self.order), self.roles)
+            )
             return f"in stages: {names}, then all together"
         stage = history.stages[-1]
         of = f" of {stage.begun.trials}" if stage.begun.trials else ""
@@ -157,30 +153,47 @@ class Stages:
             self.joint, self.live, self.adapts, self.zoom, self.width,
         )  # fmt: skip
 
-    def _coarse(self, count: int, begun: ev.StageBegun) -> int:
-        """Return how many trials of a stage are quasi-random; none of the last, once much is known."""
-        if begun.name == JOINT and begun.stage > 0:
-            return 0
-        most = count + 1 if begun.trials is None else max(2, begun.trials // 2)
-        return min(coarse(count), most)
 
-    def _even(
-        self,
-        history: History,
-        space: Space,
-        begun: ev.StageBegun,
-        own: list[str],
-        index: int,
-        chance: Chance,
-    ) -> dict[str, Any] | None:
-        """Return point *index* of a low-discrepancy sequence over the stage's own hyperparameters."""
-        room = room_of(space, begun, live=False)
-        columns = [room.names.index(name) for name in own]
-        if not columns:
-            return None
-        seed = Chance(chance.seed, ("stage", begun.stage)).integer()
-        place = (room.low + (room.high - room.low) * 0.5)[None, :]
-        unit = sobol_points(seed, len(columns), 64)[index % 64]
-        low, high = room.low[columns], room.high[columns]
-        place[0, columns] = low + unit * (high - low)
-        return first_new(room.rounded(place), observe(history, space), history, space)
+def _coarse(count: int, begun: ev.StageBegun) -> int:
+    """Return how many trials of a stage are quasi-random; none of the last, once much is known."""
+    if begun.name == JOINT and begun.stage > 0:
+        return 0
+    most = count + 1 if begun.trials is None else max(2, begun.trials // 2)
+    return min(coarse(count), most)
+
+
+def _guided(
+    history: History, space: Space, begun: ev.StageBegun, chance: Chance
+) -> dict[str, Any] | None:
+    """Return what the surrogate of all trials promises most within the stage; None without a new one."""
+    room, seen = room_of(space, begun, live=True), observe(history, space)
+    if len(seen.losses) >= 2:
+        noisy = history.header.noisy
+        with one_thread():
+            models = Models(seen, columns_of(space), sources_of(history, space))
+            hurry = GaussianProcess().hurry(history)
+            ranked = ranked_places(models, hurry, noisy, chance, room)
+        if found := first_new(ranked, seen, history, space, again=noisy):
+            return found
+    uniforms = chance.of("stage").generator().random((_DRAWN, room.dimension))
+    return first_new(room.drawn(uniforms), seen, history, space)
+
+
+def _evenly(
+    history: History,
+    space: Space,
+    begun: ev.StageBegun,
+    own: list[str],
+    index: int,
+    chance: Chance,
+) -> dict[str, Any] | None:
+    """Return point *index* of a low-discrepancy sequence over the stage's own hyperparameters."""
+    room = room_of(space, begun, live=False)
+    columns = [room.names.index(name) for name in own]
+    if not columns:
+        return None
+    seed = Chance(chance.seed, ("stage", begun.stage)).integer()
+    place = ((room.low + room.high) / 2)[None, :]
+    low, high = room.low[columns], room.high[columns]
+    place[0, columns] = low + points(seed, len(columns), 64)[index % 64] * (high - low)
+    return first_new(room.rounded(place), observe(history, space), history, space)

@@ -83,7 +83,9 @@ def _dead(effects: dict[str, ev.Effect], history: History) -> list[str]:
 def _tried(history: History, stage: StageRecord, trials: list[TrialRecord]) -> str:
     if not trials:
         return "No trial was begun."
-    finite = [t for t in trials if math.isfinite(t.best_loss) and t.state is not TrialState.DIVERGED]
+    finite = [
+        t for t in trials if math.isfinite(t.best_loss) and t.state is not TrialState.DIVERGED
+    ]
     said = f"{len(trials)} trial{'s' * (len(trials) > 1)}"
     diverged = sum(t.state is TrialState.DIVERGED for t in trials)
     said += f", {diverged} of them diverged" if diverged else ""

@@ -88,8 +88,8 @@ class Evidence:
         order = np.argsort(self.even, kind="stable")
         return np.interp(even, self.even[order], self.losses[order])
 
-    def difference(self, worse: Array, better: Array) -> tuple[float, float, float, float]:
-        """Return what is gained from one place (d,) to the other: even mean and deviation, both means."""
+    def difference(self, worse: Array, better: Array) -> tuple[float, float, float]:
+        """Return what is gained from one place (d,) to the other, its deviation, and the mean there."""
         import numpy as np
 
         model = self.surrogate
@@ -102,7 +102,7 @@ class Evidence:
         mean = model.mean + to_known @ model.weights
         variance = covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]
         deviation = math.sqrt(max(0.0, float(variance)))
-        return float(mean[0] - mean[1]), deviation, float(mean[0]), float(mean[1])
+        return float(mean[0] - mean[1]), deviation, float(mean[1])
 
 
 def evidence(history: History, space: Space) -> Evidence | None:
@@ -135,22 +135,31 @@ def importance(history: History, space: Space) -> dict[str, float]:
     bases = known.points[np.argsort(expected, kind="stable")[:_BASES]]
     columns = known.varied()
     moved = [
-        float(np.mean([known.mean(known.along(c, b)).var() for b in bases if not math.isnan(b[c])] or 0.0))
+        float(
+            np.mean(
+                [known.mean(known.along(c, b)).var() for b in bases if not math.isnan(b[c])] or 0.0
+            )
+        )
         for c in columns
     ]
     total = sum(moved) or 1.0
     return {known.columns.names[c]: m / total for c, m in zip(columns, moved, strict=True)}
 
 
-def effect(known: Evidence, share: float, column: int, base: Array, low: float, high: float) -> Effect:
+def effect(
+    known: Evidence, share: float, column: int, base: Array, low: float, high: float
+) -> Effect:
     """Return what *column* does from *low* to *high* round *base* (d,)."""
+    import numpy as np
+
     places = known.along(column, base, low, high)
     expected = known.mean(places)
     worse, better = places[expected.argmax()], places[expected.argmin()]
-    gain, deviation, _, best = known.difference(worse, better)
-    here = known.in_units(best)
-    ends = [gain, max(0.0, gain - _DEVIATIONS * deviation), gain + _DEVIATIONS * deviation]
-    middle, least, most = (float(known.in_units(best + end) - here) for end in ends)
+    gain, deviation, best = known.difference(worse, better)
+    spread = _DEVIATIONS * deviation
+    even = best + np.array([0.0, gain, max(0.0, gain - spread), gain + spread])
+    here, middle, least, most = map(float, known.in_units(even))
+    middle, least, most = middle - here, least - here, most - here
     return Effect(_short(share), _short(middle), _short(least), _short(most))
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from luthier.search.random import RandomSearch
 from luthier.search.recommend import recommended
-from luthier.search.staged.roles import BATCH, BETA, LAMBDA, RATE, Order, grouped, is_rate
+from luthier.search.staged.roles import Order, grouped, is_rate
 from luthier.search.staged.within import Ranges, active, narrowed, opened
 from luthier.space import Space
 from luthier.study import events as ev
@@ -101,6 +101,8 @@ def next_stage(
     around = incumbent(history, space, settings.start)
     rates = [n for n in space.searched if is_rate(n, space.searched)] if settings.live else []
     rest, remarks = _rest(history, space, settings, around, importance)
+    said = " ".join(stage.begun.reason for stage in history.stages)
+    remarks = [remark for remark in remarks if remark not in said]
     trials = _trials(history, rest, settings, room)
     if trials is None:
         return _joint(history, space, settings, around, rest, remarks, room)
@@ -133,9 +135,9 @@ def _rest(
         there = [m for m in left if m in opened(space, active(space, left, around), around)]
         alive = [m for m in there if shares.get(m, 1.0) >= _DEAD]
         if there and not alive:
-            remarks.append(f"{name} skipped: less than {_DEAD:.0%} of what matters so far")
+            remarks.append(f"{_named(there)} skipped: less than {_DEAD:.0%} of what matters so far")
         elif left and not there:
-            remarks.append(f"{name} skipped: not active in the best configuration")
+            remarks.append(f"{_named(left)} skipped: not active in the best configuration")
         if alive:
             rest.append(Candidate(name, tuple(alive), "next in order"))
     if not history.stages or len(rest) < 2:
@@ -147,6 +149,10 @@ def _rest(
         reason = f"before {rest[0].name}: {weights[top]:.0%} of what matters so far"
         rest.insert(0, Candidate(chosen.name, chosen.hyperparameters, reason))
     return rest, remarks
+
+
+def _named(names: list[str]) -> str:
+    return ", ".join(map(Space.short, names))
 
 
 def _shares(history: History, space: Space, importance: Importance) -> dict[str, float]:
@@ -174,14 +180,12 @@ def _trials(
     left, total = room - kept, 0
     if left < least(first):
         return None
-    shared = 0
     for candidate in rest:  # those that the budget holds
         need = least(len(candidate.hyperparameters))
         if total + need > left:
             break
         total += need
-        shared += 1
-    return min(2 * least(first), left * least(first) // total) if shared else None
+    return min(2 * least(first), left * least(first) // total)
 
 
 def _joint(
@@ -230,6 +234,3 @@ def _begun(
         trials=trials,
         reason=reason,
     )
-
-
-COUPLED = (BETA, BATCH, LAMBDA, RATE)

@@ -50,7 +50,7 @@ def role_of(name: str, among: Iterable[str] = ()) -> str:
     if words in ("n_layers", "num_layers", "layers"):
         return LAYERS
     if words in ("alpha", "learning_alpha"):
-        taken = any(_matched(_words(n)) == RATE and "opti" not in _words(n) for n in among)
+        taken = any(_matched(_words(n)) == RATE and not _picks(n) for n in among)
         return LAMBDA if taken else RATE
     return _matched(words) or OTHERS
 
@@ -65,7 +65,7 @@ def _matched(words: str) -> str:
     parts = words.split("_")
     for role, known in _WORDS:
         for word in known.split():
-            if words == word or word in parts or ("_" in word or len(word) > 5) and word in words:
+            if words == word or word in parts or (("_" in word or len(word) > 5) and word in words):
                 return role
             if len(word) > 4 and word.endswith("s") and word[:-1] in parts:
                 return role
@@ -74,9 +74,12 @@ def _matched(words: str) -> str:
 
 def is_rate(name: str, among: Iterable[str] = ()) -> bool:
     """Return True for the learning rate itself, which other hyperparameters shift the best value of."""
-    return role_of(name, among) == RATE and not any(
-        word in _words(name) for word in ("optim", "solver")
-    )
+    return role_of(name, among) == RATE and not _picks(name)
+
+
+def _picks(name: str) -> bool:
+    """Return True for the choice between optimizers."""
+    return any(word in _words(name) for word in ("optim", "solver"))
 
 
 def checked_order(order: str | Sequence[str | Sequence[str]]) -> Order:
@@ -144,7 +147,9 @@ def grouped(
             )
         )
         if members:
-            found.append((" and ".join(w for w in group if _any(w, members, given, space)), members))
+            found.append(
+                (" and ".join(w for w in group if _any(w, members, given, space)), members)
+            )
             placed |= set(members)
     if rest := tuple(key for key in names if key not in placed):
         found.append((OTHERS, rest))

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from luthier.errors import SpaceError
 from luthier.search.columns import Columns
-from luthier.search.observations import placed
 from luthier.space import Bool, Choice, Space
 from luthier.space.conditions import holds
 from luthier.study import events as ev
@@ -50,12 +50,13 @@ class Within(Columns):
         return super().rounded(np.clip(points, self.low, self.high), active_only=active_only)
 
 
-def within(space: Space, around: Mapping[str, Any], varied: Iterable[str], ranges: Ranges) -> Within:
+def within(
+    space: Space, around: Mapping[str, Any], varied: Iterable[str], ranges: Ranges
+) -> Within:
     """Return the room in which *varied* are free, each in its range of *ranges* where it has one.
 
     All others are at their values in *around*, or at their defaults where they become active.
     """
-    import numpy as np
 
     columns, free = Columns(space), set(varied)
     middle = centre(space, around)
@@ -63,8 +64,8 @@ def within(space: Space, around: Mapping[str, Any], varied: Iterable[str], range
     for column, (name, domain) in enumerate(zip(columns.names, columns.domains, strict=True)):
         if name in free:
             low[column], high[column] = 0.0, 1.0
-            if name in ranges and not isinstance(domain, Choice | Bool):
-                ends = (domain.encode(domain.check(name, end)) for end in ranges[name])
+            ends = [domain.encode(end) for end in ranges.get(name, ()) if domain.contains(end)]
+            if len(ends) == 2 and not isinstance(domain, Choice | Bool):
                 low[column], high[column] = sorted(ends)
     return Within(space, low, high)
 
@@ -123,5 +124,21 @@ def room_of(space: Space, begun: ev.StageBegun, *, live: bool) -> Within:
 
 
 def fits(space: Space, configuration: Mapping[str, Any]) -> bool:
-    """Return True when *space* holds *configuration* as far as it goes."""
-    return placed(space, dict(configuration)) is not None and space.satisfies(configuration)
+    """Return True when *configuration* is a whole one that *space* holds."""
+    try:
+        space.check(configuration)
+    except SpaceError:
+        return False
+    return True
+
+
+def as_fixed(space: Space, begun: ev.StageBegun, found: dict[str, Any]) -> dict[str, Any]:
+    """Return *found* with what the stage does not vary to the last digit as in ``around``."""
+    free = set(opened(space, [*begun.hyperparameters, *begun.live], begun.around))
+    fixed = {
+        name: begun.around[name]
+        for name in found
+        if name not in free and name in begun.around
+        if space.domains[name].contains(begun.around[name])
+    }
+    return {**found, **fixed}
