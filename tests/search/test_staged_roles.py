@@ -8,7 +8,7 @@ from luthier.search.staged.roles import ORDERS, ROLES, grouped, role_of
 from luthier.space import Choice, Float, Int, Space
 
 KNOWN = {
-    "learning rate": "lr learning_rate alpha step_size init_lr learningRate optimizer opt.adam.lr",
+    "learning rate": "lr rate learning_rate alpha step_size init_lr learningRate optimizer opt.adam.lr",
     "momentum": "momentum beta_1 beta1 beta_2 one_minus_beta_2 rho nesterov optimizer.sgd.momentum",
     "batch size": "batch batch_size batchSize bs",
     "units": "units units_2 n_units_1 width hidden hidden_size filters num_heads embedding_dim",

@@ -230,7 +230,7 @@ def _begun(
         hyperparameters=list(hyperparameters),
         live=live,
         around=around,
-        narrowed=dict(ranges),
+        narrowed={name: (float(low), float(high)) for name, (low, high) in ranges.items()},
         trials=trials,
         reason=reason,
     )

@@ -47,8 +47,8 @@ def role_of(name: str, among: Iterable[str] = ()) -> str:
         among: all names; "alpha" is the learning rate, unless another hyperparameter is.
     """
     words = _words(name)
-    if words in ("n_layers", "num_layers", "layers"):
-        return LAYERS
+    if words == "rate":  # alone; there are drop rates and decay rates
+        return RATE
     if words in ("alpha", "learning_alpha"):
         taken = any(_matched(_words(n)) == RATE and not _picks(n) for n in among)
         return LAMBDA if taken else RATE
