@@ -26,6 +26,7 @@ JOINT = "all together"
 _KNOWN = 2 / 3  # of a stage's trials have ended when it may be concluded
 _DEAD = 0.01  # share of what matters, below which a hyperparameter gets no stage of its own
 _CLEARLY = 2.0  # times as important as what the order has first: it goes first
+_WIDER = 1.5  # times as wide a range is left in the end of what had no stage
 _SEEN = 8  # trials by which a hyperparameter may be skipped or put first
 
 Importance = Callable[[History, Space], dict[str, float]]
@@ -204,7 +205,9 @@ def _joint(
     if rest and history.stages:
         unheard = ", ".join(candidate.name for candidate in rest)
         reason = f"the {room} trials left do not hold a stage for {unheard}"
-        ranges = {k: v for k, v in ranges.items() if all(k not in c.hyperparameters for c in rest)}
+        unseen = [name for c in rest for name in c.hyperparameters if name in names]
+        wide = narrowed(space, unseen, around, min(1.0, _WIDER * settings.zoom))
+        ranges = {k: v for k, v in ranges.items() if k not in unseen} | dict(wide)
     elif rest:
         reason = f"{room} trials are too few for stages"
     else:
