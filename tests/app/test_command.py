@@ -245,3 +245,23 @@ def test_a_closed_pipe_is_no_traceback(storage):
         env={**os.environ},
     )
     assert done.stderr == ""
+
+
+def test_tune_runs_a_script_in_stages_without_a_change_to_it(tmp_path):
+    script = tmp_path / "train.py"
+    script.write_text(
+        "import luthier as lt, sys\n"
+        "def train(trial):\n"
+        "    for _ in trial.epochs():\n"
+        "        trial.report(loss=trial['lr'])\n"
+        "lt.tune(train, lt.Space(lr=lt.Float(1e-3, 1.0, scale='log')), minimize='loss',\n"
+        "        epochs=1, max_trials=int(sys.argv[1]), name='s', storage=sys.argv[2])\n"
+    )
+    storage = str(tmp_path / "l.db")
+    done = run("tune", "--staged", "--order", "ng", str(script), "9", storage)
+    assert done.returncode == 0, done.stderr
+    assert "1. learning rate (lr): next in order." in done.stderr
+    assert "1. learning rate (lr): next in order." in run("show", "s", "--storage", storage).stdout
+    wrong = run("tune", "--staged", "--order", "nq", str(script))
+    assert wrong.returncode == 2
+    assert "order must be one of 'one by one', 'ng'" in wrong.stderr

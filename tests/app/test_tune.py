@@ -106,3 +106,13 @@ def test_ones_own_loop_has_no_model_to_give_back(tmp_path):
     assert result.checkpoint().is_dir()
     with pytest.raises(StudyError, match=r"result\.checkpoint\(\)"):
         result.model()
+
+
+def test_stages_are_told_when_they_are_over(tmp_path, capfd):
+    result = tune(tmp_path, staged=True, epochs=1, max_trials=12)
+    said = capfd.readouterr().err
+    assert "in stages: learning rate, then all together" in said
+    assert "1. learning rate (rate): next in order." in said
+    assert [stage.name for stage in result.stages] == ["learning rate", "all together"]
+    with pytest.raises(StudyError, match="which search themselves"):
+        tune(tmp_path, name="t", staged=True, searcher="random", epochs=1, max_trials=2)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import luthier
 from luthier.errors import SpaceError, StudyError
 from luthier.search import SEARCHERS, Grid, Halton, RandomSearch, Sobol
-from luthier.search.sobol import _points
+from luthier.search.sobol import points as _points
 from luthier.space import Bool, Choice, Constant, Float, Int, Space
 from luthier.study.chance import Chance
 from luthier.study.history import History

@@ -14,7 +14,7 @@ from luthier.app import insights, keeping, steer
 from luthier.app.cluster import cluster
 from luthier.app.diagnose import diagnose
 from luthier.app.planning import plan
-from luthier.app.working import worker
+from luthier.app.working import tune, worker
 from luthier.errors import LuthierError, StudyError, nearest
 from luthier.version import __version__
 
@@ -134,6 +134,7 @@ def demo(workers: int, name: str, storage: str | None) -> None:
 
 
 for _command in (
+    tune,
     worker,
     cluster,
     plan,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from luthier.app import words
 from luthier.app.reading import activity, failure, failures, finite_best, returns
 from luthier.app.sparkline import sparkline
+from luthier.craft.stages import story
 from luthier.insight.race import RaceResult, race
 from luthier.study.goals import outcome
 from luthier.study.history import History
@@ -102,6 +103,7 @@ def print_study(history: History, top: int) -> None:
     if put_back := returns(history):
         words_ = (f"{n} x {PUT_BACK.get(cause, clean(cause))}" for cause, n in put_back.items())
         out.print(f"  put back in the queue: {', '.join(words_)}")
+    _print_story(history, out)
     ranking = history.ranking()
     if not ranking:
         out.print("No trial has a finite value yet.")
@@ -127,6 +129,18 @@ def print_study(history: History, top: int) -> None:
     from luthier.app.export import as_yaml
 
     print(as_yaml(ranking[0].configuration), end="")
+
+
+def _print_story(history: History, out: Console) -> None:
+    """Print the stages one by one, and who has looked at the test set."""
+    if history.stages:
+        out.print()
+    for paragraph in story(history):
+        out.print(clean(paragraph), soft_wrap=not out.is_terminal)
+    for read in history.test_reads:
+        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(read.time))
+        values = ", ".join(f"{name} {words.number(v)}" for name, v in read.values.items())
+        out.print(clean(f"test set read on {when} by {read.who}: trial {read.trial}, {values}"))
 
 
 def print_trial(history: History, trial: TrialRecord) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +13,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from luthier.app import words
+from luthier.app.fence import read_test
 from luthier.app.live import Progress
+from luthier.craft.stages import Stages, searcher_for, story
 from luthier.errors import LuthierWarning, StudyError
 from luthier.insight.race import RaceResult, race
 from luthier.run.engines import Engine, wanted_workers
@@ -32,7 +35,7 @@ from luthier.study.protocols import (
     Searcher,
     Store,
 )
-from luthier.study.records import TrialRecord
+from luthier.study.records import StageRecord, TrialRecord
 from luthier.study.study import Study
 
 _MOST_TOLD = 10  # trials of a front
@@ -105,6 +108,33 @@ class Result:
         """Return the trials with a finite value, best first."""
         return self.study.refresh().ranking()
 
+    @property
+    def stages(self) -> list[StageRecord]:
+        """Return the stages of a staged study in order, each with its conclusion; else none."""
+        return list(self.study.refresh().stages)
+
+    def test(
+        self,
+        evaluate: Callable[[Any], float | Mapping[str, float]],
+        trial: TrialRecord | None = None,
+    ) -> dict[str, float]:
+        """Return what a trial's model is worth on data that no choice has seen; read it once.
+
+        Every read is an event in the study's log, with who, when and what; a second one warns.
+
+        Args:
+            evaluate: called with the trained model; with the trial where the training loop is your own.
+                Returns a number, or metrics by name.
+            trial: by default the best.
+
+        Raises:
+            StudyError: *evaluate* returned no number.
+            CheckpointError: the trial's checkpoint was not kept, or is damaged.
+        """
+        chosen = trial or self.best
+        of = chosen if self.load is None else self.model(chosen)
+        return read_test(self.study, chosen, evaluate, of)
+
     def checkpoint(self, trial: TrialRecord | None = None) -> Path:
         """Return the folder of a trial's best checkpoint; by default of the best trial.
 
@@ -143,6 +173,7 @@ def tune(
     epochs: int | None = None,
     searcher: str | Searcher | None = None,
     scheduler: str | Scheduler | None = "auto",
+    staged: bool | Stages = False,
     workers: int | Engine | None = None,
     gpus_per_trial: float | None = None,
     hang_after: float | str = "10m",
@@ -177,6 +208,8 @@ def tune(
         searcher: ``"auto"`` (default), another of ``luthier.search.SEARCHERS``, or a searcher.
         scheduler: ``"auto"`` (default: asynchronous halving where it saves something), None (every
             trial trains to its end), another of ``luthier.schedule.SCHEDULERS``, or a scheduler.
+        staged: True tunes in stages, the learning rate first, each with its conclusion; or
+            ``luthier.craft.stages.Stages(order=..., ...)``. See ``Result.stages``.
         workers: trials trained at the same time, each in a process of its own; 1 trains in this one;
             or an engine, such as ``luthier.run.ray(num_workers=8)``. By default 1.
         gpus_per_trial: 0.5 lets two trials share a GPU, 2 gives each trial two; by default each worker
@@ -218,7 +251,7 @@ def tune(
         subject_to=subject_to,
         noisy=noisy,
         learn_from=learn_from,
-        searcher=searcher,
+        searcher=searcher_for(staged, searcher, os.environ),
         scheduler=scheduler,
         epochs=epochs,
         seed=seed,
@@ -338,6 +371,8 @@ def _conclude(study: Study, store: Store, reason: str, say: _Say) -> None:
     history = study.refresh()
     counts = ", ".join(f"{count} {state}" for state, count in history.counts().items())
     say(f"{reason}: {len(history.trials)} trials ({counts}), {history.epochs} epochs")
+    for paragraph in story(history):
+        say(paragraph)
     if history.best is not None:
         best = history.best
         if best.violation:

@@ -13,6 +13,7 @@ from luthier.search.halton import Halton
 from luthier.search.random import RandomSearch
 from luthier.search.recommend import recommended
 from luthier.search.sobol import Sobol
+from luthier.search.staged import Stages
 from luthier.search.tpe import TPE
 from luthier.study.protocols import Searcher
 
@@ -28,6 +29,7 @@ SEARCHERS: dict[str, type[Searcher]] = {
     "differential_evolution": DifferentialEvolution,
     "coarse_to_fine": CoarseToFine,
     "bohb": BOHB,
+    "stages": Stages,
 }
 
 __all__ = [
@@ -43,5 +45,6 @@ __all__ = [
     "Halton",
     "RandomSearch",
     "Sobol",
+    "Stages",
     "recommended",
 ]

@@ -49,6 +49,13 @@ class Columns:
         """Return the number of columns."""
         return len(self.names)
 
+    @property
+    def bounds(self) -> Array:
+        """Return the lowest and the highest place in each column (d, 2)."""
+        import numpy as np
+
+        return np.tile([0.0, 1.0], (self.dimension, 1))
+
     def discrete(self, most: int) -> Flags:
         """Return which columns are choices or have at most *most* values."""
         import numpy as np

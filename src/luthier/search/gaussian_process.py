@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from luthier.search.columns import columns_of
+from luthier.search.columns import Columns, columns_of
 from luthier.search.models import Models
 from luthier.search.novelty import early, first_new, untried
 from luthier.search.observations import observe
@@ -74,7 +74,7 @@ class GaussianProcess:
             return early(seen, history, space, number, chance)
         with one_thread():
             models = Models(seen, columns_of(space), sources_of(history, space))
-            ranked = _ranked(models, self._hurry(history), history.header.noisy, chance)
+            ranked = ranked_places(models, self.hurry(history), history.header.noisy, chance)
         found = first_new(ranked, seen, history, space, again=history.header.noisy)
         return found or untried(seen, history, space, number, chance)
 
@@ -89,15 +89,26 @@ class GaussianProcess:
         """Return None: there is no end to it."""
         return None
 
-    def _hurry(self, history: History) -> float:
+    def hurry(self, history: History) -> float:
+        """Return how much a trial's time counts, from 0 to 1."""
         limits, scheduler = history.limits, history.header.scheduler["name"]
         endless = limits.trials is None and limits.epochs is None and scheduler in _ENDLESS
         by_time = history.budgeted and endless
         return float(by_time if self.per_second is None else self.per_second)
 
 
-def _ranked(models: Models, hurry: float, noisy: bool, chance: Chance) -> Array:
-    """Return places (m, d), the most promising first."""
+def ranked_places(
+    models: Models, hurry: float, noisy: bool, chance: Chance, within: Columns | None = None
+) -> Array:
+    """Return places (m, d), the most promising first.
+
+    Args:
+        models: what is known.
+        hurry: how much a trial's time counts, from 0 to 1.
+        noisy: whether a trial may be repeated.
+        chance: of the trial.
+        within: the same columns with less room in them, to be looked at only there.
+    """
     import numpy as np
 
     columns = models.columns
@@ -120,9 +131,12 @@ def _ranked(models: Models, hurry: float, noisy: bool, chance: Chance) -> Array:
             slope += weight * columns.belief_slope(points)
         return found, slope
 
-    found = Maximiser(columns, score, slopes).ranked(good[:_GOOD], chance.generator())
+    maximiser = Maximiser(within or columns, score, slopes)
+    found = maximiser.ranked(good[:_GOOD], chance.generator())
     if not noisy:
         return found
-    again = good[: 2 * _GOOD]  # a candidate must be somewhere to be repeated there
+    again = (within or columns).rounded(
+        good[: 2 * _GOOD]
+    )  # a candidate must be somewhere to be repeated there
     found = np.concatenate([found, again])
     return found[np.argsort(-score(found), kind="stable")]

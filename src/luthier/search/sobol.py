@@ -42,7 +42,7 @@ class Sobol:
             raise SpaceError(
                 f"Sobol goes up to {MAX_DIMENSION} hyperparameters, got {len(space.domains)}."
             )
-        return configuration_at(_points, "sobol", space, number, chance)
+        return configuration_at(points, "sobol", space, number, chance)
 
     def size(self, space: Space) -> int | None:
         """Return None: there is no end to it."""
@@ -50,7 +50,7 @@ class Sobol:
 
 
 @lru_cache(maxsize=8)
-def _points(seed: int, dimension: int, count: int) -> NDArray[np.float64]:
+def points(seed: int, dimension: int, count: int) -> NDArray[np.float64]:
     """Return the first *count* points (count, dimension) in [0, 1); longer blocks only append."""
     import numpy as np
     from scipy.stats import qmc

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+import msgspec
+
 from luthier.space import Space
 from luthier.study import events as ev
 from luthier.study.chance import Chance
@@ -19,7 +21,9 @@ from luthier.study.history import History
 from luthier.study.objective import diverged_metric
 from luthier.study.protocols import (
     Checkpoints,
+    Done,
     Fate,
+    InStages,
     Limits,
     Resume,
     Scheduler,
@@ -64,6 +68,7 @@ class Proposal:
     seen: int
     configuration: dict[str, Any]
     enqueued: bool
+    stage: int = -1
 
 
 @dataclass(frozen=True)
@@ -99,6 +104,11 @@ class Deciding:
                 for t, why in drops
             ]
         )
+
+    def turn(self, move: Start | Done) -> Decision | None:
+        """End a stage, or begin the next one, when that is due before *move*."""
+        due = turn(self.history, self.searcher, self.scheduler, self.limits, move)
+        return None if due is None else Decision([msgspec.structs.replace(due, time=self.now)])
 
     def take_over(self, trial: TrialRecord) -> Decision:
         """Go on with a trial whose worker vanished or gave it back, unless it happens too often."""
@@ -147,6 +157,7 @@ class Deciding:
             parent=parent,
             start=start,
             repeats=move.repeats,
+            stage=proposal.stage,
         )
         leased = self._leased(number, lease, start, move.to_step)
         job = Job(number, lease, proposal.configuration, start, move.to_step, move.parent)
@@ -155,12 +166,13 @@ class Deciding:
     def propose(self, move: Start) -> Proposal:
         """Return the configuration of the next trial."""
         history, number = self.history, len(self.history.trials)
+        stage = stage_of(history) if move.repeats < 0 else -1
         if history.queue and move.parent is None and move.repeats < 0:
-            return Proposal(number, history.cursor, history.queue[0], enqueued=True)
+            return Proposal(number, history.cursor, history.queue[0], enqueued=True, stage=stage)
         configuration = move.configuration
         if configuration is None:
             configuration = proposed(history, self.searcher, number)
-        return Proposal(number, history.cursor, configuration, enqueued=False)
+        return Proposal(number, history.cursor, configuration, enqueued=False, stage=stage)
 
     def resume(self, move: Resume | TrialRecord, to_step: int | None) -> Decision:
         """Lease an earlier trial from its newest checkpoint, however far the log had come.
@@ -203,6 +215,41 @@ class Deciding:
             to_step=to_step,
             term=self.term,
         )
+
+
+def stage_of(history: History) -> int:
+    """Return the stage that a trial proposed now belongs to, -1 for none."""
+    under_way = bool(history.stages) and history.stages[-1].concluded is None
+    return len(history.stages) - 1 if under_way else -1
+
+
+def turn(
+    history: History, searcher: Searcher, scheduler: Scheduler, limits: Limits, move: Start | Done
+) -> ev.StageBegun | ev.StageConcluded | None:
+    """Return the end or the beginning of a stage that is due before *move*; mostly None."""
+    if not isinstance(searcher, InStages):
+        return None
+    seen = searched(history)
+    if isinstance(move, Done) or move.repeats >= 0:  # a race begins when the search is over
+        return searcher.turn(seen, 0)
+    left = room(seen, scheduler, limits)
+    return searcher.turn(seen, None if left is None else max(1, left))
+
+
+def room(history: History, scheduler: Scheduler, limits: Limits) -> int | None:
+    """Return how many more trials are expected to be begun within *limits*; None: no end is known.
+
+    Epochs are turned into trials by what one costs in the scheduler's plan, on average.
+    """
+    plan = scheduler.plan(limits)
+    if plan is None:
+        return None
+    left = [] if limits.trials is None else [limits.trials - len(history.trials)]
+    if limits.epochs is not None:
+        promised = sum((t.to_step or t.step + 1) - t.step for t in history.active.values())
+        each = max(1.0, plan.epochs / max(1, plan.trials))
+        left.append(int((limits.epochs - history.epochs - promised) / each))
+    return max(0, min(left, default=plan.trials - len(history.trials)))
 
 
 def within_space(limits: Limits, searcher: Searcher, space: Space) -> Limits:

@@ -148,6 +148,7 @@ class TrialProposed(Event, frozen=True, tag="trial proposed"):
     parent: int = -1
     start: int = 0
     repeats: int = -1
+    stage: int = -1  # the stage it was proposed in; -1 where there are none
 
 
 class ConfigurationSettled(Event, frozen=True, tag="configuration settled"):
@@ -275,6 +276,59 @@ class TrialRequeued(Event, frozen=True, tag="trial requeued"):
     configuration: dict[str, Any] | None = None
 
 
+class StageBegun(Event, frozen=True, tag="stage begun"):
+    """From here on proposals vary *hyperparameters*, and nothing else, until the stage is concluded.
+
+    *live* are varied, too, in the ranges of *narrowed* (low, high), because their best values shift with
+    those of the stage. What is varied by neither is at its value in *around*. *trials* is how many new
+    trials the stage has; None: the rest of the study.
+    """
+
+    stage: int
+    name: str
+    hyperparameters: list[str]
+    live: list[str]
+    around: dict[str, Any]
+    narrowed: dict[str, tuple[float, float]]
+    trials: int | None
+    reason: str
+
+
+class Effect(msgspec.Struct, frozen=True, array_like=True):
+    """How much a hyperparameter matters with the others where they are best, by a stage's conclusion.
+
+    *share* is its part of all that varied ones matter; *gain* the difference in the objective between its
+    worst and its best value, *low* and *high* the ends of a 90 % interval of that.
+    """
+
+    share: float
+    gain: float
+    low: float
+    high: float
+
+
+class StageConcluded(Event, frozen=True, tag="stage concluded"):
+    """The end of a stage: *best* is the trial that the next one starts from, -1 when there is none.
+
+    *effects* is what was learned of the stage's hyperparameters, *dead* those that make no difference
+    and are fixed for good, *words* all of it for people.
+    """
+
+    stage: int
+    best: int
+    effects: dict[str, Effect]
+    dead: list[str]
+    words: str
+
+
+class TestRead(Event, frozen=True, tag="test read"):
+    """Somebody measured a trial's model on the test set, which a choice must not depend on."""
+
+    trial: int
+    values: dict[str, float]
+    who: str
+
+
 AnyEvent = (
     StudyCreated
     | EarlierTrials
@@ -300,6 +354,9 @@ AnyEvent = (
     | TrialDiverged
     | TrialFailed
     | TrialRequeued
+    | StageBegun
+    | StageConcluded
+    | TestRead
 )
 
 _encoder = msgspec.msgpack.Encoder()

@@ -17,7 +17,7 @@ from luthier.study import events as ev
 from luthier.study.goals import Goals, constraint_from, front_of
 from luthier.study.limits import Limits
 from luthier.study.objective import Objective
-from luthier.study.records import TrialRecord, TrialState
+from luthier.study.records import StageRecord, TrialRecord, TrialState
 
 
 class History:
@@ -37,6 +37,8 @@ class History:
         race: how the best trials are raced when the search is over, or None.
         repetitions: the trials that repeat another one: data of a race, and no candidates.
         repeated_epochs: those of ``epochs`` that repetitions trained.
+        stages: what the study was divided in, the last one still under way; none without stages.
+        test_reads: every look at the test set.
         late_reports: reports by workers that had lost their lease: kept in the log, used nowhere.
     """
 
@@ -66,6 +68,8 @@ class History:
         self.heirs: dict[int, TrialRecord] = {}  # that have no checkpoint yet but their parent's
         self.infeasible: list[dict[str, Any]] = []  # configurations that ran out of memory
         self.errors: dict[int, TrialRecord] = {}  # failed by a bug in the user's code
+        self.stages: list[StageRecord] = []
+        self.test_reads: list[ev.TestRead] = []
         self.ended = 0
         self.best: TrialRecord | None = None
         self.epochs = 0
@@ -97,6 +101,9 @@ class History:
             ev.TrialDiverged: self._diverged,
             ev.TrialFailed: self._failed,
             ev.TrialRequeued: self._requeued,
+            ev.StageBegun: self._stage_begun,
+            ev.StageConcluded: self._stage_concluded,
+            ev.TestRead: self.test_reads.append,
         }
 
     @property
@@ -247,7 +254,10 @@ class History:
             event.parent,
             event.start,
             event.repeats,
+            event.stage,
         )
+        if 0 <= event.stage < len(self.stages):
+            self.stages[event.stage].trials += 1
         if event.enqueued:
             self.queue.pop(0)
         self.trials.append(trial)
@@ -362,6 +372,14 @@ class History:
         if event.configuration is not None:
             trial.configuration = thawed(event.configuration)
         self._move(trial, TrialState.QUEUED)
+
+    def _stage_begun(self, event: ev.StageBegun) -> None:
+        around = thawed(event.around)
+        begun = msgspec.structs.replace(event, around=around)
+        self.stages.append(StageRecord(begun, len(self.trials)))
+
+    def _stage_concluded(self, event: ev.StageConcluded) -> None:
+        self.stages[event.stage].concluded = event
 
     # -- parts -----------------------------------------------------------------------------------
 

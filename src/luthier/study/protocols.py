@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from luthier.space import Space
+from luthier.study import events as ev
 from luthier.study.chance import Chance
 from luthier.study.history import History
 from luthier.study.limits import Limits as Limits
@@ -239,6 +240,23 @@ class SchedulerExplains(Protocol):
 
     def explain(self, history: History) -> str:
         """Return in one line what becomes of trials, and why."""
+        ...
+
+
+@runtime_checkable
+class InStages(Protocol):
+    """A searcher that divides the study into stages, which the log tells."""
+
+    def turn(self, history: History, room: int | None) -> ev.StageBegun | ev.StageConcluded | None:
+        """Return what must be in the log before the next trial is proposed; mostly nothing.
+
+        That is the end of a stage whose trials are known, or then the beginning of the next. A function
+        of its arguments; its time is 0.
+
+        Args:
+            history: the study, which is about to begin a trial or has come to its end.
+            room: how many more trials are expected to be begun, 0 at the end; None: no end is known.
+        """
         ...
 
 

@@ -69,6 +69,7 @@ class TrialRecord:
     parent: int = -1
     start: int = 0
     repeats: int = -1
+    stage: int = -1
     lease: int = 0
     holder: ev.Holder | None = None
     term: float = 0.0  # seconds of silence after which the lease is lost; 0: only with its process
@@ -167,6 +168,34 @@ class TrialRecord:
         for reported, loss in zip(self.steps, self.losses, strict=True):
             if loss < self.best_loss:
                 self.best_loss, self.best_step = loss, reported
+
+
+@dataclass(slots=True, eq=False)
+class StageRecord:
+    """One stage of a study as the log tells it.
+
+    *first* is the number of its first trial, *trials* how many were proposed in it so far.
+    """
+
+    begun: ev.StageBegun
+    first: int
+    trials: int = 0
+    concluded: ev.StageConcluded | None = None
+
+    @property
+    def name(self) -> str:
+        """Return what the stage is called."""
+        return self.begun.name
+
+    @property
+    def hyperparameters(self) -> list[str]:
+        """Return what the stage is about."""
+        return self.begun.hyperparameters
+
+    @property
+    def conclusion(self) -> str:
+        """Return what was learned, in words; '' while it goes on."""
+        return self.concluded.words if self.concluded is not None else ""
 
 
 _COLUMNS = {"steps", "losses", "seconds", "loss_sums", "names", "values"}

@@ -12,10 +12,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from luthier.study import events as ev
-from luthier.study.deciding import proposed, within_space
+from luthier.study.deciding import proposed, stage_of, turn, within_space
 from luthier.study.history import History, thawed
-from luthier.study.protocols import Fate, Resume, Scheduler, Searcher, Start, Verdict
+from luthier.study.protocols import Done, Fate, Resume, Scheduler, Searcher, Start, Verdict
 from luthier.study.records import TrialState
 
 
@@ -100,6 +102,8 @@ class _Replayer:
         match event:
             case ev.TrialProposed():
                 return self._check_proposal(event)
+            case ev.StageBegun() | ev.StageConcluded():
+                return self._check_stage(event)
             case ev.JobLeased():
                 self.expected.pop(event.trial, None)
                 return self._check_resumed(event)
@@ -122,6 +126,9 @@ class _Replayer:
             derived = _as_read(proposed(self.behind, self.searcher, event.trial))
         if derived != thawed(event.configuration):
             return f"trial {event.trial} has {event.configuration}, derived again it is {derived}"
+        stage = stage_of(self.behind) if event.repeats < 0 else -1
+        if stage != event.stage:
+            return f"trial {event.trial} was begun in stage {event.stage}, derived: {stage}"
         if move is None:
             return ""
         self.counts["moves"] += 1
@@ -133,6 +140,18 @@ class _Replayer:
                 f"trial {event.trial} was begun in bracket {event.bracket}{again}, derived: {move}"
             )
         return ""
+
+    def _check_stage(self, event: ev.StageBegun | ev.StageConcluded) -> str:
+        limits = within_space(self.now.limits, self.searcher, self.now.space)
+        move = self.scheduler.next(self.now, limits)
+        self.counts["moves"] += 1
+        due = None
+        if isinstance(move, Start | Done):
+            due = turn(self.now, self.searcher, self.scheduler, limits, move)
+        derived = None if due is None else msgspec.structs.replace(due, time=event.time)
+        if derived is not None and ev.decode(ev.encode(derived)) == event:
+            return ""
+        return f"stage {event.stage} is told otherwise, derived again: {derived}"
 
     def _check_resumed(self, event: ev.JobLeased) -> str:
         trial = self.now.trials[event.trial]

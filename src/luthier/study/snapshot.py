@@ -18,14 +18,14 @@ from luthier.study.history import History, thawed
 from luthier.study.limits import Limits
 from luthier.study.log import decoded
 from luthier.study.protocols import PAGE, Store
-from luthier.study.records import TrialRecord, TrialState
+from luthier.study.records import StageRecord, TrialRecord, TrialState
 
-_LAYOUT = 4  # raised whenever what is below, or the fold, changes
+_LAYOUT = 5  # raised whenever what is below, or the fold, changes
 _FIRST = 20_000  # events before the first snapshot, and between early ones
 _LATER = 100_000  # events between snapshots of long logs
 _STATES = list(TrialState)
 _FLOATS = ("proposed_at", "term", "best_loss", "violation", "last_sign")
-_INTEGERS = ("bracket", "lease", "checkpoint", "best_step")
+_INTEGERS = ("bracket", "lease", "checkpoint", "best_step", "stage")
 
 
 class _Kept(msgspec.Struct, array_like=True):
@@ -59,6 +59,8 @@ class _Kept(msgspec.Struct, array_like=True):
     seconds: bytes
     shapes: bytes  # of each report: which of *names* it has
     values: bytes
+    stages: list[tuple[ev.StageBegun, ev.StageConcluded | None, int, int]]
+    test_reads: list[ev.TestRead]
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -150,6 +152,8 @@ def encode(history: History) -> bytes:
         b"".join([t.seconds.tobytes() for t in trials]),
         shapes.tobytes(),
         b"".join([t.values.tobytes() for t in trials]),
+        [(s.begun, s.concluded, s.first, s.trials) for s in history.stages],
+        history.test_reads,
     )
     return _encoder.encode(kept)
 
@@ -178,6 +182,13 @@ def decode(body: bytes) -> History | None:
     history.epochs, history.late_reports = kept.epochs, kept.late_reports
     history.repeated_epochs = kept.repeated_epochs
     history.last_lease, history.last_time = kept.last_lease, kept.last_time
+    history.stages = [
+        StageRecord(
+            msgspec.structs.replace(begun, around=thawed(begun.around)), first, trials, concluded
+        )
+        for begun, concluded, first, trials in kept.stages
+    ]
+    history.test_reads.extend(kept.test_reads)
     _restore_trials(history, kept)
     history.best = None if kept.best is None else history.trials[kept.best]
     return history
@@ -206,6 +217,7 @@ def _restore_trials(history: History, kept: _Kept) -> None:
             trial.lease,
             trial.checkpoint,
             trial.best_step,
+            trial.stage,
         ) = row[2:]
         trial.holder = trial.to_step = trial.ended_at = None
         trial.why = trial.kind = trial.traceback = ""

@@ -218,8 +218,11 @@ class Study:
         if (trial := self._orphan()) is not None:
             return decider.take_over(trial), proposal
         move = self.scheduler.next(history, self.limits)
+        if isinstance(move, Start | Done) and (decision := decider.turn(move)) is not None:
+            return decision, proposal
         if isinstance(move, Start):
-            known = proposal is not None and proposal.number == len(history.trials)
+            here = (len(history.trials), deciding.stage_of(history))
+            known = proposal is not None and (proposal.number, proposal.stage) == here
             if proposal is None or not known or history.queue or move.configuration is not None:
                 proposal = decider.propose(move)
             # What a scheduler chose itself is right for this move alone.
@@ -496,6 +499,10 @@ class Study:
     def steer(self) -> Steering:
         """Return what people may ask of the study while it runs: pause, stop, prune, budget, space."""
         return Steering(self.refresh, self._append, self.clock, self.searcher)
+
+    def append(self, events: list[ev.AnyEvent]) -> None:
+        """Write *events* that decide nothing, such as a look at the test set."""
+        self._append(events)
 
     # -- parts -----------------------------------------------------------------------------------
 

@@ -144,7 +144,9 @@ def fit(features: Array, groups: Integers, values: Array, dimension: int) -> Hyp
     import numpy as np
     from scipy.optimize import minimize
 
-    centre = _LENGTH_CENTRE + 0.5 * math.log(max(1, dimension))
+    # What never varied adds no distance: a study that has only moved one of nine is in one dimension.
+    varied = len(np.unique(groups[np.ptp(features, axis=0) > 0]))
+    centre = _LENGTH_CENTRE + 0.5 * math.log(max(1, varied))
 
     def cost(theta: Array) -> tuple[float, Array]:
         return _negative_log_posterior(theta, features, groups, values, dimension, centre)

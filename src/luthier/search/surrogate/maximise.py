@@ -101,7 +101,7 @@ class Maximiser:
             starts[free],
             jac=True,
             method="L-BFGS-B",
-            bounds=[(0.0, 1.0)] * int(free.sum()),
+            bounds=np.broadcast_to(self.columns.bounds, (*starts.shape, 2))[free],
             options={"maxiter": _STEPS, "maxcor": 10},
         )
         ends = starts.copy()

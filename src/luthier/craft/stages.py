@@ -1,0 +1,104 @@
+"""Stages: tune in the order in which hyperparameters matter, and be told what each stage has shown.
+
+``luthier.tune(..., staged=True)``, or ``staged=Stages(order="ng")``, in every door of Luthier; the searcher
+itself is in ``search/staged``. This is where the plan is made to be read, and the story told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from luthier.errors import StudyError
+from luthier.search.staged import Stages, grouped
+from luthier.search.staged.planning import JOINT, least
+from luthier.search.staged.roles import ORDERS, ROLES, checked_order, role_of
+from luthier.space import Space
+from luthier.study.history import History
+from luthier.study.protocols import Searcher
+from luthier.study.records import StageRecord
+
+VARIABLE = "LUTHIER_STAGED"  # set by ``luthier tune --staged``: the order, by its name
+
+
+def planned(
+    space: Space | Mapping[str, Any], stages: Stages | None = None, *, max_trials: int | None = None
+) -> list[tuple[str, tuple[str, ...], int]]:
+    """Return the stages that a study would begin with: name, hyperparameters, the fewest trials.
+
+    What the trials show may change their order, or leave some out. Those at the end that *max_trials*
+    does not hold are left out here; the last, "all together", has what is kept for it.
+
+    Args:
+        space: what is searched.
+        stages: how it is divided; by default ``Stages()``.
+        max_trials: of the whole study; None for no limit.
+
+    Raises:
+        StudyError: the order or the roles name what the space does not have.
+    """
+    stages = stages or Stages()
+    whole = space if isinstance(space, Space) else Space(space)
+    left = None if max_trials is None else max_trials - -(-max_trials * stages.joint // 1)
+    found: list[tuple[str, tuple[str, ...], int]] = []
+    for name, members in grouped(whole, checked_order(stages.order), stages.roles):
+        need = least(len(members))
+        if left is not None and need > left:
+            break
+        left = None if left is None else left - need
+        found.append((name, members, need))
+    rest = 0 if max_trials is None else max_trials - sum(need for *_, need in found)
+    return [*found, (JOINT, tuple(whole.searched), rest)]
+
+
+def story(history: History) -> list[str]:
+    """Return the study stage by stage, a paragraph each: its heading, why it came, what it showed."""
+    return [
+        f"{stage.begun.stage + 1}. {stage.name} ({_about(stage)}): {stage.begun.reason}. "
+        f"{stage.conclusion or f'{stage.trials} trials so far.'}"
+        for stage in history.stages
+    ]
+
+
+def _about(stage: StageRecord) -> str:
+    names = ", ".join(map(Space.short, stage.hyperparameters))
+    live = ", ".join(map(Space.short, stage.begun.live))
+    return f"{names}; {live} live" if live else names
+
+
+def searcher_for(
+    staged: bool | Stages, searcher: str | Searcher | None, environment: Mapping[str, str]
+) -> str | Searcher | None:
+    """Return the searcher that ``tune``'s arguments, or the ``luthier tune`` command, ask for.
+
+    Args:
+        staged: True for ``Stages()``.
+        searcher: the one that was asked for besides; None for none.
+        environment: the process's.
+
+    Raises:
+        StudyError: both were asked for.
+    """
+    order = environment.get(VARIABLE, "")
+    if staged is False and not order:
+        return searcher
+    chosen = staged if isinstance(staged, Stages) else Stages(order=order or "one by one")
+    if searcher is not None and searcher != chosen and searcher != "stages":
+        raise StudyError(
+            f"searcher={searcher!r} was given beside stages, which search themselves: give one of them."
+        )
+    return chosen
+
+
+__all__ = [
+    "ORDERS",
+    "ROLES",
+    "VARIABLE",
+    "StageRecord",
+    "Stages",
+    "checked_order",
+    "planned",
+    "role_of",
+    "searcher_for",
+    "story",
+]
