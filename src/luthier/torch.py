@@ -55,7 +55,8 @@ def tune(
 
     Args:
         build: ``build(hp)`` returns (model, optimizer) or (model, optimizer, learning-rate
-            scheduler); the scheduler steps once an epoch, a ``ReduceLROnPlateau`` on ``val_loss``.
+            scheduler); the scheduler steps once an epoch, a ``ReduceLROnPlateau`` on ``val_loss``, one of
+            ``luthier.craft.schedules.as_torch`` after every batch.
         data: a ``luthier.datasets.Dataset``, or ((x, y), (x_val, y_val)) of numpy arrays or
             tensors, examples along the first axis. Whole-number targets are classes, others are
             regressed.

@@ -174,11 +174,12 @@ class Training:
         state = State(**parts) if schedule is None else State(**parts, schedule=schedule)
         for epoch in trial.epochs(state):
             order = _order(len(train[0]), size, trial.seed_of(epoch)).to(device)
-            metrics = _train_epoch(model, optimizer, loss, train, order)
+            each_batch = schedule.step if getattr(schedule, "every_batch", False) else None
+            metrics = _train_epoch(model, optimizer, loss, train, order, each_batch)
             metrics |= {f"val_{k}": v for k, v in _evaluate(model, loss, validation, size).items()}
-            if isinstance(schedule, ReduceLROnPlateau):
+            if isinstance(schedule, ReduceLROnPlateau) or getattr(schedule, "reads_metric", False):
                 schedule.step(metrics["val_loss"])
-            elif schedule is not None:
+            elif schedule is not None and each_batch is None:
                 schedule.step()
             trial.report(metrics)
 
@@ -235,7 +236,12 @@ def _order(examples: int, size: int, seed: int) -> Tensor:
 
 
 def _train_epoch(
-    model: nn.Module, optimizer: Optimizer, loss: Loss, data: Pair, order: Tensor
+    model: nn.Module,
+    optimizer: Optimizer,
+    loss: Loss,
+    data: Pair,
+    order: Tensor,
+    each_batch: Callable[[], None] | None,
 ) -> dict[str, float]:
     model.train()
     sums = _Sums()
@@ -246,6 +252,8 @@ def _train_epoch(
         value = loss(outputs, targets)
         value.backward()
         optimizer.step()
+        if each_batch is not None:
+            each_batch()
         sums.add(value, outputs, targets)
     return sums.means()
 
