@@ -5,7 +5,8 @@ from __future__ import annotations
 import pickle
 import random
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -167,7 +168,7 @@ class Training:
         torch.manual_seed(trial.seed)
         model, optimizer, schedule = _built(self.build(trial.hp))
         model.to(device)  # keeps the Parameter objects that the optimizer holds
-        loss = self.loss or (nn.functional.cross_entropy if self.classifies else _squared_error)
+        loss = self.loss or loss_for(self.train[1])
         train, validation = _to(self.train, device), _to(self.validation, device)
         size = min(checked_size(trial.get("batch_size", self.batch_size)), len(train[0]))
         parts = {"model": model, "optimizer": optimizer}
@@ -211,7 +212,7 @@ def tensors(data: Any) -> tuple[Pair, Pair]:
         StudyError: another form, no example, or inputs and targets of different lengths.
     """
     (x, y), (x_val, y_val) = in_memory(data)
-    return _pair(x, y, "training"), _pair(x_val, y_val, "validation")
+    return tensor_pair(x, y), tensor_pair(x_val, y_val, "validation")
 
 
 # -- training --------------------------------------------------------------------------------------
@@ -292,6 +293,11 @@ class _Sums:
         return found
 
 
+def loss_for(targets: Tensor) -> Loss:
+    """Return the cross-entropy of logits for class numbers, else the squared error."""
+    return _squared_error if targets.is_floating_point() else nn.functional.cross_entropy
+
+
 def _squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
     if outputs.shape != targets.shape:
         raise StudyError(
@@ -302,7 +308,12 @@ def _squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
     return nn.functional.mse_loss(outputs, targets)
 
 
-def _pair(x: Any, y: Any, name: str) -> Pair:
+def tensor_pair(x: Any, y: Any, name: str = "training") -> Pair:
+    """Return inputs and targets as tensors on the CPU, class numbers as int64.
+
+    Raises:
+        StudyError: no example, or inputs and targets of different lengths.
+    """
     inputs, targets = _tensor(x), _tensor(y)
     if not targets.is_floating_point():
         targets = targets.long()
@@ -406,6 +417,16 @@ def _random_state() -> dict[str, Any]:
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state_all() if used_cuda else [],
     }
+
+
+@contextmanager
+def keeping_random_state() -> Generator[None]:
+    """Put every random generator's state back at the end: Python's, numpy's, PyTorch's."""
+    before = _random_state()
+    try:
+        yield
+    finally:
+        _set_random_state(before)
 
 
 def _set_random_state(saved: dict[str, Any]) -> None:
