@@ -137,17 +137,19 @@ def read(rates: ArrayLike, losses: ArrayLike) -> RangeTest:
         )  # fmt: skip
     divergence = _crossing(logs, smoothed, initial - (1.0 - CLIMB) * drop, lowest, rising=True)
     slopes = np.gradient(smoothed, logs)
+    low = _crossing(logs, smoothed, initial - LOWEST_DROP * drop, 0)
+    falling = slice(int(np.searchsorted(rates, low or 0.0)), lowest + 1)  # not the noise before it
     high = divergence if divergence is not None else float(rates[-1])
     return RangeTest(
         rates,
         losses,
         smoothed,
         initial,
-        steepest=float(rates[int(np.argmin(slopes[: lowest + 1]))]),
+        steepest=float(rates[falling][int(np.argmin(slopes[falling]))]),
         minimum=float(rates[lowest]),
         divergence=divergence,
         suggestion=_crossing(logs, smoothed, initial - SUGGESTED_DROP * drop, 0),
-        low=_crossing(logs, smoothed, initial - LOWEST_DROP * drop, 0),
+        low=low,
         high=high,
         problem="falling" if divergence is None and lowest >= 0.95 * (len(rates) - 1) else None,
     )

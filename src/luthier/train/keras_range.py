@@ -13,7 +13,7 @@ import numpy as np
 from luthier.errors import StudyError
 from luthier.train.data import checked_size
 from luthier.train.keras import make_variables
-from luthier.train.range_sweep import batches, endless, sweep, training_part
+from luthier.train.range_sweep import batches, endless, is_pair, sweep, training_part
 
 
 def sweeps(
@@ -28,7 +28,8 @@ def sweeps(
     train = training_part(data)
     found: list[np.ndarray] = []
     with _random_state():
-        make_variables(model, train)
+        if not model.built:
+            make_variables(model, train if is_pair(train) else endless(train))
         if not cast(Any, model.optimizer).built:
             cast(Any, model.optimizer).build(model.trainable_variables)
     with _random_state(), _own_rate(model) as rate_variable:
@@ -58,7 +59,7 @@ def _one(
 
 
 def _batches(data: Any, size: int, seed: int, index: int) -> Iterator[tuple[Any, ...]]:
-    if isinstance(data, tuple | list):
+    if is_pair(data):
         inputs, targets = (np.asarray(part) for part in data)
         for rows in batches(len(inputs), size, seed, index):
             yield inputs[rows], targets[rows]
@@ -76,8 +77,8 @@ def _own_rate(model: keras.Model) -> Generator[Any]:
         yield before
         return
     own = keras.Variable(1e-3, dtype="float32", trainable=False, name="range_test_rate")
-    optimizer._learning_rate = own
     optimizer._track_variable(own)  # JAX passes the tracked ones into its compiled step
+    optimizer._learning_rate = own  # only now: where this tracks by itself, it does not twice
     model.train_function = None  # one that was compiled earlier has the schedule in it
     try:
         yield own

@@ -72,6 +72,15 @@ def training_part(data: Any) -> Any:
     return data
 
 
+def is_pair(part: Any) -> bool:
+    """Return True for (x, y), False for a list of batches or a loader."""
+    return (
+        isinstance(part, tuple | list)
+        and len(part) == 2
+        and not any(isinstance(each, tuple) for each in part)
+    )
+
+
 def endless(loader: Any) -> Iterator[Any]:
     """Yield the batches of a loader, from its beginning again when it ends.
 

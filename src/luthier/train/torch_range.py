@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 
 from luthier.study.chance import derive
 from luthier.train.data import checked_size
-from luthier.train.range_sweep import batches, endless, sweep, training_part
+from luthier.train.range_sweep import batches, endless, is_pair, sweep, training_part
 from luthier.train.torch import keeping_random_state, loss_for, tensor_pair
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -62,7 +62,7 @@ def _step(model: nn.Module, optimizer: Optimizer, loss: Loss | None, batch: Any)
 
 def _pairs(data: Any, size: int, seed: int, index: int) -> Iterator[tuple[Tensor, Tensor]]:
     part = training_part(data)
-    if isinstance(part, tuple | list):
+    if is_pair(part):
         inputs, targets = tensor_pair(*part)
         for rows in batches(len(inputs), size, seed, index):
             chosen = torch.from_numpy(rows)
