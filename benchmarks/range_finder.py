@@ -186,12 +186,15 @@ def share_near(sweep: np.ndarray, rates: np.ndarray) -> float:
 
 def report(halves: dict[str, list[Outcome]]) -> tuple[str, bool]:
     everything = [outcome for outcomes in halves.values() for outcome in outcomes]
+    whole = len(TUNED) + len(HELD_OUT)
     versions = [
         f"JAX {jax.__version__}",
         f"optax {optax.__version__}",
         f"Luthier {luthier.__version__}",
     ]
     lines = [f"## {TITLE}", "", *conditions("range_finder.py", versions), "", *explained(), ""]
+    if len(everything) < whole:
+        lines += [f"**Only {len(everything)} of the {whole} combinations were run.**", ""]
     for name, outcomes in halves.items():
         lines += [f"{name}:", "", *table(outcomes), ""]
     lines += ["Counts, of the combinations on which the rule was chosen, and of the others:", ""]
@@ -275,9 +278,13 @@ def goals(everything: list[Outcome]) -> tuple[bool, list[str]]:
     ]
 
 
+def path_of(combination: Combination, folder: Path) -> Path:
+    return folder / f"{'-'.join(map(str, combination))}.json"
+
+
 def kept(combination: Combination, folder: Path | None) -> Outcome:
     """Return the outcome of an earlier run in *folder*, or run and keep it."""
-    path = None if folder is None else folder / f"{'-'.join(map(str, combination))}.json"
+    path = None if folder is None else path_of(combination, folder)
     if path is not None and path.exists():
         return msgspec.json.decode(path.read_bytes(), type=Outcome)
     outcome = run(combination)
@@ -297,11 +304,14 @@ def main() -> int:
     parser.add_argument("--only", type=int, help="one combination, from 0")
     parser.add_argument("--keep", type=Path, help="folder of finished combinations, to go on from")
     parser.add_argument("--write", action="store_true", help="put the section into RESULTS.md")
+    parser.add_argument("--finished", action="store_true", help="report only what --keep holds")
     asked = parser.parse_args()
     chosen = {"Rule chosen by these": TUNED, "Held out": HELD_OUT}
     if asked.only is not None:
         combination = [*TUNED, *HELD_OUT][asked.only]
         chosen = {"One": [combination]}
+    if asked.finished:
+        chosen = {n: [c for c in cs if path_of(c, asked.keep).exists()] for n, cs in chosen.items()}
     halves = {
         name: [kept(c, asked.keep) for c in combinations] for name, combinations in chosen.items()
     }

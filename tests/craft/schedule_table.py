@@ -1,4 +1,4 @@
-"""One table of rates, worked out by hand or with mpmath-like care from the sources' formulas.
+"""One table of rates, worked out by hand from the sources' formulas.
 
 Every framework's schedule is held against it. The rows are (schedule, {step: rate}).
 """

@@ -167,6 +167,8 @@ class Training:
         device = torch.device(self.device or ("cuda" if torch.cuda.is_available() else "cpu"))
         torch.manual_seed(trial.seed)
         model, optimizer, schedule = _built(self.build(trial.hp))
+        each_batch = schedule.step if getattr(schedule, "every_batch", False) else None
+        on_metric = isinstance(schedule, ReduceLROnPlateau) or hasattr(schedule, "reads_metric")
         model.to(device)  # keeps the Parameter objects that the optimizer holds
         loss = self.loss or loss_for(self.train[1])
         train, validation = _to(self.train, device), _to(self.validation, device)
@@ -175,10 +177,9 @@ class Training:
         state = State(**parts) if schedule is None else State(**parts, schedule=schedule)
         for epoch in trial.epochs(state):
             order = _order(len(train[0]), size, trial.seed_of(epoch)).to(device)
-            each_batch = schedule.step if getattr(schedule, "every_batch", False) else None
             metrics = _train_epoch(model, optimizer, loss, train, order, each_batch)
             metrics |= {f"val_{k}": v for k, v in _evaluate(model, loss, validation, size).items()}
-            if isinstance(schedule, ReduceLROnPlateau) or getattr(schedule, "reads_metric", False):
+            if on_metric:
                 schedule.step(metrics["val_loss"])
             elif schedule is not None and each_batch is None:
                 schedule.step()

@@ -29,7 +29,7 @@ class Constant(Schedule):
 
 @dataclass(frozen=True)
 class Step(Schedule):
-    """factor^k after the k-th milestone (He et al. 2016, section 3.4: ÷10 at 32k and 48k steps).
+    """factor^k after the k-th milestone (He et al. 2016: ÷10 at 32k and 48k steps).
 
     Attributes:
         at_steps: milestones, rising, counted from the very first step.

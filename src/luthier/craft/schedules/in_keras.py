@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import keras
 
@@ -47,7 +47,7 @@ class PlateauCallback(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Set the rate: the first epoch may follow a checkpoint."""
-        self.model.optimizer.learning_rate = self.rate
+        cast(Any, self.model).optimizer.learning_rate = self.rate
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Take one step of the state machine."""

@@ -81,7 +81,7 @@ class Schedule:
         Raises:
             StudyError: no such family, or fields that it does not have.
         """
-        fields = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
+        fields: dict[str, Any] = {**data}
         family = str(fields.pop("family", None))
         if family not in _FAMILIES:
             known = ", ".join(_FAMILIES)
