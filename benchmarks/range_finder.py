@@ -65,10 +65,10 @@ class Outcome(NamedTuple):
     combination: Combination
     suggestions: list[float]
     accuracies: list[float]
-    losses: list[float]
+    losses: list[float | None]
     divergences: list[float | None]
     sweep: list[float]
-    sweep_losses: list[float]
+    sweep_losses: list[float | None]
     diverged_second: float | None
     diverged_last: float | None
     others: list[float]
@@ -231,12 +231,13 @@ def table(outcomes: list[Outcome]) -> list[str]:
     for o in outcomes:
         good = [r for r, a in zip(RATES, o.sweep, strict=True) if a >= NEAR * o.best]
         at = RATES[int(np.argmax(o.sweep))]
-        lowest = np.nanmin([v for v in o.sweep_losses if np.isfinite(v)])
+        lowest = min(v for v in o.sweep_losses if v is not None)
+        loss = (o.losses[0] or np.nan) / lowest
         mark = "" if o.off(o.diverged_second) <= TIMES else " ✗"
         rows.append(
             f"| {o.combination} | {o.best:.4f} | {at:.2g} | {good[0]:.2g} – {good[-1]:.2g} "
             f"| {o.suggestions[0]:.2g} | {o.accuracies[0]:.4f} | {'yes' if o.near[0] else '**no**'} "
-            f"| {sum(o.near)} | {o.spread:.2f} | {o.losses[0] / lowest:.2f} | {words(o.divergence)}{mark} "
+            f"| {sum(o.near)} | {o.spread:.2f} | {loss:.2f} | {words(o.divergence)}{mark} "
             f"| {words(o.diverged_second)} | {words(o.diverged_last)} | {o.seconds:.0f} |"
         )
     return rows

@@ -52,7 +52,7 @@ for rate in (2e-3, as_keras(Cosine(2e-3, 100))):
     model = make(rate)
     train(model)
     before, generators = state(model), (random.getstate(), np.random.get_state()[1].tolist())
-    found = luthier.keras.find_learning_rate(model, (X, Y), batch_size=64, sweeps=2, steps=100)
+    found = luthier.keras.find_learning_rate(model, (X, Y), batch_size=64, sweeps=2, steps=60)
     assert same(state(model), before)
     assert (random.getstate(), np.random.get_state()[1].tolist()) == generators
     assert found.problem is None, found.explain()
@@ -70,7 +70,7 @@ fresh.compile(
     keras.optimizers.SGD(0.1), keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 )
 chunks = [(X[i : i + 60], Y[i : i + 60]) for i in range(0, 600, 60)]
-own = luthier.keras.find_learning_rate(fresh, chunks, sweeps=1, steps=80)
+own = luthier.keras.find_learning_rate(fresh, chunks, sweeps=1, steps=60)
 assert 1e-3 < own.suggestion < 1, own.explain()
 assert np.isclose(float(keras.ops.convert_to_numpy(fresh.optimizer.learning_rate)), 0.1)
 

@@ -180,9 +180,9 @@ class Training:
             metrics = _train_epoch(model, optimizer, loss, train, order, each_batch)
             metrics |= {f"val_{k}": v for k, v in _evaluate(model, loss, validation, size).items()}
             if on_metric:
-                schedule.step(metrics["val_loss"])
+                cast(Any, schedule).step(metrics["val_loss"])
             elif schedule is not None and each_batch is None:
-                schedule.step()
+                cast(Any, schedule).step()
             trial.report(metrics)
 
     def load(self, record: TrialRecord, folder: Path, study: Study) -> nn.Module:
