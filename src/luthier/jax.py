@@ -7,11 +7,14 @@ from typing import Any
 
 from luthier.app.tune import Result
 from luthier.app.tune import tune as tune_training
+from luthier.craft.range_finder import RangeTest, read, sweep_rates
 from luthier.errors import StudyError
 from luthier.space import Space, discover
 
 try:
     from luthier.train.jax import Build, State, Training, arrays, checked_size
+    from luthier.train.jax_range import RatedStep
+    from luthier.train.jax_range import sweeps as jax_sweeps
 except ModuleNotFoundError as error:
     if error.name != "jax":
         raise
@@ -19,7 +22,7 @@ except ModuleNotFoundError as error:
         "luthier.jax needs JAX: pip install 'luthier[jax]'", name="jax"
     ) from error
 
-__all__ = ["State", "tune"]
+__all__ = ["State", "find_learning_rate", "tune"]
 
 
 def tune(
@@ -101,3 +104,54 @@ def tune(
         define_by_run=space is None,
         **options,
     )
+
+
+def find_learning_rate(
+    step: RatedStep,
+    state: Any,
+    data: Any,
+    *,
+    batch_size: int = 64,
+    low: float = 1e-6,
+    high: float = 100.0,
+    steps: int = 160,
+    sweeps: int = 3,
+    seed: int = 0,
+) -> RangeTest:
+    """Find a learning rate, and the range to search, by a range test.
+
+    ::
+
+        def step(state, batch, rate):
+            params, moments = state
+            loss, gradient = jax.value_and_grad(loss_of)(params, batch)
+            update, moments = adam.update(gradient, moments)  # optax.scale_by_adam()
+            params = jax.tree.map(lambda p, u: p - rate * u, params, update)
+            return (params, moments), loss
+
+        found = luthier.jax.find_learning_rate(step, (params, adam.init(params)), (x, y))
+        print(found.explain())
+
+    The state is a value, so it stays as it is; no global random generator is drawn from.
+
+    Args:
+        step: ``step(state, (x, y), rate)`` returns the next state, and the batch's mean loss or a
+            dictionary with it as ``"loss"``. It is compiled here.
+        state: a tree of arrays; or a function of a key that makes one, and each sweep begins anew.
+        data: ``(x, y)`` arrays, or what ``tune`` takes.
+        batch_size: examples a step: the one you will train with, since the rate depends on it.
+        low: the first rate.
+        high: the last one, unless the sweep stops at divergence before it.
+        steps: rates a sweep tries, a batch each; 20 a decade are good.
+        sweeps: how many are averaged, each over other batches.
+        seed: of the order of the batches, and of the keys.
+
+    Returns:
+        The ``RangeTest``: ``.suggestion``, ``.domain()``, ``.explain()``, ``.picture()``.
+
+    Raises:
+        StudyError: rates, sizes or data that cannot be.
+    """
+    rates = sweep_rates(low, high, steps)
+    losses = jax_sweeps(step, state, data, rates, batch_size=batch_size, count=sweeps, seed=seed)
+    return read(rates, losses)

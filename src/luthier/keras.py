@@ -9,9 +9,11 @@ import keras
 
 from luthier.app.tune import Result
 from luthier.app.tune import tune as tune_any
+from luthier.craft.range_finder import RangeTest, read, sweep_rates
 from luthier.space import discover
 from luthier.train.data import length, pair
 from luthier.train.keras import Build, Callbacks, State, Training, fit
+from luthier.train.keras_range import sweeps as keras_sweeps
 
 
 def tune(
@@ -68,4 +70,49 @@ def tune(
     )
 
 
-__all__ = ["State", "fit", "tune"]
+def find_learning_rate(
+    model: keras.Model,
+    data: Any,
+    *,
+    batch_size: int = 32,
+    low: float = 1e-6,
+    high: float = 100.0,
+    steps: int = 160,
+    sweeps: int = 3,
+    seed: int = 0,
+) -> RangeTest:
+    """Find a learning rate, and the range to search, by a range test on a compiled model.
+
+    ::
+
+        found = luthier.keras.find_learning_rate(model, (x, y))
+        print(found.explain())
+        space = luthier.Space(learning_rate=found.domain())
+
+    It trains with the model's own optimizer and loss. Afterwards weights, seeds, metrics, the optimizer
+    and the random generators are as before, bit for bit; so is a learning-rate schedule, which the test
+    replaces while it lasts.
+
+    Args:
+        model: compiled.
+        data: ``(x, y)``, what ``tune`` takes, or anything that gives batches and can be iterated over
+            again (``tf.data``, ``PyDataset``; the order is theirs then).
+        batch_size: examples a step: the one you will train with, since the rate depends on it.
+        low: the first rate.
+        high: the last one, unless the sweep stops at divergence before it.
+        steps: rates a sweep tries, a batch each; 20 a decade are good.
+        sweeps: how many are averaged, each over other batches.
+        seed: of the order of the batches.
+
+    Returns:
+        The ``RangeTest``: ``.suggestion``, ``.domain()``, ``.explain()``, ``.picture()``.
+
+    Raises:
+        StudyError: the model is not compiled; rates or sizes that cannot be.
+    """
+    rates = sweep_rates(low, high, steps)
+    losses = keras_sweeps(model, data, rates, batch_size=batch_size, count=sweeps, seed=seed)
+    return read(rates, losses)
+
+
+__all__ = ["State", "find_learning_rate", "fit", "tune"]

@@ -7,11 +7,13 @@ from typing import Any
 
 from luthier.app.tune import Result
 from luthier.app.tune import tune as tune_training
+from luthier.craft.range_finder import RangeTest, read, sweep_rates
 from luthier.errors import StudyError
 from luthier.space import Space, discover
 
 try:
     from luthier.train.torch import Build, Loss, State, Training, checked_size, tensors
+    from luthier.train.torch_range import sweeps as torch_sweeps
 except ModuleNotFoundError as error:
     if error.name != "torch":
         raise
@@ -19,7 +21,7 @@ except ModuleNotFoundError as error:
         "luthier.torch needs PyTorch: pip install 'luthier[torch]'", name="torch"
     ) from error
 
-__all__ = ["State", "tune"]
+__all__ = ["State", "find_learning_rate", "tune"]
 
 
 def tune(
@@ -55,7 +57,8 @@ def tune(
 
     Args:
         build: ``build(hp)`` returns (model, optimizer) or (model, optimizer, learning-rate
-            scheduler); the scheduler steps once an epoch, a ``ReduceLROnPlateau`` on ``val_loss``.
+            scheduler); the scheduler steps once an epoch, a ``ReduceLROnPlateau`` on ``val_loss``, one of
+            ``luthier.craft.schedules.as_torch`` after every batch.
         data: a ``luthier.datasets.Dataset``, or ((x, y), (x_val, y_val)) of numpy arrays or
             tensors, examples along the first axis. Whole-number targets are classes, others are
             regressed.
@@ -97,3 +100,53 @@ def tune(
         define_by_run=space is None,
         **options,
     )
+
+
+def find_learning_rate(
+    model: Any,
+    optimizer: Any,
+    data: Any,
+    *,
+    loss: Loss | None = None,
+    batch_size: int = 64,
+    low: float = 1e-6,
+    high: float = 100.0,
+    steps: int = 160,
+    sweeps: int = 3,
+    seed: int = 0,
+) -> RangeTest:
+    """Find a learning rate, and the range to search, by a range test.
+
+    ::
+
+        found = luthier.torch.find_learning_rate(model, optimizer, (x, y))
+        print(found.explain())
+        space = luthier.Space(learning_rate=found.domain())
+
+    Afterwards weights, buffers, gradients, the optimizer and every random generator are as before, bit
+    for bit.
+
+    Args:
+        model: on the device where it trains.
+        optimizer: of its parameters; groups of other rates keep their ratio to the first group's.
+        data: ``(x, y)``, what ``tune`` takes, or anything that gives (x, y) batches and can be iterated
+            over again, such as a ``DataLoader`` (the batches are its own then).
+        loss: as for ``tune``.
+        batch_size: examples a step: the one you will train with, since the rate depends on it.
+        low: the first rate.
+        high: the last one, unless the sweep stops at divergence before it.
+        steps: rates a sweep tries, a batch each; 20 a decade are good.
+        sweeps: how many are averaged, each over other batches.
+        seed: of the order of the batches, and of dropout.
+
+    Returns:
+        The ``RangeTest``: ``.suggestion``, ``.domain()``, ``.explain()``, ``.picture()``.
+
+    Raises:
+        StudyError: rates, sizes or data that cannot be.
+    """
+    rates = sweep_rates(low, high, steps)
+    losses = torch_sweeps(
+        model, optimizer, data, rates, loss=loss, batch_size=batch_size, count=sweeps, seed=seed
+    )
+    return read(rates, losses)

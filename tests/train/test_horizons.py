@@ -9,6 +9,7 @@ import pytest
 from pausing import Pausing
 
 import luthier as lt
+from luthier.craft import schedules
 from luthier.run.opening import open_study
 from luthier.run.worker import work
 from luthier.schedule import ASHA, SCHEDULERS, FreezeThaw, Hyperband, MedianStopping, Patience
@@ -38,8 +39,13 @@ TIED = [
         ),
         27,
     ),
+    (lambda o: schedules.as_torch(schedules.Cosine(0.1, 270, warm_up=5), o), 270),
+    (lambda o: schedules.as_torch(schedules.CosineRestarts(0.1, 30, warm_up=5), o), 35),
+    (lambda o: schedules.as_torch(schedules.Step(0.1, (30, 60)), o), 60),
 ]
 FREE = [
+    lambda o: schedules.as_torch(schedules.WarmUpStableDecay(0.1, 270), o),
+    lambda o: schedules.as_torch(schedules.InverseSquareRoot(0.1, warm_up=5), o),
     lambda o: of.ExponentialLR(o, 0.9),
     lambda o: of.StepLR(o, 10),
     lambda o: of.ReduceLROnPlateau(o),

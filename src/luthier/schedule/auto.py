@@ -64,6 +64,10 @@ class Auto:
         over = isinstance(rule.next(history, limits), Done)  # the limits were lowered since
         return [(n, f"only {history.limits.trials} trials") for n in sorted(history.paused) if over]
 
+    def saves(self, limits: Limits) -> bool:
+        """Return whether trials are compared before their end."""
+        return isinstance(self._rule(limits), ASHA)
+
     def explain(self, history: History) -> str:
         """Return in one line what is done, and why."""
         if isinstance(self._rule(history.limits), Full):

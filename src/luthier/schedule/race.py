@@ -12,6 +12,7 @@ import math
 from bisect import bisect_left, insort
 from dataclasses import dataclass, field
 
+from luthier.schedule.auto import Auto
 from luthier.schedule.contest import Contest, contest
 from luthier.schedule.following import followed
 from luthier.schedule.full import Full, rest
@@ -52,12 +53,16 @@ class Race:
         """Return the most epochs one trial trains, None when only the training code knows."""
         return getattr(self.inner, "epochs", None)
 
-    def compares_at(self, to_step: int | None) -> int | None:
+    def compares_at(self, to_step: int | None, limits: Limits = Limits()) -> int | None:  # noqa: B008
         """Return the epoch at which a job that ends at *to_step* is first compared with longer ones.
 
         None when it is trained to its horizon first.
         """
-        if isinstance(self.inner, Full | Patience | Replay) or self.epochs in (None, 1):
+        inner = self.inner
+        trains_all = isinstance(inner, Full | Patience | Replay)
+        if trains_all or (isinstance(inner, Auto) and not inner.saves(limits)):
+            return None
+        if self.epochs in (None, 1):
             return None
         if self.promotes:
             return to_step if to_step is not None and to_step < self.epochs else None

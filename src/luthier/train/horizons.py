@@ -29,6 +29,8 @@ def kind_of(schedule: object) -> Kind:
     """
     if length_of(schedule) is not None:
         return "tied"
+    if hasattr(schedule, "horizon"):
+        return "free"
     names = {each.__name__ for each in type(schedule).__mro__}
     rises = "LinearLR" in names  # to its full rate: a warm-up, whatever comes after it
     return "free" if rises or names & _FREE else "unknown"
@@ -38,7 +40,10 @@ def length_of(schedule: object) -> int | None:
     """Return after how many of its own steps a schedule has run its course; None for one that has none.
 
     A schedule with restarts counts with its first cycle; one made of several with the end of the last.
+    Luthier's own schedules (``luthier.craft.schedules``) say it themselves.
     """
+    if isinstance(own := getattr(schedule, "horizon", None), int):
+        return own
     for each in type(schedule).__mro__:
         if (rule := _LENGTHS.get(each.__name__)) is not None:
             return rule(schedule)

@@ -68,7 +68,7 @@ class Training:
     def load(self, trial: TrialRecord, folder: Path, study: Study) -> keras.Model:
         """Return the trained model that a checkpoint holds."""
         model = self.checked_build(HyperParameters(study.space, trial.configuration, None))
-        _built(model, self.data[0])
+        make_variables(model, self.data[0])
         State(model).restore(folder)
         return model
 
@@ -90,7 +90,7 @@ def fit(
         CheckpointError: the checkpoint does not fit the model.
     """
     train, validation = pair(data)
-    _built(model, train)
+    make_variables(model, train)
     schedule: Any = getattr(model.optimizer, "_learning_rate", None)
     if (steps := _steps(train, batch_size)) is not None:
         warn_if_half_finished(trial, schedule, per_epoch=steps)
@@ -274,7 +274,7 @@ def _in_order(train: Any, seed: int) -> dict[str, Any]:
     return {"x": train[0][order], "y": train[1][order]}
 
 
-def _built(model: keras.Model, train: Any) -> None:
+def make_variables(model: keras.Model, train: Any) -> None:
     """Make the model's variables exist, so that a checkpoint has something to be restored into."""
     if isinstance(train, tuple | list):
         if not model.built:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pickle
 import random
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -201,22 +202,25 @@ class Training:
         device = torch.device(self.device or ("cuda" if torch.cuda.is_available() else "cpu"))
         torch.manual_seed(trial.seed)
         model, optimizer, schedule = _built(self.build(trial.hp))
+        each_batch = schedule.step if getattr(schedule, "every_batch", False) else None
+        on_metric = isinstance(schedule, ReduceLROnPlateau) or hasattr(schedule, "reads_metric")
         model.to(device)  # keeps the Parameter objects that the optimizer holds
-        loss = self.loss or (nn.functional.cross_entropy if self.classifies else _squared_error)
+        loss = self.loss or loss_for(self.train[1])
         train, validation = _to(self.train, device), _to(self.validation, device)
         size = min(checked_size(trial.get("batch_size", self.batch_size)), len(train[0]))
         parts = {"model": model, "optimizer": optimizer}
         state = State(**parts) if schedule is None else State(**parts, schedule=schedule)
         if schedule is not None:
-            warn_if_half_finished(trial, schedule, per_epoch=1)
+            batches = len(train[0]) // size
+            warn_if_half_finished(trial, schedule, per_epoch=batches if each_batch else 1)
         for epoch in trial.epochs(state):
             order = _order(len(train[0]), size, trial.seed_of(epoch)).to(device)
-            metrics = _train_epoch(model, optimizer, loss, train, order)
+            metrics = _train_epoch(model, optimizer, loss, train, order, each_batch)
             metrics |= {f"val_{k}": v for k, v in _evaluate(model, loss, validation, size).items()}
-            if isinstance(schedule, ReduceLROnPlateau):
-                schedule.step(metrics["val_loss"])
-            elif schedule is not None:
-                schedule.step()
+            if on_metric:
+                cast(Any, schedule).step(metrics["val_loss"])
+            elif schedule is not None and each_batch is None:
+                cast(Any, schedule).step()
             trial.report(metrics)
 
     def load(self, record: TrialRecord, folder: Path, study: Study) -> nn.Module:
@@ -247,7 +251,7 @@ def tensors(data: Any) -> tuple[Pair, Pair]:
         StudyError: another form, no example, or inputs and targets of different lengths.
     """
     (x, y), (x_val, y_val) = in_memory(data)
-    return _pair(x, y, "training"), _pair(x_val, y_val, "validation")
+    return tensor_pair(x, y), tensor_pair(x_val, y_val, "validation")
 
 
 # -- training --------------------------------------------------------------------------------------
@@ -272,7 +276,12 @@ def _order(examples: int, size: int, seed: int) -> Tensor:
 
 
 def _train_epoch(
-    model: nn.Module, optimizer: Optimizer, loss: Loss, data: Pair, order: Tensor
+    model: nn.Module,
+    optimizer: Optimizer,
+    loss: Loss,
+    data: Pair,
+    order: Tensor,
+    each_batch: Callable[[], None] | None,
 ) -> dict[str, float]:
     model.train()
     sums = _Sums()
@@ -283,6 +292,8 @@ def _train_epoch(
         value = loss(outputs, targets)
         value.backward()
         optimizer.step()
+        if each_batch is not None:
+            each_batch()
         sums.add(value, outputs, targets)
     return sums.means()
 
@@ -321,6 +332,11 @@ class _Sums:
         return found
 
 
+def loss_for(targets: Tensor) -> Loss:
+    """Return the cross-entropy of logits for class numbers, else the squared error."""
+    return _squared_error if targets.is_floating_point() else nn.functional.cross_entropy
+
+
 def _squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
     if outputs.shape != targets.shape:
         raise StudyError(
@@ -331,7 +347,12 @@ def _squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
     return nn.functional.mse_loss(outputs, targets)
 
 
-def _pair(x: Any, y: Any, name: str) -> Pair:
+def tensor_pair(x: Any, y: Any, name: str = "training") -> Pair:
+    """Return inputs and targets as tensors on the CPU, class numbers as int64.
+
+    Raises:
+        StudyError: no example, or inputs and targets of different lengths.
+    """
     inputs, targets = _tensor(x), _tensor(y)
     if not targets.is_floating_point():
         targets = targets.long()
@@ -435,6 +456,16 @@ def _random_state() -> dict[str, Any]:
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state_all() if used_cuda else [],
     }
+
+
+@contextmanager
+def keeping_random_state() -> Generator[None]:
+    """Put every random generator's state back at the end: Python's, numpy's, PyTorch's."""
+    before = _random_state()
+    try:
+        yield
+    finally:
+        _set_random_state(before)
 
 
 def _set_random_state(saved: dict[str, Any]) -> None:

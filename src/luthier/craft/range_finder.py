@@ -1,0 +1,252 @@
+"""Learning-rate range test: from losses at rising rates to a rate, and a range to search.
+
+The model trains while its learning rate rises exponentially, one batch at each rate (Smith 2015, arXiv
+1506.01186, section 3.3; 2018, arXiv 1803.09820, section 3). Where the loss falls, the rate is useful;
+where it rises again, the rate is too high. This file reads such a curve; ``luthier.keras``,
+``luthier.torch`` and ``luthier.jax`` record one by ``find_learning_rate``.
+
+How it is read. Losses are averaged over the sweeps, cut at a ceiling (a diverging loss says no more than
+that it diverges) and smoothed by bias-corrected exponential averages, one from each side, so that the
+curve is not shifted. L₀ is the loss at the lowest rates, where nothing is learned, L* the smoothed
+minimum. The suggestion is the first rate at which 85 % of the drop L₀ − L* is done. It lies on the steep
+side of the curve, where it barely depends on the seed; the minimum itself is flat, noisy and close to
+instability, and the steepest point moves with the noise. The share was chosen on half of the
+combinations in ``benchmarks/range_finder.py``.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from luthier.errors import StudyError
+from luthier.space import Float
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import ArrayLike, NDArray
+
+SUGGESTED_DROP = 0.85  # share of L₀ − L* that is done at the suggestion
+LOWEST_DROP = 0.1  # and at the low end of the range
+CLIMB = 0.9  # share of L₀ − L* that the loss has climbed back at the divergence point
+WIDTH = 0.25  # decades that the smoothing averages over, on each side
+_SURE = 4.5  # standard errors that a drop must have to be one
+
+
+@dataclass(frozen=True, eq=False)
+class RangeTest:
+    """What a range test found. Rates are None where the curve does not show them.
+
+    Attributes:
+        rates: the rates that were tried, rising, shape (rates,).
+        losses: the loss of each batch, shape (sweeps, rates); NaN after a sweep stopped.
+        smoothed: the mean loss over the sweeps, cut and smoothed, shape (rates,).
+        initial: L₀, the loss at the lowest rates.
+        steepest: the rate where the loss falls fastest over ln(rate), before the minimum.
+        minimum: the rate of the lowest smoothed loss.
+        divergence: the rate at which the loss has climbed back by 90 % of its drop.
+        suggestion: a constant rate to train with.
+        low: from where on the loss falls: the low end of the range to search.
+        high: the high end: the divergence point, or the highest rate tried.
+        problem: what is wrong with the curve: ``"flat"``, ``"rising"``, ``"falling"`` or None.
+    """
+
+    rates: NDArray[np.float64]
+    losses: NDArray[np.float64]
+    smoothed: NDArray[np.float64]
+    initial: float
+    steepest: float | None
+    minimum: float | None
+    divergence: float | None
+    suggestion: float | None
+    low: float | None
+    high: float | None
+    problem: str | None = None
+
+    def domain(self) -> Float:
+        """Return the range as a hyperparameter on a log scale, with the suggestion as its prior.
+
+        Raises:
+            StudyError: the curve shows no range.
+        """
+        if self.low is None or self.high is None:
+            raise StudyError(f"The range test found no range: {self.explain()}")
+        return Float(self.low, self.high, scale="log", prior=self.suggestion, confidence="low")
+
+    def explain(self) -> str:
+        """Return in words what was read off the curve, and what to do next."""
+        from luthier.craft.range_words import explain
+
+        return explain(self)
+
+    def picture(self) -> Any:
+        """Return a matplotlib figure of the loss against the rate, with all that was read off it.
+
+        Raises:
+            ModuleNotFoundError: matplotlib is not there.
+        """
+        from luthier.craft.range_picture import picture
+
+        return picture(self)
+
+
+def sweep_rates(low: float, high: float, steps: int) -> NDArray[np.float64]:
+    """Return *steps* rates from *low* to *high*, each a constant factor above the last.
+
+    Raises:
+        StudyError: no such range, or fewer than 20 steps.
+    """
+    import numpy as np
+
+    if not 0 < low < high < math.inf:
+        raise StudyError(f"low={low!r}, high={high!r}: expected learning rates, 0 < low < high.")
+    if steps < 20:
+        raise StudyError(f"steps={steps!r}: expected at least 20 rates; 20 a decade are good.")
+    return np.geomspace(low, high, steps)
+
+
+def read(rates: ArrayLike, losses: ArrayLike) -> RangeTest:
+    """Read a range test off the losses at rising rates.
+
+    Args:
+        rates: shape (rates,), rising on a log scale.
+        losses: of single batches, shape (rates,) or (sweeps, rates); NaN and infinity are divergence.
+
+    Raises:
+        StudyError: shapes that do not fit, fewer than 20 rates, or rates that do not rise.
+    """
+    import numpy as np
+
+    rates = np.asarray(rates, np.float64)
+    losses = np.atleast_2d(np.asarray(losses, np.float64))
+    _check(rates, losses)
+    logs = np.log(rates)
+    weight = _averaging(logs)
+    curve, initial = _mean_curve(losses, weight)
+    smoothed = smooth(curve, weight)
+    lowest = int(np.argmin(smoothed))
+    drop = initial - float(smoothed[lowest])
+    sure = max(_SURE * _noise(curve, lowest, weight), 1e-6 * abs(initial))
+    if drop <= sure or lowest < _early(rates) // 2:
+        risen = _crossing(logs, smoothed, float(smoothed[lowest]) + 2 * sure, lowest, rising=True)
+        nothing = dict.fromkeys(["steepest", "minimum", "suggestion", "low", "high"])
+        return RangeTest(
+            rates, losses, smoothed, initial, **nothing,
+            divergence=risen, problem="flat" if risen is None else "rising",
+        )  # fmt: skip
+    divergence = _crossing(logs, smoothed, initial - (1.0 - CLIMB) * drop, lowest, rising=True)
+    slopes = np.gradient(smoothed, logs)
+    low = _crossing(logs, smoothed, initial - LOWEST_DROP * drop, 0)
+    falling = slice(int(np.searchsorted(rates, low or 0.0)), lowest + 1)  # not the noise before it
+    high = divergence if divergence is not None else float(rates[-1])
+    return RangeTest(
+        rates,
+        losses,
+        smoothed,
+        initial,
+        steepest=float(rates[falling][int(np.argmin(slopes[falling]))]),
+        minimum=float(rates[lowest]),
+        divergence=divergence,
+        suggestion=_crossing(logs, smoothed, initial - SUGGESTED_DROP * drop, 0),
+        low=low,
+        high=high,
+        problem="falling" if divergence is None and lowest >= 0.95 * (len(rates) - 1) else None,
+    )
+
+
+def smooth(values: NDArray[np.float64], weight: float) -> NDArray[np.float64]:
+    """Return the mean of two bias-corrected exponential averages, one from each side.
+
+    From one side v_t = β v_{t−1} + (1 − β) x_t, over 1 − β^t; it lags by β/(1 − β) values, which is most
+    of a factor of 2 in the rate. The other side's lag is the opposite.
+
+    Args:
+        values: shape (n,).
+        weight: β in [0, 1): it averages over 1/(1 − β) values on each side.
+    """
+    return (_average(values, weight) + _average(values[::-1], weight)[::-1]) / 2.0
+
+
+def _average(values: NDArray[np.float64], weight: float) -> NDArray[np.float64]:
+    import numpy as np
+
+    averages, running = np.empty(len(values)), 0.0
+    for t, value in enumerate(values, 1):
+        running = weight * running + (1.0 - weight) * float(value)
+        averages[t - 1] = running / (1.0 - weight**t)
+    return averages
+
+
+def _averaging(logs: NDArray[np.float64]) -> float:
+    """Return the β that averages over ``WIDTH`` decades."""
+    a_decade = (len(logs) - 1) * math.log(10.0) / float(logs[-1] - logs[0])
+    return max(0.0, 1.0 - 1.0 / (WIDTH * a_decade))
+
+
+def _mean_curve(losses: NDArray[np.float64], weight: float) -> tuple[NDArray[np.float64], float]:
+    """Return the mean loss at each rate, cut at a ceiling, and the initial loss.
+
+    The ceiling is as far above the initial loss as the minimum is below it (and at least three standard
+    deviations of a batch): whatever is higher counts as that, so that one exploding sweep does not hide
+    where the others were.
+    """
+    import numpy as np
+
+    early = losses[:, : _early(losses[0])]
+    finite = np.where(np.isfinite(losses), losses, np.inf)
+    usable = early[np.isfinite(early)]
+    if not usable.size:  # no batch gave a number
+        return np.ones(losses.shape[1]), 0.0
+    initial = float(np.mean(usable))
+    below = smooth(np.minimum(finite, initial).mean(axis=0), weight)
+    fall = max(initial - float(below.min()), 3.0 * float(np.std(usable)), 1e-3 * abs(initial))
+    return np.minimum(finite, initial + fall).mean(axis=0), initial
+
+
+def _early(values: NDArray[np.float64]) -> int:
+    """Return how many of the rates say where the loss begins."""
+    return max(5, len(values) // 10)
+
+
+def _noise(curve: NDArray[np.float64], lowest: int, weight: float) -> float:
+    """Return the standard error of the smoothed curve, from differences before the minimum."""
+    import numpy as np
+
+    before = curve[: max(lowest, 2 * _early(curve)) + 1]
+    deviation = float(np.median(np.abs(np.diff(before)))) / (0.6745 * math.sqrt(2.0))
+    return deviation * math.sqrt((1.0 - weight) / (1.0 + weight) / 2.0)
+
+
+def _crossing(
+    logs: NDArray[np.float64],
+    smoothed: NDArray[np.float64],
+    level: float,
+    start: int,
+    *,
+    rising: bool = False,
+) -> float | None:
+    """Return the first rate from *start* on at which the curve passes *level*, interpolated."""
+    import numpy as np
+
+    beyond = smoothed >= level if rising else smoothed <= level
+    found = np.flatnonzero(beyond[start:])
+    if not found.size:
+        return None
+    i = start + int(found[0])
+    if i == 0:
+        return math.exp(float(logs[0]))
+    before, after = float(smoothed[i - 1]), float(smoothed[i])
+    share = (level - before) / (after - before) if after != before else 1.0
+    place = float(logs[i - 1]) + min(max(share, 0.0), 1.0) * float(logs[i] - logs[i - 1])
+    return math.exp(place)
+
+
+def _check(rates: NDArray[np.float64], losses: NDArray[np.float64]) -> None:
+    if rates.ndim != 1 or losses.ndim != 2 or losses.shape[1] != len(rates) or not len(losses):
+        raise StudyError(
+            f"rates have shape {rates.shape}, losses {losses.shape}: expected (rates,) and "
+            "(sweeps, rates)."
+        )
+    if len(rates) < 20 or rates[0] <= 0 or (rates[1:] <= rates[:-1]).any():
+        raise StudyError(f"Expected at least 20 rates that rise from above 0, got {rates!r}.")

@@ -1,0 +1,101 @@
+"""One sweep of a learning-rate range test: a batch at each rate, until the loss runs away.
+
+The frameworks' edges give ``sweep`` a function that trains one batch; what the losses say is read in
+``luthier.craft.range_finder``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from luthier.errors import StudyError
+from luthier.study.chance import derive
+
+_WEIGHT = 0.8  # of the running average that decides when to stop: about five batches
+_FIRST = 10  # batches that say where the loss begins
+
+
+def sweep(train: Callable[[float], float], rates: np.ndarray) -> np.ndarray:
+    """Return the loss of each batch, shape (rates,), NaN after the sweep stopped.
+
+    It stops when a loss is no finite number, or when the running average has climbed twice as far above
+    where the loss began as it ever was below (and by half of it at least).
+
+    Args:
+        train: trains one batch at a rate, and returns its loss before the update.
+        rates: shape (rates,).
+    """
+    losses = np.full(len(rates), np.nan)
+    first, running, lowest = 0.0, 0.0, math.inf
+    for t, rate in enumerate(rates):
+        losses[t] = loss = train(float(rate))
+        if not math.isfinite(loss):
+            break
+        running = _WEIGHT * running + (1.0 - _WEIGHT) * loss
+        average = running / (1.0 - _WEIGHT ** (t + 1))
+        if t < _FIRST:
+            first += (loss - first) / (t + 1)
+            continue
+        lowest = min(lowest, average)
+        if average > first + 2.0 * max(first - lowest, 0.25 * abs(first)):
+            break
+    return losses
+
+
+def batches(examples: int, size: int, seed: int, index: int) -> Iterator[np.ndarray]:
+    """Yield the rows of one batch after the other, without end: a new permutation each epoch.
+
+    Args:
+        examples: how many there are.
+        size: rows a batch; all of them when there are fewer.
+        seed: of the range test.
+        index: of the sweep.
+    """
+    size, epoch = min(size, examples), 0
+    while True:
+        generator = np.random.Generator(np.random.Philox(derive(seed, "range", index, epoch)))
+        order = generator.permutation(examples)
+        yield from order[: examples // size * size].reshape(-1, size)
+        epoch += 1
+
+
+def training_part(data: Any) -> Any:
+    """Return what to train on: of a data set, of a pair with validation data, or *data* itself."""
+    if hasattr(data, "train") and hasattr(data, "validation"):
+        return data.train
+    if isinstance(data, tuple | list) and len(data) == 2 and isinstance(data[0], tuple | list):
+        return data[0]
+    return data
+
+
+def is_pair(part: Any) -> bool:
+    """Return True for (x, y), False for a list of batches or a loader."""
+    return (
+        isinstance(part, tuple | list)
+        and len(part) == 2
+        and not any(isinstance(each, tuple) for each in part)
+    )
+
+
+def endless(loader: Any) -> Iterator[Any]:
+    """Yield the batches of a loader, from its beginning again when it ends.
+
+    Raises:
+        StudyError: it has none.
+    """
+    while True:
+        found = False
+        # A PyDataset has no end of its own, but a length.
+        sized = hasattr(loader, "__getitem__") and hasattr(loader, "__len__")
+        for batch in (loader[i] for i in range(len(loader))) if sized else loader:
+            found = True
+            yield batch
+        if not found:
+            raise StudyError(
+                f"data is a {type(loader).__name__} without a batch: give (x, y), or something that "
+                "can be iterated over more than once."
+            )
