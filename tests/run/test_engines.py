@@ -85,7 +85,7 @@ def lines(folder: Path) -> list[list[str]]:
 
 
 def tune(folder: Path, engine, train, **options):
-    options = {"epochs": 4, "max_trials": 6, **options}
+    options = {"scheduler": None, "epochs": 4, "max_trials": 6, **options}
     return luthier.tune(
         train, SPACE, minimize="loss", name="s", storage=folder / "s.db", workers=engine,
         progress=False, **options,

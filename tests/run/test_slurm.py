@@ -90,7 +90,8 @@ def train(trial):
 
 
 lt.tune(
-    train, {"rate": lt.Float(0.1, 0.5)}, minimize="loss", name="on slurm", epochs=8, max_trials=12
+    train, {"rate": lt.Float(0.1, 0.5)}, minimize="loss", name="on slurm", epochs=8, max_trials=12,
+    scheduler=None,
 )
 """
 

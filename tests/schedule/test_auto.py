@@ -11,6 +11,7 @@ from luthier.run.opening import made_parts, open_study
 from luthier.run.simulation import simulate as simulated
 from luthier.run.worker import work
 from luthier.schedule import ASHA, Auto
+from luthier.search import Grid
 from luthier.study.log import read_log
 from luthier.study.records import TrialState
 from luthier.study.replay import replay
@@ -54,7 +55,7 @@ def test_with_checkpoints_the_first_trial_shows_it_and_the_rest_is_asha(tmp_path
     plain = study_of(ASHA(9), tmp_path / "plain", max_trials=20)
     work(plain, train)
     assert [list(t.steps) for t in study.trials] == [list(t.steps) for t in plain.trials]
-    assert "from checkpoints" in study.scheduler.explain(study.history)
+    assert "from checkpoints" in study.scheduler.explain(study.history, study.limits)
     assert replayed(study) == ""
 
 
@@ -65,7 +66,7 @@ def test_without_checkpoints_the_others_are_abandoned_at_rungs(tmp_path):
     assert ends <= {1, 3, 9}
     assert {t.state for t in study.trials} == {TrialState.COMPLETED, TrialState.STOPPED}
     assert study.history.epochs < 20 * 9 * 0.6
-    assert "without checkpoints" in study.scheduler.explain(study.history)
+    assert "no checkpoints" in study.scheduler.explain(study.history, study.limits)
     assert replayed(study) == ""
 
 
@@ -74,7 +75,13 @@ def test_where_there_is_nothing_to_save_all_train_to_their_end(tmp_path, epochs,
     study = study_of("auto", tmp_path, epochs=epochs, max_trials=trials)
     work(study, bare)
     assert [t.step for t in study.trials] == [epochs] * trials
-    assert "to its end" in study.scheduler.explain(study.history)
+    assert "to its end" in study.scheduler.explain(study.history, study.limits)
+
+
+def test_a_small_grid_trains_to_its_end(tmp_path):
+    study = study_of("auto", tmp_path, epochs=9, searcher=Grid(count=3))
+    work(study, bare)
+    assert [t.step for t in study.trials] == [9] * 3
 
 
 def test_sparse_checkpoints_pause_where_there_is_one(tmp_path):

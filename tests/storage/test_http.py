@@ -534,6 +534,7 @@ def test_keep_and_collect(checkpoints, store, name):
     class History:  # what ``collect`` asks of one
         trials = [trial(n, loss, n != 1) for n, loss in enumerate([0.5, 0.9, 0.1, 0.2, 0.4])]
         active = {1: trials[1]}
+        race = None
 
         def ranking(self):
             return sorted(self.trials, key=lambda t: t.best_loss)

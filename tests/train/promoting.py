@@ -40,7 +40,12 @@ def compared(train, space, folder, scheduler, *, maximize="val_accuracy", trials
     )
     work(study, train)
     whole = open_study(
-        "whole", space, max_trials=len(study.trials), storage=folder / "b.db", **options
+        "whole",
+        space,
+        scheduler=None,
+        max_trials=len(study.trials),
+        storage=folder / "b.db",
+        **options,
     )
     for trial in study.trials:
         whole.enqueue(trial.configuration)

@@ -326,6 +326,7 @@ def test_each_epoch_sees_each_example_once_and_is_compiled_once(tmp_path):
         ((np.arange(n), np.zeros(n)), (np.arange(n_val), np.arange(n_val, dtype=float))),
         maximize="val_mean",
         epochs=3,
+        scheduler=None,
         searcher="grid",
         storage=tmp_path / "a.db",
         progress=False,

@@ -353,7 +353,9 @@ def _introduce(study: Study, plan: Plan | None, say: _Say) -> None:
     if isinstance(study.searcher, Explains):
         say(study.searcher.explain(study.history, study.space))
     scheduler = study.scheduler
-    if isinstance(scheduler, SchedulerExplains) and (line := scheduler.explain(study.history)):
+    if isinstance(scheduler, SchedulerExplains) and (
+        line := scheduler.explain(study.history, study.limits)
+    ):
         say(line)
     done = study.history
     if done.trials:

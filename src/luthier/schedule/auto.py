@@ -19,6 +19,7 @@ from luthier.study.records import TrialRecord
 
 _LEAST_EPOCHS = 3  # a third of it is an epoch, the shortest training there is
 _LEAST_TRIALS = 6  # with fewer, a rung has nothing to compare
+_WHOLE = 1  # the bracket of trials that train to their end; those of rungs are in bracket 0
 
 
 @dataclass(frozen=True)
@@ -42,42 +43,49 @@ class Auto:
 
     def next(self, history: History, limits: Limits) -> Move:
         """Promote, or begin a trial."""
-        rule = self._rule(history.limits)
+        rule = self._rule(limits)
         move = rule.next(history, limits)
-        if isinstance(rule, ASHA) and isinstance(move, Start) and not self._writes(history):
-            return self._stopping.next(history, limits)
-        return move
+        if not isinstance(move, Start):
+            return move
+        if isinstance(rule, Full):
+            return Start(self.epochs, _WHOLE)
+        return move if self._writes(history) else self._stopping.next(history, limits)
 
     def judge(self, history: History, trial: TrialRecord) -> Verdict:
         """Pause at the end of a rung; without a checkpoint there, go on or stop."""
-        rule = self._rule(history.limits)
-        if isinstance(rule, Full) or trial.step not in rule.steps or trial.step == trial.to_step:
+        rule = ASHA(self.epochs)
+        if trial.bracket == _WHOLE:
+            return Full(self.epochs).judge(history, trial)
+        if trial.step not in rule.steps or trial.step == trial.to_step:
             return rule.judge(history, trial)
         # It began before a checkpoint had been seen.
         return PAUSE if trial.checkpoint == trial.step else self._stopping.judge(history, trial)
 
     def dropped(self, history: History, limits: Limits) -> list[tuple[int, str]]:
         """Return the paused trials once nothing else can happen any more."""
-        rule = self._rule(history.limits)
+        rule = self._rule(limits)
         if isinstance(rule, ASHA):
             return rule.dropped(history, limits)
         over = isinstance(rule.next(history, limits), Done)  # the limits were lowered since
-        return [(n, f"only {history.limits.trials} trials") for n in sorted(history.paused) if over]
+        return [(n, f"only {limits.trials} trials") for n in sorted(history.paused) if over]
 
     def saves(self, limits: Limits) -> bool:
         """Return whether trials are compared before their end."""
         return isinstance(self._rule(limits), ASHA)
 
-    def explain(self, history: History) -> str:
+    def explain(self, history: History, limits: Limits) -> str:
         """Return in one line what is done, and why."""
-        if isinstance(self._rule(history.limits), Full):
+        if not self.saves(limits):
             short = self.epochs < _LEAST_EPOCHS
-            few = f"{self.epochs} epochs" if short else f"{history.limits.trials} trials"
+            few = f"{self.epochs} epochs" if short else f"{limits.trials} trials"
             return f"every trial trains to its end: {few} leave nothing to save"
         steps = " → ".join(map(str, ASHA(self.epochs).steps))
+        said = f"ASHA: the top third goes on at epochs {steps}"
         if self._writes(history):
-            return f"ASHA: the top third goes on at epochs {steps}, from checkpoints"
-        return f"ASHA without checkpoints: all but the top third are abandoned at epochs {steps}"
+            return f"{said}, from checkpoints"
+        if history.epochs:
+            return f"{said}, the others are abandoned: there are no checkpoints"
+        return said
 
     @property
     def _stopping(self) -> ASHA:

@@ -77,10 +77,10 @@ class Race:
         """Return what the search will train."""
         return self.inner.plan(limits)
 
-    def explain(self, history: History) -> str:
+    def explain(self, history: History, limits: Limits) -> str:
         """Return in one line what becomes of trials, and why; "" where the search's has no say."""
         inner = self.inner
-        return inner.explain(history) if isinstance(inner, SchedulerExplains) else ""
+        return inner.explain(history, limits) if isinstance(inner, SchedulerExplains) else ""
 
     def planned(self, history: History, limits: Limits) -> Plan | None:
         """Return what the search and the race of this study will train."""

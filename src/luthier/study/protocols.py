@@ -238,7 +238,7 @@ class Explains(Protocol):
 class SchedulerExplains(Protocol):
     """A scheduler that can say what it does."""
 
-    def explain(self, history: History) -> str:
+    def explain(self, history: History, limits: Limits) -> str:
         """Return in one line what becomes of trials, and why."""
         ...
 

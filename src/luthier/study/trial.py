@@ -81,7 +81,7 @@ class Trial:
         None when the scheduler lets it train to its horizon first.
         """
         compares = getattr(self._study.scheduler, "compares_at", None)
-        return None if compares is None else compares(self.to_step, self._study.history.limits)
+        return None if compares is None else compares(self.to_step, self._study.limits)
 
     def warn_once(self, subject: str, text: str) -> None:
         """Warn of something, the first time that this process meets *subject* in this study."""

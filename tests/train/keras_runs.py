@@ -1,0 +1,38 @@
+"""Keras on real images, on each backend: a process has only one, so each runs the suite in its own.
+
+One test file a backend, for the test processes take whole files.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+
+
+def run(*arguments, backend, timeout=900):
+    environment = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
+
+
+def check_suite(backend):
+    """Fail unless the whole suite passes on *backend*."""
+    done = run("-m", "pytest", "-p", "no:cacheprovider", HERE / "keras_suite.py", backend=backend)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def check_memory(folder, backend):
+    """Fail when 50 trials in one process take much more memory than 10."""
+    done = run(HERE / "keras_memory.py", folder / "luthier.db", backend=backend)
+    assert done.returncode == 0, done.stdout + done.stderr
+    after_10, after_50 = map(int, done.stdout.split()[-2:])
+    assert after_50 <= 1.2 * after_10

@@ -1,0 +1,16 @@
+"""Keras on JAX."""
+
+from __future__ import annotations
+
+import pytest
+from keras_runs import check_memory, check_suite
+
+pytestmark = pytest.mark.frameworks
+
+
+def test_the_suite():
+    check_suite("jax")
+
+
+def test_memory_does_not_grow_from_trial_to_trial(tmp_path):
+    check_memory(tmp_path, "jax")
