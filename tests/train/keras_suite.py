@@ -1,4 +1,4 @@
-"""What holds for Keras on every backend; run by test_keras.py, once for each."""
+"""What holds for Keras on every backend; ``keras_runs.py`` runs it, once for each."""
 
 from __future__ import annotations
 
