@@ -529,7 +529,7 @@ def test_keep_and_collect(checkpoints, store, name):
 
     def trial(number: int, loss: float, ended: bool) -> SimpleNamespace:
         state = SimpleNamespace(ended=ended)
-        return SimpleNamespace(number=number, best_loss=loss, best_step=3, state=state)
+        return SimpleNamespace(number=number, best_loss=loss, best_step=3, state=state, repeats=-1)
 
     class History:  # what ``collect`` asks of one
         trials = [trial(n, loss, n != 1) for n, loss in enumerate([0.5, 0.9, 0.1, 0.2, 0.4])]
