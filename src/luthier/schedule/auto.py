@@ -1,9 +1,9 @@
 """The default scheduler: decides what can be saved, and how.
 
-ASHA (``asha.py``) where trials are long enough for rungs and many enough for ranks: in our comparison
-(benchmarks/RESULTS.md, "Multi-fidelity") it finds more for the same epochs than schedulers that wait. A
-training loop that writes checkpoints pauses at its rungs and goes on when it is promoted; one that writes
-none, which shows at its first report, goes on or is abandoned there. Everything else trains to its end.
+ASHA (``asha.py``) where trials are long enough for rungs and many enough for ranks: it waits for nobody, and
+``benchmarks/multifidelity.py`` compares it with the others. A training loop that writes checkpoints pauses
+at its rungs and goes on when it is promoted; one that writes none, which shows at its first report, goes
+on or is abandoned there. Everything else trains to its end.
 """
 
 from __future__ import annotations

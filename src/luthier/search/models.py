@@ -98,13 +98,33 @@ class Models:
             return blended(known, len(chosen), self.sources, self.columns)
         return known
 
+    def _by_levels(self) -> Surrogate:
+        """Return the blend of a surrogate for each budget, weighted by how it ranks the highest one.
+
+        Li et al. 2021, "MFES-HB: Efficient Hyperband with multi-fidelity quality measurements".
+        """
+        found: list[Posterior] = []
+        known = 0
+        for level in self.seen.levels:
+            points = self.seen.points[level.rows]
+            chosen = subset(points, evened(level.losses), self.columns, MOST)
+            found.append(self._process(points, level.losses, chosen, _LEARNED_FROM))
+            known = len(chosen)
+        *lower, own = found
+        return weighted(own, known, tuple(lower))
+
     def _posterior(self, losses: Array, chosen: NDArray[np.intp]) -> Posterior:
+        return self._process(self.seen.points, losses, chosen, self._learned_from)
+
+    def _process(
+        self, points: Array, losses: Array, chosen: NDArray[np.intp], most: int
+    ) -> Posterior:
+        """Return the process of *losses* (n,) at *points* (n, d), pending trials at their expectation."""
         import numpy as np
 
-        points, groups = self.seen.points, self.columns.groups
-        values = evened(losses)
+        values, groups = evened(losses), self.columns.groups
         early = _milestone(len(values))
-        hyperparameters = self._learned(points[:early], evened(losses[:early]))
+        hyperparameters = learned(self.columns, points[:early], evened(losses[:early]), most)
         features = self.columns.features(points[chosen])
         known = condition(hyperparameters, groups, features, values[chosen])
         if not len(self.seen.pending):
@@ -113,37 +133,6 @@ class Models:
         expected, _ = known.predict(pending)
         both = np.concatenate([features, pending])
         return condition(hyperparameters, groups, both, np.concatenate([values[chosen], expected]))
-
-    def _by_levels(self) -> Surrogate:
-        """Return the blend of a surrogate for each budget, weighted by how it ranks the highest one.
-
-        Li et al. 2021, "MFES-HB: Efficient Hyperband with multi-fidelity quality measurements".
-        """
-        found: list[Posterior] = []
-        counts: list[int] = []
-        for level in self.seen.levels:
-            points, values = self.seen.points[level.rows], evened(level.losses)
-            chosen = subset(points, values, self.columns, MOST)
-            early = _milestone(len(values))
-            learned_ = learned(self.columns, points[:early], evened(level.losses[:early]))
-            features = self.columns.features(points[chosen])
-            known = condition(learned_, self.columns.groups, features, values[chosen])
-            found.append(self._with_pending(known, features, values[chosen], learned_))
-            counts.append(len(chosen))
-        *lower, own = found
-        return weighted(own, counts[-1], tuple(lower))
-
-    def _with_pending(
-        self, known: Posterior, features: Array, values: Array, learned_: Hyperparameters
-    ) -> Posterior:
-        import numpy as np
-
-        if not len(self.seen.pending):
-            return known
-        pending = self.columns.features(self.seen.pending[:MOST])
-        expected, _ = known.predict(pending)
-        both = np.concatenate([features, pending])
-        return condition(learned_, self.columns.groups, both, np.concatenate([values, expected]))
 
     def _bounds(self) -> list[Term]:
         """Return the probability, a constraint each, that a trial keeps it."""
@@ -199,9 +188,12 @@ class Models:
         return condition(hyperparameters, self.columns.groups, features, values[chosen]), spread
 
     def _learned(self, points: Array, values: Array) -> Hyperparameters:
+        return learned(self.columns, points, values, self._learned_from)
+
+    @property
+    def _learned_from(self) -> int:
         # Carried losses are others after every report: what was learned from them never serves twice.
-        most = _LEARNED_ANEW if self.seen.carried else _LEARNED_FROM
-        return learned(self.columns, points, values, most)
+        return _LEARNED_ANEW if self.seen.carried else _LEARNED_FROM
 
 
 def _improvement(objectives: list[Surrogate], expected: Array) -> Term:
