@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from peers.ranks import mean_ranks
 from peers.results import FIGURES, conditions
+from regret import gaps
 
 from fidelity import RANDOM
 from fidelity.curves import CurveTask
@@ -70,7 +71,9 @@ def part(
     regrets = all_regrets(runs, tasks, trainings[-1], options.cache)
     tuners = [u for u in names if any(u in own for own in regrets.values())]
     lines = [f"### {workers} worker{'s' * (workers > 1)}", ""]
-    lines += [f"- {line}" for line in [*gaps(runs, tasks, names, options.seeds), *failures(runs)]]
+    lines += [
+        f"- {line}" for line in [*gaps(runs, list(tasks), names, options.seeds), *failures(runs)]
+    ]
     if not regrets:
         return [*lines, "- no runs"]
     lines += ["", *rank_table(runs, regrets, tuners, tasks, trainings)]
@@ -103,13 +106,6 @@ def records(runs: Runs) -> list[Record]:
     return [
         record for own in runs.values() for by_seed in own.values() for record in by_seed.values()
     ]
-
-
-def gaps(runs: Runs, tasks: dict[str, CurveTask], names: list[str], seeds: int) -> list[str]:
-    """Return, a tuner each, how many of its runs are not there (of Luthier's: with this code)."""
-    whole = len(tasks) * seeds
-    there = {name: sum(len(runs.get(task, {}).get(name, {})) for task in tasks) for name in names}
-    return [f"{n}: {whole - k} of {whole} runs not done" for n, k in there.items() if k < whole]
 
 
 def failures(runs: Runs) -> list[str]:
