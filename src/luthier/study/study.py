@@ -77,8 +77,8 @@ class Study:
         self.warned: set[str] = set()
         self.store = store
         self.clock = clock
-        local = "://" not in store.address
-        self.leases = leases or ProcessLeases(holder_for(self), clock, local=local)
+        self._local = "://" not in store.address
+        self.leases = leases or ProcessLeases(holder_for(self), clock, local=self._local)
         self._on_lease = on_lease
         self._looked = -_LOOK_FOR_LAPSED
         self._seconds_to_decide = 0.0  # the last time
@@ -189,7 +189,10 @@ class Study:
 
     @contextlib.contextmanager
     def _deciding(self) -> Generator[None]:
-        with self.store.deciding(self.name, briefly=self._seconds_to_decide < _BRIEF):
+        briefly = self._seconds_to_decide < _BRIEF
+        if briefly and self._local:
+            self.refresh()  # most of what is new, before the others have to wait
+        with self.store.deciding(self.name, briefly=briefly):
             begin = time.perf_counter()
             yield
             self._seconds_to_decide = time.perf_counter() - begin
