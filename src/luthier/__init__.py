@@ -47,7 +47,18 @@ _PUBLIC = {
     "simulate": "luthier.run.simulation",
     "tune": "luthier.app.tune",
 }
-_MODULES = ("craft", "datasets", "insight", "jax", "keras", "run", "schedule", "search", "torch")
+_MODULES = (
+    "craft",
+    "datasets",
+    "insight",
+    "jax",
+    "keras",
+    "plot",
+    "run",
+    "schedule",
+    "search",
+    "torch",
+)
 
 __all__ = [
     "Bool",

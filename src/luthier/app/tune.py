@@ -135,6 +135,22 @@ class Result:
         of = chosen if self.load is None else self.model(chosen)
         return read_test(self.study, chosen, evaluate, of)
 
+    def report(self, file: str | Path) -> Path:
+        """Write all that the study taught to *file*, and return its path.
+
+        ``.html`` is one self-contained page, ``.md`` Markdown with its pictures in a folder beside it.
+        Needs matplotlib (``pip install "luthier[plot]"``).
+
+        Raises:
+            LuthierError: another suffix, or the file cannot be written.
+            StudyError: matplotlib is not installed.
+        """
+        from luthier.app.report import contents, write
+
+        store = self.study.store
+        place = "" if store.address == "memory" else _place(store)
+        return write(contents(self.study.refresh(), place), file)
+
     def checkpoint(self, trial: TrialRecord | None = None) -> Path:
         """Return the folder of a trial's best checkpoint; by default of the best trial.
 
