@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from luthier.errors import StorageError
-from luthier.space import Space
+from luthier.space import Domain, Space
 from luthier.study import events as ev
 from luthier.study.goals import Goals, constraint_from, front_of
 from luthier.study.limits import Limits
@@ -27,6 +27,8 @@ class History:
         cursor: number of the last event folded in.
         trials: every trial, at the index of its number.
         space: the search space as it stands now.
+        formerly: what hyperparameters were before somebody widened or narrowed the space, by name:
+            define-by-run code still asks for that.
         limits: how much may be tried.
         earlier: what other studies found, to learn from.
         until: when to stop, in seconds since 1970, or None.
@@ -48,6 +50,7 @@ class History:
         self._objective: Objective | None = None
         self._goals: Goals | None = None
         self.space = Space()
+        self.formerly: dict[str, list[Domain]] = {}
         self.limits = Limits()
         self.budgeted = False  # whether the log says what the limits are
         self.until: float | None = None
@@ -216,7 +219,10 @@ class History:
         self.space = Space.from_dict(event.space)
 
     def _changed(self, event: ev.SpaceChanged) -> None:
-        self.space = Space.from_dict(event.space)
+        before, self.space = self.space.domains, Space.from_dict(event.space)
+        for key, domain in before.items():
+            if key in self.space and self.space[key].free != domain.free:
+                self.formerly.setdefault(key, []).append(domain.free)
 
     def _learned_from(self, event: ev.EarlierTrials) -> None:
         if any(known.study == event.study for known in self.earlier):

@@ -12,7 +12,18 @@ from luthier.study.history import History
 from luthier.study.records import TrialRecord, TrialState
 
 _SHARED = (
-    *("cursor", "created", "space", "limits", "budgeted", "until", "held", "held_why", "race"),
+    *(
+        "cursor",
+        "created",
+        "space",
+        "formerly",
+        "limits",
+        "budgeted",
+        "until",
+        "held",
+        "held_why",
+        "race",
+    ),
     *("earlier", "queue", "infeasible", "best", "late_reports", "last_lease", "last_time"),
     *("stages", "test_reads"),
 )

@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any, overload
 
 from luthier.errors import StudyError
-from luthier.space import Space
+from luthier.space import Domain, HyperParameters, Space
 from luthier.study import deciding
 from luthier.study import events as ev
 from luthier.study.clock import SYSTEM_CLOCK, Clock
@@ -143,6 +143,22 @@ class Study:
     def best_value(self) -> float:
         """Return the best value of the objective, as it was reported."""
         return self.history.value(self.best.best_loss)
+
+    def hyperparameters(
+        self,
+        configuration: Mapping[str, Any],
+        draw: Callable[[str, Domain], Any] | None = None,
+    ) -> HyperParameters:
+        """Return the define-by-run view of a configuration, for the function that was tuned.
+
+        ``model = build(study.hyperparameters(study.best.configuration))``
+
+        Args:
+            configuration: by full names.
+            draw: ``(full name, domain) -> value`` for what the space does not have; None refuses it.
+        """
+        history = self.history
+        return HyperParameters(history.space, configuration, draw, history.formerly)
 
     def refresh(self) -> History:
         """Fold in what other processes have appended, and return the history."""

@@ -126,8 +126,7 @@ class Trial:
     def hp(self) -> HyperParameters:
         """Return the define-by-run view: ``trial.hp.float("learning_rate", 1e-4, 1e-1)``."""
         if self._parameters is None:
-            space = self._study.history.space
-            self._parameters = HyperParameters(space, self._configuration, self._draw)
+            self._parameters = self._study.hyperparameters(self._configuration, self._draw)
             self._parameters.horizon = self.horizon or self.to_step or 1
             self._parameters.to_step = self.to_step or self._parameters.horizon
         return self._parameters

@@ -163,7 +163,7 @@ class Training:
         Raises:
             CheckpointError: the file is missing, or ``build`` makes another state now.
         """
-        hp = HyperParameters(study.space, record.configuration, _never)
+        hp = study.hyperparameters(record.configuration, _never)
         tree, _, _ = _built(self.build(hp, jax.random.key(0)))
         state = State(state=jax.tree.map(_settled, tree))
         before = _random_state()

@@ -67,7 +67,7 @@ class Training:
 
     def load(self, trial: TrialRecord, folder: Path, study: Study) -> keras.Model:
         """Return the trained model that a checkpoint holds."""
-        model = self.checked_build(HyperParameters(study.space, trial.configuration, None))
+        model = self.checked_build(study.hyperparameters(trial.configuration))
         make_variables(model, self.data[0])
         State(model).restore(folder)
         return model

@@ -91,7 +91,7 @@ def code(history: History, storage: str) -> list[Part]:
         f"study = luthier.open({name!r}{place})\n"
         f"configuration = {{\n{lines},\n}}\n"
         f"epochs = {trial.best_step or trial.step}\n"
-        "hp = luthier.HyperParameters(study.space, configuration)\n"
+        "hp = study.hyperparameters(configuration)\n"
         "# model = build(hp)                     # with the function that was tuned, and then train it\n"
         "# train(configuration, epochs)          # or with a training loop of your own\n"
     )
