@@ -135,8 +135,8 @@ class Service:
 
         A client that lost the connection cannot know whether its append happened, and asks again
         with the same ``Idempotency-Key``: it gets the answer of the first time, also while that is
-        still at work. Another body with a key that was used is refused. (A server that was restarted remembers nothing; then the client looks for its
-        events in the log.)
+        still at work. Another body with a key that was used is refused. (A server that was restarted
+        remembers nothing; then the client looks for its events in the log.)
         """
         study = incoming.study_name(request)
         key = incoming.idempotency_key(request)
