@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from luthier.space import HyperParameters
 from luthier.study.records import TrialRecord
 from luthier.study.study import Study
 from luthier.study.trial import Trial
-from luthier.train.data import check_lengths, checked_size, in_memory
+from luthier.train.data import check_lengths, checked_size, even_size, in_memory
 
 Tree = Any
 Batch = tuple[jax.Array, jax.Array]
@@ -140,7 +139,7 @@ class Training:
         tree, step, evaluate = _built(self.build(trial.hp, jax.random.key(trial.seed)))
         examples = len(self.train[0])
         size = min(checked_size(trial.get("batch_size", self.batch_size)), examples)
-        at_once = _even(len(self.validation[0]), max(size, _EVALUATED_AT_ONCE))
+        at_once = even_size(len(self.validation[0]), max(size, _EVALUATED_AT_ONCE))
         train, validation = _on_device(self.train), _on_device(self.validation)
         train_epoch = jax.jit(partial(_train_epoch, step))
         measure = jax.jit(partial(_evaluate, evaluate, at_once))
@@ -250,11 +249,6 @@ def _named(metrics: Any, expected: str) -> dict[str, Any]:
                 "the batch."
             )
     return named
-
-
-def _even(examples: int, most: int) -> int:
-    """Return a batch size of *most* at most that leaves few examples over, mostly none."""
-    return math.ceil(examples / math.ceil(examples / most))
 
 
 def _sizes(examples: int, size: int) -> list[int]:

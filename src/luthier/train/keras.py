@@ -23,11 +23,14 @@ from luthier.space import HyperParameters
 from luthier.study.records import TrialRecord
 from luthier.study.study import Study
 from luthier.study.trial import Trial
-from luthier.train.data import checked_size, pair
+from luthier.train.data import checked_size, order_of, pair
+from luthier.train.fused.choice import Fused, checked_fused, tell
+from luthier.train.fused.reasons import reason_against
 from luthier.train.horizons import warn_if_half_finished
 from luthier.train.memory import give_back
 
 Build = Callable[[HyperParameters], keras.Model]
+OneEpoch = Callable[[int, int, keras.callbacks.CallbackList], None]
 Callbacks = Sequence[keras.callbacks.Callback] | Callable[[], Sequence[keras.callbacks.Callback]]
 
 
@@ -35,23 +38,38 @@ class Training:
     """The training function that ``tune`` makes of a build function and data."""
 
     def __init__(
-        self, build: Build, data: tuple[Any, Any], batch_size: int, callbacks: Callbacks = ()
+        self,
+        build: Build,
+        data: tuple[Any, Any],
+        batch_size: int,
+        callbacks: Callbacks = (),
+        fused: Fused = "auto",
     ) -> None:
         self.build = build
         self.data = data
         self.batch_size = batch_size
         self.callbacks = callbacks
+        self.fused: Fused = checked_fused(fused)
 
     def __call__(self, trial: Trial) -> None:
         """Build the model that the trial describes, and train it."""
         keras.utils.set_random_seed(trial.seed)
+        model: keras.Model | None = None
         try:
             model = self.checked_build(trial.hp)
             size = checked_size(trial.get("batch_size", self.batch_size))
-            fit(trial, model, self.data, batch_size=size, callbacks=self.callbacks)
+            fit(
+                trial,
+                model,
+                self.data,
+                batch_size=size,
+                callbacks=self.callbacks,
+                fused=self.fused,
+            )
         finally:
+            fused = model is not None and model.train_function is None
             model = None
-            give_back()
+            give_back(fused=fused)
 
     def checked_build(self, hp: HyperParameters) -> keras.Model:
         """Return the model, or say what is wrong with it."""
@@ -80,14 +98,16 @@ def fit(
     *,
     batch_size: int = 32,
     callbacks: Callbacks = (),
+    fused: Fused = "auto",
 ) -> keras.Model:
     """Train *model* for a trial: for those who write their own training function.
 
     Reports every metric of every epoch, writes a checkpoint after it, and ends when the scheduler
-    says so, or a callback. *data* and *callbacks* are as for ``tune``.
+    says so, or a callback. *data*, *callbacks* and *fused* are as for ``tune``.
 
     Raises:
         CheckpointError: the checkpoint does not fit the model.
+        StudyError: *fused* is True, and it cannot be.
     """
     train, validation = pair(data)
     make_variables(model, train)
@@ -97,23 +117,52 @@ def fit(
     own = copy.deepcopy(list(callbacks() if callable(callbacks) else callbacks))
     listeners = _OneTraining(own, model)
     listeners.begin()
-    arguments = _arguments(train, validation, batch_size)
+    state = State(model, own)
     with _unfinished(model.optimizer):
-        for epoch in trial.epochs(State(model, own)):
-            keras.utils.set_random_seed(trial.seed_of(epoch))
-            model.fit(
-                **_in_order(train, trial.seed_of(epoch)),
-                **arguments,
-                initial_epoch=epoch,
-                epochs=epoch + 1,
-                callbacks=listeners,
-                verbose=cast(Any, 0),
-            )
+        train_epoch = _epochs(trial, model, train, validation, batch_size, own, fused)
+        for epoch in trial.epochs(state):
+            seed = trial.seed_of(epoch)
+            keras.utils.set_random_seed(seed)
+            train_epoch(epoch, seed, listeners)
             trial.report(listeners.logs)
             if model.stop_training:
                 break
     listeners.end()
     return model
+
+
+def _epochs(
+    trial: Trial,
+    model: keras.Model,
+    train: Any,
+    validation: Any,
+    batch_size: int,
+    callbacks: Sequence[keras.callbacks.Callback],
+    fused: Fused,
+) -> OneEpoch:
+    """Return what trains one epoch: a compiled program, or ``fit`` with the reason said once."""
+    if fused is not False:
+        found: Any = reason_against(model, train, validation, callbacks)
+        if found is None:
+            from luthier.train.fused.keras_epochs import compiled_epochs
+
+            found = compiled_epochs(model, train, validation, batch_size)
+        if not isinstance(found, str):
+            return found
+        tell(trial, found, fused)
+    arguments = _arguments(train, validation, batch_size)
+
+    def train_epoch(epoch: int, seed: int, listeners: keras.callbacks.CallbackList) -> None:
+        model.fit(
+            **_in_order(train, seed),
+            **arguments,
+            initial_epoch=epoch,
+            epochs=epoch + 1,
+            callbacks=listeners,
+            verbose=cast(Any, 0),
+        )
+
+    return train_epoch
 
 
 @contextmanager
@@ -270,7 +319,7 @@ def _in_order(train: Any, seed: int) -> dict[str, Any]:
     """
     if not isinstance(train, tuple | list):
         return {"x": train}
-    order = np.random.Generator(np.random.Philox(seed)).permutation(len(train[0]))
+    order = order_of(len(train[0]), seed)
     return {"x": train[0][order], "y": train[1][order]}
 
 
