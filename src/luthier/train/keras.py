@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,7 +25,8 @@ from luthier.study.study import Study
 from luthier.study.trial import Trial
 from luthier.train.data import checked_size, order_of, pair
 from luthier.train.fused.choice import Fused, checked_fused, tell
-from luthier.train.fused.reasons import reason_against
+from luthier.train.fused.reasons import reason_against, wanted
+from luthier.train.fused.starting import drawn_by_numpy
 from luthier.train.horizons import warn_if_half_finished
 from luthier.train.memory import give_back
 
@@ -54,22 +55,26 @@ class Training:
     def __call__(self, trial: Trial) -> None:
         """Build the model that the trial describes, and train it."""
         keras.utils.set_random_seed(trial.seed)
-        model: keras.Model | None = None
+        fused = False
         try:
-            model = self.checked_build(trial.hp)
-            size = checked_size(trial.get("batch_size", self.batch_size))
-            fit(
-                trial,
-                model,
-                self.data,
-                batch_size=size,
-                callbacks=self.callbacks,
-                fused=self.fused,
-            )
+            with drawn_by_numpy() if wanted(self.fused) else nullcontext():
+                fused = self._train(trial)
         finally:
-            fused = model is not None and model.train_function is None
-            model = None
             give_back(fused=fused)
+
+    def _train(self, trial: Trial) -> bool:
+        """Return whether the trial ran in compiled epochs."""
+        model = self.checked_build(trial.hp)
+        size = checked_size(trial.get("batch_size", self.batch_size))
+        fit(
+            trial,
+            model,
+            self.data,
+            batch_size=size,
+            callbacks=self.callbacks,
+            fused=self.fused,
+        )
+        return getattr(model, "train_function", None) is None
 
     def checked_build(self, hp: HyperParameters) -> keras.Model:
         """Return the model, or say what is wrong with it."""

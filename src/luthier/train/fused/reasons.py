@@ -8,11 +8,18 @@ from typing import Any
 import keras
 import numpy as np
 
+from luthier.train.fused.choice import Fused
+
 _PER_BATCH = tuple(
     f"on_{part}batch_{end}" for part in ("", "train_", "test_") for end in ("begin", "end")
 )
 _OWN_LOOP = ("fit", "evaluate", "make_train_function", "make_test_function")
 _STEPS = ("train_step", "test_step")
+
+
+def wanted(fused: Fused) -> bool:
+    """Return whether compiled epochs are to be tried at all."""
+    return fused is not False and keras.backend.backend() == "jax"
 
 
 def reason_against(
