@@ -104,11 +104,11 @@ def epoch(
         (weights, meters), first, rest, rows, lambda rows: tuple(part[rows] for part in train)
     )
     if test is None:
-        return Epoch(*state, trained, [])
+        return Epoch(state[0], state[1], trained, [])
     cut = [_cut(part, steps.test_size) for part in test]
     batches = tuple(whole for whole, _ in cut), tuple(left for _, left in cut)
     state, tested = _through((state[0], meters), test_first, test_rest, batches, tuple)
-    return Epoch(*state, trained, tested)
+    return Epoch(state[0], state[1], trained, tested)
 
 
 def _through(

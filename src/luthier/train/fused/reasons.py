@@ -27,7 +27,10 @@ def reason_against(
 ) -> str | None:
     """Return why *model* has to be trained by ``fit``; None when whole epochs can be compiled."""
     if keras.backend.backend() != "jax":
-        return f"Keras runs on {keras.backend.backend()}, not on jax"
+        return (
+            f"Keras runs on {keras.backend.backend()}. With KERAS_BACKEND=jax the same model trains "
+            "in compiled epochs, several times faster when it is small"
+        )
     return next(_reasons(model, train, validation, callbacks), None)
 
 
