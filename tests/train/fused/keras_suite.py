@@ -208,3 +208,76 @@ def test_many_trials_leave_no_growth(tmp_path):
         storage=tmp_path / "a.db", progress=False, fused=True,
     )  # fmt: skip
     assert sizes[-1] - sizes[-150] < 10 * 2**20
+
+
+def close(ours, theirs):
+    assert len(ours) == len(theirs)
+    for one, other in zip(ours, theirs, strict=True):
+        assert [step for step, _ in one] == [step for step, _ in other]
+        for (_, mine), (_, yours) in zip(one, other, strict=True):
+            for name in mine:
+                assert mine[name] == pytest.approx(yours[name], rel=0.02, abs=0.021), name
+
+
+def mixed(hp):
+    """Return nets of two widths, so that two programs take turns."""
+    return net(units=hp.choice("units", [12, 16]), rate=hp.float("rate", 0.001, 0.01, scale="log"))
+
+
+@pytest.mark.parametrize("scheduler", ["hyperband", "asha", None])
+def test_side_by_side_gives_the_curves_of_one_after_the_other(tmp_path, scheduler):
+    """Rungs run as groups, survivors go on in a smaller one, free places take what is promoted."""
+    several, alone = (
+        luthier.keras.tune(
+            mixed, SMALL, epochs=4, max_trials=6, batch_size=100, seed=1, name="s", fused=fused,
+            searcher="random", scheduler=scheduler, storage=tmp_path / f"{fused}.db", progress=False,
+        ).study
+        for fused in (4, 1)
+    )  # fmt: skip
+    if scheduler != "asha":  # which trial it promotes depends on what had been reported by then
+        close(curves(several), curves(alone))
+    assert all(t.state.ended for t in several.trials)
+    assert [t.configuration for t in several.trials] == [t.configuration for t in alone.trials]
+
+
+def test_who_runs_out_of_memory_runs_in_halves(tmp_path, monkeypatch):
+    from luthier.train.fused import side_by_side
+
+    widths = []
+    run_side_by_side = side_by_side._run_side_by_side
+
+    def scarce(key, group):
+        widths.append(len(group))
+        if len(group) > 2:
+            raise RuntimeError("RESOURCE_EXHAUSTED: out of memory")
+        run_side_by_side(key, group)
+
+    monkeypatch.setattr(side_by_side, "_run_side_by_side", scarce)
+    result = luthier.keras.tune(
+        searched, SMALL, epochs=2, max_trials=4, batch_size=100, name="s", fused=4,
+        scheduler=None, storage=tmp_path / "a.db", progress=False,
+    )  # fmt: skip
+    assert widths == [4, 2, 2, 2, 2]
+    assert [t.step for t in result.trials] == [2] * 4
+    side_by_side.experience.most.clear()
+
+
+def test_an_error_in_one_gives_the_others_back(tmp_path):
+    def build(hp):
+        if hp.float("rate", 0.001, 0.01) and len(made) == 2:
+            raise ZeroDivisionError("third")
+        made.append(1)
+        return net()
+
+    made = [1, 1]
+    with pytest.raises(ZeroDivisionError):
+        luthier.keras.tune(build, SMALL, max_trials=1, name="x", storage=tmp_path / "l.db")
+    made = []
+    options = {"name": "s", "fused": 4, "epochs": 1, "storage": tmp_path / "l.db"}
+    made.append(1)
+    with pytest.raises(ZeroDivisionError):
+        luthier.keras.tune(build, SMALL, max_trials=4, progress=False, **options)
+    study = luthier.open("s", storage=tmp_path / "l.db")
+    states = sorted(t.state.value for t in study.trials)
+    assert states.count("failed") == 1
+    assert "running" not in states

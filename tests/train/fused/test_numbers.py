@@ -32,7 +32,7 @@ def step(rate, decay, keep=None):
     return function
 
 
-rates = st.floats(1e-6, 10, width=32).filter(lambda r: r != 1)
+rates = st.floats(1e-6, 10).filter(lambda r: r != 1)
 
 
 @settings(max_examples=20, deadline=None)

@@ -7,6 +7,7 @@ What the model computes is Keras's own ``train_step`` and ``test_step``.
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from typing import Any
 
@@ -20,6 +21,7 @@ from luthier.train.fused import programs
 from luthier.train.fused.numbers import Lifted, calls_python, lift
 from luthier.train.fused.program import Epoch, Steps, key
 from luthier.train.fused.program import epoch as one_epoch
+from luthier.train.fused.side_by_side import experience
 
 _TESTED_AT_ONCE = 256
 
@@ -50,38 +52,52 @@ def compiled_epochs(
 
 
 class Epochs:
-    """Trains one model an epoch at a time."""
+    """Trains one model an epoch at a time.
+
+    Attributes:
+        steps: the model's, traced.
+        key: names the program that they need; models with the same one can train side by side.
+    """
 
     def __init__(
         self, model: keras.Model, train: Arrays, validation: Arrays, batch_size: int
     ) -> None:
-        self.model: Any = model
+        self._model: Any = model
         _make_meters(model, train)
-        self.data = on_device(train), on_device(validation)
-        self.steps = traced(model, *self.data, batch_size)
-        self.numbers = jax.device_put(self.steps.numbers)
-        self._run: Any = None
+        self._data = on_device(train), on_device(validation)
+        self.steps = traced(model, *self._data, batch_size)
+        self._numbers = jax.device_put(self.steps.numbers)
+        self.key = key(self.steps, self.arguments(0))
 
     def __call__(self, epoch: int, seed: int, listeners: keras.callbacks.CallbackList) -> None:
         """Train an epoch in the order of *seed*, and tell *listeners* what ``fit`` would."""
-        self.model.stop_training = False
-        self.model.reset_metrics()
+        self.before(epoch, listeners)
+        arguments = self.arguments(seed)
+        function = partial(one_epoch, self.steps)
+        program = programs.program(self.key, function, arguments, donated=(0,))
+        begin = time.perf_counter()
+        done = jax.block_until_ready(program(*arguments))
+        experience.note(self.key, 1, time.perf_counter() - begin)
+        self.after(done, epoch, listeners)
+
+    def before(self, epoch: int, listeners: keras.callbacks.CallbackList) -> None:
+        """Do what ``fit`` does at the beginning of an epoch."""
+        self._model.stop_training = False
+        self._model.reset_metrics()
         listeners.on_epoch_begin(epoch)
-        arguments = self._arguments(seed)
-        if self._run is None:
-            self._run = programs.program(
-                key(self.steps, arguments), partial(one_epoch, self.steps), arguments, donated=(0,)
-            )
-        done: Epoch = self._run(*arguments)
-        put_back(self.model, done.weights, done.meters)
-        listeners.on_test_begin()
+
+    def arguments(self, seed: int) -> tuple[Any, ...]:
+        """Return what the program is called with: weights, meters, numbers, order, and the data."""
+        order = order_of(len(self._data[0][0]), seed).astype(np.int32)
+        return (weights_of(self._model), meters_of(self._model), self._numbers, order, *self._data)
+
+    def after(self, done: Epoch, epoch: int, listeners: keras.callbacks.CallbackList) -> None:
+        """Take over what an epoch has made, and do what ``fit`` does at its end."""
+        put_back(self._model, done.weights, done.meters)
         metrics = logs(done)
+        listeners.on_test_begin()
         listeners.on_test_end(metrics)
         listeners.on_epoch_end(epoch, metrics)
-
-    def _arguments(self, seed: int) -> tuple[Any, ...]:
-        order = order_of(len(self.data[0][0]), seed).astype(np.int32)
-        return (weights_of(self.model), meters_of(self.model), self.numbers, order, *self.data)
 
 
 def traced(model: Any, train: Arrays, validation: Arrays, batch_size: int) -> Steps:
