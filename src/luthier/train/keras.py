@@ -22,8 +22,8 @@ from luthier.study.records import TrialRecord
 from luthier.study.study import Study
 from luthier.study.trial import Trial
 from luthier.train.data import checked_size, order_of, pair
-from luthier.train.fused import side_by_side
 from luthier.train.fused.choice import Fused, checked_fused, tell
+from luthier.train.fused.experience import wanted_width
 from luthier.train.fused.reasons import reason_against, wanted
 from luthier.train.fused.starting import drawn_by_numpy
 from luthier.train.fused.turns import OneEpoch, Turn
@@ -84,11 +84,13 @@ class Training:
     @property
     def abreast(self) -> int:
         """Return how many trials to train side by side in one process, as far as is known by now."""
-        return side_by_side.wanted_width(self.fused) if wanted(self.fused) else 1
+        return wanted_width(self.fused) if wanted(self.fused) else 1
 
     def together(self, several: Sequence[Turn]) -> None:
         """Run an epoch of several trials, in as few programs as their shapes allow."""
-        side_by_side.run(several)
+        from luthier.train.fused.side_by_side import run
+
+        run(several)
 
     def checked_build(self, hp: HyperParameters) -> keras.Model:
         """Return the model, or say what is wrong with it."""

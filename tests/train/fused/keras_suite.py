@@ -242,6 +242,7 @@ def test_side_by_side_gives_the_curves_of_one_after_the_other(tmp_path, schedule
 
 def test_who_runs_out_of_memory_runs_in_halves(tmp_path, monkeypatch):
     from luthier.train.fused import side_by_side
+    from luthier.train.fused.experience import experience
 
     widths = []
     run_side_by_side = side_by_side._run_side_by_side
@@ -259,7 +260,7 @@ def test_who_runs_out_of_memory_runs_in_halves(tmp_path, monkeypatch):
     )  # fmt: skip
     assert widths == [4, 2, 2, 2, 2]
     assert [t.step for t in result.trials] == [2] * 4
-    side_by_side.experience.most.clear()
+    experience.most.clear()
 
 
 def test_an_error_in_one_gives_the_others_back(tmp_path):

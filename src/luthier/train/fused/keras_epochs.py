@@ -7,21 +7,18 @@ What the model computes is Keras's own ``train_step`` and ``test_step``.
 
 from __future__ import annotations
 
-import time
 from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import keras
 import numpy as np
 
 from luthier.train.data import even_size, order_of
-from luthier.train.fused import programs
+from luthier.train.fused.loaded import on_device
 from luthier.train.fused.numbers import Lifted, calls_python, lift
 from luthier.train.fused.program import Epoch, Steps, key
-from luthier.train.fused.program import epoch as one_epoch
-from luthier.train.fused.side_by_side import experience
+from luthier.train.fused.side_by_side import run_alone
 
 _TESTED_AT_ONCE = 256
 
@@ -64,21 +61,17 @@ class Epochs:
     ) -> None:
         self._model: Any = model
         _make_meters(model, train)
-        self._data = on_device(train), on_device(validation)
+        self._data = (
+            on_device(train, keras.config.floatx()),
+            on_device(validation, keras.config.floatx()),
+        )
         self.steps = traced(model, *self._data, batch_size)
         self._numbers = jax.device_put(self.steps.numbers)
         self.key = key(self.steps, self.arguments(0))
 
     def __call__(self, epoch: int, seed: int, listeners: keras.callbacks.CallbackList) -> None:
         """Train an epoch in the order of *seed*, and tell *listeners* what ``fit`` would."""
-        self.before(epoch, listeners)
-        arguments = self.arguments(seed)
-        function = partial(one_epoch, self.steps)
-        program = programs.program(self.key, function, arguments, donated=(0,))
-        begin = time.perf_counter()
-        done = jax.block_until_ready(program(*arguments))
-        experience.note(self.key, 1, time.perf_counter() - begin)
-        self.after(done, epoch, listeners)
+        run_alone(self, epoch, seed, listeners)
 
     def before(self, epoch: int, listeners: keras.callbacks.CallbackList) -> None:
         """Do what ``fit`` does at the beginning of an epoch."""
@@ -182,24 +175,3 @@ def _make_meters(model: Any, train: Arrays) -> None:
     """Have Keras make the variables of loss and metrics, as it does when ``fit`` begins."""
     few = tuple(np.asarray(part[:2]) for part in train)
     model._symbolic_build(data_batch=few)
-
-
-# -- the data --------------------------------------------------------------------------------------
-
-_kept: list[tuple[Arrays, Arrays]] = []  # the last few, with what they were made of
-
-
-def on_device(arrays: Arrays) -> Arrays:
-    """Return inputs and targets on the device, floats in Keras's own width; kept for the next trial."""
-    for given, made in _kept:
-        if all(one is other for one, other in zip(given, arrays, strict=True)):
-            return made
-    made = tuple(map(_converted, arrays))
-    _kept.append((arrays, made))
-    del _kept[:-2]
-    return made
-
-
-def _converted(array: Any) -> Any:
-    values = np.asarray(array)
-    return jnp.asarray(values, keras.config.floatx() if values.dtype.kind == "f" else None)

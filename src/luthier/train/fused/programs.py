@@ -20,6 +20,8 @@ from typing import Any
 
 import jax
 
+from luthier.train.fused.experience import experience
+
 _KEPT = 32  # programs in memory, 1 to 5 MB each for small nets
 _KEPT_ON_DISK = 500
 FOLDER = "LUTHIER_PROGRAMS"  # where to keep compiled programs; empty for nowhere
@@ -47,6 +49,7 @@ def program(
         begin = time.perf_counter()
         found = jax.jit(function, donate_argnums=donated).lower(*arguments).compile()
         compiled_seconds.append(time.perf_counter() - begin)
+        experience.compiling = compiled_seconds[-1]
         _write(key, found)
     _known[key] = found
     while len(_known) > _KEPT:
