@@ -83,6 +83,11 @@ class Trial:
         compares = getattr(self._study.scheduler, "compares_at", None)
         return None if compares is None else compares(self.to_step, self._study.limits)
 
+    @property
+    def said(self) -> set[str]:
+        """Return the subjects that this process has warned or told of in this study; to be added to."""
+        return self._study.warned
+
     def warn_once(self, subject: str, text: str) -> None:
         """Warn of something, the first time that this process meets *subject* in this study."""
         if subject not in self._study.warned:
