@@ -14,7 +14,8 @@ from luthier.app import insights, keeping, steer
 from luthier.app.cluster import cluster
 from luthier.app.diagnose import diagnose
 from luthier.app.planning import plan
-from luthier.app.working import tune, worker
+from luthier.app.tuning import schema, tune
+from luthier.app.working import worker
 from luthier.errors import LuthierError, StudyError, nearest
 from luthier.version import __version__
 
@@ -135,6 +136,7 @@ def demo(workers: int, name: str, storage: str | None) -> None:
 
 for _command in (
     tune,
+    schema,
     worker,
     cluster,
     plan,
