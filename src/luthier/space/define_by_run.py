@@ -103,7 +103,9 @@ class HyperParameters(Asking):
 
     def _key(self, label: str, domain: Domain) -> str:
         """Return the full name that *label* has in this run: its branch is told by what was read."""
-        called = [k for k in self.space if k == label or k.endswith("." + label)]
+        # A name with a dot in it, asked for before in this run, is no branch of a shorter one.
+        called = [k for k in self.space if k == label or self._may_be(k, label)]
+        called.sort(key=lambda k: k != label)
         same = [k for k in called if domain in self._forms(k)]
         active = [k for k in same if self.space.is_active(k, self.configuration)]
         if active or same:
@@ -112,6 +114,9 @@ class HyperParameters(Asking):
         while key in self.space:  # the name is taken by another branch
             key, number = f"{label}#{number}", number + 1
         return key
+
+    def _may_be(self, key: str, label: str) -> bool:
+        return key.endswith("." + label) and key not in self.configuration
 
     def _grow(self, key: str, domain: Domain) -> None:
         names = {**self._called, **self._asked}

@@ -329,6 +329,14 @@ class TestRead(Event, frozen=True, tag="test read"):
     who: str
 
 
+class Noted(Event, frozen=True, tag="noted"):
+    """Somebody wrote something down that decides nothing, about a trial or (-1) the whole study."""
+
+    trial: int
+    name: str
+    value: Any = None
+
+
 AnyEvent = (
     StudyCreated
     | EarlierTrials
@@ -357,6 +365,7 @@ AnyEvent = (
     | StageBegun
     | StageConcluded
     | TestRead
+    | Noted
 )
 
 _encoder = msgspec.msgpack.Encoder()

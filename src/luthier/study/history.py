@@ -41,6 +41,7 @@ class History:
         repeated_epochs: those of ``epochs`` that repetitions trained.
         stages: what the study was divided in, the last one still under way; none without stages.
         test_reads: every look at the test set.
+        notes: what was written down about each trial, and (-1) the study, by name; the latest counts.
         late_reports: reports by workers that had lost their lease: kept in the log, used nowhere.
     """
 
@@ -73,6 +74,7 @@ class History:
         self.errors: dict[int, TrialRecord] = {}  # failed by a bug in the user's code
         self.stages: list[StageRecord] = []
         self.test_reads: list[ev.TestRead] = []
+        self.notes: dict[int, dict[str, Any]] = {}
         self.ended = 0
         self.best: TrialRecord | None = None
         self.epochs = 0
@@ -107,6 +109,7 @@ class History:
             ev.StageBegun: self._stage_begun,
             ev.StageConcluded: self._stage_concluded,
             ev.TestRead: self.test_reads.append,
+            ev.Noted: self._noted,
         }
 
     @property
@@ -388,6 +391,9 @@ class History:
 
     def _stage_concluded(self, event: ev.StageConcluded) -> None:
         self.stages[event.stage].concluded = event
+
+    def _noted(self, event: ev.Noted) -> None:
+        self.notes.setdefault(event.trial, {})[event.name] = event.value
 
     # -- parts -----------------------------------------------------------------------------------
 

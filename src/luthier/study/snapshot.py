@@ -62,6 +62,7 @@ class _Kept(msgspec.Struct, array_like=True):
     values: bytes
     stages: list[tuple[ev.StageBegun, ev.StageConcluded | None, int, int]]
     test_reads: list[ev.TestRead]
+    notes: dict[int, dict[str, Any]]
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -156,6 +157,7 @@ def encode(history: History) -> bytes:
         b"".join([t.values.tobytes() for t in trials]),
         [(s.begun, s.concluded, s.first, s.trials) for s in history.stages],
         history.test_reads,
+        history.notes,
     )
     return _encoder.encode(kept)
 
@@ -194,6 +196,7 @@ def decode(body: bytes) -> History | None:
         for begun, concluded, first, trials in kept.stages
     ]
     history.test_reads.extend(kept.test_reads)
+    history.notes = kept.notes
     _restore_trials(history, kept)
     history.best = None if kept.best is None else history.trials[kept.best]
     return history

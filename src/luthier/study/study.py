@@ -519,9 +519,18 @@ class Study:
         """Return what people may ask of the study while it runs: pause, stop, prune, budget, space."""
         return Steering(self.refresh, self._append, self.clock, self.searcher)
 
-    def append(self, events: list[ev.AnyEvent]) -> None:
-        """Write *events* that decide nothing, such as a look at the test set."""
-        self._append(events)
+    def append(self, events: list[ev.AnyEvent], *, expect: int | None = None) -> None:
+        """Write *events* that decide nothing, such as a look at the test set, or trials run elsewhere.
+
+        Raises:
+            Conflict: with *expect*, when the log's last number is another one.
+        """
+        self._append(events, expect=expect)
+
+    def note(self, name: str, value: Any, trial: int = -1) -> None:
+        """Write down *value* under *name*, about a trial or the study; see ``History.notes``."""
+        now = self.clock.time()
+        self._append([ev.Noted(time=now, trial=trial, name=name, value=value)])
 
     # -- parts -----------------------------------------------------------------------------------
 
