@@ -12,6 +12,7 @@ import click
 
 from luthier.app import insights, keeping, steer
 from luthier.app.cluster import cluster
+from luthier.app.dashboard_command import dashboard
 from luthier.app.diagnose import diagnose
 from luthier.app.planning import plan
 from luthier.app.working import tune, worker
@@ -137,6 +138,7 @@ for _command in (
     tune,
     worker,
     cluster,
+    dashboard,
     plan,
     diagnose,
     *insights.COMMANDS,

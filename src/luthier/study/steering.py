@@ -60,11 +60,7 @@ class Steering:
             raise StudyError(f"Trial {trial} has ended already: it is {record.state}.")
         now = self._clock.time()
         self._append(
-            [
-                ev.TrialStopped(
-                    time=now, trial=trial, step=record.step, reason=reason, who=self.who
-                )
-            ]
+            [ev.TrialStopped(time=now, trial=trial, step=record.step, reason=reason, who=self.who)]
         )
 
     def enqueue(self, configuration: Mapping[str, Any]) -> None:
