@@ -67,7 +67,7 @@ function StudyPage({ name, query }: { name: string; query: URLSearchParams }) {
         </span>
       </div>
       <p class="dim objective">
-        {summary.objective}; last sign {duration(summary.now - summary.last_sign)} before this was read
+        {summary.objective}; last sign {duration(summary.now - summary.last_sign)} ago
       </p>
       {summary.note && <p class="note">{summary.note}</p>}
       {error && <p class="wrong" role="alert">{error}</p>}

@@ -28,8 +28,17 @@ export function trialText(study: Study, i: number): string {
 }
 
 export function valueScale(values: (number | null)[], direction: string, log: boolean): Scale {
-  const [low, high] = robust(values, direction);
-  return scaled(log && low > 0 ? "log" : "linear", low, high);
+  return padded(...robust(values, direction), log);
+}
+
+// A scale that leaves a little air above and below.
+function padded(low: number, high: number, log: boolean): Scale {
+  if (log && low > 0) {
+    const air = (high / low) ** 0.03;
+    return scaled("log", low / air, high * air);
+  }
+  const air = 0.03 * (high - low);
+  return scaled("linear", low - air, high + air);
 }
 
 const inside = (f: Frame, y: number) => Math.min(f.top + f.height, Math.max(f.top, y));
@@ -227,8 +236,7 @@ export function curvesPicture(
     const xs = curves.trials.map((_, i) => (options.x === "seconds" ? (curves.seconds[i] as number[]) : stepsOf(curves.steps[i])));
     let [least, most] = [Infinity, -Infinity];
     for (const row of xs) for (const v of row) [least, most] = [Math.min(least, v), Math.max(most, v)];
-    const [low, high] = robust(all, options.direction);
-    const y = scaled(options.log && low > 0 ? "log" : "linear", low, high);
+    const y = padded(...robust(all, options.direction), options.log);
     const f = frame(s, w, h, theme, {
       x: scaled("linear", options.x === "seconds" ? 0 : Math.min(1, least), Math.max(most, least + 1)),
       y,
@@ -279,6 +287,7 @@ export function curvesPicture(
 export interface Ladder {
   brackets: {
     bracket: number;
+    name: string;
     trials: number;
     rungs: {
       step: number;
@@ -466,7 +475,7 @@ export function importance(found: Importance): Draw {
     const top = 6;
     const height = (h - top - 26) / rows.length;
     const f = { left, width: w - left - 58 };
-    const most = Math.max(0.01, ...rows.map((r) => r.high));
+    const most = Math.max(0.05, ...rows.map((r) => r.high));
     const x = (v: number) => f.left + (v / most) * f.width;
     scaled("linear", 0, most)
       .ticks(5)
@@ -480,10 +489,11 @@ export function importance(found: Importance): Draw {
       const thick = Math.min(18, height * 0.62);
       s.text(left - 8, y, cut(r.name, Math.floor((left - 10) / 6.4)), { fill: theme.ink, anchor: "end", size: 11.5 });
       s.rect(f.left, y - thick / 2, Math.max(1, x(r.share) - f.left), thick, { fill: theme.accent, alpha: 0.85 });
-      s.line([x(r.low), y, x(r.high), y], { stroke: theme.ink, width: 1.6 });
-      for (const end of [r.low, r.high]) s.line([x(end), y - 4, x(end), y + 4], { stroke: theme.ink, width: 1.6 });
+      if (r.high > r.low) s.line([x(r.low), y, x(r.high), y], { stroke: theme.ink, width: 1.6 });
+      for (const end of r.high > r.low ? [r.low, r.high] : []) s.line([x(end), y - 4, x(end), y + 4], { stroke: theme.ink, width: 1.6 });
       s.text(x(Math.max(r.share, r.high)) + 7, y, share(r.share), { fill: theme.ink });
-      return { x: x(r.share), y, text: `${r.name}\n${share(r.share)}, 90 %: ${share(r.low)} to ${share(r.high)}` };
+      const interval = r.high > r.low ? `, 90 %: ${share(r.low)} to ${share(r.high)}` : "";
+      return { x: x(r.share), y, text: `${r.name}\n${share(r.share)}${interval}` };
     });
   };
 }
@@ -556,7 +566,9 @@ export function timeline(chronicle: Chronicle, study: Study, from: number, to: n
     const { segments, workers } = chronicle;
     if (!segments.trial.length) return nothing(s, w, h, theme, "No worker has begun a trial yet.");
     const left = Math.min(w * 0.3, 14 + Math.max(...workers.map((n) => Math.min(24, n.length))) * 6.2);
-    const f = frame(s, w, h, theme, { x: scaled("linear", from, to), y: category([...workers].reverse()), xLabel: "seconds since the study began", left, bare: true });
+    const f = frame(s, w, h, theme, { x: scaled("linear", from, to), y: category([...workers].reverse()), xLabel: "seconds since the study began", left, bare: true, top: 26 });
+    const hows = [...new Set(segments.how.map((how) => how || "running"))];
+    key(s, theme, left + 4, 11, hows.map((how): [string, string] => [how === "paused" ? "at a rung's end" : how, theme.states[how] ?? theme.bad]));
     const row = f.height / workers.length;
     const thick = Math.min(26, row * 0.72);
     const now = study.summary.now - study.summary.created;

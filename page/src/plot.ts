@@ -38,8 +38,13 @@ export function frame(s: Surface, w: number, h: number, theme: Theme, axes: Axes
   const left = axes.left ?? Math.min(w * 0.4, 12 + (axes.yLabel ? 14 : 0) + longest * 6.2);
   const right = axes.right ?? 14;
   const top = axes.top ?? 10;
-  const bottom = axes.bottom ?? (axes.xLabel ? 38 : 24);
   const width = Math.max(10, w - left - right);
+  const xTicks = axes.x.ticks(Math.max(2, Math.floor(width / 70)));
+  const isCategory = axes.x.kind === "category";
+  const room = isCategory ? width / Math.max(1, xTicks.length) : 90;
+  // Names that do not fit side by side take turns on two lines.
+  const rows = isCategory && xTicks.length > 1 && Math.max(...xTicks.map((t) => t.label.length)) * 6.4 > room - 6 ? 2 : 1;
+  const bottom = axes.bottom ?? (axes.xLabel ? 38 : 24) + 14 * (rows - 1);
   const height = Math.max(10, h - top - bottom);
   const found: Frame = {
     left,
@@ -54,19 +59,21 @@ export function frame(s: Surface, w: number, h: number, theme: Theme, axes: Axes
     if (!axes.bare) s.line([left, y, left + width, y], { stroke: theme.grid });
     s.text(left - 6, y, cut(tick.label, Math.max(4, Math.floor((left - 8) / 6))), { fill: theme.dim, anchor: "end" });
   }
-  const xTicks = axes.x.ticks(Math.max(2, Math.floor(width / 70)));
-  const room = axes.x.kind === "category" ? width / Math.max(1, xTicks.length) : 90;
-  const letters = Math.max(2, Math.floor(room / 6.3));
-  const every = axes.x.kind === "category" ? Math.max(1, Math.ceil(26 / room)) : 1;
+  const every = isCategory ? Math.max(1, Math.ceil(30 / (room * rows))) : 1;
+  const letters = Math.max(2, Math.floor((room * rows * every - 6) / 6.4));
   xTicks.forEach((tick, i) => {
     const x = left + tick.at * width;
-    if (!axes.bare && axes.x.kind !== "category") s.line([x, top, x, top + height], { stroke: theme.grid });
+    if (!axes.bare && !isCategory) s.line([x, top, x, top + height], { stroke: theme.grid });
     const anchor = tick.at > 0.97 ? "end" : tick.at < 0.03 ? "start" : "middle";
-    if (i % every === 0)
-      s.text(x, top + height + 13, cut(tick.label, letters * every), {
+    if (i % every === 0) {
+      const label = cut(tick.label, letters);
+      const half = label.length * 3.2;
+      const inside = isCategory ? Math.min(w - half - 2, Math.max(half + 2, x)) : x;
+      s.text(inside, top + height + 13 + 14 * (Math.floor(i / every) % rows), label, {
         fill: theme.dim,
-        anchor: axes.x.kind === "category" ? "middle" : anchor,
+        anchor: isCategory ? "middle" : anchor,
       });
+    }
   });
   s.line([left, top, left, top + height, left + width, top + height], { stroke: theme.dim, alpha: 0.6 });
   if (axes.xLabel)

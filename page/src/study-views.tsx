@@ -383,7 +383,7 @@ export function Rungs({ view }: { view: View }) {
       <Picture
         title="Rung ladder"
         sentence={
-          `Bracket ${bracket.bracket}: ${many(bracket.trials, "trial")}, about ${spent} epochs in place of the ${full} ` +
+          `Bracket ${bracket.name}: ${many(bracket.trials, "trial")}, about ${spent} epochs in place of the ${full} ` +
           `that training all of them to the end takes. The broken line is the worst value with which a trial went on.`
         }
         height={440}
@@ -394,7 +394,7 @@ export function Rungs({ view }: { view: View }) {
               <Select
                 label="bracket"
                 value={String(bracket.bracket)}
-                options={answer.brackets.map((b): [string, string] => [String(b.bracket), `${b.bracket} (${b.rungs.map((r) => r.arrived).join(" › ")})`])}
+                options={answer.brackets.map((b): [string, string] => [String(b.bracket), `${b.name} (${b.rungs.map((r) => r.arrived).join(" › ")})`])}
                 onChange={(v) => put({ bracket: v })}
               />
             )}
@@ -416,7 +416,7 @@ export function Rungs({ view }: { view: View }) {
           height={340}
           table={{
             head: ["bracket", "rungs", "trials", "arrived at each rung"],
-            rows: answer.brackets.map((b) => [b.bracket, b.rungs.map((r) => r.step).join(" › "), b.trials, b.rungs.map((r) => (r.planned ? `${r.arrived}/${r.planned}` : r.arrived)).join(" › ")]),
+            rows: answer.brackets.map((b) => [b.name, b.rungs.map((r) => r.step).join(" › "), b.trials, b.rungs.map((r) => (r.planned ? `${r.arrived}/${r.planned}` : r.arrived)).join(" › ")]),
           }}
         />
         {answer.hidden > 0 && <p class="caption">{answer.hidden} earlier brackets are left out.</p>}
@@ -506,7 +506,7 @@ export function Hyperparameters({ view }: { view: View }) {
                 key={name}
                 level={3}
                 title={cut(name, 60)}
-                sentence={h.kind === "choice" ? `${h.options!.length} options. Later trials are darker; crosses diverged or failed.` : `${number(h.low)} to ${number(h.high)}, ${h.scale} scale. Later trials are darker; crosses diverged or failed.`}
+                sentence={h.kind === "choice" ? `${h.options!.length} options. Later trials are stronger; crosses diverged or failed.` : `${number(h.low)} to ${number(h.high)}, ${h.scale} scale. Later trials are stronger; crosses diverged or failed.`}
                 height={220}
                 table={() => ({ head: ["trial", name, summary.objectives[0].metric], rows: (study.columns.hyperparameters[name] ?? []).map((v, i) => [i, h.kind === "choice" && v !== null ? h.options![v] : v, study.columns.value[i]]) })}
                 draw={pictures.slice(study, h, log, kept, crowded.filter((c) => c.name === name))}
@@ -702,7 +702,7 @@ export function Workers({ view }: { view: View }) {
           `${many(workers.length, "worker")}, busy ${duration(busy)} in all` +
           (chronicle.hidden ? `; the newest ${segments.trial.length} jobs are shown.` : ". Gaps are idle time; a cross is a worker that was lost.")
         }
-        height={Math.min(620, 60 + 34 * Math.max(1, workers.length))}
+        height={Math.min(640, 80 + 34 * Math.max(1, workers.length))}
         controls={<Select label="show" value={span} options={[["all", "everything"], ["600", "last 10 min"], ["3600", "last hour"], ["86400", "last day"]]} onChange={(v) => put({ span: v === "all" ? null : v })} />}
         table={() => ({ head: ["trial", "worker", "begin", "end", "from epoch", "to epoch", "how it ended"], rows: segments.trial.map((t, i) => [t, workers[segments.worker[i]], segments.begin[i], segments.end[i], segments.from[i], segments.to[i], segments.how[i] || "running"]) })}
         draw={pictures.timeline(chronicle, study, from, Math.max(last, from + 1e-3))}

@@ -64,6 +64,7 @@ export function TrialView({ name, query }: { name: string; query: URLSearchParam
   if (!trial) return <p class="empty">There is no trial {n} in {cut(name, 80)}: it has {many(study.count, "trial")}.</p>;
   const { summary } = study;
   const metric = summary.objectives[0].metric;
+  const isBest = summary.best_trial === n;
   const log = query.get("log") === "1";
   const metrics = Object.keys(trial.curves.values);
   const to = (trial: number) => link("/trial", { name, n: trial });
@@ -120,13 +121,13 @@ export function TrialView({ name, query }: { name: string; query: URLSearchParam
           </div>
           <div class="table-holder" tabIndex={0} role="region" aria-label="Table of the configuration" style={{ maxHeight: "420px" }}>
             <table>
-              <thead><tr><th scope="col">hyperparameter</th><th scope="col">value</th><th scope="col">best trial</th></tr></thead>
+              <thead><tr><th scope="col">hyperparameter</th><th scope="col">value</th>{!isBest && <th scope="col">best trial</th>}</tr></thead>
               <tbody>
                 {trial.configuration.map((row) => (
                   <tr class={row.best !== null && row.best !== row.value ? "differs" : ""}>
                     <th scope="row">{row.name}</th>
                     <td>{row.value}</td>
-                    <td class="dim">{row.best === null ? "–" : row.best === row.value ? "same" : row.best}</td>
+                    {!isBest && <td class="dim">{row.best === null ? "–" : row.best === row.value ? "same" : row.best}</td>}
                   </tr>
                 ))}
               </tbody>
@@ -228,7 +229,7 @@ function eachOnItsOwn(curves: Curves, metrics: string[]): Draw {
   return (s, w, h, theme) => {
     if (!curves.trials.length) return nothing(s, w, h, theme, "Nothing has been reported yet.");
     const steps = stepsOf(curves.steps[0]);
-    const f = frame(s, w, h, theme, { x: scaled("linear", Math.min(1, steps[0]), Math.max(2, steps[steps.length - 1])), y: scaled("linear", 0, 1), xLabel: "epoch", left: 14, right: Math.min(190, w * 0.36), bare: true });
+    const f = frame(s, w, h, theme, { x: scaled("linear", Math.min(1, steps[0]), Math.max(2, steps[steps.length - 1])), y: scaled("linear", 0, 1), xLabel: "epoch", left: 34, right: Math.min(190, w * 0.36), bare: true });
     const marks: Mark[] = [];
     const labels: { y: number; text: string; colour: string }[] = [];
     metrics.forEach((m, i) => {

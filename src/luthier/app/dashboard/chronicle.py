@@ -221,7 +221,8 @@ def _said(event: ev.AnyEvent) -> dict[str, Any] | None:
         case ev.StageBegun():
             return {"kind": "stage", "text": f"stage {event.stage + 1} began: {event.name}"}
         case ev.StageConcluded():
-            return {"kind": "stage", "text": f"stage {event.stage + 1} ended: {event.words[:300]}"}
+            text = f"stage {event.stage + 1} ended: {event.words[:300]}"
+            return {"kind": "stage", "text": text}
         case ev.TestRead():
             return {
                 "kind": "test",

@@ -35,6 +35,7 @@ def ladder(history: History) -> dict[str, Any]:
     plan = plan_of(history)
     steps_of = {b.index: [r.step for r in b.rungs] for b in plan.brackets} if plan else {}
     planned = {b.index: [r.trials for r in b.rungs] for b in plan.brackets} if plan else {}
+    names = {b.index: f"{b.index + 1}, {b.name}" for b in plan.brackets} if plan else {}
     common = _common_steps(history, steps_of)
     found: list[dict[str, Any]] = []
     begun = [index for index in sorted(history.brackets) if index >= 0]
@@ -48,7 +49,8 @@ def ladder(history: History) -> dict[str, Any]:
             _rung(history, trials, step, count, last=step == steps[-1])
             for step, count in zip(steps, counts, strict=False)
         ]
-        found.append({"bracket": index, "trials": len(trials), "rungs": rungs})
+        name = names.get(index) or str(index + 1)
+        found.append({"bracket": index, "name": name, "trials": len(trials), "rungs": rungs})
     return {
         "brackets": found,
         "hidden": max(0, len(begun) - MOST_BRACKETS),
