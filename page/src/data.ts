@@ -120,8 +120,19 @@ export class Failure extends Error {}
 
 export async function get<T>(what: string, query: Record<string, string | string[]> = {}): Promise<T> {
   const pairs = Object.entries(query).flatMap(([k, v]) => (Array.isArray(v) ? v.map((one) => [k, one]) : [[k, v]]));
-  const answer = await fetch(`api/${what}?${new URLSearchParams(pairs)}`, { credentials: "same-origin" });
-  return read<T>(answer);
+  waiting(1);
+  try {
+    return await read<T>(await fetch(`api/${what}?${new URLSearchParams(pairs)}`, { credentials: "same-origin" }));
+  } finally {
+    waiting(-1);
+  }
+}
+
+// How many answers are awaited; tests and screen readers' "busy" look at it.
+let awaited = 0;
+function waiting(more: number): void {
+  awaited += more;
+  document.documentElement.dataset.awaited = String(awaited);
 }
 
 async function read<T>(answer: Response): Promise<T> {

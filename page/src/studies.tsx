@@ -11,8 +11,8 @@ export function Studies() {
   const paused = usePaused();
   useLive("", paused, () => tell((n) => n + 1));
   const { answer, error } = useAnswer<{ studies: Line[]; wrong: string[] }>("studies", {}, seen, 1000);
-  if (error) return <p class="wrong" role="alert">{error}</p>;
-  if (!answer) return <p class="wait">Reading the studies…</p>;
+  if (error) return <main id="main"><p class="wrong" role="alert">{error}</p></main>;
+  if (!answer) return <main id="main"><p class="wait">Reading the studies…</p></main>;
   const now = Date.now() / 1000;
   const write = () =>
     save(

@@ -58,10 +58,11 @@ export function TrialView({ name, query }: { name: string; query: URLSearchParam
   const { study, error } = useStudy(name);
   const { answer, error: wrong } = useAnswer<Trials>("trial", { study: name, trials: String(n) }, study?.version ?? 0, 1000);
   const steers = useSteers();
-  if (error || wrong) return <p class="wrong" role="alert">{error || wrong}</p>;
-  if (!answer || !study) return <p class="wait">Reading trial {n}…</p>;
+  if (error || wrong) return <main id="main"><p class="wrong" role="alert">{error || wrong}</p></main>;
+  if (!answer || !study) return <main id="main"><p class="wait">Reading trial {n}…</p></main>;
   const trial = answer.trials[0];
-  if (!trial) return <p class="empty">There is no trial {n} in {cut(name, 80)}: it has {many(study.count, "trial")}.</p>;
+  if (!trial)
+    return <main id="main"><h1>Trial {n}</h1><p class="empty">There is no trial {n} in {cut(name, 80)}: it has {many(study.count, "trial")}.</p></main>;
   const { summary } = study;
   const metric = summary.objectives[0].metric;
   const isBest = summary.best_trial === n;
@@ -261,8 +262,8 @@ export function Compare({ name, query }: { name: string; query: URLSearchParams 
   const { answer, error: wrong } = useAnswer<Trials>("trial", { study: name, trials: text || "0" }, study?.version ?? 0, 1500);
   const metric = query.get("m") ?? study?.summary.objectives[0].metric ?? "";
   const log = query.get("log") === "1";
-  if (error || wrong) return <p class="wrong" role="alert">{error || wrong}</p>;
-  if (!answer || !study) return <p class="wait">Reading the trials…</p>;
+  if (error || wrong) return <main id="main"><p class="wrong" role="alert">{error || wrong}</p></main>;
+  if (!answer || !study) return <main id="main"><p class="wait">Reading the trials…</p></main>;
   const { trials, missing } = answer;
   const { summary } = study;
   const names = [...new Set(trials.flatMap((t) => t.configuration.map((c) => c.name)))];
