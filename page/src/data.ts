@@ -322,33 +322,32 @@ export function useAnswer<T>(
   const [answer, set] = useState<{ key: string; value: T } | null>(null);
   const [error, setError] = useState("");
   const key = what + JSON.stringify(query);
-  const state = useRef({ key: "", busy: false, again: false, last: 0, timer: 0 });
+  const state = useRef({ key: "", busy: false, again: false, last: 0, timer: 0, gone: false, ask: async () => {} });
+  const s = state.current;
+  s.ask = async () => {
+    s.timer = 0;
+    s.busy = true;
+    try {
+      const value = await get<T>(what, query);
+      if (s.key === key && !s.gone) {
+        set({ key, value });
+        setError("");
+      }
+    } catch (problem) {
+      if (s.key === key && !s.gone) setError(problem instanceof Failure ? problem.message : "The server does not answer.");
+    }
+    s.busy = false;
+    s.last = s.key === key ? performance.now() : 0;
+    if (s.again && !s.gone) {
+      s.again = false;
+      later();
+    }
+  };
+  const later = () => {
+    if (s.busy) s.again = true;
+    else if (!s.timer) s.timer = window.setTimeout(() => void s.ask(), Math.max(0, s.last + apart - performance.now()));
+  };
   useEffect(() => {
-    const s = state.current;
-    let gone = false;
-    const ask = async () => {
-      s.timer = 0;
-      s.busy = true;
-      try {
-        const value = await get<T>(what, query);
-        if (s.key === key && !gone) {
-          set({ key, value });
-          setError("");
-        }
-      } catch (problem) {
-        if (s.key === key) setError(problem instanceof Failure ? problem.message : "The server does not answer.");
-      }
-      s.busy = false;
-      s.last = performance.now();
-      if (s.again) {
-        s.again = false;
-        later();
-      }
-    };
-    const later = () => {
-      if (s.busy) s.again = true;
-      else if (!s.timer) s.timer = window.setTimeout(ask, Math.max(0, s.last + apart - performance.now()));
-    };
     if (s.key !== key) {
       s.key = key;
       s.last = 0;
@@ -356,7 +355,14 @@ export function useAnswer<T>(
       s.timer = 0;
     }
     later();
-    return () => void (gone = s.key !== key);
   }, [key, when]);
+  useEffect(() => {
+    s.gone = false;
+    return () => {
+      s.gone = true;
+      clearTimeout(s.timer);
+      s.timer = 0;
+    };
+  }, []);
   return { answer: answer && answer.key === key ? answer.value : null, error };
 }

@@ -60,7 +60,7 @@ export function frame(s: Surface, w: number, h: number, theme: Theme, axes: Axes
     s.text(left - 6, y, cut(tick.label, Math.max(4, Math.floor((left - 8) / 6))), { fill: theme.dim, anchor: "end" });
   }
   const every = isCategory ? Math.max(1, Math.ceil(30 / (room * rows))) : 1;
-  const letters = Math.max(2, Math.floor((room * rows * every - 6) / 6.4));
+  const letters = Math.max(2, Math.floor((room * rows * every * 0.9 - 6) / 6.4));
   xTicks.forEach((tick, i) => {
     const x = left + tick.at * width;
     if (!axes.bare && !isCategory) s.line([x, top, x, top + height], { stroke: theme.grid });

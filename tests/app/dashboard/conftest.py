@@ -14,7 +14,6 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-
 from tests.app.dashboard.example_studies import make_all
 from tests.app.serving_store import free_port
 

@@ -54,7 +54,7 @@ def slowly(trial: Any) -> None:
     """Train for long, so that one can look on and prune."""
     for epoch in trial.epochs(Nothing()):
         time.sleep(0.12)
-        trial.report(val_loss=1 / epoch + trial["dropout"] + trial.number / 1000)
+        trial.report(val_loss=1 / (epoch + 1) + trial["dropout"] + trial.number / 1000)
 
 
 def told(name: str, storage: Path, space: Space, values: list[Any], **settings: Any) -> None:

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
-
-import luthier
-from luthier.study.records import TrialState
 from tests.app.dashboard.browsing import Browser
 from tests.app.dashboard.conftest import Served
 from tests.app.dashboard.example_studies import HOSTILE, LONG
+
+import luthier
+from luthier.study.records import TrialState
 
 pytestmark = pytest.mark.processes
 
@@ -65,7 +65,9 @@ def test_every_view_is_whole_and_accessible(browser: Browser, look: str) -> None
         browser.go(path, **query)
         wide, room = browser.run("return [document.documentElement.scrollWidth, innerWidth]")
         assert wide <= room, f"{name} is wider than the window"
-        empty = "return [...document.querySelectorAll('canvas[data-marks]')].map(c => +c.dataset.marks)"
+        empty = (
+            "return [...document.querySelectorAll('canvas[data-marks]')].map(c => +c.dataset.marks)"
+        )
         marks = browser.run(empty)
         assert all(marks), f"{name} has a picture without a mark: {marks}"
         browser.picture(f"{name}-{look}")
@@ -157,7 +159,9 @@ def test_brushing_an_axis_filters_the_table(browser: Browser) -> None:
 def test_a_running_study_moves_by_itself(browser: Browser, trainer: str) -> None:
     browser.open("/study", name=trainer)
     browser.until(lambda: "live" in browser.text and "running 1" in browser.text, "a running trial")
-    epoch = "return +document.querySelector('tr[data-running] td:nth-child(2)').innerText.split(' ')[0]"
+    epoch = (
+        "return +document.querySelector('tr[data-running] td:nth-child(2)').innerText.split(' ')[0]"
+    )
     first = browser.until(lambda: browser.run(epoch), "its first epoch")
     browser.until(lambda: (browser.run(epoch) or 0) > first, "its next epoch")
     for _, path, query in views(trainer):
@@ -168,12 +172,16 @@ def test_pause_holds_the_page_still(browser: Browser, trainer: str) -> None:
     browser.open("/study", name=trainer)
     version = "return +document.getElementById('main').dataset.version"
     browser.until(lambda: browser.run(version) > 2, "updates")
-    browser.run("[...document.querySelectorAll('header button')].find(b => b.innerText === 'Pause').click()")
+    browser.run(
+        "[...document.querySelectorAll('header button')].find(b => b.innerText === 'Pause').click()"
+    )
     time.sleep(1.0)  # what was asked for already may still come
     held = browser.run(version)
     time.sleep(1.5)
     assert browser.run(version) == held
-    browser.run("[...document.querySelectorAll('header button')].find(b => b.innerText === 'Go live').click()")
+    browser.run(
+        "[...document.querySelectorAll('header button')].find(b => b.innerText === 'Go live').click()"
+    )
     browser.until(lambda: browser.run(version) > held, "updates again")
 
 
@@ -199,7 +207,9 @@ def test_a_click_prunes_the_trial_that_really_trains(
 
 def test_a_note_is_kept_with_its_author(browser: Browser, storage: Path) -> None:
     browser.open("/trial", name="one trial", n=0)
-    write = "[...document.querySelectorAll('button')].find(b => b.innerText === arguments[0]).click()"
+    write = (
+        "[...document.querySelectorAll('button')].find(b => b.innerText === arguments[0]).click()"
+    )
     browser.run(write, "Write one")
     browser.driver.find_element("css selector", "textarea").send_keys("<b>looks good</b>")
     browser.run(write, "Keep")
@@ -217,7 +227,9 @@ def test_all_of_it_by_keyboard(browser: Browser) -> None:
         ActionChains(browser.driver).send_keys(*keys).perform()
 
     def focused() -> str:
-        return browser.run("return document.activeElement.innerText || document.activeElement.ariaLabel")
+        return browser.run(
+            "return document.activeElement.innerText || document.activeElement.ariaLabel"
+        )
 
     browser.open("/")
     for _ in range(40):
@@ -249,7 +261,9 @@ def test_all_of_it_by_keyboard(browser: Browser) -> None:
     press(Keys.ENTER)
     browser.until(lambda: browser.run("return location.hash").startswith("#/trial"), "its trial")
     press("?")
-    browser.until(lambda: browser.run("return document.activeElement.id") == "help-close", "the keys")
+    browser.until(
+        lambda: browser.run("return document.activeElement.id") == "help-close", "the keys"
+    )
     press(Keys.ESCAPE)
     browser.until(lambda: not browser.run("return !!document.querySelector('.help')"), "their end")
 
