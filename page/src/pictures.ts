@@ -601,7 +601,7 @@ export function front(study: Study, x: string, y: string, kept: Uint8Array): Dra
     const direction = (m: string) => summary.objectives.find((o) => o.metric === m)?.direction ?? "minimize";
     const [xs, ys] = [own(x), own(y)];
     if (!xs?.some((v) => v !== null) || !ys?.some((v) => v !== null)) return nothing(s, w, h, theme, "No trial has finite values yet.");
-    const f = frame(s, w, h, theme, { x: scaled("linear", ...robust(xs, direction(x))), y: scaled("linear", ...robust(ys, direction(y))), xLabel: `${x} (${direction(x)})`, yLabel: `${y} (${direction(y)})` });
+    const f = frame(s, w, h, theme, { x: padded(...robust(xs, direction(x)), false), y: padded(...robust(ys, direction(y)), false), xLabel: `${x} (${direction(x)})`, yLabel: `${y} (${direction(y)})` });
     const best = new Set(summary.front);
     const marks: Mark[] = [];
     for (let i = 0; i < count; i++) {
