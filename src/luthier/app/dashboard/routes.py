@@ -28,6 +28,7 @@ from luthier.app.dashboard.steering import Helm, Wish
 from luthier.app.dashboard.summary import listed
 from luthier.app.dashboard.trial_page import trial_page
 from luthier.app.dashboard.watched import Watch, as_json
+from luthier.app.server import incoming
 from luthier.errors import LuthierError
 from luthier.study.history import History
 from luthier.study.protocols import Store
@@ -174,10 +175,9 @@ class Dashboard:
         """Do what the page asks for; the door has checked that it is our page."""
         if self._helm is None:
             raise HTTPException(403, "This dashboard only looks on (--read-only).")
-        if int(request.headers.get("content-length", "0") or 0) > _LARGEST_WISH:
-            raise HTTPException(413, "That is too long.")
+        body = b"".join([chunk async for chunk in incoming.chunks(request, _LARGEST_WISH)])
         try:
-            wish = msgspec.json.decode(await request.body(), type=Wish)
+            wish = msgspec.json.decode(body, type=Wish)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise HTTPException(422, f"This is no request that a page makes: {error}") from error
         helm, who = self._helm, _who(request, wish.who)
