@@ -26,11 +26,9 @@ class Served:
     def __init__(self, storage: Path, *arguments: str) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}/"
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "luthier.app.command", "dashboard", str(storage)]
-            + ["--port", str(self.port), *arguments],
-            stderr=subprocess.PIPE,
-        )
+        program = [sys.executable, "-m", "luthier.app.command", "dashboard", str(storage)]
+        at = ["--port", str(self.port)]
+        self.process = subprocess.Popen([*program, *at, *arguments], stderr=subprocess.PIPE)
         assert self.process.stderr is not None
         self.said = self.process.stderr.readline().decode()
         until = time.monotonic() + 30

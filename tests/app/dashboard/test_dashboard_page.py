@@ -257,7 +257,8 @@ def test_all_of_it_by_keyboard(browser: Browser) -> None:
     browser.settle()
     browser.run("document.querySelector('.canvas-holder').focus()")
     press(Keys.ARROW_RIGHT)
-    browser.until(lambda: "trial " in browser.run("return document.querySelector('.hover')?.innerText ?? ''"), "a point's text")  # fmt: skip
+    hover = "return document.querySelector('.hover')?.innerText ?? ''"
+    browser.until(lambda: "trial " in browser.run(hover), "a point's text")
     press(Keys.ENTER)
     browser.until(lambda: browser.run("return location.hash").startswith("#/trial"), "its trial")
     press("?")
@@ -284,7 +285,8 @@ def test_pictures_and_tables_are_saved(browser: Browser, tmp_path: Path) -> None
     time.sleep(0.2)
     png, svg, csv = (p.read_bytes() for p in paths)
     assert png.startswith(b"\x89PNG")
-    assert svg.startswith(b"<svg") and svg.endswith(b"</svg>")
+    assert svg.startswith(b"<svg")
+    assert svg.endswith(b"</svg>")
     assert csv.splitlines()[0] == b"trial,state,val_loss,best so far"
     assert len(csv.splitlines()) == 1 + len(luthier_trials(browser))
 

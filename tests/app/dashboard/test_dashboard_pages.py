@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.app.dashboard.example_studies import SPACE, train
 
 import luthier
 from luthier.app.dashboard.chronicle import Chronicle, chronicle_page
@@ -21,7 +22,6 @@ from luthier.space import Bool, Choice, Constant, Float, Int, Space
 from luthier.storage import MemoryStore
 from luthier.study import events as ev
 from luthier.study.history import History
-from tests.app.dashboard.example_studies import SPACE, train
 
 floats = st.floats(allow_nan=True, allow_infinity=True)
 

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from tests.app.dashboard.conftest import Served
 
 import luthier
 from luthier.app.dashboard.door import is_local, made_token
@@ -23,7 +24,6 @@ from luthier.space import Choice, Float, Int, Space
 from luthier.storage import MemoryStore, SQLiteStore
 from luthier.study import events as ev
 from luthier.study.log import read_log
-from tests.app.dashboard.conftest import Served
 
 SPACE = Space(rate=Float(1e-4, 1, scale="log"), units=Int(1, 9), kind=Choice("a", 2, None))
 
@@ -156,7 +156,8 @@ def test_what_is_wrong_is_said(open_door: Served) -> None:
         99
     ]
     secret = key(open_door)
-    for body in ({"study": "s", "action": "explode"}, {"action": "stop"}, [], {"study": "s", "action": "stop", "x": 1}):  # fmt: skip
+    stop = {"study": "s", "action": "stop"}
+    for body in ({**stop, "action": "explode"}, {"action": "stop"}, [], {**stop, "x": 1}):
         assert asked(open_door, "POST", "/api/steer", body, X_Luthier_Page=secret).status == 422
     few = json.loads(asked(open_door, "GET", "/api/lesson?study=s&what=importance").text)
     assert "at least 10 trials" in few["why_not"]
