@@ -322,7 +322,7 @@ export function useAnswer<T>(
   const [answer, set] = useState<{ key: string; value: T } | null>(null);
   const [error, setError] = useState("");
   const key = what + JSON.stringify(query);
-  const state = useRef({ key: "", busy: false, again: false, last: 0, timer: 0, gone: false, ask: async () => {} });
+  const state = useRef({ key: "", busy: false, again: false, last: -Infinity, timer: 0, gone: false, ask: async () => {} });
   const s = state.current;
   s.ask = async () => {
     s.timer = 0;
@@ -337,7 +337,7 @@ export function useAnswer<T>(
       if (s.key === key && !s.gone) setError(problem instanceof Failure ? problem.message : "The server does not answer.");
     }
     s.busy = false;
-    s.last = s.key === key ? performance.now() : 0;
+    s.last = s.key === key ? performance.now() : -Infinity;
     if (s.again && !s.gone) {
       s.again = false;
       later();
@@ -350,7 +350,7 @@ export function useAnswer<T>(
   useEffect(() => {
     if (s.key !== key) {
       s.key = key;
-      s.last = 0;
+      s.last = -Infinity;
       clearTimeout(s.timer);
       s.timer = 0;
     }
