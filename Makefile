@@ -3,7 +3,7 @@ VENV := .venv
 PYTHON := python3
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint bench docs clean
+.PHONY: demo test lint bench docs page clean
 
 demo: $(VENV)/demo.done
 	$(BIN)/luthier demo
@@ -26,8 +26,15 @@ bench: $(VENV)/bench.done
 docs: $(VENV)/docs.done
 	$(BIN)/zensical build
 
+# The dashboard's page, which is committed as it is built: only who changes page/ needs Node and npm.
+page: page/node_modules/.package-lock.json
+	cd page && npm run --silent check && npm run --silent build
+
+page/node_modules/.package-lock.json: page/package-lock.json
+	cd page && npm ci --no-audit --no-fund --silent
+
 clean:
-	rm -rf $(VENV) build dist site
+	rm -rf $(VENV) build dist site page/node_modules
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -41,7 +48,7 @@ $(VENV)/demo.done: $(BIN)/python pyproject.toml constraints.txt
 $(VENV)/test.done: $(BIN)/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch==2.13.0
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt \
-		--editable ".[keras,tensorflow,torch,jax,parquet,postgres,serve,s3,urls,ray,dask,search,plot]" --group test --group lint
+		--editable ".[keras,tensorflow,torch,jax,parquet,postgres,serve,dashboard,s3,urls,ray,dask,search,plot]" --group test --group lint
 	touch $@ $(VENV)/demo.done
 
 $(VENV)/bench.done: $(VENV)/test.done

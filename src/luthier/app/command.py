@@ -12,6 +12,7 @@ import click
 
 from luthier.app import insights, keeping, steer
 from luthier.app.cluster import cluster
+from luthier.app.dashboard_command import dashboard
 from luthier.app.diagnose import diagnose
 from luthier.app.importing import import_
 from luthier.app.planning import plan
@@ -143,6 +144,7 @@ for _command in (
     import_,
     worker,
     cluster,
+    dashboard,
     plan,
     diagnose,
     *insights.COMMANDS,

@@ -70,7 +70,7 @@ def _events(
         )
     )
     notes = [
-        ev.Noted(time=begun, trial=number, name=name, value=value)
+        ev.AttributeSet(time=begun, trial=number, name=name, value=value)
         for name, value in trial.notes.items()
     ]
     if trial.state is TrialState.QUEUED:

@@ -80,6 +80,7 @@ class BudgetSet(Event, frozen=True, tag="budget set"):
     epochs: int | None = None
     until: float | None = None
     reason: str = ""
+    who: str = ""
 
 
 class RaceSet(Event, frozen=True, tag="race set"):
@@ -93,6 +94,7 @@ class RaceSet(Event, frozen=True, tag="race set"):
     repetitions: int
     significance: float
     reason: str = ""
+    who: str = ""
 
 
 class SpaceChanged(Event, frozen=True, tag="space changed"):
@@ -100,24 +102,28 @@ class SpaceChanged(Event, frozen=True, tag="space changed"):
 
     space: dict[str, Any]
     reason: str = ""
+    who: str = ""
 
 
 class StudyPaused(Event, frozen=True, tag="study paused"):
     """Running trials give their jobs back at their next report; workers wait."""
 
     reason: str = ""
+    who: str = ""
 
 
 class StudyStopped(Event, frozen=True, tag="study stopped"):
     """Running trials give their jobs back at their next report; workers end."""
 
     reason: str = ""
+    who: str = ""
 
 
 class StudyContinued(Event, frozen=True, tag="study continued"):
     """The end of a pause or of a stop."""
 
     reason: str = ""
+    who: str = ""
 
 
 class SpaceGrown(Event, frozen=True, tag="space grown"):
@@ -128,9 +134,10 @@ class SpaceGrown(Event, frozen=True, tag="space grown"):
 
 
 class Enqueued(Event, frozen=True, tag="enqueued"):
-    """Somebody asked for this configuration to be tried next."""
+    """*who* asked for this configuration to be tried next."""
 
     configuration: dict[str, Any]
+    who: str = ""
 
 
 class TrialProposed(Event, frozen=True, tag="trial proposed"):
@@ -236,12 +243,16 @@ class TrialCompleted(Event, frozen=True, tag="trial completed"):
 
 
 class TrialStopped(Event, frozen=True, tag="trial stopped"):
-    """The scheduler abandoned the trial; *reason* says by which rule, in words."""
+    """The scheduler abandoned the trial; *reason* says by which rule, in words.
+
+    A person who did so is *who*.
+    """
 
     trial: int
     step: int
     reason: str
     lease: int = 0
+    who: str = ""
 
 
 class TrialDiverged(Event, frozen=True, tag="trial diverged"):
@@ -329,12 +340,23 @@ class TestRead(Event, frozen=True, tag="test read"):
     who: str
 
 
-class Noted(Event, frozen=True, tag="noted"):
+class AttributeSet(Event, frozen=True, tag="attribute set"):
     """Somebody wrote something down that decides nothing, about a trial or (-1) the whole study."""
 
     trial: int
     name: str
     value: Any = None
+
+
+class NoteTaken(Event, frozen=True, tag="note taken"):
+    """Somebody wrote a remark on *trial*, or on the whole study (-1). An empty one takes it back.
+
+    It decides nothing. The newest note on a trial is the one that stands.
+    """
+
+    text: str
+    trial: int = -1
+    who: str = ""
 
 
 AnyEvent = (
@@ -365,7 +387,8 @@ AnyEvent = (
     | StageBegun
     | StageConcluded
     | TestRead
-    | Noted
+    | AttributeSet
+    | NoteTaken
 )
 
 _encoder = msgspec.msgpack.Encoder()

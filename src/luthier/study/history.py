@@ -41,7 +41,9 @@ class History:
         repeated_epochs: those of ``epochs`` that repetitions trained.
         stages: what the study was divided in, the last one still under way; none without stages.
         test_reads: every look at the test set.
-        notes: what was written down about each trial, and (-1) the study, by name; the latest counts.
+        attributes: what programs wrote down about each trial, and (-1) the study, by name; the latest
+            counts.
+        notes: the remark that stands, by trial; that on the whole study under -1.
         late_reports: reports by workers that had lost their lease: kept in the log, used nowhere.
     """
 
@@ -74,7 +76,8 @@ class History:
         self.errors: dict[int, TrialRecord] = {}  # failed by a bug in the user's code
         self.stages: list[StageRecord] = []
         self.test_reads: list[ev.TestRead] = []
-        self.notes: dict[int, dict[str, Any]] = {}
+        self.attributes: dict[int, dict[str, Any]] = {}
+        self.notes: dict[int, ev.NoteTaken] = {}
         self.ended = 0
         self.best: TrialRecord | None = None
         self.epochs = 0
@@ -109,7 +112,8 @@ class History:
             ev.StageBegun: self._stage_begun,
             ev.StageConcluded: self._stage_concluded,
             ev.TestRead: self.test_reads.append,
-            ev.Noted: self._noted,
+            ev.AttributeSet: self._attribute_set,
+            ev.NoteTaken: self._noted,
         }
 
     @property
@@ -392,8 +396,16 @@ class History:
     def _stage_concluded(self, event: ev.StageConcluded) -> None:
         self.stages[event.stage].concluded = event
 
-    def _noted(self, event: ev.Noted) -> None:
-        self.notes.setdefault(event.trial, {})[event.name] = event.value
+    def _attribute_set(self, event: ev.AttributeSet) -> None:
+        self.attributes.setdefault(event.trial, {})[event.name] = event.value
+
+    def _noted(self, event: ev.NoteTaken) -> None:
+        if event.text:
+            self.notes[event.trial] = event
+        else:
+            self.notes.pop(event.trial, None)
+        if event.trial >= 0:
+            self.touched.append(event.trial)
 
     # -- parts -----------------------------------------------------------------------------------
 

@@ -25,7 +25,7 @@ _SHARED = (
         "race",
     ),
     *("earlier", "queue", "infeasible", "best", "late_reports", "last_lease", "last_time"),
-    *("stages", "test_reads", "notes"),
+    *("stages", "test_reads", "notes", "attributes"),
 )
 _BY_STATE = {
     TrialState.QUEUED: ("active", "queued"),

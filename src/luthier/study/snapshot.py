@@ -20,7 +20,7 @@ from luthier.study.log import decoded
 from luthier.study.protocols import PAGE, Store
 from luthier.study.records import StageRecord, TrialRecord, TrialState
 
-_LAYOUT = 6  # raised whenever what is below, or the fold, changes
+_LAYOUT = 7  # raised whenever what is below, or the fold, changes
 _FIRST = 20_000  # events before the first snapshot, and between early ones
 _LATER = 100_000  # events between snapshots of long logs
 _STATES = list(TrialState)
@@ -62,7 +62,8 @@ class _Kept(msgspec.Struct, array_like=True):
     values: bytes
     stages: list[tuple[ev.StageBegun, ev.StageConcluded | None, int, int]]
     test_reads: list[ev.TestRead]
-    notes: dict[int, dict[str, Any]]
+    attributes: dict[int, dict[str, Any]]
+    notes: list[ev.NoteTaken]
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -157,7 +158,8 @@ def encode(history: History) -> bytes:
         b"".join([t.values.tobytes() for t in trials]),
         [(s.begun, s.concluded, s.first, s.trials) for s in history.stages],
         history.test_reads,
-        history.notes,
+        history.attributes,
+        list(history.notes.values()),
     )
     return _encoder.encode(kept)
 
@@ -196,7 +198,8 @@ def decode(body: bytes) -> History | None:
         for begun, concluded, first, trials in kept.stages
     ]
     history.test_reads.extend(kept.test_reads)
-    history.notes = kept.notes
+    history.attributes = kept.attributes
+    history.notes = {note.trial: note for note in kept.notes}
     _restore_trials(history, kept)
     history.best = None if kept.best is None else history.trials[kept.best]
     return history

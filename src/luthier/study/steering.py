@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+from msgspec import structs
 
 from luthier.errors import StudyError
 from luthier.space import Space
@@ -18,25 +20,30 @@ _INHERITS = ("population", "replay")  # schedulers whose trials go on from one a
 
 @dataclass(frozen=True)
 class Steering:
-    """The controls of one study; ``study.steer``."""
+    """The controls of one study; ``study.steer``. *who* is the person whose wish the log tells."""
 
     _refresh: Callable[[], History]
     _append: Callable[[list[ev.AnyEvent]], None]
     _clock: Clock
     _searcher: Searcher
+    who: str = ""
+
+    def by(self, who: str) -> Steering:
+        """Return the same controls in another person's hands."""
+        return replace(self, who=who)
 
     def pause(self, reason: str = "") -> None:
         """Have running trials give their jobs back at their next report, and workers wait."""
-        self._append([ev.StudyPaused(time=self._clock.time(), reason=reason)])
+        self._append([ev.StudyPaused(time=self._clock.time(), reason=reason, who=self.who)])
 
     def stop(self, reason: str = "") -> None:
         """Have running trials give their jobs back at their next report, and workers end."""
-        self._append([ev.StudyStopped(time=self._clock.time(), reason=reason)])
+        self._append([ev.StudyStopped(time=self._clock.time(), reason=reason, who=self.who)])
 
     def go_on(self, reason: str = "") -> None:
         """End a pause or a stop."""
         if self._refresh().held:
-            self._append([ev.StudyContinued(time=self._clock.time(), reason=reason)])
+            self._append([ev.StudyContinued(time=self._clock.time(), reason=reason, who=self.who)])
 
     def prune(self, trial: int, reason: str = "pruned by hand") -> None:
         """Abandon a trial; a running one ends at its next report.
@@ -52,7 +59,35 @@ class Steering:
         if record.state.ended:
             raise StudyError(f"Trial {trial} has ended already: it is {record.state}.")
         now = self._clock.time()
-        self._append([ev.TrialStopped(time=now, trial=trial, step=record.step, reason=reason)])
+        self._append(
+            [ev.TrialStopped(time=now, trial=trial, step=record.step, reason=reason, who=self.who)]
+        )
+
+    def enqueue(self, configuration: Mapping[str, Any]) -> None:
+        """Have *configuration* tried next, before what the searcher proposes.
+
+        Raises:
+            SpaceError: when the space does not hold it.
+        """
+        wanted = enqueued(self._refresh(), configuration, self._clock.time())
+        self._append([structs.replace(wanted, who=self.who)])
+
+    def note(self, text: str, trial: int | None = None) -> None:
+        """Write a remark on a trial, or on the whole study; it takes the place of the one before.
+
+        Args:
+            text: of the remark; "" takes the one before back.
+            trial: its number; None for the whole study.
+
+        Raises:
+            StudyError: there is no such trial.
+        """
+        trials = self._refresh().trials
+        if trial is not None and not 0 <= trial < len(trials):
+            known = f"0 to {len(trials) - 1}" if trials else "none yet"
+            raise StudyError(f"There is no trial {trial} to write a note on: trials are {known}.")
+        number, now = -1 if trial is None else trial, self._clock.time()
+        self._append([ev.NoteTaken(time=now, text=text, trial=number, who=self.who)])
 
     def budget(
         self,
@@ -79,7 +114,16 @@ class Steering:
                 raise StudyError(f"{name} must be a whole number above 0, or None, got {value!r}.")
         now = self._clock.time()
         self._append(
-            [ev.BudgetSet(time=now, trials=trials, epochs=epochs, until=until, reason=reason)]
+            [
+                ev.BudgetSet(
+                    time=now,
+                    trials=trials,
+                    epochs=epochs,
+                    until=until,
+                    reason=reason,
+                    who=self.who,
+                )
+            ]
         )
 
     def race(
@@ -132,6 +176,7 @@ class Steering:
                     repetitions=repetitions,
                     significance=float(significance),
                     reason=reason,
+                    who=self.who,
                 )
             ]
         )
@@ -150,7 +195,9 @@ class Steering:
         wanted = space if isinstance(space, Space) else Space(space)
         self._searcher.size(wanted)
         now = self._clock.time()
-        self._append([ev.SpaceChanged(time=now, space=wanted.to_dict(), reason=reason)])
+        self._append(
+            [ev.SpaceChanged(time=now, space=wanted.to_dict(), reason=reason, who=self.who)]
+        )
 
 
 def enqueued(history: History, configuration: Mapping[str, Any], now: float) -> ev.Enqueued:

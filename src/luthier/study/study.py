@@ -527,10 +527,10 @@ class Study:
         """
         self._append(events, expect=expect)
 
-    def note(self, name: str, value: Any, trial: int = -1) -> None:
-        """Write down *value* under *name*, about a trial or the study; see ``History.notes``."""
+    def set_attribute(self, name: str, value: Any, trial: int = -1) -> None:
+        """Write down *value* under *name*, about a trial or the study; see ``History.attributes``."""
         now = self.clock.time()
-        self._append([ev.Noted(time=now, trial=trial, name=name, value=value)])
+        self._append([ev.AttributeSet(time=now, trial=trial, name=name, value=value)])
 
     # -- parts -----------------------------------------------------------------------------------
 

@@ -44,7 +44,7 @@ class Curves:
         return self.history
 
     def _follow_trial(self, of: History, number: int) -> None:
-        notes, known = of.notes.get(number, {}), self._read.get(number, 0)
+        notes, known = of.attributes.get(number, {}), self._read.get(number, 0)
         for name, value in list(notes.items())[known:]:
             if name.startswith("step "):
                 self._apply(

@@ -102,7 +102,7 @@ def _write(connection: sqlite3.Connection, study: int, history: History) -> int:
         "INSERT INTO study_directions (direction, study_id, objective) VALUES (?, ?, ?)",
         [(of[name].upper(), study, at) for at, name in enumerate(names)],
     )
-    notes = history.notes.get(-1, {})
+    notes = history.attributes.get(-1, {})
     attributes = [(n.removeprefix("user:"), v) for n, v in notes.items() if n.startswith("user:")]
     _insert_attributes(connection, "study_user_attributes", "study_id", study, attributes)
     if names != ["value"]:

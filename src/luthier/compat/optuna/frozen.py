@@ -39,7 +39,7 @@ def metrics_of(directions: int) -> list[str]:
 def names_of(history: History) -> list[str]:
     """Return the objectives' names in the order in which the script has them."""
     names = [goal.metric for goal in history.goals.objectives]
-    noted = history.notes.get(-1, {}).get("objectives")
+    noted = history.attributes.get(-1, {}).get("objectives")
     if noted is not None and sorted(noted) == sorted(names):
         return list(noted)
     return metrics_of(len(names)) if sorted(names) == metrics_of(len(names)) else names
@@ -47,7 +47,7 @@ def names_of(history: History) -> list[str]:
 
 def frozen(history: History, record: TrialRecord) -> FrozenTrial:
     """Return the trial as Optuna would: a pruned one has its last report as its value."""
-    notes = history.notes.get(record.number, {})
+    notes = history.attributes.get(record.number, {})
     values = _values(history, record)
     state = _STATES[record.state]
     if state is TrialState.FAIL and values and all(map(_infinite, values)):
@@ -71,20 +71,20 @@ def frozen(history: History, record: TrialRecord) -> FrozenTrial:
 
 def intermediate(history: History, record: TrialRecord) -> dict[int, float]:
     """Return the intermediate values: those noted by this door, else the reports before the last."""
-    notes = history.notes.get(record.number, {})
+    notes = history.attributes.get(record.number, {})
     noted = {
         int(name.removeprefix("step ")): float(value)
         for name, value in notes.items()
         if name.startswith("step ")
     }
-    if "first step" in history.notes.get(-1, {}):  # curves, but for trials that had none
+    if "first step" in history.attributes.get(-1, {}):  # curves, but for trials that had none
         alone = "final" not in notes
     else:
         alone = len(record.steps) < 2
     if noted or alone or len(history.goals.objectives) > 1:
         return noted
     curve = record.curve(history.objective.metric)
-    shift = history.notes.get(-1, {}).get("first step", 1) - 1
+    shift = history.attributes.get(-1, {}).get("first step", 1) - 1
     return {step + shift: value for step, value in zip(record.steps, curve, strict=True)}
 
 
@@ -92,7 +92,7 @@ def _values(history: History, record: TrialRecord) -> list[float] | None:
     """Return the trial's values: of the end where this door wrote them, else of the best step."""
     if not record.steps:
         return None
-    final = history.notes.get(record.number, {}).get("final")
+    final = history.attributes.get(record.number, {}).get("final")
     if final is not None:
         return [float(final)]
     last = record.metrics[-1]

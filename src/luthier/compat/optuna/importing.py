@@ -81,7 +81,7 @@ def _taken_over(kept: Kept, store: Store) -> Imported:
     first = min((min(t.intermediate_values, default=1) for t in kept.trials), default=1)
     if curves:
         notes["first step"] = first
-    own.append([ev.Noted(time=now, trial=-1, name=n, value=v) for n, v in notes.items()])
+    own.append([ev.AttributeSet(time=now, trial=-1, name=n, value=v) for n, v in notes.items()])
     run = [t for t in kept.trials if t.state is not TrialState.WAITING]
     enter(own, [_foreign(trial, space, names, first if curves else None) for trial in run])
     for trial in kept.trials:

@@ -171,13 +171,13 @@ class Study:
     @property
     def user_attrs(self) -> dict[str, Any]:
         """Return what was written down about the study."""
-        notes = self.own.refresh().notes.get(-1, {})
+        notes = self.own.refresh().attributes.get(-1, {})
         return {k.removeprefix("user:"): v for k, v in notes.items() if k.startswith("user:")}
 
     @property
     def metric_names(self) -> list[str] | None:
         """Return what the objectives were called, or None."""
-        return self.own.refresh().notes.get(-1, {}).get("metric_names")
+        return self.own.refresh().attributes.get(-1, {}).get("metric_names")
 
     def curves(self) -> History:
         """Return the intermediate values of all trials as a history."""
@@ -312,7 +312,7 @@ class Study:
                 f"set_metric_names: expected {len(self.directions)} names, got {metric_names!r}."
             )
         with self.lock:
-            self.own.note("metric_names", list(metric_names))
+            self.own.set_attribute("metric_names", list(metric_names))
 
     def trials_dataframe(self, attrs: Sequence[str] = (), multi_index: bool = False) -> Any:
         """Return the trials as a pandas data frame; needs pandas."""
@@ -340,7 +340,7 @@ class Study:
             self._objects[trial, name] = value
             return
         self._ended.pop(trial, None)
-        self.own.note(name, plain, trial)
+        self.own.set_attribute(name, plain, trial)
 
     def warn_outside(self, name: str, value: Any, domain: Domain) -> None:
         """Warn that a value that was asked for is not in the range of its suggestion."""

@@ -261,7 +261,7 @@ class Trial(BaseTrial):
             self.intermediate_values[int(step)] = number
             with self.study.lock:
                 self.own.settle()
-                self.study.own.note(f"step {int(step)}", number, self.number)
+                self.study.own.set_attribute(f"step {int(step)}", number, self.number)
 
     def should_prune(self) -> bool:
         """Return whether the study's pruner would end this trial after its last report.

@@ -1,0 +1,260 @@
+"""The application: the page's files, its data, its stream, and what it may ask for."""
+
+from __future__ import annotations
+
+import getpass
+import gzip
+import secrets
+from collections.abc import Awaitable, Callable
+from functools import lru_cache
+from importlib import resources
+from typing import Any
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from luthier.app.dashboard import curves as curves_
+from luthier.app.dashboard.door import Door
+from luthier.app.dashboard.ladder import ladder
+from luthier.app.dashboard.lessons import LESSONS
+from luthier.app.dashboard.live import Live
+from luthier.app.dashboard.steering import Helm, Wish
+from luthier.app.dashboard.summary import listed
+from luthier.app.dashboard.trial_page import trial_page
+from luthier.app.dashboard.watched import Watch, as_json
+from luthier.app.server import incoming
+from luthier.errors import LuthierError
+from luthier.study.history import History
+from luthier.study.protocols import Store
+from luthier.version import __version__
+
+_FILES = {
+    "index.html": "text/html; charset=utf-8",
+    "page.js": "text/javascript; charset=utf-8",
+    "page.css": "text/css; charset=utf-8",
+    "icon.svg": "image/svg+xml",
+}
+_MOST_COMPARED = 50
+_LARGEST_WISH = 1 << 20
+_WORTH_PACKING = 1400  # bytes: less than that is one packet anyway
+
+
+class Dashboard:
+    """One store, shown; and steered where *helm* is given."""
+
+    def __init__(self, store: Store, helm: Helm | None) -> None:
+        self._watch = Watch(store)
+        self._helm = helm
+        self._live: Live | None = None
+        self.page_key = secrets.token_urlsafe(24)
+
+    def application(self, token: str, hosts: tuple[str, ...]) -> Starlette:
+        """Return the ASGI application; its ``state.service`` is this object."""
+        made = Starlette(
+            routes=[
+                Route("/", _file("index.html")),
+                *(Route(f"/{name}", _file(name)) for name in _FILES if name != "index.html"),
+                Route("/api/session", self.session),
+                Route("/api/studies", self.studies),
+                Route("/api/study", self.study),
+                Route("/api/curves", self.curves),
+                Route("/api/ladder", self.ladder),
+                Route("/api/chronicle", self.chronicle),
+                Route("/api/lesson", self.lesson),
+                Route("/api/trial", self.trial),
+                Route("/api/live", self.live),
+                Route("/api/steer", self.steer, methods=["POST"]),
+            ],
+            middleware=[Middleware(Door, token=token, hosts=hosts, page_key=self.page_key)],
+            exception_handlers={HTTPException: _refused, LuthierError: _wrong},
+        )
+        made.router.redirect_slashes = False
+        made.state.service = self
+        return made
+
+    def end(self) -> None:
+        """End the open streams; from here on none begins."""
+        if self._live is not None:
+            self._live.end()
+
+    async def session(self, request: Request) -> Response:
+        """Answer what this dashboard is, and the key that the page's wishes must carry."""
+        return await _answer(
+            request,
+            lambda: {
+                "version": __version__,
+                "storage": _shown(self._watch.store.address),
+                "steers": self._helm is not None,
+                "key": self.page_key if self._helm is not None else "",
+            },
+        )
+
+    async def studies(self, request: Request) -> Response:
+        """Answer with a line for each study, and with what is wrong with those that cannot be read."""
+
+        def answer() -> dict[str, Any]:
+            lines: list[dict[str, Any]] = []
+            wrong: list[str] = []
+            for name in self._watch.store.names():
+                try:
+                    study = self._watch.study(name)
+                    lines.append(study.read(lambda history, n=name: listed(n, history)))
+                except (
+                    LuthierError
+                ) as error:  # one study of a newer luthier must not hide the others
+                    wrong.append(str(error))
+            return {"studies": lines, "wrong": wrong}
+
+        return await _answer(request, answer)
+
+    async def study(self, request: Request) -> Response:
+        """Answer with a study's summary and its trials, or those that changed."""
+        watched, since = self._watched(request), request.query_params.get("since", "")
+        return await _answer(request, lambda: watched().columns(since))
+
+    async def curves(self, request: Request) -> Response:
+        """Answer with learning curves: those asked for, or the most telling ones."""
+        watched = self._watched(request)
+        metrics = request.query_params.getlist("metric")[:20]
+        asked = _numbers(request, "trials")
+
+        def answer(history: History) -> dict[str, Any]:
+            names = metrics or [history.objective.metric]
+            return curves_.curves(history, names, _known(history, asked))
+
+        return await _answer(request, lambda: watched().read(answer))
+
+    async def ladder(self, request: Request) -> Response:
+        """Answer with the rungs."""
+        watched = self._watched(request)
+        return await _answer(request, lambda: watched().read(ladder))
+
+    async def chronicle(self, request: Request) -> Response:
+        """Answer with the timeline and the feed."""
+        watched = self._watched(request)
+        return await _answer(request, lambda: watched().chronicle())
+
+    async def lesson(self, request: Request) -> Response:
+        """Answer with what the study taught of one thing."""
+        watched = self._watched(request)
+        what, name = request.query_params.get("what", ""), request.query_params.get("name", "")
+        if what not in LESSONS:
+            raise HTTPException(422, f"what must be one of {', '.join(LESSONS)}.")
+        return await _answer(request, lambda: watched().lesson(what, name))
+
+    async def trial(self, request: Request) -> Response:
+        """Answer with everything about one or several trials."""
+        watched, asked = self._watched(request), _numbers(request, "trials") or []
+
+        def answer(history: History) -> dict[str, Any]:
+            numbers = _known(history, asked[:_MOST_COMPARED]) or []
+            return {
+                "trials": [trial_page(history, n) for n in numbers],
+                "missing": [n for n in asked if n not in numbers],
+            }
+
+        return await _answer(request, lambda: watched().read(answer))
+
+    async def live(self, request: Request) -> Response:
+        """Answer with a stream that says when there is something new."""
+        if self._live is None:
+            self._live = Live(self._watch)
+        name = request.query_params.get("study")
+        if name is not None:
+            await run_in_threadpool(self._watch.study, name)
+        stream = self._live.studies() if name is None else self._live.study(name)
+        return StreamingResponse(stream, media_type="text/event-stream")
+
+    async def steer(self, request: Request) -> Response:
+        """Do what the page asks for; the door has checked that it is our page."""
+        if self._helm is None:
+            raise HTTPException(403, "This dashboard only looks on (--read-only).")
+        body = b"".join([chunk async for chunk in incoming.chunks(request, _LARGEST_WISH)])
+        try:
+            wish = msgspec.json.decode(body, type=Wish)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise HTTPException(422, f"This is no request that a page makes: {error}") from error
+        helm, who = self._helm, _who(request, wish.who)
+        return await _answer(request, lambda: {"done": helm.grant(wish, who)})
+
+    def _watched(self, request: Request) -> Callable[[], Any]:
+        name = request.query_params.get("study", "")
+        return lambda: self._watch.study(name)
+
+
+def _who(request: Request, given: str) -> str:
+    """Return who asks: the name they gave, else this machine's user or the address they come from."""
+    client = request.client.host if request.client else "somewhere"
+    if name := given.strip():
+        return f"{name} (dashboard, {client})"
+    if client in ("127.0.0.1", "::1"):
+        try:
+            return f"{getpass.getuser()} (dashboard)"
+        except (KeyError, OSError):
+            return "dashboard"
+    return f"dashboard, {client}"
+
+
+def _numbers(request: Request, what: str) -> list[int] | None:
+    text = request.query_params.get(what)
+    if not text:
+        return None
+    try:
+        return [int(part) for part in text.split(",")][:1000]
+    except ValueError:
+        raise HTTPException(422, f"{what} must be whole numbers with commas between.") from None
+
+
+def _known(history: History, numbers: list[int] | None) -> list[int] | None:
+    if numbers is None:
+        return None
+    return [n for n in dict.fromkeys(numbers) if 0 <= n < len(history.trials)]
+
+
+def _shown(address: str) -> str:
+    """Return the store's address without a password or token."""
+    scheme, sign, rest = address.partition("://")
+    return f"{scheme}{sign}{rest.rpartition('@')[2]}" if sign else address
+
+
+async def _answer(request: Request, question: Callable[[], Any]) -> Response:
+    """Answer in a thread of its own, packed where that is worth it and understood."""
+    packs = "gzip" in request.headers.get("accept-encoding", "")
+
+    def work() -> tuple[bytes, bool]:
+        body = as_json(question())
+        if packs and len(body) > _WORTH_PACKING:
+            return gzip.compress(body, 1), True
+        return body, False
+
+    body, packed = await run_in_threadpool(work)
+    headers = {"content-encoding": "gzip"} if packed else {}
+    return Response(body, media_type="application/json", headers=headers)
+
+
+def _file(name: str) -> Callable[[Request], Awaitable[Response]]:
+    async def send(request: Request) -> Response:
+        return Response(asset(name), media_type=_FILES[name], headers={"cache-control": "no-cache"})
+
+    return send
+
+
+@lru_cache
+def asset(name: str) -> bytes:
+    """Return one of the page's files."""
+    return (resources.files("luthier.app.dashboard") / "assets" / name).read_bytes()
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return JSONResponse({"error": error.detail}, error.status_code)
+
+
+async def _wrong(request: Request, error: Exception) -> Response:
+    return JSONResponse({"error": str(error)}, 422)

@@ -1,0 +1,112 @@
+"""The studies that the dashboard's tests look at: ordinary ones, odd ones, hostile ones, one that trains.
+
+Run as a program it trains: ``python example_studies.py STORAGE NAME``.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import luthier
+from luthier.space import Bool, Choice, Float, Int, Space
+
+HOSTILE = "<img src=x onerror=\"document.title='broken'\"><script>alert(1)</script> ../../etc/passwd \u202e"
+LONG = "a very long name " + "of_a_study_that_somebody_generated_" * 6
+SPACE = Space(
+    learning_rate=Float(1e-5, 1, scale="log"),
+    units=Int(16, 512, scale="log"),
+    dropout=Float(0, 0.6),
+    optimizer=Choice(
+        {"sgd": Space(momentum=Float(0.8, 0.999, scale="one_minus_log")), "adam": Space()}
+    ),
+    batch_norm=Bool(),
+)
+
+
+class Nothing:
+    """A state with nothing in it: the curves below need no memory."""
+
+    def save(self, folder: Path) -> None:
+        (folder / "state").write_text("")
+
+    def restore(self, folder: Path) -> None:
+        pass
+
+
+def train(trial: Any) -> None:
+    noise = random.Random(trial.number)
+    rate = trial["learning_rate"]
+    floor = 0.2 + 0.15 * abs(math.log10(rate) + 2.5) + 0.1 * trial["dropout"]
+    for epoch in trial.epochs(Nothing()):
+        if rate > 0.3:
+            trial.report(val_loss=math.nan, loss=1.0)
+            continue
+        loss = floor + math.exp(-epoch / 6) * (1 + floor) + noise.gauss(0, 0.01)
+        trial.report(val_loss=loss, loss=0.9 * loss, val_accuracy=1 - loss / 3)
+
+
+def slowly(trial: Any) -> None:
+    """Train for long, so that one can look on and prune."""
+    for epoch in trial.epochs(Nothing()):
+        time.sleep(0.12)
+        trial.report(val_loss=1 / (epoch + 1) + trial["dropout"] + trial.number / 1000)
+
+
+def told(name: str, storage: Path, space: Space, values: list[Any], **settings: Any) -> None:
+    """Make a study whose trials report *values*: numbers, or dictionaries of them."""
+    settings = {"minimize": "loss", "scheduler": None, "searcher": "random"} | settings
+    study = luthier.open(name, space, storage=storage, **settings)
+    for value in values:
+        trial = study.ask()
+        metrics = value if isinstance(value, dict) else {"loss": value}
+        study.tell(trial, metrics)
+
+
+def make_all(storage: Path) -> None:
+    """Write every study but the live one."""
+    quiet: dict[str, Any] = {"storage": storage, "minimize": "val_loss"}
+    ladder: dict[str, Any] = {"scheduler": "hyperband", "searcher": "random", "epochs": 9}
+    luthier.tune(train, SPACE, name="hyperband", max_epochs=170, **ladder, **quiet)
+    luthier.tune(train, SPACE, name="stages", staged=True, epochs=2, max_trials=22, **quiet)
+    one = Space(x=Float(0, 1))
+    luthier.open("empty", one, minimize="loss", storage=storage)
+    told("one trial", storage, one, [0.5])
+    told("all diverged", storage, one, [math.nan] * 8)
+    kinds = Space(kind=Choice("a", "b", "c"), flag=Bool())
+    told("categorical only", storage, kinds, [0.1 * (i % 7) for i in range(15)])
+    many = Space({f"hyperparameter_number_{i:02d}": Float(0, 1) for i in range(60)})
+    told("sixty", storage, many, [abs(math.sin(i)) for i in range(40)])
+    pairs = [{"loss": 1 / (i + 1), "latency": float(i % 11), "size": 100.0 - i} for i in range(30)]
+    several: dict[str, Any] = {"minimize": ["loss", "latency"], "subject_to": "size <= 95"}
+    told("several objectives", storage, one, pairs, **several)
+    names = {f"{LONG}{i}": Float(1e-300, 1e300, scale="log") for i in range(3)}
+    long_options = Choice(*(f"{LONG}{i}" for i in range(4)))
+    told(LONG, storage, Space({**names, "long": long_options}), [1e-300, 1e300, 5.0])
+    nasty = Space({HOSTILE: Float(0, 1), "kind": Choice(HOSTILE, "</textarea><b>bold")})
+    metric = "<b>loss</b>"
+    values = [{metric: v} for v in (0.3, math.nan, math.inf, -math.inf, 0.1)]
+    told(HOSTILE, storage, nasty, values, minimize=metric)
+    study = luthier.open(HOSTILE, storage=storage)
+    study.steer.by(HOSTILE).note(HOSTILE)
+    study.steer.by(HOSTILE).note(HOSTILE, 0)
+    trial = study.ask()
+    study.fail(trial, "error", HOSTILE, f"Traceback: {HOSTILE}")
+
+
+if __name__ == "__main__":
+    luthier.tune(
+        slowly,
+        SPACE,
+        name=sys.argv[2],
+        storage=sys.argv[1],
+        minimize="val_loss",
+        searcher="random",
+        scheduler=None,
+        epochs=400,
+        max_trials=40,
+    )

@@ -1,0 +1,237 @@
+"""What the page is told, as pure functions of a history."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.app.dashboard.example_studies import SPACE, train
+
+import luthier
+from luthier.app.dashboard.chronicle import Chronicle, chronicle_page
+from luthier.app.dashboard.columns import described, rounded, trial_columns
+from luthier.app.dashboard.curves import MOST_CURVES, chosen, curves
+from luthier.app.dashboard.ladder import ladder
+from luthier.app.dashboard.summary import listed, summary
+from luthier.app.dashboard.trial_page import trial_page
+from luthier.app.dashboard.watched import as_json
+from luthier.space import Bool, Choice, Constant, Float, Int, Space
+from luthier.storage import MemoryStore
+from luthier.study import events as ev
+from luthier.study.history import History
+
+floats = st.floats(allow_nan=True, allow_infinity=True)
+
+
+@settings(deadline=None)
+@given(st.lists(st.one_of(st.none(), floats)))
+def test_rounding_keeps_six_digits_and_nothing_that_json_lacks(values: list[float | None]) -> None:
+    found = rounded(values)
+    assert len(found) == len(values)
+    for before, after in zip(values, found, strict=True):
+        if before is None or not math.isfinite(before):
+            assert after is None
+        else:
+            assert after is not None
+            assert after == pytest.approx(before, rel=1e-5, abs=1e-300)
+
+
+def asked(space: Space, reports: list[list[float]], **more: Any) -> History:
+    """Return a study whose trials report these losses, epoch by epoch."""
+    store = MemoryStore()
+    given_ = {"minimize": "loss", "scheduler": None, "searcher": "random"} | more
+    study = luthier.open("s", space, storage=store, **given_)
+    for losses in reports:
+        trial = study.ask()
+        for loss in losses[:-1]:
+            trial.report(loss=loss)
+        study.tell(trial, loss=losses[-1])
+    return study.refresh()
+
+
+def test_columns_have_an_entry_for_every_trial() -> None:
+    space = Space(
+        rate=Float(1e-4, 1, scale="log"),
+        units=Int(1, 9),
+        kind=Choice({"a": Space(inner=Float(0, 1)), "b": Space()}),
+        flag=Bool(),
+        fixed=Constant(3),
+    )
+    history = asked(space, [[3.0, 1.0], [2.0], [math.nan], [0.5, 0.25, 0.75]])
+    found = trial_columns(history)
+    assert found["value"] == [1.0, 2.0, None, 0.25]
+    assert found["best_step"] == [2, 1, 0, 2]
+    assert found["step"] == [2, 1, 1, 3]
+    names = ["rate", "units", "kind", "kind.a.inner", "flag"]
+    assert list(found["hyperparameters"]) == names
+    assert [h["name"] for h in described(space)] == names
+    for name, column in found["hyperparameters"].items():
+        for trial, value in zip(history.trials, column, strict=True):
+            given = trial.configuration.get(name)
+            if name == "kind":
+                assert ["a", "b"][value] == given
+            elif name == "flag":
+                assert [False, True][value] == given
+            elif given is None:
+                assert value is None
+            else:
+                assert value == pytest.approx(given, rel=1e-5)
+    only = trial_columns(history, [3, 1])
+    assert only["number"] == [3, 1]
+    assert only["value"] == [0.25, 2.0]
+
+
+def test_values_of_a_space_that_has_changed_since() -> None:
+    store = MemoryStore()
+    space = Space(kind=Choice("a", "b"), x=Float(0, 1))
+    study = luthier.open("s", space, minimize="loss", storage=store, scheduler=None)
+    for _ in range(6):
+        study.tell(study.ask(), loss=1.0)
+    tried = [t.configuration["kind"] for t in study.trials]
+    study.steer.space(Space(kind=Choice("b", "c"), y=Float(0, 1)))
+    found = trial_columns(study.refresh())["hyperparameters"]
+    assert found["kind"] == [{"a": -1, "b": 0}[value] for value in tried]
+    assert found["y"] == [None] * 6
+
+
+def test_long_curves_keep_their_ends_and_their_extremes() -> None:
+    losses = [math.sin(i / 7) + 2 for i in range(5000)]
+    losses[2345], losses[777] = -9.0, 99.0
+    history = asked(Space(x=Float(0, 1)), [losses, [1.0, 2.0]])
+    found = curves(history, ["loss"])
+    steps, values = found["steps"][0], found["values"]["loss"][0]
+    assert len(steps) <= 402
+    assert (steps[0], steps[-1]) == (1, 5000)
+    assert (min(values), max(values)) == (-9.0, 99.0)
+    assert found["steps"][1] == 2, "1 to 2"
+    assert found["values"]["loss"][1] == [1.0, 2.0]
+
+
+def test_of_very_many_trials_the_best_are_among_those_drawn() -> None:
+    losses = [[float((i * 7919) % 1009)] for i in range(1000)]
+    history = asked(Space(x=Float(0, 1)), losses)
+    numbers = chosen(history)
+    assert len(numbers) == MOST_CURVES
+    assert numbers == sorted(set(numbers))
+    assert {t.number for t in history.ranking()[:100]} <= set(numbers)
+
+
+@pytest.fixture(scope="module")
+def hyperband() -> tuple[MemoryStore, History]:
+    store = MemoryStore()
+    luthier.tune(
+        train,
+        SPACE,
+        minimize="val_loss",
+        name="s",
+        storage=store,
+        scheduler="hyperband",
+        searcher="random",
+        epochs=9,
+        max_epochs=90,
+    )
+    return store, luthier.open("s", storage=store).history
+
+
+def test_the_ladder_tells_what_hyperband_did(hyperband: tuple[MemoryStore, History]) -> None:
+    """Nine trials to epoch 1, three to 3, one to 9, as the paper's bracket s=2 for R=9."""
+    _, history = hyperband
+    first = ladder(history)["brackets"][0]
+    assert [r["step"] for r in first["rungs"]] == [1, 3, 9]
+    assert [r["planned"] for r in first["rungs"]] == [9, 3, 1]
+    assert [r["arrived"] for r in first["rungs"]] == [9, 3, 1]
+    assert [r["promoted"] for r in first["rungs"]] == [3, 1, 0]
+    lowest = first["rungs"][0]
+    assert lowest["fate"][:3] == ["promoted"] * 3, "the best three go on"
+    assert set(lowest["fate"][3:]) == {"stopped"}
+    assert lowest["cut"] == lowest["value"][2]
+    assert first["rungs"][2]["fate"] == ["ended"]
+
+
+def test_the_chronicle_adds_up(hyperband: tuple[MemoryStore, History]) -> None:
+    store, history = hyperband
+    known = Chronicle()
+    known.follow(store, "s", history.cursor)
+    page = chronicle_page(known, history)
+    assert known.epochs == history.epochs
+    assert page["burn"]["epochs"][-1] == history.epochs
+    trained = [b - a for a, b in zip(page["segments"]["from"], page["segments"]["to"], strict=True)]
+    assert sum(trained) == history.epochs
+    assert all(end is not None for end in page["segments"]["end"])
+    best = history.best
+    assert best is not None
+    assert page["best"]["trial"][-1] == best.number
+    values = page["best"]["value"]
+    assert values == sorted(values, reverse=True)
+    assert page["feed"][-1]["kind"] == "created"
+
+
+def test_the_chronicle_goes_on_where_it_was(hyperband: tuple[MemoryStore, History]) -> None:
+    store, history = hyperband
+    whole, parts = Chronicle(), Chronicle()
+    whole.follow(store, "s", history.cursor)
+    for stop in (1, 7, 100, history.cursor):
+        parts.follow(store, "s", stop)
+    assert chronicle_page(parts, history) == chronicle_page(whole, history)
+
+
+def test_a_worker_that_vanished_is_told_from_one_that_gave_its_job_back() -> None:
+    holder = [ev.Holder("host", "boot", "ns", pid, "0", 1) for pid in (1, 2)]
+    space = Space(x=Float(0, 1))
+    header = ev.StudyCreated(
+        time=100.0, format=1, name="s", metric="loss", direction="minimize", space=space.to_dict(),
+        seed=0, searcher={"name": "random"}, scheduler={"name": "full"}, luthier="0",
+    )  # fmt: skip
+    leased = {"trial": 0, "from_step": 0, "to_step": 9}
+    log: list[ev.AnyEvent] = [
+        header,
+        ev.TrialProposed(time=100.0, trial=0, configuration={"x": 0.5}, seen=1),
+        ev.JobLeased(time=101.0, lease=1, holder=holder[0], **leased),
+        ev.Reported(time=102.0, trial=0, lease=1, step=1, metrics={"loss": 1.0}),
+        ev.WorkerLost(time=110.0, trial=0, lease=1, cause="killed"),
+        ev.JobLeased(time=111.0, lease=2, holder=holder[1], **leased),
+        ev.Reported(time=112.0, trial=0, lease=1, step=2, metrics={"loss": 0.1}),  # too late
+        ev.Reported(time=113.0, trial=0, lease=2, step=1, metrics={"loss": 0.9}),
+        ev.JobReleased(time=114.0, trial=0, lease=2, reason="", cause="preempted"),
+    ]
+    history, known = History(), Chronicle()
+    for number, event in enumerate(log, 1):
+        history.apply(number, event)
+        known.apply(number, event)
+    page = chronicle_page(known, history)
+    assert page["workers"] == ["host:1", "host:2"]
+    assert page["segments"]["how"] == ["lost", "preempted"]
+    assert page["segments"]["begin"] == [1.0, 11.0]
+    assert page["segments"]["end"] == [10.0, 14.0]
+    assert page["burn"]["epochs"][-1] == 2, "the late report trained nothing that counts"
+    assert [e["kind"] for e in page["feed"]] == ["lost", "created"]
+
+
+def test_every_page_is_json(hyperband: tuple[MemoryStore, History]) -> None:
+    _, history = hyperband
+    for answer in (
+        summary(history),
+        listed("s", history),
+        trial_columns(history),
+        ladder(history),
+        curves(history, ["val_loss", "loss", "no such metric"]),
+        *(trial_page(history, n) for n in range(len(history.trials))),
+    ):
+        assert as_json(answer).startswith(b"{")
+
+
+def test_a_trial_knows_its_place_and_its_rivals(hyperband: tuple[MemoryStore, History]) -> None:
+    _, history = hyperband
+    best = history.ranking()[0].number
+    page = trial_page(history, best)
+    assert (page["rank"], page["of"]) == (1, len(history.ranking()))
+    assert best not in page["rivals"]["trials"]
+    assert len(page["rivals"]["trials"]) == 5
+    worst = trial_page(history, history.ranking()[-1].number)
+    assert {row["name"] for row in worst["configuration"]} == set(
+        history.ranking()[-1].configuration
+    )
+    assert "learning_rate:" in page["yaml"]
