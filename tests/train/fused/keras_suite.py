@@ -59,8 +59,9 @@ def searched(hp):
     )
 
 
-def test_nine_numbers_one_program(tmp_path):
+def test_nine_numbers_one_program(tmp_path, monkeypatch):
     """Trials that differ in optimizer, schedule, regulariser and dropout share one program."""
+    monkeypatch.setenv("LUTHIER_PROGRAMS", str(tmp_path / "programs"))
     programs.forget()
     before = len(programs.compiled_seconds)
     training = Training(searched, SMALL, 64, fused=True)
