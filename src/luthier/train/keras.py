@@ -106,9 +106,11 @@ class Training:
 
     def load(self, trial: TrialRecord, folder: Path, study: Study) -> keras.Model:
         """Return the trained model that a checkpoint holds."""
-        model = self.checked_build(study.hyperparameters(trial.configuration))
-        make_variables(model, self.data[0])
-        State(model).restore(folder)
+        with drawn_by_numpy() if wanted(self.fused) else nullcontext():
+            model = self.checked_build(study.hyperparameters(trial.configuration))
+            make_variables(model, self.data[0])
+            state = State(model)
+        state.restore(folder)
         return model
 
 

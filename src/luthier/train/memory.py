@@ -12,7 +12,7 @@ import gc
 import itertools
 import sys
 
-_JAX_TRIALS, _FUSED_TRIALS = 8, 100
+_JAX_TRIALS, _FUSED_TRIALS = 8, 50
 _calls = itertools.count(1)
 
 

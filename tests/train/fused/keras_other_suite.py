@@ -17,7 +17,8 @@ def build(hp):
         [keras.Input((28, 28)), keras.layers.Flatten(), keras.layers.Dense(10, "softmax")]
     )
     rate = hp.float("learning_rate", 1e-4, 1e-2, scale="log")
-    model.compile(keras.optimizers.SGD(rate), "sparse_categorical_crossentropy", ["accuracy"])
+    loss = "sparse_categorical_crossentropy"
+    model.compile(keras.optimizers.SGD(rate), loss, metrics=["accuracy"])
     return model
 
 

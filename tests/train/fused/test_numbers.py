@@ -51,8 +51,8 @@ def test_another_structure_has_another_name():
         fingerprint(lift(step(0.1, 0.0), X, 1)),  # 0 stays: the compiler drops what it multiplies
         fingerprint(lift(step(0.1, 0.2, 0.3), X, 1)),
         fingerprint(lift(step(0.1, 0.2), X[:5], 1)),
-        fingerprint(lift(lambda w, c: step(0.1, 0.2)(w, c) + X.shape[0], X, 1)),
-        fingerprint(lift(lambda w, c: step(0.1, 0.2)(w, c) + 8, X, 1)),
+        fingerprint(lift(lambda w, c: step(0.1, 0.2)(w[:3], c + 1), X, 1)),
+        fingerprint(lift(lambda w, c: step(0.1, 0.2)(w[:3], c + 2), X, 1)),
         fingerprint(lift(lambda w, c: (step(0.1, 0.2)(w, c),), X, 1)),
     }
     assert len(names) == 7

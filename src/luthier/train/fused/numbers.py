@@ -53,8 +53,8 @@ def lift(function: Callable[..., Any], *arguments: Any) -> Lifted:
         Exception: whatever *function* raises when it is traced.
     """
     closed, shape = jax.make_jaxpr(function, return_shape=True)(*arguments)
-    equations, variables, numbers = _taken_out(closed.jaxpr)
-    jaxpr = closed.jaxpr.replace(constvars=[*closed.jaxpr.constvars, *variables], eqns=equations)
+    jaxpr, variables, numbers = _taken_out(closed.jaxpr)
+    jaxpr = jaxpr.replace(constvars=[*jaxpr.constvars, *variables])
     return Lifted(jaxpr, [*closed.consts, *numbers], jax.tree.structure(shape))
 
 
@@ -78,26 +78,31 @@ def calls_python(jaxpr: Any) -> bool:
 # -- taking them out -------------------------------------------------------------------------------
 
 
-def _taken_out(jaxpr: Any) -> tuple[list[Any], list[Any], list[np.ndarray]]:
-    """Return the equations with variables in the numbers' places, those variables, and the numbers."""
-    equations: list[Any] = []
+def _taken_out(jaxpr: Any) -> tuple[Any, list[Any], list[np.ndarray]]:
+    """Return the trace with unbound variables in the numbers' places, those variables, and the numbers."""
     variables: list[Any] = []
     numbers: list[np.ndarray] = []
-    for equation in jaxpr.eqns:
-        inputs: list[Any] = []
-        for atom in equation.invars:
+
+    def replaced(atoms: Sequence[Any]) -> list[Any]:
+        kept: list[Any] = []
+        for atom in atoms:
             if _is_number(atom):
                 numbers.append(np.asarray(atom.val, atom.aval.dtype))
                 atom = core.Var(atom.aval)
                 variables.append(atom)
-            inputs.append(atom)
-        equation = equation.replace(invars=inputs)
+            kept.append(atom)
+        return kept
+
+    equations: list[Any] = []
+    for equation in jaxpr.eqns:
+        equation = equation.replace(invars=replaced(equation.invars))
         if equation.primitive.name == "cond":
             equation, more, values = _out_of_branches(equation)
             variables += more
             numbers += values
         equations.append(equation)
-    return equations, variables, numbers
+    outvars = replaced(jaxpr.outvars)
+    return jaxpr.replace(eqns=equations, outvars=outvars), variables, numbers
 
 
 def _out_of_branches(equation: Any) -> tuple[Any, list[Any], list[np.ndarray]]:
@@ -107,18 +112,16 @@ def _out_of_branches(equation: Any) -> tuple[Any, list[Any], list[np.ndarray]]:
     if not numbers:
         return equation, [], []
     branches: list[Any] = []
-    for index, (branch, (equations, own, _)) in enumerate(
-        zip(equation.params["branches"], parts, strict=True)
-    ):
+    for index, (jaxpr, own, _) in enumerate(parts):
         added = [
             own if index == other else [core.Var(v.aval) for v in variables]
             for other, (_, variables, _) in enumerate(parts)
         ]
-        invars = [*branch.jaxpr.invars, *(v for some in added for v in some)]
-        jaxpr = branch.jaxpr.replace(
-            invars=invars, eqns=equations, debug_info=branch.jaxpr.debug_info.with_unknown_names()
+        jaxpr = jaxpr.replace(
+            invars=[*jaxpr.invars, *(v for some in added for v in some)],
+            debug_info=jaxpr.debug_info.with_unknown_names(),
         )
-        branches.append(core.ClosedJaxpr(jaxpr, branch.consts))
+        branches.append(core.ClosedJaxpr(jaxpr, equation.params["branches"][index].consts))
     outer = [core.Var(v.aval) for _, variables, _ in parts for v in variables]
     equation = equation.replace(
         invars=[*equation.invars, *outer],

@@ -16,6 +16,15 @@ import jax
 
 from luthier.train.fused.numbers import Lifted, fingerprint
 
+# Of JAX's own settings those that a trace does not show, but a compiled program follows.
+_SETTINGS = (
+    "jax_threefry_partitionable",
+    "jax_default_matmul_precision",
+    "jax_enable_x64",
+    "jax_debug_nans",
+    "jax_debug_infs",
+)
+
 Batch = tuple[Any, ...]
 Numbers = list[list[Any]]
 Step = Callable[[Any, Any], tuple[Any, Any]]
@@ -66,7 +75,8 @@ class Epoch(NamedTuple):
 
 def key(steps: Steps, arguments: Sequence[Any]) -> str:
     """Return what names the program that *steps* need, for *arguments* (trees) of these shapes."""
-    digest = hashlib.sha256(f"{steps.batch_size} {steps.test_size}".encode())
+    settings = [getattr(jax.config, name, None) for name in _SETTINGS]
+    digest = hashlib.sha256(f"{steps.batch_size} {steps.test_size} {settings}".encode())
     for part in steps.parts:
         digest.update(b"-" if part is None else fingerprint(part).encode())
     digest.update(str(jax.tree.structure(arguments)).encode())
