@@ -200,8 +200,8 @@ def opened(url: str, picture: str, patience: float = 180.0) -> tuple[float, floa
         driver.quit()
 
 
-def brushed(url: str) -> list[float]:
-    """Return the milliseconds between frames while a brush is drawn, in order of size."""
+def brushed(url: str) -> tuple[list[float], list[float]]:
+    """Return the milliseconds between frames of a page at rest, and while a brush is drawn; sorted."""
     driver = browser()
     try:
         driver.get(url)
@@ -223,14 +223,20 @@ def brushed(url: str) -> list[float]:
             event = {"type": kind, "x": where[0], "y": y, "button": "left", "buttons": 1}
             driver.execute_cdp_cmd("Input.dispatchMouseEvent", {**event, "clickCount": 1})
 
+        time.sleep(1.5)
+        quiet = sorted(driver.execute_script("return window.frames_.splice(0)"))
         mouse("mousePressed", where[1] + 10)
         for i in range(80):
             mouse("mouseMoved", where[1] + 10 + where[2] * 0.8 * (0.5 - 0.5 * math.cos(i / 8)))
         frames = driver.execute_script("return window.frames_.slice(1)")
         mouse("mouseReleased", where[1] + 40)
-        return sorted(frames)
+        return quiet, sorted(frames)
     finally:
         driver.quit()
+
+
+def told(frames: list[float]) -> list[float]:
+    return [round(x, 1) for x in (median(frames), frames[int(0.95 * len(frames))], frames[-1])]
 
 
 def memory(process: subprocess.Popen[bytes]) -> float:
@@ -264,17 +270,14 @@ def main() -> None:
         found["luthier, server just started"] = opened(page, OURS)
         found["luthier, again"] = opened(page, OURS)
         found["luthier, MB after the first pages"] = memory(process)
-        frames = brushed(f"{page}&tab=trials")
+        quiet, frames = brushed(f"{page}&tab=trials")
+        found["page at rest: median, 95 %, worst ms"] = told(quiet)
         found["luthier, brushing: frames"] = len(frames)
-        found["luthier, brushing: median, 95 %, worst ms"] = [
-            round(x, 1) for x in (median(frames), frames[int(0.95 * len(frames))], frames[-1])
-        ]
+        found["luthier, brushing: median, 95 %, worst ms"] = told(frames)
         for tab in ("curves", "hyperparameters", "health", "workers"):
-            began = time.monotonic()
-            found[f"luthier, {tab}: ms to the first picture"] = opened(
-                f"{page}&tab={tab}", OURS if tab != "health" else "document.querySelector('.finding')"
-            )[0]
-            del began
+            picture = OURS if tab != "health" else "document.querySelector('.finding')"
+            first, _ = opened(f"{page}&tab={tab}", picture)
+            found[f"luthier, {tab}: ms to the first picture"] = first
         found["luthier, MB after every page"] = memory(process)
     finally:
         process.terminate()
