@@ -368,13 +368,17 @@ function fit(canvas: HTMLCanvasElement, width: number, height: number, ratio = w
 
 function drawAxes(s: Surface, axes: Axis[], g: Geometry, brushes: Brushes, theme: Theme): void {
   const gap = axes.length > 1 ? g.xs[1] - g.xs[0] : 200;
-  const letters = Math.max(4, Math.floor((gap - 8) / 6.4));
+  const turns = gap < 130; // titles take turns on two lines
+  const letters = Math.max(4, Math.floor((gap * (turns ? 2 : 1) - 10) / 7.3));
+  const end = g.xs.length ? g.xs[g.xs.length - 1] + gap / 2 : gap;
   axes.forEach((axis, i) => {
     const x = g.xs[i];
     const length = g.bottom - TOP;
     s.line([x, TOP, x, g.bottom], { stroke: theme.ink, alpha: 0.75 });
     s.line([x - 5, g.bottom + RAIL, x + 5, g.bottom + RAIL], { stroke: theme.dim, alpha: 0.8 });
-    s.text(x, i % 2 && gap < 110 ? 28 : 14, cut(axis.label, gap < 110 ? letters * 2 - 2 : letters), {
+    const title = cut(axis.label, letters);
+    const half = title.length * 3.65;
+    s.text(Math.min(end - half, Math.max(half, x)), i % 2 && turns ? 28 : 14, title, {
       fill: theme.ink,
       anchor: "middle",
       size: 11.5,

@@ -461,7 +461,7 @@ export function Hyperparameters({ view }: { view: View }) {
             ? crowded.map((c) => c.words).join(". ") + "."
             : edges.answer?.why_not ?? "Grey: all trials; warm: the best tenth; the line: the best trial. No edge is crowded by the best trials."
         }
-        height={Math.max(120, 38 * summary.space.length)}
+        height={Math.max(120, (summary.space.length > 14 ? 24 : 38) * summary.space.length)}
         table={() => ({ head: ["hyperparameter", "low", "high", "scale", "options"], rows: summary.space.map((h) => [h.name, h.low, h.high, h.scale, h.options?.join(" ")]) })}
         draw={pictures.spaces(study, crowded)}
         redraw={[study.version, edges.answer]}
