@@ -110,9 +110,7 @@ def write_ours(path: Path, trials: list[tuple[dict[str, Any], list[float]]]) -> 
         batch.append(ev.JobLeased(time=now, holder=here, from_step=0, to_step=None, **lease))
         for step, loss in enumerate(curve, 1):
             metrics = {"val_loss": loss, "loss": 0.9 * loss}
-            batch.append(
-                ev.Reported(time=now, step=step, metrics=metrics, seconds=0.02, **lease)
-            )
+            batch.append(ev.Reported(time=now, step=step, metrics=metrics, seconds=0.02, **lease))
         batch.append(ev.TrialCompleted(time=now, step=len(curve), **lease))
         if len(batch) > 4000:
             write()
@@ -177,6 +175,9 @@ def browser() -> webdriver.Chrome:
     options.add_argument("--enable-unsafe-swiftshader")  # for the peer's WebGL
     driver = webdriver.Chrome(options, Service(shutil.which("chromedriver")))
     driver.set_page_load_timeout(300)
+    driver.command_executor.client_config.timeout = (
+        330  # the peer's page answers nothing for minutes
+    )
     return driver
 
 
@@ -235,6 +236,16 @@ def brushed(url: str) -> tuple[list[float], list[float]]:
         driver.quit()
 
 
+class Found(dict[str, Any]):
+    """What was measured, printed as it comes."""
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        super().__setitem__(name, value)
+        if isinstance(value, tuple):
+            value = [f"{v:.0f}" for v in value]
+        print(f"{name}: {round(value, 1) if isinstance(value, float) else value}", flush=True)
+
+
 def told(frames: list[float]) -> list[float]:
     return [round(x, 1) for x in (median(frames), frames[int(0.95 * len(frames))], frames[-1])]
 
@@ -245,23 +256,7 @@ def memory(process: subprocess.Popen[bytes]) -> float:
     return sum(p.memory_info().rss for p in [whole, *whole.children(True)]) / 1e6
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--trials", type=int, default=10_000)
-    parser.add_argument("--points", type=int, default=50)
-    parser.add_argument("--no-peer", action="store_true")
-    parser.add_argument("--keep", type=Path, help="a folder for the studies, used again when there")
-    wanted = parser.parse_args()
-    folder = wanted.keep or Path(tempfile.mkdtemp(prefix="dashboard-"))
-    folder.mkdir(parents=True, exist_ok=True)
-    load = os.getloadavg()[0]
-    size = f"{wanted.trials}x{wanted.points}"
-    ours, theirs = folder / f"luthier-{size}.db", folder / f"optuna-{size}.db"
-    if not ours.exists() or not theirs.exists():
-        trials = trials_of(wanted.trials, wanted.points)
-    if not ours.exists():
-        write_ours(ours, trials)
-    found: dict[str, Any] = {"trials": wanted.trials, "points": wanted.points, "load": load}
+def measure_ours(found: Found, ours: Path) -> None:
     port = free_port()
     command = [sys.executable, "-m", "luthier.app.command", "dashboard", str(ours)]
     process = served([*command, "--port", str(port)], port)
@@ -282,25 +277,55 @@ def main() -> None:
     finally:
         process.terminate()
         process.wait(20)
+
+
+def write_theirs(
+    folder: Path, theirs: Path, trials: list[tuple[dict[str, Any], list[float]]]
+) -> None:
+    (folder / "trials.json").write_text(json.dumps(trials))
+    arguments = [str(PEER / "bin/python"), "-c", THEIR_WRITER, str(theirs)]
+    subprocess.run([*arguments, str(folder / "trials.json")], check=True)
+
+
+def measure_theirs(found: Found, theirs: Path) -> None:
+    port = free_port()
+    command = [str(PEER / "bin/optuna-dashboard"), f"sqlite:///{theirs}", "--port", str(port)]
+    process = served(command, port)
+    try:
+        page = f"http://127.0.0.1:{port}/dashboard/studies/1"
+        found["optuna-dashboard, server just started"] = opened(page, THEIRS, 300)
+        found["optuna-dashboard, again"] = opened(page, THEIRS, 300)
+        found["optuna-dashboard, MB"] = memory(process)
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--trials", type=int, default=10_000)
+    parser.add_argument("--points", type=int, default=50)
+    parser.add_argument("--no-peer", action="store_true")
+    parser.add_argument("--peer-only", action="store_true")
+    parser.add_argument("--keep", type=Path, help="a folder for the studies, used again when there")
+    wanted = parser.parse_args()
+    folder = wanted.keep or Path(tempfile.mkdtemp(prefix="dashboard-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    load = os.getloadavg()[0]
+    size = f"{wanted.trials}x{wanted.points}"
+    ours, theirs = folder / f"luthier-{size}.db", folder / f"optuna-{size}.db"
+    if not ours.exists() or not theirs.exists():
+        trials = trials_of(wanted.trials, wanted.points)
+    if not ours.exists():
+        write_ours(ours, trials)
+    found = Found()
+    found["trials"], found["points"], found["load"] = wanted.trials, wanted.points, round(load, 1)
+    if not wanted.peer_only:
+        measure_ours(found, ours)
     if not wanted.no_peer:
         if not theirs.exists():
-            (folder / "trials.json").write_text(json.dumps(trials))
-            arguments = [str(PEER / "bin/python"), "-c", THEIR_WRITER, str(theirs)]
-            subprocess.run([*arguments, str(folder / "trials.json")], check=True)
-        port = free_port()
-        command = [str(PEER / "bin/optuna-dashboard"), f"sqlite:///{theirs}", "--port", str(port)]
-        process = served(command, port)
-        try:
-            page = f"http://127.0.0.1:{port}/dashboard/studies/1"
-            found["optuna-dashboard, server just started"] = opened(page, THEIRS, 300)
-            found["optuna-dashboard, again"] = opened(page, THEIRS, 300)
-            found["optuna-dashboard, MB"] = memory(process)
-        finally:
-            process.terminate()
-            process.wait(20)
-    for name, value in found.items():
-        shown = [round(v) for v in value] if isinstance(value, tuple) else value
-        print(f"{name}: {round(shown, 1) if isinstance(shown, float) else shown}")
+            write_theirs(folder, theirs, trials)
+        measure_theirs(found, theirs)
 
 
 if __name__ == "__main__":

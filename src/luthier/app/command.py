@@ -15,6 +15,7 @@ from luthier.app.cluster import cluster
 from luthier.app.dashboard_command import dashboard
 from luthier.app.diagnose import diagnose
 from luthier.app.planning import plan
+from luthier.app.watch import watch
 from luthier.app.working import tune, worker
 from luthier.errors import LuthierError, StudyError, nearest
 from luthier.version import __version__
@@ -139,6 +140,7 @@ for _command in (
     worker,
     cluster,
     dashboard,
+    watch,
     plan,
     diagnose,
     *insights.COMMANDS,
