@@ -175,6 +175,9 @@ def browser() -> webdriver.Chrome:
     options.add_argument("--enable-unsafe-swiftshader")  # for the peer's WebGL
     driver = webdriver.Chrome(options, Service(shutil.which("chromedriver")))
     driver.set_page_load_timeout(300)
+    driver.command_executor.client_config.timeout = (
+        330  # the peer's page answers nothing for minutes
+    )
     return driver
 
 
@@ -198,8 +201,8 @@ def opened(url: str, picture: str, patience: float = 180.0) -> tuple[float, floa
         driver.quit()
 
 
-def brushed(url: str) -> list[float]:
-    """Return the milliseconds between frames while a brush is drawn, in order of size."""
+def brushed(url: str) -> tuple[list[float], list[float]]:
+    """Return the milliseconds between frames of a page at rest, and while a brush is drawn; sorted."""
     driver = browser()
     try:
         driver.get(url)
@@ -221,14 +224,30 @@ def brushed(url: str) -> list[float]:
             event = {"type": kind, "x": where[0], "y": y, "button": "left", "buttons": 1}
             driver.execute_cdp_cmd("Input.dispatchMouseEvent", {**event, "clickCount": 1})
 
+        time.sleep(1.5)
+        quiet = sorted(driver.execute_script("return window.frames_.splice(0)"))
         mouse("mousePressed", where[1] + 10)
         for i in range(80):
             mouse("mouseMoved", where[1] + 10 + where[2] * 0.8 * (0.5 - 0.5 * math.cos(i / 8)))
         frames = driver.execute_script("return window.frames_.slice(1)")
         mouse("mouseReleased", where[1] + 40)
-        return sorted(frames)
+        return quiet, sorted(frames)
     finally:
         driver.quit()
+
+
+class Found(dict[str, Any]):
+    """What was measured, printed as it comes."""
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        super().__setitem__(name, value)
+        if isinstance(value, tuple):
+            value = [f"{v:.0f}" for v in value]
+        print(f"{name}: {round(value, 1) if isinstance(value, float) else value}", flush=True)
+
+
+def told(frames: list[float]) -> list[float]:
+    return [round(x, 1) for x in (median(frames), frames[int(0.95 * len(frames))], frames[-1])]
 
 
 def memory(process: subprocess.Popen[bytes]) -> float:
@@ -237,11 +256,57 @@ def memory(process: subprocess.Popen[bytes]) -> float:
     return sum(p.memory_info().rss for p in [whole, *whole.children(True)]) / 1e6
 
 
+def measure_ours(found: Found, ours: Path) -> None:
+    port = free_port()
+    command = [sys.executable, "-m", "luthier.app.command", "dashboard", str(ours)]
+    process = served([*command, "--port", str(port)], port)
+    try:
+        page = f"http://127.0.0.1:{port}/#/study?name=study"
+        found["luthier, server just started"] = opened(page, OURS)
+        found["luthier, again"] = opened(page, OURS)
+        found["luthier, MB after the first pages"] = memory(process)
+        quiet, frames = brushed(f"{page}&tab=trials")
+        found["page at rest: median, 95 %, worst ms"] = told(quiet)
+        found["luthier, brushing: frames"] = len(frames)
+        found["luthier, brushing: median, 95 %, worst ms"] = told(frames)
+        for tab in ("curves", "hyperparameters", "health", "workers"):
+            picture = OURS if tab != "health" else "document.querySelector('.finding')"
+            first, _ = opened(f"{page}&tab={tab}", picture)
+            found[f"luthier, {tab}: ms to the first picture"] = first
+        found["luthier, MB after every page"] = memory(process)
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def write_theirs(
+    folder: Path, theirs: Path, trials: list[tuple[dict[str, Any], list[float]]]
+) -> None:
+    (folder / "trials.json").write_text(json.dumps(trials))
+    arguments = [str(PEER / "bin/python"), "-c", THEIR_WRITER, str(theirs)]
+    subprocess.run([*arguments, str(folder / "trials.json")], check=True)
+
+
+def measure_theirs(found: Found, theirs: Path) -> None:
+    port = free_port()
+    command = [str(PEER / "bin/optuna-dashboard"), f"sqlite:///{theirs}", "--port", str(port)]
+    process = served(command, port)
+    try:
+        page = f"http://127.0.0.1:{port}/dashboard/studies/1"
+        found["optuna-dashboard, server just started"] = opened(page, THEIRS, 300)
+        found["optuna-dashboard, again"] = opened(page, THEIRS, 300)
+        found["optuna-dashboard, MB"] = memory(process)
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=10_000)
     parser.add_argument("--points", type=int, default=50)
     parser.add_argument("--no-peer", action="store_true")
+    parser.add_argument("--peer-only", action="store_true")
     parser.add_argument("--keep", type=Path, help="a folder for the studies, used again when there")
     wanted = parser.parse_args()
     folder = wanted.keep or Path(tempfile.mkdtemp(prefix="dashboard-"))
@@ -253,50 +318,14 @@ def main() -> None:
         trials = trials_of(wanted.trials, wanted.points)
     if not ours.exists():
         write_ours(ours, trials)
-    found: dict[str, Any] = {"trials": wanted.trials, "points": wanted.points, "load": load}
-    port = free_port()
-    command = [sys.executable, "-m", "luthier.app.command", "dashboard", str(ours)]
-    process = served([*command, "--port", str(port)], port)
-    try:
-        page = f"http://127.0.0.1:{port}/#/study?name=study"
-        found["luthier, server just started"] = opened(page, OURS)
-        found["luthier, again"] = opened(page, OURS)
-        found["luthier, MB after the first pages"] = memory(process)
-        frames = brushed(f"{page}&tab=trials")
-        found["luthier, brushing: frames"] = len(frames)
-        found["luthier, brushing: median, 95 %, worst ms"] = [
-            round(x, 1) for x in (median(frames), frames[int(0.95 * len(frames))], frames[-1])
-        ]
-        for tab in ("curves", "hyperparameters", "health", "workers"):
-            began = time.monotonic()
-            found[f"luthier, {tab}: ms to the first picture"] = opened(
-                f"{page}&tab={tab}",
-                OURS if tab != "health" else "document.querySelector('.finding')",
-            )[0]
-            del began
-        found["luthier, MB after every page"] = memory(process)
-    finally:
-        process.terminate()
-        process.wait(20)
+    found = Found()
+    found["trials"], found["points"], found["load"] = wanted.trials, wanted.points, round(load, 1)
+    if not wanted.peer_only:
+        measure_ours(found, ours)
     if not wanted.no_peer:
         if not theirs.exists():
-            (folder / "trials.json").write_text(json.dumps(trials))
-            arguments = [str(PEER / "bin/python"), "-c", THEIR_WRITER, str(theirs)]
-            subprocess.run([*arguments, str(folder / "trials.json")], check=True)
-        port = free_port()
-        command = [str(PEER / "bin/optuna-dashboard"), f"sqlite:///{theirs}", "--port", str(port)]
-        process = served(command, port)
-        try:
-            page = f"http://127.0.0.1:{port}/dashboard/studies/1"
-            found["optuna-dashboard, server just started"] = opened(page, THEIRS, 300)
-            found["optuna-dashboard, again"] = opened(page, THEIRS, 300)
-            found["optuna-dashboard, MB"] = memory(process)
-        finally:
-            process.terminate()
-            process.wait(20)
-    for name, value in found.items():
-        shown = [round(v) for v in value] if isinstance(value, tuple) else value
-        print(f"{name}: {round(shown, 1) if isinstance(shown, float) else shown}")
+            write_theirs(folder, theirs, trials)
+        measure_theirs(found, theirs)
 
 
 if __name__ == "__main__":

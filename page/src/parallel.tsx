@@ -64,7 +64,7 @@ interface Props {
   log: boolean;
   controls?: ComponentChildren;
   onBrush: (brushes: Brushes) => void;
-  onDrag: (brushes: Brushes | null) => Uint8Array; // while a brush is drawn: what it would keep
+  onDrag: (brushes: Brushes) => Uint8Array; // what a brush that is being drawn would keep
   onTrial: (trial: number) => void;
 }
 
@@ -78,6 +78,9 @@ export function Parallel(props: Props) {
   const [room, setRoom] = useState(0);
   const [dragged, setDragged] = useState<Brushes | null>(null);
   const [hovered, setHovered] = useState<{ trial: number; x: number; y: number } | null>(null);
+  const [counted, setCounted] = useState(-1);
+  const waiting = useRef<Brushes | null>(null);
+  const asked = useRef(0);
   const painters = useRef<{ base: Painter; top: Painter } | null>(null);
 
   const axes = useMemo(
@@ -112,11 +115,11 @@ export function Parallel(props: Props) {
     };
   }, [geometry, theme]);
 
-  const all = useMemo(() => new Uint8Array(study.count).fill(1), [study.count]);
-  const some = kept.some((k) => !k);
+  // All lines in grey lie below, painted once, and are shown while a part is selected.
+  const some = kept.some((k) => !k) || dragged !== null;
   useEffect(() => {
-    painters.current?.base.paint(some || dragged ? all : new Uint8Array(study.count));
-  }, [geometry, theme, some || !!dragged]);
+    painters.current?.base.paint(new Uint8Array(study.count).fill(1));
+  }, [geometry, theme]);
   useEffect(() => {
     if (!dragged) painters.current?.top.paint(kept);
   }, [geometry, theme, kept, dragged]);
@@ -134,13 +137,23 @@ export function Parallel(props: Props) {
     }
   }, [geometry, theme, brushes, dragged, hovered?.trial]);
 
+  // While a brush is drawn, the newest of the mouse's moves counts, once a frame.
   const drag = (next: Brushes, done: boolean) => {
+    waiting.current = done ? null : next;
     if (done) {
       setDragged(null);
+      setCounted(-1);
       props.onBrush(next);
-    } else {
-      setDragged(next);
-      painters.current?.top.paint(props.onDrag(next));
+    } else if (!asked.current) {
+      asked.current = requestAnimationFrame(() => {
+        asked.current = 0;
+        const newest = waiting.current;
+        if (!newest) return;
+        const found = props.onDrag(newest);
+        painters.current?.top.paint(found, true);
+        setDragged(newest);
+        setCounted(found.reduce((sum, k) => sum + k, 0));
+      });
     }
   };
 
@@ -175,7 +188,7 @@ export function Parallel(props: Props) {
     save("parallel-coordinates.svg", new Blob([surface.document(width, height, theme.paper)], { type: "image/svg+xml" }));
   };
 
-  const count = kept.reduce((sum, k) => sum + k, 0);
+  const count = counted >= 0 ? counted : kept.reduce((sum, k) => sum + k, 0);
   const sentence =
     study.count === 0
       ? "No trial yet."
@@ -193,7 +206,7 @@ export function Parallel(props: Props) {
       </div>
       <div class="drawing scrolls" ref={box} tabIndex={0} role="region" aria-label="Axes of the parallel coordinates">
         <div class="parallel" style={{ width: `${width}px`, height: `${height}px` }}>
-          <canvas ref={base} />
+          <canvas ref={base} style={{ visibility: some ? "visible" : "hidden" }} />
           <canvas ref={top} data-parallel="lines" />
           <canvas
             ref={over}
@@ -274,6 +287,7 @@ const alphaOf = (count: number) => Math.min(0.9, Math.max(0.25, 12 / Math.sqrt(c
 class Painter {
   private request = 0;
   private batch = 300;
+  private begun = 0;
 
   constructor(
     private canvas: HTMLCanvasElement,
@@ -286,7 +300,8 @@ class Painter {
     cancelAnimationFrame(this.request);
   }
 
-  paint(kept: Uint8Array): void {
+  // With *now* the first lines are drawn at once: the caller is in a frame already.
+  paint(kept: Uint8Array, now = false): void {
     this.stop();
     const context = this.canvas.getContext("2d")!;
     const scale = this.canvas.width / Number(this.canvas.dataset.width || 1);
@@ -294,7 +309,7 @@ class Painter {
     let next = 0;
     let last = 0;
     let first = true;
-    const draw = (now: number) => {
+    const draw = (time: number) => {
       if (first) {
         context.setTransform(1, 0, 0, 1, 0, 0);
         context.globalCompositeOperation = "source-over";
@@ -304,12 +319,12 @@ class Painter {
         context.globalAlpha = this.alpha;
         context.lineWidth = 1.1;
       } else {
-        const took = now - last;
+        const took = time - last;
         if (took > LONGEST_FRAME) this.batch = Math.max(60, Math.floor(this.batch * 0.6));
         else if (took < 20) this.batch = Math.min(6000, Math.floor(this.batch * 1.3));
       }
       first = false;
-      last = now;
+      last = time;
       let drawn = 0;
       let shade = -1;
       let open = false;
@@ -332,7 +347,13 @@ class Painter {
       if (next < order.length) this.request = requestAnimationFrame(draw);
       else this.canvas.dataset.done = String(Number(this.canvas.dataset.done ?? 0) + 1);
     };
-    this.request = requestAnimationFrame(draw);
+    if (!now) this.request = requestAnimationFrame(draw);
+    else {
+      // Frames that follow one another tell whether so many lines are too many.
+      const passed = performance.now() - this.begun;
+      if (passed > 2 * LONGEST_FRAME) this.batch = Math.max(60, Math.floor(this.batch * 0.6));
+      draw((this.begun = performance.now()));
+    }
   }
 }
 
@@ -347,13 +368,17 @@ function fit(canvas: HTMLCanvasElement, width: number, height: number, ratio = w
 
 function drawAxes(s: Surface, axes: Axis[], g: Geometry, brushes: Brushes, theme: Theme): void {
   const gap = axes.length > 1 ? g.xs[1] - g.xs[0] : 200;
-  const letters = Math.max(4, Math.floor((gap - 8) / 6.4));
+  const turns = gap < 130; // titles take turns on two lines
+  const letters = Math.max(4, Math.floor((gap * (turns ? 2 : 1) - 10) / 7.3));
+  const end = g.xs.length ? g.xs[g.xs.length - 1] + gap / 2 : gap;
   axes.forEach((axis, i) => {
     const x = g.xs[i];
     const length = g.bottom - TOP;
     s.line([x, TOP, x, g.bottom], { stroke: theme.ink, alpha: 0.75 });
     s.line([x - 5, g.bottom + RAIL, x + 5, g.bottom + RAIL], { stroke: theme.dim, alpha: 0.8 });
-    s.text(x, i % 2 && gap < 110 ? 28 : 14, cut(axis.label, gap < 110 ? letters * 2 - 2 : letters), {
+    const title = cut(axis.label, letters);
+    const half = title.length * 3.65;
+    s.text(Math.min(end - half, Math.max(half, x)), i % 2 && turns ? 28 : 14, title, {
       fill: theme.ink,
       anchor: "middle",
       size: 11.5,

@@ -478,7 +478,7 @@ export function importance(found: Importance): Draw {
     const most = Math.max(0.05, ...rows.map((r) => r.high));
     const x = (v: number) => f.left + (v / most) * f.width;
     scaled("linear", 0, most)
-      .ticks(5)
+      .ticks(Math.max(2, Math.min(5, Math.floor(f.width / 60))))
       .forEach((t) => {
         const px = f.left + t.at * f.width;
         s.line([px, top, px, h - 22], { stroke: theme.grid });

@@ -1,5 +1,5 @@
 // The views of one study, a tab each.
-import { useMemo, useState } from "preact/hooks";
+import { useMemo } from "preact/hooks";
 import { STATES, type Study, useAnswer } from "./data";
 import { Card, Meter, Prune, Select, Toggle, useSteers } from "./parts";
 import { Parallel } from "./parallel";
@@ -251,7 +251,6 @@ export function Trials({ view }: { view: View }) {
     return all.slice(0, FIRST_AXES);
   }, [asked, all.join("\n")]);
   const log = query.get("log") === "1";
-  const [dragKept, setDragKept] = useState(-1);
   const chosen = (query.get("c") ?? "").split(",").filter(Boolean).map(Number).filter((n) => n < count);
   const put1 = (next: string[]) => put({ axes: next.length === Math.min(all.length, FIRST_AXES) && next.every((n, i) => n === all[i]) ? null : JSON.stringify(next) });
   return (
@@ -273,18 +272,10 @@ export function Trials({ view }: { view: View }) {
                 ))}
               </div>
             </details>
-            {dragKept >= 0 && <span class="dim">{dragKept} kept</span>}
           </>
         }
-        onBrush={(next) => {
-          setDragKept(-1);
-          put({ b: brushesTo(next) });
-        }}
-        onDrag={(next) => {
-          const found = selected(study, next ?? brushes, states, filter);
-          setDragKept(found.reduce((sum, k) => sum + k, 0));
-          return found;
-        }}
+        onBrush={(next) => put({ b: brushesTo(next) })}
+        onDrag={(next) => selected(study, next, states, filter)}
         onTrial={open(study)}
       />
       <TrialsTable study={study} kept={kept} sort={query.get("sort") ?? ""} chosen={chosen} />
@@ -470,7 +461,7 @@ export function Hyperparameters({ view }: { view: View }) {
             ? crowded.map((c) => c.words).join(". ") + "."
             : edges.answer?.why_not ?? "Grey: all trials; warm: the best tenth; the line: the best trial. No edge is crowded by the best trials."
         }
-        height={Math.max(120, 38 * summary.space.length)}
+        height={Math.max(120, (summary.space.length > 14 ? 24 : 38) * summary.space.length)}
         table={() => ({ head: ["hyperparameter", "low", "high", "scale", "options"], rows: summary.space.map((h) => [h.name, h.low, h.high, h.scale, h.options?.join(" ")]) })}
         draw={pictures.spaces(study, crowded)}
         redraw={[study.version, edges.answer]}

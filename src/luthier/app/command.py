@@ -17,6 +17,7 @@ from luthier.app.diagnose import diagnose
 from luthier.app.importing import import_
 from luthier.app.planning import plan
 from luthier.app.tuning import schema, tune
+from luthier.app.watch import watch
 from luthier.app.working import worker
 from luthier.errors import LuthierError, StudyError, nearest
 from luthier.version import __version__
@@ -145,6 +146,7 @@ for _command in (
     worker,
     cluster,
     dashboard,
+    watch,
     plan,
     diagnose,
     *insights.COMMANDS,

@@ -11,7 +11,7 @@ from luthier.study.history import History
 
 _MANY = 1500  # trials from which the importance is told by densities, which a second suffices for
 _TOP = 30  # trials of a diagnosis that are named
-_COUNTED = 4000  # trials whose curves are diagnosed
+_COUNTED = 2000  # trials whose curves are diagnosed
 
 
 def importance(history: History) -> dict[str, Any]:
