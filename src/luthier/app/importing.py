@@ -33,3 +33,19 @@ def optuna(url: str, study: str | None, storage: str | None) -> None:
     for done in import_optuna(url, open_store(storage), study):
         how = "curves" if done.curves else "notes"
         click.echo(f"{done.study}: {done.trials} trials taken over, intermediate values as {how}")
+
+
+@import_.command("keras-tuner")
+@click.argument("folder")
+@click.option("--study", help="The study's name; by default the project's.")
+@_storage
+def keras_tuner(folder: str, study: str | None, storage: str | None) -> None:
+    """Take over the KerasTuner project in FOLDER (directory/project_name).
+
+    KerasTuner keeps the best epoch of each trial alone, so there are no curves to take over.
+    """
+    from luthier.compat.keras_tuner.importing import import_keras_tuner
+    from luthier.storage import open_store
+
+    done = import_keras_tuner(folder, open_store(storage), study)
+    click.echo(f"{done.study}: {done.trials} trials taken over, {done.objective}")

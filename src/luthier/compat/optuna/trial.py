@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from luthier.compat.asking import ask_for
 from luthier.compat.optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
@@ -19,7 +20,6 @@ from luthier.compat.optuna.distributions import (
     to_domain,
 )
 from luthier.errors import StudyError, nearest
-from luthier.space import Choice, Constant, Domain, Float, Int
 
 if TYPE_CHECKING:
     from luthier.compat.optuna.study import Study
@@ -241,7 +241,7 @@ class Trial(BaseTrial):
         given = self.own.configuration.get(name)
         if given is not None and not domain.contains(given):
             self.study.warn_outside(name, given, domain)
-        return _asked(self.own, name, domain)
+        return ask_for(self.own.hp, name, domain)
 
     def report(self, value: float, step: int) -> None:
         """Report an intermediate value; ``should_prune`` goes by it.
@@ -305,20 +305,6 @@ class Trial(BaseTrial):
     def relative_params(self) -> dict[str, Any]:
         """Return what was proposed before anything was suggested."""
         return self.own.configuration
-
-
-def _asked(own: OwnTrial, key: str, domain: Domain) -> Any:
-    match domain:
-        case Float():
-            return own.hp.float(key, domain.low, domain.high, scale=domain.scale, step=domain.step)
-        case Int():
-            return own.hp.int(key, domain.low, domain.high, scale=domain.scale, step=domain.step)
-        case Choice():
-            return own.hp.choice(key, list(domain.options))
-        case Constant():
-            return own.hp.constant(key, domain.value)
-        case _:
-            raise TypeError(type(domain))
 
 
 def _same(a: Any, b: Any) -> bool:
