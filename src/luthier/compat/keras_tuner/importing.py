@@ -80,7 +80,7 @@ def import_keras_tuner(folder: str | Path, store: Store, name: str | None = None
         storage=store,
         define_by_run=True,
     )
-    study.note("imported from", "KerasTuner")
+    study.set_attribute("imported from", "KerasTuner")
     enter(study, [_foreign(trial, space, metric) for trial in ordered])
     return Imported(name, str(study.objective), len(ordered))
 
