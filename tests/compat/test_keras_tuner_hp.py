@@ -1,0 +1,114 @@
+"""KerasTuner's hyperparameters, by hand and as a space; no framework is needed."""
+
+from __future__ import annotations
+
+import pytest
+
+import luthier as lt
+from luthier.compat.keras_tuner.hyperparameters import HyperParameters, Policy
+from luthier.compat.keras_tuner.objective import Objective, objectives
+from luthier.compat.keras_tuner.ranges import float_domain, int_domain
+from luthier.compat.keras_tuner.trial import name_of
+from luthier.errors import LuthierWarning, SpaceError, StudyError
+from luthier.space import discover
+
+
+def ask(hp):
+    kind = hp.Choice("kind", ["mlp", "cnn"])
+    with hp.conditional_scope("kind", ["mlp"]):
+        units = hp.Int("units", 8, 32, step=8)
+    with hp.conditional_scope("kind", "cnn"):
+        filters = hp.Int("units", 2, 6, step=2)  # the same name in another scope
+    with hp.name_scope("head"):
+        rate = hp.Float("rate", 0.0, 0.5, step=0.25)
+    fixed = hp.Fixed("momentum", 0.9)
+    extra = hp.Boolean("extra", parent_name="kind", parent_values=["cnn"])
+    return kind, units, filters, rate, fixed, extra
+
+
+def test_by_hand_it_answers_with_defaults_and_given_values():
+    hp = HyperParameters()
+    assert ask(hp) == ("mlp", 8, 2, 0.0, 0.9, False)
+    assert hp.values == {"kind": "mlp", "units": 8, "head/rate": 0.0, "momentum": 0.9}
+    given = HyperParameters({"kind": "cnn", "units": 6, "head/rate": 0.5, "extra": True})
+    assert ask(given) == ("cnn", 8, 6, 0.5, 0.9, True)
+    assert given.get("units") == given["units"] == 6
+    assert "extra" in given
+    other = given.copy()
+    other.values["units"] = 4
+    assert given.get("units") == 6
+    with pytest.raises(SpaceError, match=r"'unit' does not exist here.*Did you mean 'units'"):
+        given.get("unit")
+
+
+def test_as_a_space():
+    space = discover(lambda asking: ask(HyperParameters(asking=asking)))
+    assert space["kind"] == lt.Choice("mlp", "cnn")
+    assert space["kind.mlp.units"].free == lt.Int(8, 32, step=8, default=8)
+    assert space["kind.cnn.units"].free == lt.Int(2, 6, step=2, default=2)
+    assert space["head/rate"] == lt.Float(0.0, 0.5, step=0.25, default=0.0)
+    assert space["momentum"] == lt.Constant(0.9)
+    for key in space:
+        assert name_of(key, ["kind", "units", "head/rate", "momentum", "extra"]) in key
+    assert name_of("kind.mlp.units", ["kind", "units"]) == "units"
+    configuration = {"kind": "cnn", "kind.cnn.units": 4, "head/rate": 0.25, "kind.cnn.extra": True}
+    assert space.check(configuration)["kind.cnn.units"] == 4
+
+
+def test_what_is_listed_replaces_what_is_asked_for():
+    listed = {"units": lt.Constant(16), "other": lt.Int(1, 3)}
+    hp = HyperParameters(policy=Policy(listed))
+    assert hp.Int("units", 8, 32) == 16
+    fixed = HyperParameters(policy=Policy(listed, tune_new=False))
+    fixed.Float("lr", 0.1, 0.5, default=0.2)
+    assert fixed.space["lr"] == lt.Constant(0.2)
+    with pytest.raises(SpaceError, match="'unit' is not among hyperparameters="):
+        HyperParameters(policy=Policy(listed, allow_new=False)).Int("unit", 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "domain"),
+    [
+        ((32, 512, 32, "linear", None), lt.Int(32, 512, step=32, default=32)),
+        ((1, 10, 4, None, 5), lt.Int(1, 9, step=4, default=5)),
+        ((1, 100, None, "LOG", None), lt.Int(1, 100, scale="log", default=1)),
+        ((1, 16, 2, "log", None), lt.Choice(1, 2, 4, 8, 16)),
+        ((3, 3, None, None, None), lt.Constant(3)),
+        ((3, 5, 7, None, None), lt.Constant(3)),
+    ],
+)
+def test_whole_ranges(arguments, domain):
+    assert int_domain("n", *arguments) == domain
+
+
+@pytest.mark.parametrize(
+    ("arguments", "domain"),
+    [
+        ((0, 1, None, "linear", None), lt.Float(0, 1, default=0.0)),
+        ((0, 1, 0.3, None, None), lt.Float(0, 0.9, step=0.3, default=0.0)),
+        ((1e-4, 1e-1, None, "log", 1e-3), lt.Float(1e-4, 1e-1, scale="log", default=1e-3)),
+        ((0.001, 0.1, 10, "log", None), lt.Choice(0.001, 0.01, 0.1)),
+        ((0.9, 0.999, None, "reverse_log", None),
+         lt.Float(0.9, 0.999, scale="one_minus_log", default=0.9)),
+    ],
+)  # fmt: skip
+def test_real_ranges(arguments, domain):
+    assert float_domain("x", *arguments) == domain
+
+
+def test_samplings_that_cannot_be():
+    with pytest.raises(SpaceError, match=r"x: sampling='lgo'.*Did you mean 'log'"):
+        float_domain("x", 0.1, 1.0, None, "lgo", None)
+    with pytest.warns(LuthierWarning, match="is for numbers below 1"):
+        float_domain("x", 0.1, 10.0, None, "reverse_log", None)
+
+
+def test_the_direction_is_told_by_the_name():
+    assert objectives("val_accuracy") == [Objective("val_accuracy", "max")]
+    assert objectives("val_loss") == [Objective("val_loss", "min")]
+    assert objectives(["val_auc", Objective("size", "min")])[1].name == "size"
+    assert objectives(None)[0].direction == "min"
+    with pytest.raises(StudyError, match=r"expected keras_tuner.Objective\('val_score', 'min'\)"):
+        objectives("val_score")
+    with pytest.raises(StudyError, match=r"expected 'min' or 'max'"):
+        Objective("x", "minimum")
