@@ -13,6 +13,7 @@ from luthier.version import __version__
 
 if TYPE_CHECKING:
     from luthier.app.tune import Result, tune
+    from luthier.client import report
     from luthier.errors import LuthierError, LuthierWarning, SpaceError, StudyError
     from luthier.run.opening import open_study as open
     from luthier.run.simulation import heavy_tailed, simulate
@@ -44,10 +45,22 @@ _PUBLIC = {
     "Trial": "luthier.study",
     "heavy_tailed": "luthier.run.simulation",
     "open": "luthier.run.opening:open_study",
+    "report": "luthier.client",
     "simulate": "luthier.run.simulation",
     "tune": "luthier.app.tune",
 }
-_MODULES = ("craft", "datasets", "insight", "jax", "keras", "run", "schedule", "search", "torch")
+_MODULES = (
+    "craft",
+    "datasets",
+    "insight",
+    "jax",
+    "keras",
+    "plot",
+    "run",
+    "schedule",
+    "search",
+    "torch",
+)
 
 __all__ = [
     "Bool",
@@ -73,6 +86,7 @@ __all__ = [
     "__version__",
     "heavy_tailed",
     "open",
+    "report",
     "simulate",
     "tune",
 ]

@@ -10,6 +10,7 @@ from luthier.app.tune import tune as tune_training
 from luthier.craft.range_finder import RangeTest, read, sweep_rates
 from luthier.errors import StudyError
 from luthier.space import Space, discover
+from luthier.train.fused.choice import Fused, checked_fused
 
 try:
     from luthier.train.jax import Build, State, Training, arrays, checked_size
@@ -34,6 +35,7 @@ def tune(
     epochs: int | None = None,
     batch_size: int = 64,
     space: Space | Mapping[str, Any] | None = None,
+    fused: Fused = "auto",
     **options: Any,
 ) -> Result:
     """Find good hyperparameters of a JAX model, whichever library it is written with.
@@ -55,9 +57,9 @@ def tune(
 
         result = luthier.jax.tune(build, data, epochs=10, max_trials=20)
 
-    *step* and *evaluate* are compiled here: a whole epoch is one ``jax.lax.scan``. A trial that was
-    paused compiles again when it goes on, unless ``JAX_COMPILATION_CACHE_DIR`` names a folder. Each
-    epoch sees the training examples once, in an order of its own, in batches of equal size; the few
+    *step* and *evaluate* are compiled here: a whole epoch is one ``jax.lax.scan``, and trials that
+    differ only in numbers share one program. Each epoch sees the training examples once, in an order of
+    its own, in batches of equal size; the few
     that are left over are other ones in the next epoch. Evaluation sees each example exactly once.
     Reported after each epoch: the mean of *step*'s metrics under their own names, and of
     *evaluate*'s as ``val_...``. On the CPU, a trial that was paused and went on has the same
@@ -76,6 +78,9 @@ def tune(
             its own.
         batch_size: examples a step; a hyperparameter called ``batch_size`` wins over it.
         space: what is searched; by default what ``build`` asks ``hp`` for.
+        fused: "auto" lets trials of the same shapes share one compiled program, and trains several side
+            by side where that is measured to be faster; a number says how many, False lets each
+            compile its own. See ``docs/fused.md``.
         **options: as in ``luthier.tune``: name, searcher, scheduler, workers, max_trials,
             max_epochs, max_time, seed, storage, progress.
 
@@ -91,7 +96,7 @@ def tune(
             "epochs is missing: expected the most epochs one trial trains, as epochs=10."
         )
     train, validation = arrays(data)
-    training = Training(build, train, validation, checked_size(batch_size))
+    training = Training(build, train, validation, checked_size(batch_size), checked_fused(fused))
 
     return tune_training(
         training,

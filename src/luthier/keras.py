@@ -12,6 +12,7 @@ from luthier.app.tune import tune as tune_any
 from luthier.craft.range_finder import RangeTest, read, sweep_rates
 from luthier.space import discover
 from luthier.train.data import length, pair
+from luthier.train.fused.choice import Fused
 from luthier.train.keras import Build, Callbacks, State, Training, fit
 from luthier.train.keras_range import sweeps as keras_sweeps
 
@@ -25,6 +26,7 @@ def tune(
     epochs: int | None = None,
     batch_size: int = 32,
     callbacks: Callbacks = (),
+    fused: Fused = "auto",
     **options: Any,
 ) -> Result:
     """Find good hyperparameters of a Keras model.
@@ -41,6 +43,9 @@ def tune(
         batch_size: examples a step, when it is no hyperparameter.
         callbacks: Keras callbacks, copied for each trial; or a function that makes them. Their
             simple attributes (a patience counter, a best value) are part of the checkpoint.
+        fused: on the JAX backend, train whole epochs in compiled programs that trials of the same
+            shapes share; see ``docs/fused.md``. "auto" does so where it can and says once where it
+            cannot; True raises instead; False trains by ``fit``.
         **options: as for ``luthier.tune``: searcher, scheduler, workers, max_trials, seed, …
 
     Returns:
@@ -54,7 +59,7 @@ def tune(
         maximize = "val_accuracy"
     if epochs is None and not hasattr(options.get("scheduler"), "epochs"):
         epochs = 10
-    training = Training(build, pair(data), batch_size, callbacks)
+    training = Training(build, pair(data), batch_size, callbacks, fused)
     space = discover(training.checked_build)
     keras.backend.clear_session()
     return tune_any(

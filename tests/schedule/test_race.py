@@ -53,6 +53,10 @@ def test_welch_is_scipys():
     assert welch(A, B) == pytest.approx(ttest_ind(A, B, equal_var=False).pvalue, rel=1e-9)
 
 
+def test_welch_of_a_scatter_whose_square_vanishes():
+    assert welch([0.0, 1e-100], [0.0, 1e-100, 2e-100]) == pytest.approx(welch([0, 1], [0, 1, 2]))
+
+
 def test_welch_without_scatter():
     assert welch([1, 1], [1, 1, 1]) == 1.0
     assert welch([1, 1], [2, 2, 2]) == 0.0

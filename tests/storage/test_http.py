@@ -208,7 +208,9 @@ def test_an_append_that_arrives_late_is_no_conflict(store, name, monkeypatch):
             raise Away("lost", sent=True)
         if len(posts) == 2:
             plain(method, path, body, {**headers, "Idempotency-Key": "of-the-first-attempt"})
-        return plain(method, path, body, {**headers, "Idempotency-Key": "server-forgot"})
+        return plain(
+            method, path, body, {**headers, "Idempotency-Key": f"server-forgot-{len(posts)}"}
+        )
 
     monkeypatch.setattr(ours._connection, "request", late)
     assert ours.append(name, [b"x", b"y"], expect=0) == 2

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
+import luthier
 from luthier.errors import SpaceError, StudyError
 from luthier.run.opening import open_study
 from luthier.run.worker import work
@@ -102,3 +105,32 @@ def test_a_narrower_space_keeps_the_trials(opened):
     assert all(t.configuration["x"] <= 1.0 for t in study.trials[:3])
     with pytest.raises(SpaceError):
         hand.steer.space({"x": "wide"})
+
+
+def test_define_by_run_code_goes_on_in_a_widened_space(tmp_path: Path) -> None:
+    def train(trial: luthier.Trial) -> None:
+        rate = trial.hp.float("learning_rate", 1e-4, 1e-2, scale="log")
+        trial.report(loss=abs(math.log10(rate) + 1))
+
+    call = {"minimize": "loss", "searcher": "random", "name": "wide", "progress": False}
+    first = luthier.tune(train, max_trials=10, storage=tmp_path / "s.db", **call)
+    wider = luthier.Float(1e-4, 1e-1, scale="log")
+    first.study.steer.space(luthier.Space(learning_rate=wider), "the best lie at the edge")
+    again = luthier.tune(train, max_trials=60, storage=tmp_path / "s.db", **call)
+    assert list(again.study.space) == ["learning_rate"]
+    assert again.configuration["learning_rate"] > 1e-2
+    old = again.trials[0].configuration
+    assert (
+        again.study.hyperparameters(old).float("learning_rate", 1e-4, 1e-2, scale="log")
+        == old["learning_rate"]
+    )
+
+
+def test_a_trial_keeps_its_value_though_the_space_was_narrowed() -> None:
+    space = luthier.Space(x=luthier.Float(0.0, 1.0))
+    study = luthier.open("narrow", space, minimize="loss", searcher="random", storage="memory")
+    trial = study.ask()
+    away = 0.0 if trial["x"] > 0.5 else 0.6
+    study.steer.space(luthier.Space(x=luthier.Float(away, away + 0.4)))
+    assert not study.space["x"].contains(trial["x"])
+    assert trial.hp.float("x", 0.0, 1.0) == trial["x"]

@@ -1,4 +1,4 @@
-"""Trains 50 Keras trials in one process; prints its resident bytes after the 10th and the 50th."""
+"""Trains 30 Keras trials in one process; prints its resident bytes after the 10th and the 30th."""
 
 import sys
 
@@ -40,5 +40,5 @@ def watched(self, trial):
 
 
 Training.__call__ = watched
-luthier.keras.tune(build, data, epochs=1, max_trials=50, name="memory", storage=sys.argv[1])
-print(sizes[9], sizes[49])
+luthier.keras.tune(build, data, epochs=1, max_trials=30, name="memory", storage=sys.argv[1])
+print(sizes[9], sizes[29])

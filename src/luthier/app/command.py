@@ -14,9 +14,11 @@ from luthier.app import insights, keeping, steer
 from luthier.app.cluster import cluster
 from luthier.app.dashboard_command import dashboard
 from luthier.app.diagnose import diagnose
+from luthier.app.importing import import_
 from luthier.app.planning import plan
+from luthier.app.tuning import schema, tune
 from luthier.app.watch import watch
-from luthier.app.working import tune, worker
+from luthier.app.working import worker
 from luthier.errors import LuthierError, StudyError, nearest
 from luthier.version import __version__
 
@@ -106,6 +108,8 @@ def show_study(
 def export_study(study: str, to: Path, storage: str | None, curves: bool) -> None:
     """Write STUDY to FILE: .yaml or .json the best configuration, .csv or .parquet the trials.
 
+    A .db is a database of Optuna's, beside the studies that it has already.
+
     With FILE just yaml, json, csv or parquet the file is called after the study.
     """
     from luthier.app.export import export
@@ -137,6 +141,8 @@ def demo(workers: int, name: str, storage: str | None) -> None:
 
 for _command in (
     tune,
+    schema,
+    import_,
     worker,
     cluster,
     dashboard,

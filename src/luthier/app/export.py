@@ -40,7 +40,7 @@ def export(history: History, best: TrialRecord | None, to: Path, *, curves: bool
     """Write to *to* what its suffix says.
 
     ``.yaml``, ``.yml`` and ``.json`` get the best configuration; ``.csv`` and ``.parquet`` a row for
-    each trial, or with *curves* for each report.
+    each trial, or with *curves* for each report. ``.db`` is a database of Optuna's.
 
     Raises:
         LuthierError: an unknown suffix, curves in a file that cannot hold them, no finite trial for
@@ -63,8 +63,12 @@ def export(history: History, best: TrialRecord | None, to: Path, *, curves: bool
     elif suffix in (".csv", ".parquet"):
         rows = report_rows(history) if curves else trial_rows(history)
         _write(to, _csv(rows) if suffix == ".csv" else _parquet(rows))
+    elif suffix == ".db":
+        from luthier.compat.optuna.exporting import write_optuna
+
+        write_optuna(history, to)
     else:
-        known = [*configurations, ".csv", ".parquet"]
+        known = [*configurations, ".csv", ".parquet", ".db"]
         raise LuthierError(
             f"Cannot tell from {str(to)!r} what to write: expected a name that ends in "
             f"{', '.join(known)}.{nearest(suffix, known)}"

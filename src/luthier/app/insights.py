@@ -1,4 +1,4 @@
-"""Commands that say what a study taught: importance, isolation, edges, and whether to go on."""
+"""Commands that say what a study taught: importance, isolation, edges, whether to go on, the report."""
 
 from __future__ import annotations
 
@@ -107,6 +107,22 @@ def boundary(study: str, act: bool, storage: str | None, as_json: bool) -> None:
         click.echo(f"luthier: {study}: widened {ends}", err=True)
 
 
+@click.command("report")
+@click.argument("study")
+@click.option(
+    "--to", "file", metavar="FILE", help="A name that ends in .html or .md; by default STUDY.html."
+)
+@_storage
+def report(study: str, file: str | None, storage: str | None) -> None:
+    """Write all that STUDY taught on one page: the answer, the story, the pictures, what to do next."""
+    from luthier.app.command import history_for
+    from luthier.app.report import contents, write
+
+    history = history_for(study, storage)
+    path = write(contents(history, storage or ""), file or f"{study.replace('/', '_')}.html")
+    click.echo(f"wrote {path}", err=True)
+
+
 def _give(found: Any, lines: list[str], file: str | None, as_json: bool) -> None:
     if as_json:
         asdict: Any = dataclasses.asdict
@@ -122,4 +138,4 @@ def _give(found: Any, lines: list[str], file: str | None, as_json: bool) -> None
         click.echo(f"wrote {file}", err=True)
 
 
-COMMANDS = (importance, isolate, enough, boundary)
+COMMANDS = (importance, isolate, enough, boundary, report)

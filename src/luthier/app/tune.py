@@ -17,6 +17,7 @@ from luthier.app.fence import read_test
 from luthier.app.live import Progress
 from luthier.craft.stages import Stages, searcher_for, story
 from luthier.errors import LuthierWarning, StudyError
+from luthier.insight import boundary
 from luthier.insight.race import RaceResult, race
 from luthier.run.engines import Engine, wanted_workers
 from luthier.run.opening import open_study, seconds_from
@@ -134,6 +135,22 @@ class Result:
         chosen = trial or self.best
         of = chosen if self.load is None else self.model(chosen)
         return read_test(self.study, chosen, evaluate, of)
+
+    def report(self, file: str | Path) -> Path:
+        """Write all that the study taught to *file*, and return its path.
+
+        ``.html`` is one self-contained page, ``.md`` Markdown with its pictures in a folder beside it.
+        Needs matplotlib (``pip install "luthier[plot]"``).
+
+        Raises:
+            LuthierError: another suffix, or the file cannot be written.
+            StudyError: matplotlib is not installed.
+        """
+        from luthier.app.report import contents, write
+
+        store = self.study.store
+        place = "" if store.address == "memory" else _place(store)
+        return write(contents(self.study.refresh(), place), file)
 
     def checkpoint(self, trial: TrialRecord | None = None) -> Path:
         """Return the folder of a trial's best checkpoint; by default of the best trial.
@@ -391,8 +408,26 @@ def _conclude(study: Study, store: Store, reason: str, say: _Say) -> None:
                 say(line)
     else:
         say(f"no trial has a finite {study.objective.metric}")
+    for line in _crowded(study, store):
+        say(line)
     if store.address != "memory":
         say(f"look further: luthier show {_quoted(study.name)}{_storage_option(store)}")
+
+
+def _crowded(study: Study, store: Store) -> list[str]:
+    """Return where the best trials crowd an edge of the space, and how to widen it."""
+    try:
+        found = [f for f in boundary.check(study.history) if f.to is not None]
+    except ImportError:  # scipy, which a plain install does not have
+        return []
+    lines = [f"the optimum may lie outside: {finding}" for finding in found]
+    if lines and store.address != "memory":
+        option = _storage_option(store)
+        lines.append(
+            f"to widen it: luthier boundary {_quoted(study.name)} --act{option}, then run again with "
+            "a larger budget; what was tried counts"
+        )
+    return lines
 
 
 def _tell_front(history: History, say: _Say) -> None:

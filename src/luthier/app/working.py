@@ -62,27 +62,15 @@ def worker(
     if not Path(script).is_file() and (function := _FUNCTION.fullmatch(script)):
         _run_function(function[1], function[2], name)
         return
-    _run_script(script, arguments, ", or MODULE:FUNCTION with --study NAME")
+    run_script(script, arguments, ", or MODULE:FUNCTION with --study NAME")
 
 
-@click.command(context_settings={"allow_interspersed_args": False, "ignore_unknown_options": True})
-@click.option("--staged", is_flag=True, help="Tune in stages: the learning rate first.")
-@click.option(
-    "--order", default="one by one", show_default=True, help="The stages' order: this, or ng."
-)
-@click.argument("script")
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def tune(staged: bool, order: str, script: str, arguments: tuple[str, ...]) -> None:
-    """Run SCRIPT, which calls luthier.tune, with ARGUMENTS; it need not be changed to be staged."""
-    if staged:
-        from luthier.craft.stages import VARIABLE, checked_order  # heavy, for this command alone
+def run_script(script: str, arguments: tuple[str, ...], otherwise: str = "") -> None:
+    """Run a Python file that calls luthier.tune in this process, with *arguments*.
 
-        checked_order(order)
-        os.environ[VARIABLE] = order
-    _run_script(script, arguments)
-
-
-def _run_script(script: str, arguments: tuple[str, ...], otherwise: str = "") -> None:
+    Raises:
+        StudyError: there is no such file.
+    """
     if not Path(script).is_file():
         raise StudyError(
             f"There is no script {script!r}: expected a file that calls luthier.tune{otherwise}."

@@ -7,13 +7,11 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from luthier.errors import StudyError
-from luthier.insight.drawing import axes_or_new
+from luthier.insight.drawing import FILL, LINE, MARK, axes_or_new
 from luthier.insight.importances import Importance
 from luthier.insight.interacting import Interaction
 from luthier.insight.isolating import Isolation
 from luthier.insight.sufficiency import Enough
-
-_FILL, _LINE, _MARK = "#4878a8", "#222222", "#c44e52"
 
 
 def picture(found: Any, axes: Any = None) -> Any:
@@ -48,8 +46,8 @@ def _importance(found: Sequence[Importance], axes: Any) -> Any:
     shown = found[::-1]
     shares = [i.share for i in shown]
     ends = [[i.share - i.low for i in shown], [i.high - i.share for i in shown]]
-    axes.barh([i.name for i in shown], shares, color=_FILL, height=0.6)
-    axes.errorbar(shares, range(len(shown)), xerr=ends, fmt="none", ecolor=_LINE, capsize=3)
+    axes.barh([i.name for i in shown], shares, color=FILL, height=0.6)
+    axes.errorbar(shares, range(len(shown)), xerr=ends, fmt="none", ecolor=LINE, capsize=3)
     axes.set_xlim(0, 1)
     axes.set_xlabel("share (lines: 5 % to 95 % of resampled trials)")
     axes.set_title("Importance")
@@ -85,7 +83,7 @@ def _isolation(found: Isolation, axes: Any) -> Any:
     medians = [v.median for _, v in known]
     ends = [[abs(v.median - _finite(v.low, v.median)) for _, v in known],
             [abs(_finite(v.high, v.median) - v.median) for _, v in known]]  # fmt: skip
-    axes.errorbar(at, medians, yerr=ends, fmt="o-", color=_FILL, ecolor=_LINE, capsize=4)
+    axes.errorbar(at, medians, yerr=ends, fmt="o-", color=FILL, ecolor=LINE, capsize=4)
     labels = [f"{v.label}\n{v.trials} trials".replace(" … ", "\n… ") for v in found.values]
     axes.set_xticks(range(len(labels)), labels)
     axes.set_xlim(-0.5, len(labels) - 0.5)
@@ -105,11 +103,11 @@ def _enough(found: Enough, axes: Any) -> Any:
     axes = axes_or_new(axes)
     trials = [point.trials for point in found.curve]
     quartiles = [[getattr(p, end) for p in found.curve] for end in ("best", "worst")]
-    axes.fill_between(trials, *quartiles, color=_FILL, alpha=0.25, label="quartiles", linewidth=0)
-    axes.plot(trials, [p.mean for p in found.curve], color=_FILL, label="mean")
+    axes.fill_between(trials, *quartiles, color=FILL, alpha=0.25, label="quartiles", linewidth=0)
+    axes.plot(trials, [p.mean for p in found.curve], color=FILL, label="mean")
     spread = (found.best - found.noise.deviation, found.best + found.noise.deviation)
-    axes.axhspan(*spread, color=_MARK, alpha=0.15, label="seed noise round the best")
-    axes.axhline(found.best, color=_MARK, linewidth=1)
+    axes.axhspan(*spread, color=MARK, alpha=0.15, label="seed noise round the best")
+    axes.axhline(found.best, color=MARK, linewidth=1)
     axes.set_xscale("log")
     axes.set_xlabel("trials")
     axes.set_ylabel(f"best {found.metric} of so many")

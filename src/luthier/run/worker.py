@@ -7,11 +7,12 @@ import gc
 import signal
 import threading
 import time
-import traceback
-from collections.abc import Callable, Generator, Mapping
-from typing import Any
+from collections.abc import Callable, Generator
+from typing import Any, cast
 
-from luthier.errors import StudyError, TrialEnded
+from luthier.run.abreast import Abreast, train_abreast
+from luthier.run.recording import conclude, recorded
+from luthier.run.recording import out_of_memory as out_of_memory
 from luthier.run.seeding import seed_everything
 from luthier.study.deciding import Job
 from luthier.study.protocols import Done, Wait
@@ -45,6 +46,8 @@ def work(study: Study, train: Train, enough: Callable[[], bool] | None = None) -
 
 def _work(study: Study, train: Train, enough: Callable[[], bool] | None) -> str:
     while True:
+        if getattr(train, "abreast", 1) > 1:
+            train_abreast(study, cast(Abreast, train), enough)
         job = study.next_job()
         if isinstance(job, Done):
             study.checkpoints.collect(study.history)
@@ -88,55 +91,8 @@ def run_job(study: Study, job: Job, train: Train) -> None:
     trial = Trial(study, job)
     seed_everything(trial.seed)
     try:
-        outcome = train(trial)
-        _conclude(study, trial, outcome)
-    except TrialEnded:
-        trial.closed = True
-    except Exception as error:
-        ran_out = out_of_memory(error)
-        kind = "out of memory" if ran_out else "error"
-        words = f"{type(error).__name__}: {error}"
-        study.fail(trial, kind, words, traceback.format_exc())
-        if not ran_out:
-            raise
-    except BaseException as error:
-        study.release(trial, type(error).__name__)
-        raise
+        with recorded(study, trial):
+            conclude(study, trial, train(trial))
     finally:
         trial.closed = True
         gc.collect()
-
-
-def _conclude(study: Study, trial: Trial, outcome: Any) -> None:
-    """Complete a trial whose training code returned."""
-    if trial.should_stop:
-        return
-    reported = study.history.trials[trial.number].steps
-    if outcome is not None and not reported:
-        metrics = outcome if isinstance(outcome, Mapping) else {study.objective.metric: outcome}
-        trial.report(metrics)
-    elif not reported:
-        metric = study.objective.metric
-        raise StudyError(
-            f"The training code returned without a result: expected trial.report({metric}=...) "
-            f"in each epoch, or the value of {metric!r} returned."
-        )
-    if not trial.should_stop:
-        trial.settle()
-        study.finish(trial)
-
-
-# PyTorch's allocator on the CPU, on Windows and on Linux.
-_TORCH_ON_CPU = ("not enough memory", "DefaultCPUAllocator: can't allocate memory")
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Return True for the ways in which Python and the frameworks say that memory ran out."""
-    if isinstance(error, MemoryError):
-        return True
-    name, text = type(error).__name__, str(error)
-    return (
-        name in ("OutOfMemoryError", "ResourceExhaustedError")
-        or "RESOURCE_EXHAUSTED" in text
-        or (name == "RuntimeError" and any(words in text for words in _TORCH_ON_CPU))
-    )

@@ -26,7 +26,8 @@ def welch(one: Sequence[float], other: Sequence[float]) -> float:
     a, b = variance(one) / len(one), variance(other) / len(other)
     if a + b == 0.0:
         return 1.0 if difference == 0.0 else 0.0
-    freedom = (a + b) ** 2 / (a**2 / (len(one) - 1) + b**2 / (len(other) - 1))
+    share = a / (a + b)  # squares of the variances themselves may vanish
+    freedom = 1 / (share**2 / (len(one) - 1) + (1 - share) ** 2 / (len(other) - 1))
     from scipy.special import stdtr
 
     return float(2.0 * stdtr(freedom, -abs(difference) / math.sqrt(a + b)))

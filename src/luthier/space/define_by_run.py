@@ -6,7 +6,8 @@ a hyperparameter exists only where the code reaches it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from luthier.errors import SpaceError, nearest
@@ -25,6 +26,8 @@ class HyperParameters(Asking):
         configuration: this trial's values, by full names; it may hold some that are never asked for.
         draw: ``(full name, domain) -> value`` for hyperparameters that the space does not have yet;
             None refuses them.
+        formerly: by full name, what the code may still ask for though the space was widened or narrowed
+            since.
     """
 
     def __init__(
@@ -32,12 +35,14 @@ class HyperParameters(Asking):
         space: Space,
         configuration: Mapping[str, Any],
         draw: Callable[[str, Domain], Any] | None = None,
+        formerly: Mapping[str, Sequence[Domain]] = MappingProxyType({}),
     ) -> None:
         self.space = space
         self.grew = False
         self.configuration: dict[str, Any] = {}
         self._given = dict(configuration)
         self._draw = draw
+        self._formerly = formerly
         self._asked: dict[str, str] = {}  # name within its scope -> full name
         self._called: dict[str, str] = {}  # name as it was asked for, the latest -> full name
 
@@ -70,30 +75,38 @@ class HyperParameters(Asking):
         label = scoped(self._scope, name)
         if label in self._asked:
             key = self._asked[label]
-            known = self.space[key].free
-            if known != domain:
+            if domain not in self._forms(key):
                 raise SpaceError(
-                    f"{name!r} was asked for as {known!r} and then as {domain!r} in the same run: "
-                    "use two names, or the same range."
+                    f"{name!r} was asked for as {self.space[key].free!r} and then as {domain!r} in "
+                    "the same run: use two names, or the same range."
                 )
             return self.configuration[key]
         key = self._key(label, domain)
         if key not in self.space:
             self._grow(key, domain)
         value = self._given.get(key, _NOTHING)
-        if value is _NOTHING or not domain.contains(value):
-            value = self._drawn(key, domain)
+        forms = self._forms(key)
+        holding = [form for form in forms if value is not _NOTHING and form.contains(value)]
+        if not holding:
+            holding = forms
+            value = self._drawn(key, forms[0])
         self._asked[label] = self._called[name] = key
-        self.configuration[key] = domain.check(key, value)
+        self.configuration[key] = holding[0].check(key, value)
         return self.configuration[key]
+
+    def _forms(self, key: str) -> list[Domain]:
+        """Return the domain as it stands, and as it stood before the space was changed."""
+        return [self.space[key].free, *self._formerly.get(key, ())]
 
     def _in_scope(self) -> bool:
         return all(self.get(parent, _NOTHING) in values for parent, values in self._scope)
 
     def _key(self, label: str, domain: Domain) -> str:
         """Return the full name that *label* has in this run: its branch is told by what was read."""
-        called = [k for k in self.space if k == label or k.endswith("." + label)]
-        same = [k for k in called if self.space[k].free == domain]
+        # A name with a dot in it, asked for before in this run, is no branch of a shorter one.
+        called = [k for k in self.space if k == label or self._may_be(k, label)]
+        called.sort(key=lambda k: k != label)
+        same = [k for k in called if domain in self._forms(k)]
         active = [k for k in same if self.space.is_active(k, self.configuration)]
         if active or same:
             return (active or same)[0]
@@ -101,6 +114,9 @@ class HyperParameters(Asking):
         while key in self.space:  # the name is taken by another branch
             key, number = f"{label}#{number}", number + 1
         return key
+
+    def _may_be(self, key: str, label: str) -> bool:
+        return key.endswith("." + label) and key not in self.configuration
 
     def _grow(self, key: str, domain: Domain) -> None:
         names = {**self._called, **self._asked}

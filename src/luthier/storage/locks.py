@@ -14,6 +14,7 @@ except (
 ):  # Windows: no advisory locks; SQLite's own and conditional appends keep us right
     fcntl = None
 
+_PATIENCE = 0.003  # seconds of trying; a holder that takes longer is asleep
 _all: weakref.WeakSet[FileLock] = weakref.WeakSet()
 
 
@@ -23,35 +24,49 @@ class FileLock:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._handle: int | None = None
+        self._next: int | None = None
         _all.add(self)
 
     def acquire(self, seconds: float | None = None) -> bool:
         """Return True once the lock is ours, False when it was not for *seconds*.
 
-        Without *seconds* the kernel wakes us, which is much cheaper where many processes want the
-        lock. It is for locks that are held for moments: whoever is stopped (Ctrl-Z) while it holds
-        one stops the others until it goes on or is killed. A limited time cannot be waited in the
-        kernel; it is a series of short pauses.
+        Without *seconds* it is for locks that are held for moments: whoever is stopped (Ctrl-Z) while
+        it holds one stops the others until it goes on or is killed. One process at a time then tries
+        again and again, since to be woken takes longer than such a lock is held, and all others sleep
+        until the kernel makes them that one. A limited time cannot be waited in the kernel; it is a
+        series of short pauses.
         """
         if fcntl is None:
             return False
         if self._handle is None:
-            self._handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        if seconds is None:
-            fcntl.flock(self._handle, fcntl.LOCK_EX)
+            self._handle = _opened(self._path)
+        if _taken(self._handle):
             return True
-        until, pause = None, 0.0001
-        while True:
-            try:
-                fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if seconds is None:
+            return self._acquire_as_the_next(self._handle)
+        until, pause = time.monotonic() + seconds, 0.0001
+        while time.monotonic() < until:
+            time.sleep(pause)
+            pause = min(pause * 1.5, 0.002)
+            if _taken(self._handle):
                 return True
-            except OSError:
-                now = time.monotonic()
-                until = now + seconds if until is None else until
-                if now >= until:
-                    return False
-                time.sleep(pause)
-                pause = min(pause * 1.5, 0.002)
+        return False
+
+    def _acquire_as_the_next(self, handle: int) -> bool:
+        assert fcntl is not None
+        if self._next is None:
+            self._next = _opened(Path(f"{self._path}-next"))
+        fcntl.flock(self._next, fcntl.LOCK_EX)
+        try:
+            until = time.monotonic() + _PATIENCE
+            while time.monotonic() < until:
+                if _taken(handle):
+                    return True
+                os.sched_yield()
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            return True
+        finally:
+            fcntl.flock(self._next, fcntl.LOCK_UN)
 
     def release(self) -> None:
         """Give the lock back."""
@@ -60,9 +75,23 @@ class FileLock:
 
     def close(self) -> None:
         """Close the file, which gives the lock back too."""
-        if self._handle is not None:
-            os.close(self._handle)
-        self._handle = None
+        for handle in (self._handle, self._next):
+            if handle is not None:
+                os.close(handle)
+        self._handle = self._next = None
+
+
+def _opened(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+
+
+def _taken(handle: int) -> bool:
+    assert fcntl is not None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def _let_go_in_child() -> None:

@@ -28,6 +28,10 @@ Durability = Literal["process", "power"]
 _CHECKPOINT_BYTES = 4 << 20
 _DECIDING_SECONDS = 5.0
 _AFTER = "SELECT number, body FROM events WHERE study = ? AND number > ? ORDER BY number LIMIT ?"
+_APPEND = (
+    "INSERT INTO events (study, number, body) SELECT ?, coalesce(max(number), 0) + 1, ? "
+    "FROM events WHERE study = ? RETURNING number"
+)
 _LAST = "SELECT coalesce(max(number), 0) FROM events WHERE study = ?"
 
 
@@ -93,25 +97,46 @@ class SQLiteStore:
     def _append(
         self, study: str, bodies: Sequence[bytes], expect: int | None, since: int | None
     ) -> tuple[int, list[tuple[int, bytes]]]:
+        key = self._ids.get(study)
+        if expect is None and len(bodies) == 1 and key is not None and not self._alone:
+            first = last = self._append_one(key, bodies[0])
+        else:
+            first, last = self._append_all(study, bodies, expect)
+        self._bytes += sum(map(len, bodies)) + 4096
+        if self.durability == "power":
+            self._wait_for_disk()
         others: list[tuple[int, bytes]] = []
+        if since is not None and since + 1 < first:
+            others = self.read(study, since, min(first - since - 1, PAGE))
+        if self._bytes > _CHECKPOINT_BYTES:
+            self._bytes = 0
+            self._move_log_into_file()
+        return last, others
+
+    def _append_one(self, key: int, body: bytes) -> int:
+        """Append in one statement, which is a transaction of its own and a third cheaper."""
+        with _Reading(self) as connection:
+            queued = self._write_lock.acquire()
+            try:
+                return connection.execute(_APPEND, (key, body, key)).fetchall()[0][0]
+            finally:
+                if queued:
+                    self._write_lock.release()
+
+    def _append_all(
+        self, study: str, bodies: Sequence[bytes], expect: int | None
+    ) -> tuple[int, int]:
+        """Append in one transaction and return the first and the last number."""
         with _Writing(self) as connection:
             key = self._id(connection, study, create=True)
             (last,) = connection.execute(_LAST, (key,)).fetchone()
             if expect is not None and expect != last:
                 raise Conflict
-            if since is not None and since < last:
-                others = connection.execute(_AFTER, (key, since, PAGE)).fetchall()
             connection.executemany(
                 "INSERT INTO events (study, number, body) VALUES (?, ?, ?)",
                 [(key, last + i, body) for i, body in enumerate(bodies, 1)],
             )
-            self._bytes += sum(map(len, bodies)) + 4096
-        if self.durability == "power":
-            self._wait_for_disk()
-        if self._bytes > _CHECKPOINT_BYTES:
-            self._bytes = 0
-            self._move_log_into_file()
-        return last + len(bodies), others
+        return last + 1, last + len(bodies)
 
     def read(self, study: str, since: int = 0, limit: int = PAGE) -> list[tuple[int, bytes]]:
         """Return the events after *since*, at most *limit*."""

@@ -26,15 +26,22 @@ MIGRATIONS = (
     """,
 )
 SCHEMA = len(MIGRATIONS)
+OLDEST = (3, 35, 0)  # has RETURNING
 
 
 def checked_place(path: Path, *, must_exist: bool) -> None:
     """Refuse a place where a store cannot be.
 
     Raises:
-        StorageError: the folder is missing, the file is and must not be, or it is on a network file
-            system.
+        StorageError: SQLite is too old, the folder is missing, the file is and must not be, or it is on
+            a network file system.
     """
+    if sqlite3.sqlite_version_info < OLDEST:
+        wanted = ".".join(map(str, OLDEST))
+        raise StorageError(
+            f"This Python has SQLite {sqlite3.sqlite_version}; Luthier's store needs {wanted} (2021). "
+            "Use a newer Python, or storage='postgresql://...'."
+        )
     if not path.parent.is_dir():
         raise StorageError(
             f"Cannot keep studies in {path}: the folder {path.parent} does not exist."

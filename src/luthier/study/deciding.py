@@ -23,13 +23,13 @@ from luthier.study.protocols import (
     Checkpoints,
     Done,
     Fate,
-    InStages,
     Limits,
     Resume,
     Scheduler,
     Searcher,
     Start,
     Verdict,
+    in_stages,
 )
 from luthier.study.records import TrialRecord, TrialState
 from luthier.study.searched import searched
@@ -227,7 +227,7 @@ def turn(
     history: History, searcher: Searcher, scheduler: Scheduler, limits: Limits, move: Start | Done
 ) -> ev.StageBegun | ev.StageConcluded | None:
     """Return the end or the beginning of a stage that is due before *move*; mostly None."""
-    if not isinstance(searcher, InStages):
+    if not in_stages(searcher):
         return None
     seen = searched(history)
     if isinstance(move, Done) or move.repeats >= 0:  # a race begins when the search is over

@@ -340,6 +340,14 @@ class TestRead(Event, frozen=True, tag="test read"):
     who: str
 
 
+class AttributeSet(Event, frozen=True, tag="attribute set"):
+    """Somebody wrote something down that decides nothing, about a trial or (-1) the whole study."""
+
+    trial: int
+    name: str
+    value: Any = None
+
+
 class NoteTaken(Event, frozen=True, tag="note taken"):
     """Somebody wrote a remark on *trial*, or on the whole study (-1). An empty one takes it back.
 
@@ -379,6 +387,7 @@ AnyEvent = (
     | StageBegun
     | StageConcluded
     | TestRead
+    | AttributeSet
     | NoteTaken
 )
 

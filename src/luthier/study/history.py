@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from luthier.errors import StorageError
-from luthier.space import Space
+from luthier.space import Domain, Space
 from luthier.study import events as ev
 from luthier.study.goals import Goals, constraint_from, front_of
 from luthier.study.limits import Limits
@@ -27,6 +27,8 @@ class History:
         cursor: number of the last event folded in.
         trials: every trial, at the index of its number.
         space: the search space as it stands now.
+        formerly: what hyperparameters were before somebody widened or narrowed the space, by name:
+            define-by-run code still asks for that.
         limits: how much may be tried.
         earlier: what other studies found, to learn from.
         until: when to stop, in seconds since 1970, or None.
@@ -39,6 +41,8 @@ class History:
         repeated_epochs: those of ``epochs`` that repetitions trained.
         stages: what the study was divided in, the last one still under way; none without stages.
         test_reads: every look at the test set.
+        attributes: what programs wrote down about each trial, and (-1) the study, by name; the latest
+            counts.
         notes: the remark that stands, by trial; that on the whole study under -1.
         late_reports: reports by workers that had lost their lease: kept in the log, used nowhere.
     """
@@ -49,6 +53,7 @@ class History:
         self._objective: Objective | None = None
         self._goals: Goals | None = None
         self.space = Space()
+        self.formerly: dict[str, list[Domain]] = {}
         self.limits = Limits()
         self.budgeted = False  # whether the log says what the limits are
         self.until: float | None = None
@@ -71,6 +76,7 @@ class History:
         self.errors: dict[int, TrialRecord] = {}  # failed by a bug in the user's code
         self.stages: list[StageRecord] = []
         self.test_reads: list[ev.TestRead] = []
+        self.attributes: dict[int, dict[str, Any]] = {}
         self.notes: dict[int, ev.NoteTaken] = {}
         self.ended = 0
         self.best: TrialRecord | None = None
@@ -106,6 +112,7 @@ class History:
             ev.StageBegun: self._stage_begun,
             ev.StageConcluded: self._stage_concluded,
             ev.TestRead: self.test_reads.append,
+            ev.AttributeSet: self._attribute_set,
             ev.NoteTaken: self._noted,
         }
 
@@ -219,7 +226,10 @@ class History:
         self.space = Space.from_dict(event.space)
 
     def _changed(self, event: ev.SpaceChanged) -> None:
-        self.space = Space.from_dict(event.space)
+        before, self.space = self.space.domains, Space.from_dict(event.space)
+        for key, domain in before.items():
+            if key in self.space and self.space[key].free != domain.free:
+                self.formerly.setdefault(key, []).append(domain.free)
 
     def _learned_from(self, event: ev.EarlierTrials) -> None:
         if any(known.study == event.study for known in self.earlier):
@@ -302,18 +312,20 @@ class History:
             self._move(trial, TrialState.QUEUED)
 
     def _reported(self, event: ev.Reported) -> None:
-        trial, step = self._held(event.trial, event.lease), event.step
-        before = trial.step if trial is not None else step
-        if trial is None or step <= before:  # fenced off, or written twice by a cut line
+        # The commonest event by far, and every process folds those of all the others: no detours.
+        trial, step, metrics = self.trials[event.trial], event.step, event.metrics
+        before = trial.steps[-1] if trial.steps else trial.start
+        held = trial.lease == event.lease and trial.state is TrialState.RUNNING
+        if not held or step <= before:  # fenced off, or written twice by a cut line
             self.late_reports += 1
             return
-        objective = self.objective
-        loss = objective.loss(event.metrics.get(objective.metric, math.nan))
-        self.touched.append(trial.number)
+        objective = self._objective or self.objective
+        loss = objective.loss(metrics.get(objective.metric, math.nan))
+        self.touched.append(event.trial)
         self.epochs += step - before
         if trial.repeats >= 0:
             self.repeated_epochs += step - before
-        trial.add(step, loss, event.metrics, event.seconds)
+        trial.add(step, loss, metrics, event.seconds)
         trial.last_sign = event.time
         if trial.fruitless:
             trial.fruitless.clear()
@@ -383,6 +395,9 @@ class History:
 
     def _stage_concluded(self, event: ev.StageConcluded) -> None:
         self.stages[event.stage].concluded = event
+
+    def _attribute_set(self, event: ev.AttributeSet) -> None:
+        self.attributes.setdefault(event.trial, {})[event.name] = event.value
 
     def _noted(self, event: ev.NoteTaken) -> None:
         if event.text:

@@ -134,10 +134,11 @@ class TrialRecord:
 
     def add(self, step: int, loss: float, metrics: Mapping[str, float], seconds: float) -> None:
         """Take in a report."""
+        sums = self.loss_sums
         self.steps.append(step)
         self.losses.append(loss)
         self.seconds.append(seconds)
-        self.loss_sums.append(loss + (self.loss_sums[-1] if self.loss_sums else 0.0))
+        sums.append(loss + sums[-1] if sums else loss)
         self.names.append(_interned(metrics))
         self.values.extend(metrics.values())
 

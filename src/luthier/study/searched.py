@@ -12,9 +12,20 @@ from luthier.study.history import History
 from luthier.study.records import TrialRecord, TrialState
 
 _SHARED = (
-    *("cursor", "created", "space", "limits", "budgeted", "until", "held", "held_why", "race"),
+    *(
+        "cursor",
+        "created",
+        "space",
+        "formerly",
+        "limits",
+        "budgeted",
+        "until",
+        "held",
+        "held_why",
+        "race",
+    ),
     *("earlier", "queue", "infeasible", "best", "late_reports", "last_lease", "last_time"),
-    *("stages", "test_reads"),
+    *("stages", "test_reads", "notes", "attributes"),
 )
 _BY_STATE = {
     TrialState.QUEUED: ("active", "queued"),

@@ -20,7 +20,7 @@ from luthier.study.log import decoded
 from luthier.study.protocols import PAGE, Store
 from luthier.study.records import StageRecord, TrialRecord, TrialState
 
-_LAYOUT = 6  # raised whenever what is below, or the fold, changes
+_LAYOUT = 7  # raised whenever what is below, or the fold, changes
 _FIRST = 20_000  # events before the first snapshot, and between early ones
 _LATER = 100_000  # events between snapshots of long logs
 _STATES = list(TrialState)
@@ -35,6 +35,7 @@ class _Kept(msgspec.Struct, array_like=True):
     cursor: int
     created: ev.StudyCreated
     space: dict[str, Any]
+    formerly: dict[str, list[dict[str, Any]]]
     limits: tuple[int | None, int | None]
     race: ev.RaceSet | None
     until: float | None
@@ -61,6 +62,7 @@ class _Kept(msgspec.Struct, array_like=True):
     values: bytes
     stages: list[tuple[ev.StageBegun, ev.StageConcluded | None, int, int]]
     test_reads: list[ev.TestRead]
+    attributes: dict[int, dict[str, Any]]
     notes: list[ev.NoteTaken]
 
 
@@ -129,6 +131,7 @@ def encode(history: History) -> bytes:
         history.cursor,
         history.header,
         history.space.to_dict(),
+        {key: [Space({key: d}).to_dict() for d in ds] for key, ds in history.formerly.items()},
         (history.limits.trials, history.limits.epochs),
         history.race,
         history.until,
@@ -155,6 +158,7 @@ def encode(history: History) -> bytes:
         b"".join([t.values.tobytes() for t in trials]),
         [(s.begun, s.concluded, s.first, s.trials) for s in history.stages],
         history.test_reads,
+        history.attributes,
         list(history.notes.values()),
     )
     return _encoder.encode(kept)
@@ -172,6 +176,9 @@ def decode(body: bytes) -> History | None:
     history.cursor = kept.cursor
     history.created = kept.created
     history.space = Space.from_dict(kept.space)
+    history.formerly = {
+        key: [Space.from_dict(one)[key] for one in spaces] for key, spaces in kept.formerly.items()
+    }
     history.limits, history.until, history.budgeted = Limits(*kept.limits), kept.until, True
     history.held, history.held_why = kept.held
     history.earlier = [
@@ -191,6 +198,7 @@ def decode(body: bytes) -> History | None:
         for begun, concluded, first, trials in kept.stages
     ]
     history.test_reads.extend(kept.test_reads)
+    history.attributes = kept.attributes
     history.notes = {note.trial: note for note in kept.notes}
     _restore_trials(history, kept)
     history.best = None if kept.best is None else history.trials[kept.best]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any, overload
 
 from luthier.errors import StudyError
-from luthier.space import Space
+from luthier.space import Domain, HyperParameters, Space
 from luthier.study import deciding
 from luthier.study import events as ev
 from luthier.study.clock import SYSTEM_CLOCK, Clock
@@ -77,8 +77,8 @@ class Study:
         self.warned: set[str] = set()
         self.store = store
         self.clock = clock
-        local = "://" not in store.address
-        self.leases = leases or ProcessLeases(holder_for(self), clock, local=local)
+        self._local = "://" not in store.address
+        self.leases = leases or ProcessLeases(holder_for(self), clock, local=self._local)
         self._on_lease = on_lease
         self._looked = -_LOOK_FOR_LAPSED
         self._seconds_to_decide = 0.0  # the last time
@@ -144,6 +144,22 @@ class Study:
         """Return the best value of the objective, as it was reported."""
         return self.history.value(self.best.best_loss)
 
+    def hyperparameters(
+        self,
+        configuration: Mapping[str, Any],
+        draw: Callable[[str, Domain], Any] | None = None,
+    ) -> HyperParameters:
+        """Return the define-by-run view of a configuration, for the function that was tuned.
+
+        ``model = build(study.hyperparameters(study.best.configuration))``
+
+        Args:
+            configuration: by full names.
+            draw: ``(full name, domain) -> value`` for what the space does not have; None refuses it.
+        """
+        history = self.history
+        return HyperParameters(history.space, configuration, draw, history.formerly)
+
     def refresh(self) -> History:
         """Fold in what other processes have appended, and return the history."""
         self.history = follow(self.store, self.name, self.history)
@@ -189,7 +205,10 @@ class Study:
 
     @contextlib.contextmanager
     def _deciding(self) -> Generator[None]:
-        with self.store.deciding(self.name, briefly=self._seconds_to_decide < _BRIEF):
+        briefly = self._seconds_to_decide < _BRIEF
+        if briefly and self._local:
+            self.refresh()  # most of what is new, before the others have to wait
+        with self.store.deciding(self.name, briefly=briefly):
             begin = time.perf_counter()
             yield
             self._seconds_to_decide = time.perf_counter() - begin
@@ -500,9 +519,18 @@ class Study:
         """Return what people may ask of the study while it runs: pause, stop, prune, budget, space."""
         return Steering(self.refresh, self._append, self.clock, self.searcher)
 
-    def append(self, events: list[ev.AnyEvent]) -> None:
-        """Write *events* that decide nothing, such as a look at the test set."""
-        self._append(events)
+    def append(self, events: list[ev.AnyEvent], *, expect: int | None = None) -> None:
+        """Write *events* that decide nothing, such as a look at the test set, or trials run elsewhere.
+
+        Raises:
+            Conflict: with *expect*, when the log's last number is another one.
+        """
+        self._append(events, expect=expect)
+
+    def set_attribute(self, name: str, value: Any, trial: int = -1) -> None:
+        """Write down *value* under *name*, about a trial or the study; see ``History.attributes``."""
+        now = self.clock.time()
+        self._append([ev.AttributeSet(time=now, trial=trial, name=name, value=value)])
 
     # -- parts -----------------------------------------------------------------------------------
 

@@ -58,6 +58,7 @@ class Trial:
         self._configuration: dict[str, Any] = dict(job.configuration)
         self._pending: dict[str, float] | None = None
         self._defers = False
+        self._ready: Callable[[], bool] | None = None
         self._clock = self._study.clock.monotonic()
 
     @property
@@ -82,6 +83,11 @@ class Trial:
         """
         compares = getattr(self._study.scheduler, "compares_at", None)
         return None if compares is None else compares(self.to_step, self._study.limits)
+
+    @property
+    def said(self) -> set[str]:
+        """Return the subjects that this process has warned or told of in this study; to be added to."""
+        return self._study.warned
 
     def warn_once(self, subject: str, text: str) -> None:
         """Warn of something, the first time that this process meets *subject* in this study."""
@@ -126,8 +132,7 @@ class Trial:
     def hp(self) -> HyperParameters:
         """Return the define-by-run view: ``trial.hp.float("learning_rate", 1e-4, 1e-1)``."""
         if self._parameters is None:
-            space = self._study.history.space
-            self._parameters = HyperParameters(space, self._configuration, self._draw)
+            self._parameters = self._study.hyperparameters(self._configuration, self._draw)
             self._parameters.horizon = self.horizon or self.to_step or 1
             self._parameters.to_step = self.to_step or self._parameters.horizon
         return self._parameters
@@ -212,7 +217,8 @@ class Trial:
 
         Args:
             state: an object with ``save(folder)`` and ``restore(folder)``; instead of the next two. If
-                it has ``looks_at(trial)``, that is called first.
+                it has ``looks_at(trial)``, that is called first; if it has ``ready()``, no checkpoint
+                is written while that returns False.
             save: writes the whole training state into the folder it is given.
             restore: reads it back.
             every: write a checkpoint every so many epochs (and always at the end of a rung).
@@ -244,6 +250,7 @@ class Trial:
             inherit(self._study.checkpoints.path(*self._source))
         elif restore is not None and self.from_step:
             restore(self._study.checkpoints.path(self.number, self.from_step))
+        self._ready = getattr(state, "ready", None)
         return self._loop(save, every)
 
     def _loop(self, save: Callable[[Path], object] | None, every: int) -> Iterator[int]:
@@ -276,6 +283,7 @@ class Trial:
         due = self.step % every == 0 or self.step == self.to_step
         sound = diverged_metric(metrics, self._study.objective) is None
         checkpointed = save is not None and due and sound
+        checkpointed = checkpointed and (self._ready is None or self._ready())
         if save is not None and checkpointed:
             seconds = self._study.clock.monotonic() - self._clock
             self._study.checkpoints.save(self.number, self.step, save, metrics, seconds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -63,6 +64,16 @@ def check_lengths(name: str, inputs: Any, targets: Any) -> None:
 def length(train: Any) -> int | None:
     """Return how many training examples there are, None where only reading tells."""
     return len(train[0]) if isinstance(train, tuple | list) else None
+
+
+def order_of(examples: int, seed: int) -> np.ndarray:
+    """Return the order of the training examples in the epoch with this seed."""
+    return np.random.Generator(np.random.Philox(seed)).permutation(examples)
+
+
+def even_size(examples: int, most: int) -> int:
+    """Return a batch size of *most* at most that leaves few examples over, mostly none."""
+    return math.ceil(examples / math.ceil(examples / most))
 
 
 def checked_size(size: Any) -> int:

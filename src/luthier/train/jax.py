@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,7 +19,13 @@ from luthier.space import HyperParameters
 from luthier.study.records import TrialRecord
 from luthier.study.study import Study
 from luthier.study.trial import Trial
-from luthier.train.data import check_lengths, checked_size, in_memory
+from luthier.train.data import check_lengths, checked_size, even_size, in_memory, order_of
+from luthier.train.fused.choice import Fused
+from luthier.train.fused.experience import wanted_width
+from luthier.train.fused.jax_epochs import Epochs, traced
+from luthier.train.fused.loaded import on_device
+from luthier.train.fused.side_by_side import run
+from luthier.train.fused.turns import Turn
 
 Tree = Any
 Batch = tuple[jax.Array, jax.Array]
@@ -128,30 +133,55 @@ class Training:
         train: inputs (n, ...) and targets (n, ...).
         validation: the same, of other examples.
         batch_size: rows a step, unless there is a hyperparameter of that name.
+        fused: whether trials share programs, and how many run side by side.
     """
 
     build: Build
     train: Pair
     validation: Pair
     batch_size: int = 64
+    fused: Fused = "auto"
 
     def __call__(self, trial: Trial) -> None:
         """Train one job of *trial*: from its checkpoint to the end of its rung."""
+        for turn in self.begin(trial):
+            turn.run()
+
+    def begin(self, trial: Trial) -> Generator[Turn]:
+        """Train *trial*, but for its epochs: each is yielded for the caller to have it run."""
         tree, step, evaluate = _built(self.build(trial.hp, jax.random.key(trial.seed)))
-        examples = len(self.train[0])
-        size = min(checked_size(trial.get("batch_size", self.batch_size)), examples)
-        at_once = _even(len(self.validation[0]), max(size, _EVALUATED_AT_ONCE))
-        train, validation = _on_device(self.train), _on_device(self.validation)
-        train_epoch = jax.jit(partial(_train_epoch, step))
-        measure = jax.jit(partial(_evaluate, evaluate, at_once))
+        size = min(checked_size(trial.get("batch_size", self.batch_size)), len(self.train[0]))
         state = State(state=jax.tree.map(_settled, tree))
+        epochs = self._epochs(state, partial(_step, step), partial(_measure, evaluate), size)
         for epoch in trial.epochs(state):
-            order = _order(examples, size, trial.seed_of(epoch))
-            state.state, trained = train_epoch(state.state, train, order)
-            measured = measure(state.state, validation)
-            metrics = _means(trained, [size] * len(order))
-            means = _means(measured, _sizes(len(self.validation[0]), at_once))
+            yield Turn(epochs, epoch, trial.seed_of(epoch), None)
+            trained, measured = map(_joined, epochs.metrics)
+            metrics = _means(trained, [size] * (len(self.train[0]) // size))
+            means = _means(measured, _sizes(len(self.validation[0]), self._at_once(size)))
             trial.report({**metrics, **{f"val_{name}": value for name, value in means.items()}})
+
+    @property
+    def abreast(self) -> int:
+        """Return how many trials to train side by side in one process, as far as is known by now."""
+        return 1 if self.fused is False else wanted_width(self.fused)
+
+    def together(self, several: Sequence[Turn]) -> None:
+        """Run an epoch of several trials, in as few programs as their shapes allow."""
+        run(several)
+
+    def _epochs(self, state: State, step: Step, evaluate: Evaluate, size: int) -> Epochs | _Plain:
+        """Return what trains one epoch: in a program that trials share, or in one of its own."""
+        data = on_device(self.train), on_device(self.validation)
+        order = partial(_order, len(self.train[0]), size)
+        sizes = size, self._at_once(size)
+        if self.fused is not False:
+            steps = traced(step, evaluate, state.state, data, sizes)
+            if steps is not None:
+                return Epochs(state, steps, order, data)
+        return _Plain(state, step, evaluate, order, data, sizes)
+
+    def _at_once(self, size: int) -> int:
+        return even_size(len(self.validation[0]), max(size, _EVALUATED_AT_ONCE))
 
     def ask(self, hp: HyperParameters) -> None:
         """Build once, only to hear which hyperparameters ``build`` asks for."""
@@ -163,7 +193,7 @@ class Training:
         Raises:
             CheckpointError: the file is missing, or ``build`` makes another state now.
         """
-        hp = HyperParameters(study.space, record.configuration, _never)
+        hp = study.hyperparameters(record.configuration, _never)
         tree, _, _ = _built(self.build(hp, jax.random.key(0)))
         state = State(state=jax.tree.map(_settled, tree))
         before = _random_state()
@@ -200,40 +230,75 @@ def _built(parts: Any) -> tuple[Tree, Step, Evaluate]:
     )
 
 
+class _Plain:
+    """Trains a trial whose program nobody shares, because it calls Python or is not to be fused."""
+
+    def __init__(
+        self,
+        state: State,
+        step: Step,
+        evaluate: Evaluate,
+        order: Callable[[int], np.ndarray],
+        data: tuple[Any, Any],
+        sizes: tuple[int, int],
+    ) -> None:
+        self._state, self._order, self._data = state, order, data
+        self._train = jax.jit(partial(_train_epoch, step, sizes[0]))
+        self._measure = jax.jit(partial(_evaluate, evaluate, sizes[1]))
+        self.metrics: tuple[list[Any], list[Any]] = [], []
+
+    def __call__(self, epoch: int, seed: int, listeners: None) -> None:
+        train, validation = self._data
+        self._state.state, trained = self._train(self._state.state, train, self._order(seed))
+        self.metrics = [trained], self._measure(self._state.state, validation)
+
+
 def _order(examples: int, size: int, seed: int) -> np.ndarray:
-    """Return the rows of each batch, (batches, size): a permutation without its ragged tail."""
-    shuffled = np.random.Generator(np.random.Philox(seed)).permutation(examples)
-    batches = examples // size
-    return shuffled[: batches * size].reshape(batches, size).astype(np.int32)
+    """Return the rows of all batches, (batches x size,): a permutation without its ragged tail."""
+    return order_of(examples, seed)[: examples // size * size].astype(np.int32)
 
 
-def _train_epoch(step: Step, state: Tree, data: Batch, order: jax.Array) -> tuple[Tree, Metrics]:
+def _step(step: Step, state: Tree, batch: Batch) -> tuple[Tree, Metrics]:
+    state, metrics = step(state, batch)
+    return state, _named(metrics, "step(state, batch) must return (state, metrics)")
+
+
+def _measure(evaluate: Evaluate, state: Tree, batch: Batch) -> Metrics:
+    return _named(evaluate(state, batch), "evaluate(state, batch) must return metrics")
+
+
+def _train_epoch(
+    step: Step, size: int, state: Tree, data: Batch, order: jax.Array
+) -> tuple[Tree, Metrics]:
     """Scan *step* over an epoch's batches; metrics come back stacked, one entry a step."""
 
     def one(state: Tree, rows: jax.Array) -> tuple[Tree, Metrics]:
-        state, metrics = step(state, (data[0][rows], data[1][rows]))
-        return state, _named(metrics, "step(state, batch) must return (state, metrics)")
+        return step(state, (data[0][rows], data[1][rows]))
 
-    return jax.lax.scan(one, state, order)
+    return jax.lax.scan(one, state, order.reshape(-1, size))
 
 
-def _evaluate(evaluate: Evaluate, size: int, state: Tree, data: Batch) -> Metrics:
-    """Measure every example once; metrics come back stacked, the last one for what is left over."""
+def _evaluate(evaluate: Evaluate, size: int, state: Tree, data: Batch) -> list[Metrics]:
+    """Measure every example once; metrics come back stacked, then those of what is left over."""
     examples = len(data[0])
     whole = examples // size * size
 
     def one(_: None, batch: Batch) -> tuple[None, Metrics]:
-        metrics = evaluate(state, batch)
-        return None, _named(metrics, "evaluate(state, batch) must return metrics")
+        return None, evaluate(state, batch)
 
     def batches(part: jax.Array) -> jax.Array:
         return part[:whole].reshape(-1, size, *part.shape[1:])
 
-    metrics = jax.lax.scan(one, None, (batches(data[0]), batches(data[1])))[1]
-    if whole == examples:
-        return metrics
-    rest = one(None, (data[0][whole:], data[1][whole:]))[1]
-    return {name: jnp.append(values, rest[name]) for name, values in metrics.items()}
+    metrics = [jax.lax.scan(one, None, (batches(data[0]), batches(data[1])))[1]]
+    if whole < examples:
+        metrics.append(evaluate(state, (data[0][whole:], data[1][whole:])))
+    return metrics
+
+
+def _joined(parts: list[Metrics]) -> Metrics:
+    """Return one entry a batch for each metric."""
+    found = jax.device_get(parts)
+    return {name: np.concatenate([np.ravel(p[name]) for p in found]) for name in found[0]}
 
 
 def _named(metrics: Any, expected: str) -> dict[str, Any]:
@@ -252,11 +317,6 @@ def _named(metrics: Any, expected: str) -> dict[str, Any]:
     return named
 
 
-def _even(examples: int, most: int) -> int:
-    """Return a batch size of *most* at most that leaves few examples over, mostly none."""
-    return math.ceil(examples / math.ceil(examples / most))
-
-
 def _sizes(examples: int, size: int) -> list[int]:
     whole, rest = divmod(examples, size)
     return [size] * whole + [rest] * (rest > 0)
@@ -265,7 +325,7 @@ def _sizes(examples: int, size: int) -> list[int]:
 def _means(stacked: Metrics, weights: list[int]) -> dict[str, float]:
     return {
         name: float(np.average(np.asarray(values, np.float64), weights=weights))
-        for name, values in jax.device_get(dict(stacked)).items()
+        for name, values in stacked.items()
     }
 
 
@@ -273,10 +333,6 @@ def _pair(x: Any, y: Any, name: str) -> Pair:
     inputs, targets = np.asarray(x), np.asarray(y)
     check_lengths(name, inputs, targets)
     return inputs, targets
-
-
-def _on_device(pair: Pair) -> Batch:
-    return jnp.asarray(pair[0]), jnp.asarray(pair[1])
 
 
 def _settled(leaf: Any) -> jax.Array:

@@ -9,22 +9,27 @@ count (and with it every learning-rate schedule) come from the checkpoint.
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, cast
 
 import keras
-import numpy as np
 
-from luthier.errors import CheckpointError, StudyError
+from luthier.errors import StudyError
 from luthier.space import HyperParameters
 from luthier.study.records import TrialRecord
 from luthier.study.study import Study
 from luthier.study.trial import Trial
-from luthier.train.data import checked_size, pair
+from luthier.train.data import checked_size, order_of, pair
+from luthier.train.fused.choice import Fused, checked_fused, tell
+from luthier.train.fused.experience import wanted_width
+from luthier.train.fused.reasons import reason_against, wanted
+from luthier.train.fused.starting import drawn_by_numpy
+from luthier.train.fused.turns import OneEpoch, Turn
 from luthier.train.horizons import warn_if_half_finished
+from luthier.train.keras_state import State, build_optimizer
+from luthier.train.keras_state import make_variables as make_variables
 from luthier.train.memory import give_back
 
 Build = Callable[[HyperParameters], keras.Model]
@@ -35,23 +40,57 @@ class Training:
     """The training function that ``tune`` makes of a build function and data."""
 
     def __init__(
-        self, build: Build, data: tuple[Any, Any], batch_size: int, callbacks: Callbacks = ()
+        self,
+        build: Build,
+        data: tuple[Any, Any],
+        batch_size: int,
+        callbacks: Callbacks = (),
+        fused: Fused = "auto",
     ) -> None:
         self.build = build
         self.data = data
         self.batch_size = batch_size
         self.callbacks = callbacks
+        self.fused: Fused = checked_fused(fused)
 
     def __call__(self, trial: Trial) -> None:
         """Build the model that the trial describes, and train it."""
+        for turn in self.begin(trial):
+            turn.run()
+
+    def begin(self, trial: Trial) -> Generator[Turn]:
+        """Train *trial*, but for its epochs: each is yielded for the caller to have it run."""
         keras.utils.set_random_seed(trial.seed)
+        fused = wanted(self.fused)
         try:
-            model = self.checked_build(trial.hp)
+            with drawn_by_numpy() if fused else nullcontext():
+                model = self.checked_build(trial.hp)
+                make_variables(model, self.data[0])
+                build_optimizer(model)
             size = checked_size(trial.get("batch_size", self.batch_size))
-            fit(trial, model, self.data, batch_size=size, callbacks=self.callbacks)
+            yield from turns(
+                trial,
+                model,
+                self.data,
+                batch_size=size,
+                callbacks=self.callbacks,
+                fused=self.fused,
+            )
+            fused = fused and getattr(model, "train_function", None) is None
         finally:
             model = None
-            give_back()
+            give_back(fused=fused)
+
+    @property
+    def abreast(self) -> int:
+        """Return how many trials to train side by side in one process, as far as is known by now."""
+        return wanted_width(self.fused) if wanted(self.fused) else 1
+
+    def together(self, several: Sequence[Turn]) -> None:
+        """Run an epoch of several trials, in as few programs as their shapes allow."""
+        from luthier.train.fused.side_by_side import run
+
+        run(several)
 
     def checked_build(self, hp: HyperParameters) -> keras.Model:
         """Return the model, or say what is wrong with it."""
@@ -67,9 +106,11 @@ class Training:
 
     def load(self, trial: TrialRecord, folder: Path, study: Study) -> keras.Model:
         """Return the trained model that a checkpoint holds."""
-        model = self.checked_build(HyperParameters(study.space, trial.configuration, None))
-        make_variables(model, self.data[0])
-        State(model).restore(folder)
+        with drawn_by_numpy() if wanted(self.fused) else nullcontext():
+            model = self.checked_build(study.hyperparameters(trial.configuration))
+            make_variables(model, self.data[0])
+            state = State(model)
+        state.restore(folder)
         return model
 
 
@@ -80,15 +121,32 @@ def fit(
     *,
     batch_size: int = 32,
     callbacks: Callbacks = (),
+    fused: Fused = "auto",
 ) -> keras.Model:
     """Train *model* for a trial: for those who write their own training function.
 
     Reports every metric of every epoch, writes a checkpoint after it, and ends when the scheduler
-    says so, or a callback. *data* and *callbacks* are as for ``tune``.
+    says so, or a callback. *data*, *callbacks* and *fused* are as for ``tune``.
 
     Raises:
         CheckpointError: the checkpoint does not fit the model.
+        StudyError: *fused* is True, and it cannot be.
     """
+    for turn in turns(trial, model, data, batch_size=batch_size, callbacks=callbacks, fused=fused):
+        turn.run()
+    return model
+
+
+def turns(
+    trial: Trial,
+    model: keras.Model,
+    data: Any,
+    *,
+    batch_size: int,
+    callbacks: Callbacks,
+    fused: Fused,
+) -> Generator[Turn]:
+    """Do all that ``fit`` does but the epochs themselves: yield each for the caller to have it run."""
     train, validation = pair(data)
     make_variables(model, train)
     schedule: Any = getattr(model.optimizer, "_learning_rate", None)
@@ -97,23 +155,50 @@ def fit(
     own = copy.deepcopy(list(callbacks() if callable(callbacks) else callbacks))
     listeners = _OneTraining(own, model)
     listeners.begin()
-    arguments = _arguments(train, validation, batch_size)
+    state = State(model, own)
     with _unfinished(model.optimizer):
-        for epoch in trial.epochs(State(model, own)):
-            keras.utils.set_random_seed(trial.seed_of(epoch))
-            model.fit(
-                **_in_order(train, trial.seed_of(epoch)),
-                **arguments,
-                initial_epoch=epoch,
-                epochs=epoch + 1,
-                callbacks=listeners,
-                verbose=cast(Any, 0),
-            )
+        train_epoch = _epochs(trial, model, train, validation, batch_size, own, fused)
+        for epoch in trial.epochs(state):
+            yield Turn(train_epoch, epoch, trial.seed_of(epoch), listeners)
             trial.report(listeners.logs)
             if model.stop_training:
                 break
     listeners.end()
-    return model
+
+
+def _epochs(
+    trial: Trial,
+    model: keras.Model,
+    train: Any,
+    validation: Any,
+    batch_size: int,
+    callbacks: Sequence[keras.callbacks.Callback],
+    fused: Fused,
+) -> OneEpoch:
+    """Return what trains one epoch: a compiled program, or ``fit`` with the reason said once."""
+    if fused is not False:
+        found: Any = reason_against(model, train, validation, callbacks)
+        if found is None:
+            from luthier.train.fused.keras_epochs import compiled_epochs
+
+            found = compiled_epochs(model, train, validation, batch_size)
+        if not isinstance(found, str):
+            return found
+        tell(trial, found, fused)
+    arguments = _arguments(train, validation, batch_size)
+
+    def train_epoch(epoch: int, seed: int, listeners: keras.callbacks.CallbackList) -> None:
+        keras.utils.set_random_seed(seed)
+        model.fit(
+            **_in_order(train, seed),
+            **arguments,
+            initial_epoch=epoch,
+            epochs=epoch + 1,
+            callbacks=listeners,
+            verbose=cast(Any, 0),
+        )
+
+    return train_epoch
 
 
 @contextmanager
@@ -129,81 +214,6 @@ def _unfinished(optimizer: Any) -> Generator[None]:
     finally:
         if optimizer is not None:
             del optimizer.finalize_variable_values
-
-
-class State:
-    """All that a Keras model must remember between two epochs.
-
-    Args:
-        model: built and compiled.
-        callbacks: whose simple attributes are remembered as well.
-    """
-
-    def __init__(
-        self, model: keras.Model, callbacks: Sequence[keras.callbacks.Callback] = ()
-    ) -> None:
-        self._model = model
-        self._callbacks = callbacks
-        if model.optimizer is not None and not model.optimizer.built:
-            # Unbuilt, it would have no slots to restore, and start again from zero.
-            model.optimizer.build(model.trainable_variables)
-
-    def save(self, folder: Path) -> None:
-        """Write every variable of model and optimizer, and the callbacks' attributes."""
-        arrays: dict[str, Any] = {
-            f"{i:05d}": keras.ops.convert_to_numpy(v.value) for i, v in enumerate(self._variables())
-        }
-        plain: list[dict[str, Any]] = []
-        for i, callback in enumerate(self._callbacks):
-            simple, lists = _attributes(callback)
-            plain.append(simple)
-            for name, values in lists.items():
-                arrays |= {f"callback/{i}/{name}/{j:05d}": v for j, v in enumerate(values)}
-        np.savez(folder / "variables.npz", **arrays)
-        (folder / "callbacks.json").write_text(json.dumps(plain))
-
-    def restore(self, folder: Path) -> None:
-        """Read them back.
-
-        Raises:
-            CheckpointError: the checkpoint is of a model with other variables.
-        """
-        variables = self._variables()
-        with np.load(folder / "variables.npz", allow_pickle=False) as arrays:
-            saved = [name for name in arrays.files if not name.startswith("callback/")]
-            if len(saved) != len(variables):
-                raise CheckpointError(
-                    f"{folder} holds {len(saved)} variables, the model has {len(variables)}: "
-                    "build(hp) no longer makes the model it made when the trial began."
-                )
-            for name, variable in zip(sorted(saved), variables, strict=True):
-                variable.assign(_like(arrays[name], variable, folder))
-            attributes: list[dict[str, Any]] = json.loads((folder / "callbacks.json").read_text())
-            for i, (callback, values) in enumerate(zip(self._callbacks, attributes, strict=False)):
-                lists = sorted(n for n in arrays.files if n.startswith(f"callback/{i}/"))
-                for name in {n.split("/")[2] for n in lists}:
-                    values[name] = [arrays[n] for n in lists if n.split("/")[2] == name]
-                if (comparison := values.pop("monitor_op", None)) is not None:
-                    values["monitor_op"] = getattr(keras.ops, comparison)
-                vars(callback).update(values)
-
-    def inherit(self, folder: Path) -> None:
-        """Restore another trial's state, but for the optimizer's learning rate.
-
-        The optimizer's other hyperparameters are no variables, and stay as they were built.
-
-        Raises:
-            CheckpointError: as for ``restore``.
-        """
-        rate = getattr(self._model.optimizer, "_learning_rate", None)
-        built = float(rate.numpy()) if isinstance(rate, keras.Variable) else None
-        self.restore(folder)
-        if built is not None:
-            cast(Any, rate).assign(built)
-
-    def _variables(self) -> list[Any]:
-        optimizer = self._model.optimizer
-        return [*self._model.variables, *(optimizer.variables if optimizer is not None else [])]
 
 
 class _OneTraining(keras.callbacks.CallbackList):
@@ -270,51 +280,5 @@ def _in_order(train: Any, seed: int) -> dict[str, Any]:
     """
     if not isinstance(train, tuple | list):
         return {"x": train}
-    order = np.random.Generator(np.random.Philox(seed)).permutation(len(train[0]))
+    order = order_of(len(train[0]), seed)
     return {"x": train[0][order], "y": train[1][order]}
-
-
-def make_variables(model: keras.Model, train: Any) -> None:
-    """Make the model's variables exist, so that a checkpoint has something to be restored into."""
-    if isinstance(train, tuple | list):
-        if not model.built:
-            model.build((None, *np.shape(train[0])[1:]))
-        if keras.backend.backend() == "torch":
-            # Its first step draws random numbers to learn the metrics' shapes: draw them here.
-            model.evaluate(train[0][:1], train[1][:1], verbose=cast(Any, 0))
-    elif not model.built:
-        batch = next(iter(train))
-        model(batch[0] if isinstance(batch, tuple | list) else batch)
-
-
-def _like(array: Any, variable: Any, folder: Path) -> Any:
-    if tuple(array.shape) != tuple(variable.shape):
-        raise CheckpointError(
-            f"{folder} holds shape {tuple(array.shape)} for {variable.path}, which has "
-            f"{tuple(variable.shape)}: build(hp) no longer makes the model it made."
-        )
-    if array.dtype.kind == "V":  # bfloat16: numpy keeps its bytes but not its name
-        import ml_dtypes
-
-        array = array.view(getattr(ml_dtypes, variable.dtype))
-    return array
-
-
-def _attributes(
-    callback: keras.callbacks.Callback,
-) -> tuple[dict[str, Any], dict[str, list[Any]]]:
-    """Return a callback's simple attributes, and those that are lists of arrays."""
-    simple: dict[str, Any] = {}
-    lists: dict[str, list[Any]] = {}
-    for name, value in vars(callback).items():
-        if name in ("params", "_model", "model"):
-            continue
-        if isinstance(value, np.generic):
-            value = value.item()
-        if value is None or isinstance(value, bool | int | float | str):
-            simple[name] = value
-        elif name == "monitor_op" and hasattr(keras.ops, getattr(value, "__name__", "")):
-            simple[name] = value.__name__  # setting it anew would flip min_delta's sign again
-        elif isinstance(value, list) and value and all(isinstance(v, np.ndarray) for v in value):
-            lists[name] = value
-    return simple, lists

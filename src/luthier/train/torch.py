@@ -229,7 +229,7 @@ class Training:
         Raises:
             CheckpointError: the file is missing, or ``build`` makes another model now.
         """
-        hp = HyperParameters(study.space, record.configuration, _never)
+        hp = study.hyperparameters(record.configuration, _never)
         model, _, _ = _built(self.build(hp))
         model.cpu()
         _fill("model", model, _read(folder)["parts"]["model"])

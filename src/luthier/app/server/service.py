@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import Annotated
 
@@ -66,7 +67,7 @@ class Service:
         self._pages = Pages(store)
         self._polls = Polls(store)
         self._checkpoints = CheckpointRoutes(checkpoints, limits.checkpoint)
-        self._appends: dict[tuple[str, str], asyncio.Task[int]] = {}
+        self._appends: dict[tuple[str, str], tuple[bytes, asyncio.Task[int]]] = {}
 
     def application(self) -> Starlette:
         """Return the ASGI application; its ``state.service`` is this object."""
@@ -134,17 +135,22 @@ class Service:
 
         A client that lost the connection cannot know whether its append happened, and asks again
         with the same ``Idempotency-Key``: it gets the answer of the first time, also while that is
-        still at work. (A server that was restarted remembers nothing; then the client looks for its
-        events in the log.)
+        still at work. Another body with a key that was used is refused. (A server that was restarted
+        remembers nothing; then the client looks for its events in the log.)
         """
         study = incoming.study_name(request)
         key = incoming.idempotency_key(request)
         body = await incoming.body(request, self._limits.body)
-        appending = self._appends.get((study, key)) if key else None
-        if appending is None:
+        digest = blake2b(body).digest()
+        before = self._appends.get((study, key)) if key else None
+        if before is not None and before[0] != digest:
+            raise HTTPException(422, "This Idempotency-Key came with another body before.")
+        if before is not None:
+            appending = before[1]
+        else:
             appending = asyncio.create_task(run_in_threadpool(self._append, study, body))
             if key:
-                self._remember((study, key), appending)
+                self._remember((study, key), digest, appending)
         last = await asyncio.shield(appending)
         self._polls.wake(study)
         return JSONResponse({"last": last})
@@ -162,13 +168,13 @@ class Service:
                 ) from error
         return self._store.append(study, wanted.bodies, wanted.expect)
 
-    def _remember(self, key: tuple[str, str], appending: asyncio.Task[int]) -> None:
+    def _remember(self, key: tuple[str, str], digest: bytes, appending: asyncio.Task[int]) -> None:
         def forget_failure(task: asyncio.Task[int]) -> None:
             # A conflict stays one, for logs only grow; anything else may go well the next time.
             if task.cancelled() or not isinstance(task.exception(), Conflict | None):
                 self._appends.pop(key, None)
 
-        self._appends[key] = appending
+        self._appends[key] = digest, appending
         appending.add_done_callback(forget_failure)
         while len(self._appends) > _REMEMBERED:
             self._appends.pop(next(iter(self._appends)))

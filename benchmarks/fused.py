@@ -1,0 +1,238 @@
+"""How long whole searches take: Luthier's compiled epochs, its ordinary path, KerasTuner, Optuna + PyTorch.
+
+Each search has a process of its own, and the clock runs from the process's start: imports, building and
+compiling count. Luthier's compiled programs begin with an empty cache each time; "again" is the same
+search once more with the cache that the first one left. Every round runs all of them in turn. Besides
+wall time it tells processor time, which other work on the machine disturbs less.
+
+    python benchmarks/fused.py --install      # KerasTuner's and Optuna's environments
+    python benchmarks/fused.py --quick        # two trials of two epochs: whether it works
+    python benchmarks/fused.py --net mlp cnn --search random hyperband --write
+    python benchmarks/fused.py --images 55000 --cores 1
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import peers
+from peers.install import install, python_of
+from peers.results import conditions, note, verdict, write_section
+
+HERE = Path(__file__).parent
+TITLE = "Compiled epochs: whole searches"
+KERAS_TUNER, OPTUNA = "keras-tuner-tensorflow", "optuna"
+GOALS = {"KerasTuner on TensorFlow": 10, "Optuna + PyTorch": 3}  # times, for the MLP
+
+
+class Search(NamedTuple):
+    """What one whole search took."""
+
+    wall: float
+    processor: float
+    epochs: int
+    trials: int
+    best: float
+    more: dict[str, Any]
+
+
+class Way(NamedTuple):
+    """How to search: a script, the environment that it runs in, and Keras's backend."""
+
+    script: str
+    venv: str | None
+    backend: str = "jax"
+    fused: Any = False
+
+
+WAYS = {
+    "Luthier, fused": Way("fused_luthier.py", None, fused="auto"),
+    "Luthier, fused, again": Way("fused_luthier.py", None, fused="auto"),
+    "Luthier on TensorFlow": Way("fused_luthier.py", None, "tensorflow"),
+    "Optuna + PyTorch": Way("fused_optuna.py", OPTUNA),
+    "KerasTuner on TensorFlow": Way("fused_keras_tuner.py", KERAS_TUNER, "tensorflow"),
+}
+
+
+def main() -> int:
+    options = arguments()
+    if options.install:
+        return 1 if install(options.venvs, [KERAS_TUNER, OPTUNA]) else 0
+    lines: list[str] = []
+    versions: set[str] = set()
+    met = True
+    with tempfile.TemporaryDirectory(prefix="luthier-fused-") as folder:
+        data = Path(folder) / "data.npz"
+        images = save(data, options.images)
+        for net in options.net:
+            for search in options.search:
+                found = compared(net, search, data, options, versions)
+                text, good = part(net, search, found)
+                lines, met = [*lines, "", *text], met and good
+    head = [
+        f"## {TITLE}",
+        "",
+        *conditions("fused.py", versions),
+        f"- Fashion-MNIST, {images:,} training and 2,000 validation images, batches of "
+        f"{options.batch_size}; random search: {options.trials} trials of {options.random_epochs} "
+        f"epochs; Hyperband: R = {options.epochs}, η = 3, {options.budget} epochs in all; each on "
+        f"{options.cores} cores",
+    ]
+    text = "\n".join([*head, *lines]) + "\n"
+    print(text)
+    if options.write:
+        write_section(TITLE, text)
+    return 0 if met else 1
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--net", nargs="+", choices=("mlp", "cnn"), default=["mlp"])
+    parser.add_argument(
+        "--search", nargs="+", choices=("random", "hyperband"), default=["random", "hyperband"]
+    )
+    parser.add_argument("--ways", nargs="+", choices=tuple(WAYS), default=list(WAYS))
+    parser.add_argument("--rounds", type=int, default=1, help="seeds; every way runs in each")
+    parser.add_argument("--trials", type=int, default=12, help="of random search")
+    parser.add_argument("--random-epochs", type=int, default=10, help="of each of its trials")
+    parser.add_argument("--epochs", type=int, default=27, help="Hyperband's R")
+    parser.add_argument("--budget", type=int, default=375, help="epochs of a Hyperband in all")
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--images", type=int, default=10_000)
+    parser.add_argument("--cores", type=int, default=os.cpu_count())
+    parser.add_argument("--venvs", type=Path, default=peers.VENVS)
+    parser.add_argument("--install", action="store_true", help="make the peers' environments")
+    parser.add_argument("--quick", action="store_true", help="two trials of two epochs")
+    parser.add_argument("--write", action="store_true", help="put the section into RESULTS.md")
+    options = parser.parse_args()
+    if options.quick:
+        options.trials, options.random_epochs, options.images = 2, 2, 1_000
+        options.epochs, options.budget = 3, 9
+    return options
+
+
+def save(path: Path, images: int) -> int:
+    """Write the images for all, and return how many train."""
+    from tasks import DATA
+
+    import luthier
+
+    os.environ.setdefault("LUTHIER_DATA", str(DATA / "fashion-mnist"))
+    data = luthier.datasets.fashion_mnist("full", validation=5_000)
+    (x, y), (x_val, y_val) = data.train, data.validation
+    np.savez(path, x=x[:images], y=y[:images], x_val=x_val[:2_000], y_val=y_val[:2_000])
+    return len(x[:images])
+
+
+def compared(
+    net: str, search: str, data: Path, options: argparse.Namespace, versions: set[str]
+) -> dict[str, list[Search]]:
+    """Return every way's searches, one a round."""
+    found: dict[str, list[Search]] = {name: [] for name in options.ways}
+    for seed in range(options.rounds):
+        with tempfile.TemporaryDirectory(prefix="luthier-programs-") as programs:
+            for name in options.ways:
+                setting = {
+                    "net": net,
+                    "search": search,
+                    "seed": seed,
+                    "trials": options.trials,
+                    "budget": options.budget,
+                    "epochs": options.random_epochs if search == "random" else options.epochs,
+                    "batch_size": options.batch_size,
+                    "threads": options.cores,
+                    "fused": WAYS[name].fused,
+                }
+                found[name].append(searched(WAYS[name], data, setting, options, programs, versions))
+                note(f"{net}, {search}, round {seed}, {name}: {found[name][-1]}")
+    return found
+
+
+def searched(
+    way: Way,
+    data: Path,
+    setting: dict[str, Any],
+    options: argparse.Namespace,
+    programs: str,
+    versions: set[str],
+) -> Search:
+    python = Path(sys.executable) if way.venv is None else python_of(options.venvs, way.venv)
+    environment = {
+        **os.environ,
+        "KERAS_BACKEND": way.backend,
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "LUTHIER_PROGRAMS": programs,
+        "OMP_NUM_THREADS": str(options.cores),
+    }
+    command = [str(python), str(HERE / "peers" / way.script), str(data), json.dumps(setting)]
+    before, begin = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    done = subprocess.run(
+        command,
+        env=environment,
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: os.sched_setaffinity(0, range(options.cores)),
+    )
+    wall, after = time.perf_counter() - begin, resource.getrusage(resource.RUSAGE_CHILDREN)
+    if done.returncode:
+        raise SystemExit(f"{way.script} failed:\n{done.stderr[-3000:]}")
+    answer = json.loads(done.stdout.splitlines()[-1])
+    versions |= set(answer.pop("versions"))
+    processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    del answer["seconds"]
+    return Search(
+        wall, processor, answer.pop("epochs"), answer.pop("trials"), answer.pop("best"), answer
+    )
+
+
+def part(net: str, search: str, found: dict[str, list[Search]]) -> tuple[list[str], bool]:
+    """Return the lines about one net and search, and whether they met the goals."""
+    first = next(iter(found))
+    own = middle(found[first])
+    lines = [
+        f"{net}, {search} (medians over {len(found[first])} rounds; how many times as long as the first "
+        "line, in brackets):",
+        "",
+        "| | wall, s | processor, s | ms an epoch | trials | epochs | best validation accuracy |",
+        "|---|--:|--:|--:|--:|--:|--:|",
+    ]
+    for name, searches in found.items():
+        s = middle(searches)
+        lines.append(
+            f"| {name} | {s.wall:.1f} ({s.wall / own.wall:.1f}) | {s.processor:.1f} "
+            f"({s.processor / own.processor:.1f}) | {1e3 * s.wall / s.epochs:.0f} | {s.trials} "
+            f"| {s.epochs} | {s.best:.4f} |"
+        )
+    good = True
+    if net == "mlp":
+        lines.append("")
+        for name, times in GOALS.items():
+            if name in found:
+                reached = middle(found[name]).wall / own.wall
+                good = good and reached >= times
+                lines.append(
+                    verdict(f"{times} times as fast as {name}", reached >= times, f"{reached:.1f}")
+                )
+    return lines, good
+
+
+def middle(searches: list[Search]) -> Search:
+    """Return the medians; what else was told is the first one's."""
+    columns = zip(*(s[:5] for s in searches), strict=True)
+    wall, processor, epochs, trials, best = map(statistics.median, columns)
+    return Search(wall, processor, int(epochs), int(trials), best, searches[0].more)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,114 @@
+"""The answer: the configuration to use, what it is worth and how sure that is, and how to train it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from luthier.app import words
+from luthier.app.report.parts import Code, Part, Table, Text
+from luthier.insight.race import race
+from luthier.insight.seed_noise import noise
+from luthier.search import recommended
+from luthier.study.goals import outcome
+from luthier.study.history import History
+from luthier.study.records import TrialRecord
+
+_NORMAL = 1.96  # 95 %
+
+
+def chosen(history: History) -> TrialRecord | None:
+    """Return the trial to use: a race's winner, else the one whose expected value is the best."""
+    raced = race(history)
+    if raced is not None and raced.winner is not None:
+        return history.trials[raced.winner.trial]
+    return recommended(history) if history.ranking() else None
+
+
+def answer(history: History) -> list[Part]:
+    """Return what to use and what it is worth."""
+    trial = chosen(history)
+    metric = history.objective.metric
+    if trial is None:
+        return [Text(f"No trial has a finite {metric} yet.")]
+    parts: list[Part] = [Text(_worth(history, trial))]
+    if trial.violation:
+        rules = " and ".join(map(str, history.goals.constraints))
+        parts.append(Text(f"No trial keeps to {rules}; this is the one that comes closest."))
+    rows = [(name, words.readable(value)) for name, value in trial.configuration.items()]
+    parts.append(Table(("hyperparameter", "value"), tuple(rows)))
+    others = [(name, words.number(outcome(trial, name))) for name in history.goals.metrics[1:]]
+    if others:
+        parts.append(Table(("other metrics", "value"), tuple(others)))
+    for read in history.test_reads:
+        values = ", ".join(f"{name} {words.number(v)}" for name, v in read.values.items())
+        parts.append(
+            Text(f"On the test set, read once by {read.who}: trial {read.trial}, {values}.")
+        )
+    if len(history.test_reads) > 1:
+        parts.append(
+            Text(
+                f"The test set was read {len(history.test_reads)} times: whoever chose by what it "
+                "said has no test set any more."
+            )
+        )
+    return parts
+
+
+def _worth(history: History, trial: TrialRecord) -> str:
+    metric, raced = history.objective.metric, race(history)
+    value = words.number(history.value(trial.best_loss))
+    epochs = f"at epoch {trial.best_step} of {trial.step}"
+    if raced is not None and raced.winner is not None and len(raced.winner.values) > 1:
+        first = raced.winner
+        return (
+            f"Trial {first.trial}: {metric} {words.number(first.mean)}, 95 % interval "
+            f"[{words.number(first.low)}, {words.number(first.high)}], from {len(first.values)} "
+            f"trainings on new seeds; {value} {epochs} in the search."
+        )
+    spread = noise(history)
+    text = f"Trial {trial.number}: {metric} {value} {epochs}, from a single training."
+    if spread.source == "unknown" or not math.isfinite(spread.deviation):
+        return f"{text} How much of that is luck is not known: race the best trials on new seeds."
+    low, high = (history.value(trial.best_loss) + s * _NORMAL * spread.deviation for s in (-1, 1))
+    return (
+        f"{text} Other seeds would give [{words.number(low)}, {words.number(high)}] in 95 % of "
+        f"trainings if this one were typical ({spread}); as the best of "
+        f"{len(history.ranking())} it is more likely a lucky one."
+    )
+
+
+def code(history: History, storage: str) -> list[Part]:
+    """Return how to train the answer again."""
+    trial = chosen(history)
+    if trial is None:
+        return []
+    name = history.header.name
+    place = f", storage={storage!r}" if storage else ""
+    lines = ",\n".join(f"    {key!r}: {value!r}" for key, value in _plain(trial).items())
+    text = (
+        "import luthier\n\n"
+        f"study = luthier.open({name!r}{place})\n"
+        f"configuration = {{\n{lines},\n}}\n"
+        f"epochs = {trial.best_step or trial.step}\n"
+        "hp = study.hyperparameters(configuration)\n"
+        "# model = build(hp)                     # with the function that was tuned, and then train it\n"
+        "# train(configuration, epochs)          # or with a training loop of your own\n"
+    )
+    option = f" --storage {storage}" if storage else ""
+    export = f"luthier export {_quoted(name)} --to yaml{option}\n"
+    return [
+        Code(text),
+        Text("The best configuration as a file, for any language:"),
+        Code(export, "shell"),
+    ]
+
+
+def _plain(trial: TrialRecord) -> dict[str, Any]:
+    return dict(trial.configuration)
+
+
+def _quoted(name: str) -> str:
+    import shlex
+
+    return shlex.quote(name)

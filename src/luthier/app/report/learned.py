@@ -1,0 +1,113 @@
+"""What a study taught: importance, interactions, isolation, edges, curves, and whether to go on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from luthier import insight
+from luthier.app import words
+from luthier.app.report.parts import Items, Part, Picture, Table, Text
+from luthier.errors import StudyError
+from luthier.insight import boundary
+from luthier.insight.diagnosis import diagnose
+from luthier.study.history import History
+
+_PAIRS = 3
+_ISOLATED = 2
+
+
+def asked(question: Callable[[], Any]) -> Any:
+    """Return the answer, or the reason in words why there is too little to answer from."""
+    try:
+        return question()
+    except StudyError as error:
+        return str(error)
+
+
+def importances(history: History) -> list[Part]:
+    """Return which hyperparameters matter, which act together, and the first ones by themselves."""
+    from luthier import plot
+
+    if not history.space.dimension:
+        return []
+    found: Any = asked(lambda: insight.importance(history))
+    if isinstance(found, str):
+        return [Text(found)]
+    rows = tuple((i.name, f"{i.share:.1%}", f"{i.low:.1%} to {i.high:.1%}") for i in found)
+    parts: list[Part] = [
+        Text(
+            "How much of the objective's variance over the whole space each hyperparameter explains "
+            "by itself (fANOVA), with nine in ten of the shares from resampled trials."
+        ),
+        Table(("hyperparameter", "share", "interval"), rows),
+        Picture("importance", "The shares as bars.", lambda: plot.importance(history)),
+    ]
+    pairs: Any = asked(lambda: insight.interactions(history))
+    if not isinstance(pairs, str) and pairs:
+        lines = tuple(f"{p.share:.1%}: {' and '.join(p.names)}" for p in pairs[:_PAIRS])
+        parts += [Text("What two explain only together:"), Items(lines)]
+    return [*parts, *_isolated(history, [i.name for i in found])]
+
+
+def _isolated(history: History, names: Sequence[str]) -> list[Part]:
+    from luthier import plot
+
+    parts: list[Part] = []
+    for place, name in enumerate(names[:_ISOLATED], 1):
+        alone: Any = asked(lambda name=name: insight.isolation(history, name))
+        if not isinstance(alone, str) and any(math.isfinite(v.median) for v in alone.values):
+            draw = lambda name=name: plot.isolation(history, name)  # noqa: E731
+            parts.append(Picture(f"isolation-{place}", str(alone), draw))
+    return parts
+
+
+def boundaries(history: History) -> list[Part]:
+    """Return the edges that the best trials crowd."""
+    if not history.space.dimension:
+        return []
+    found: Any = asked(lambda: boundary.check(history))
+    if isinstance(found, str):
+        return [Text(found)]
+    if not found:
+        return [Text("The best trials crowd no edge of the space.")]
+    return [Items(tuple(map(str, found)))]
+
+
+def diagnosis(history: History) -> list[Part]:
+    """Return what the curves of all trials show, and of the best three."""
+    found = diagnose(history)
+    if not found.by_trial:
+        return []
+    healthy = sum(not several for several in found.by_trial.values())
+    parts: list[Part] = [
+        Text(f"{len(found.by_trial)} trials diagnosed, {healthy} of them look healthy."),
+        Text(f"Training length: {found.length.action}"),
+    ]
+    if found.findings:
+        parts.append(Items(tuple(map(str, found.findings))))
+    rows = tuple(
+        (str(number), str(one.kind), one.evidence, one.action)
+        for number in found.top[:3]
+        for one in found.by_trial[number]
+    )
+    if rows:
+        parts.append(Table(("trial", "shows", "seen", "what to do"), rows))
+    return parts
+
+
+def sufficiency(history: History) -> list[Part]:
+    """Return whether more trials would help."""
+    from luthier import plot
+
+    found: Any = asked(lambda: insight.enough(history))
+    if isinstance(found, str):
+        return [Text(found)]
+    picture = Picture(
+        "enough",
+        f"The best {found.metric} of n trials with its quartiles, and the noise of "
+        f"{words.number(found.noise.deviation)} round the best.",
+        lambda: plot.enough(history),
+    )
+    return [Text(str(found)), picture]

@@ -1,0 +1,126 @@
+"""Tunes a script, or the training function that a study file names: what ``luthier tune`` does with them."""
+
+from __future__ import annotations
+
+import importlib
+import shlex
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from luthier.app.study_file import StudyFile
+from luthier.app.tune import Result, tune
+from luthier.errors import StudyError, nearest
+from luthier.run.places import working_folder
+from luthier.space import Space
+from luthier.storage import open_store
+from luthier.study.goals import goals_from
+from luthier.train.script import Script
+from luthier.train.script.command import program, read_command
+
+_FOR_SCRIPTS = ("metrics", "metrics_file", "tensorboard", "grace", "environment")
+_NOT_FOR_TUNE = ("study", "run", "function", "space", "constraints", *_FOR_SCRIPTS)
+
+
+def tune_script(
+    study: StudyFile, space: Space | None, arguments: Sequence[str] = (), progress: Any = None
+) -> Result:
+    """Tune the command or the function that *study* names.
+
+    Args:
+        study: all settings.
+        space: what is searched, besides the ranges in the command.
+        arguments: the command, in place of ``study.run``.
+        progress: see ``luthier.tune``.
+
+    Raises:
+        StudyError: nothing to run, or a setting that cannot be.
+        SpaceError: a range that cannot be, or none at all.
+    """
+    settings: dict[str, Any] = {
+        name: value
+        for name, value in msgspec.structs.asdict(study).items()
+        if name not in _NOT_FOR_TUNE
+    }
+    if study.function:
+        return _tune_function(study, space, settings, progress)
+    run = arguments or ([study.run] if isinstance(study.run, str) else study.run)
+    if len(run) == 1 and not arguments:
+        run = shlex.split(run[0])
+    if not run:
+        raise StudyError(
+            "There is nothing to run: give run: python train.py --lr {lr}, or function: module:train."
+        )
+    if run[0] in ("python", "python3") and shutil.which(run[0]) is None:
+        run = [sys.executable, *run[1:]]
+    command, whole = read_command(run, space)
+    if not whole.searched:
+        raise StudyError(
+            f"There is nothing to search in {shlex.join(run)!r}: give --space FILE, or ranges such as "
+            "--lr '{log:1e-5:1e-1}'."
+        )
+    if command.asks_for_epochs and study.epochs is None:
+        raise StudyError("The command asks for {trial.epochs}: say how many with --epochs N.")
+    for name in ("metrics_file", "tensorboard"):
+        path = getattr(study, name)
+        if path and (study.workers or 1) > 1 and "{trial." not in path:
+            raise StudyError(
+                f"{name}={path!r}: {study.workers} trials at the same time would write there. Have the "
+                f"command write into {{trial.folder}}, and say so: '{{trial.folder}}/{path}'."
+            )
+    name = study.study or _named_after(run)
+    goals = goals_from(study.maximize, study.minimize, study.subject_to)
+    settings["storage"] = store = open_store(study.storage)
+    script = Script(
+        command=command,
+        metrics=goals.metrics,
+        place=str(working_folder(store).absolute() / "scripts" / quote(name, safe=" ")),
+        patterns=study.metrics,
+        metrics_file=study.metrics_file,
+        tensorboard=study.tensorboard,
+        grace=study.grace,
+        environment={key: str(value) for key, value in study.environment.items()},
+    )
+    return tune(script, whole, name=name, progress=progress, **settings)
+
+
+def _tune_function(
+    study: StudyFile, space: Space | None, settings: dict[str, Any], progress: Any
+) -> Result:
+    module, _, function = study.function.partition(":")
+    if not function:
+        raise StudyError(
+            f"function: {study.function!r}: expected module:function, such as train:main."
+        )
+    if study.run:
+        raise StudyError("The study has both run and function: give one of them.")
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+    try:
+        found = importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        hint = nearest(module, [path.stem for path in Path().glob("*.py")])
+        raise StudyError(f"function: {study.function!r}: {error}.{hint}") from None
+    train = getattr(found, function, None)
+    if not callable(train):
+        known = [name for name in vars(found) if callable(getattr(found, name))]
+        raise StudyError(
+            f"Module {module!r} has no function {function!r}.{nearest(function, known)}"
+        )
+    name = study.study or module.rpartition(".")[2]
+    return tune(train, space, name=name, progress=progress, **settings)
+
+
+def _named_after(run: Sequence[str]) -> str:
+    """Return the script's name without its suffix, the interpreter before it passed over."""
+    files = [word for word in run if Path(word).is_file() and not word.startswith("-")]
+    own = next((file for file in files if Path(file).suffix), None)
+    return Path(own or run[0]).stem
+
+
+__all__ = ["program", "tune_script"]

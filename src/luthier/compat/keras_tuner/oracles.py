@@ -1,0 +1,140 @@
+"""What decides the next configuration: KerasTuner's oracles, which stand for Luthier's searchers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from luthier.compat.keras_tuner.hyperparameters import HyperParameters, Policy
+from luthier.compat.keras_tuner.objective import objectives
+from luthier.errors import StudyError
+from luthier.schedule import Hyperband as OwnHyperband
+from luthier.search import GaussianProcess, Grid
+from luthier.search import RandomSearch as OwnRandomSearch
+from luthier.space import Float, Space
+from luthier.study.protocols import Scheduler, Searcher
+
+_GRID_POINTS = 10  # of a float without a step, as in KerasTuner
+
+
+class Oracle:
+    """Settings of a search; the tuner gives it a study.
+
+    Attributes:
+        objectives: what it is after.
+        max_trials: how many trials; None for no limit.
+        tuner: whose it is, once it is somebody's.
+    """
+
+    def __init__(
+        self,
+        objective: Any = None,
+        max_trials: int | None = 10,
+        hyperparameters: HyperParameters | None = None,
+        allow_new_entries: bool = True,
+        tune_new_entries: bool = True,
+        seed: int | None = None,
+        max_retries_per_trial: int = 0,
+        max_consecutive_failed_trials: int = 3,
+        **settings: Any,
+    ) -> None:
+        self.objective = objective
+        self.objectives = objectives(objective)
+        self.max_trials = max_trials
+        self.seed = seed
+        self.max_retries_per_trial = max_retries_per_trial
+        self.max_consecutive_failed_trials = max_consecutive_failed_trials
+        listed = dict(hyperparameters.space) if hyperparameters is not None else {}
+        if hyperparameters is None and not (tune_new_entries and allow_new_entries):
+            raise StudyError(
+                "tune_new_entries=False and allow_new_entries=False go with hyperparameters=: give them."
+            )
+        self.policy = Policy(listed, tune_new_entries, allow_new_entries)
+        self.settings = settings
+        self.tuner: Any = None
+
+    def searcher(self, space: Space) -> Searcher:
+        """Return the searcher that it stands for."""
+        return OwnRandomSearch()
+
+    def scheduler(self) -> Scheduler | None:
+        """Return the scheduler that it stands for; None trains every trial to its end."""
+        return None
+
+    def get_space(self) -> HyperParameters:
+        """Return what is searched."""
+        return self.tuner.get_hyperparameters()
+
+    @property
+    def trials(self) -> dict[str, Any]:
+        """Return the trials by their ids."""
+        return {trial.trial_id: trial for trial in self.tuner.all_trials()}
+
+    def get_trial(self, trial_id: str) -> Any:
+        """Return a trial."""
+        return self.trials[trial_id]
+
+    def get_best_trials(self, num_trials: int = 1) -> list[Any]:
+        """Return the best trials with a finite score, the best first."""
+        return self.tuner.best_trials(num_trials)
+
+    def update_trial(self, trial_id: str, metrics: dict[str, Any], step: int = 0) -> None:
+        """Report metrics of a running trial."""
+        self.tuner.report(metrics)
+
+    def remaining_trials(self) -> int | None:
+        """Return how many trials are left; None for no limit."""
+        return self.tuner.remaining_trials
+
+
+class RandomSearchOracle(Oracle):
+    """Every hyperparameter at random."""
+
+
+class GridSearchOracle(Oracle):
+    """Every combination; floats without a step take 10 values."""
+
+    def __init__(self, objective: Any = None, max_trials: int | None = None, **rest: Any) -> None:
+        super().__init__(objective, max_trials, **rest)
+
+    def searcher(self, space: Space) -> Searcher:
+        """Return grid search."""
+        count = {
+            name: _GRID_POINTS
+            for name, domain in space.domains.items()
+            if isinstance(domain, Float) and domain.step is None
+        }
+        return Grid(count or None)
+
+
+class BayesianOptimizationOracle(Oracle):
+    """A Gaussian process; ``alpha``, ``beta`` and ``num_initial_points`` are Luthier's own affair."""
+
+    def searcher(self, space: Space) -> Searcher:
+        """Return Luthier's Gaussian process."""
+        return GaussianProcess()
+
+
+class HyperbandOracle(Oracle):
+    """Hyperband over epochs; those that go on do so with their optimizer's state."""
+
+    def __init__(
+        self,
+        objective: Any = None,
+        max_epochs: int = 100,
+        factor: int = 3,
+        hyperband_iterations: int = 1,
+        **rest: Any,
+    ) -> None:
+        super().__init__(objective, None, **rest)
+        self.max_epochs, self.factor = max_epochs, factor
+        self.hyperband_iterations = hyperband_iterations
+
+    def scheduler(self) -> Scheduler | None:
+        """Return Luthier's Hyperband."""
+        return OwnHyperband(self.max_epochs, self.factor, max(1, int(self.hyperband_iterations)))
+
+
+RandomSearch = RandomSearchOracle
+GridSearch = GridSearchOracle
+BayesianOptimization = BayesianOptimizationOracle
+Hyperband = HyperbandOracle

@@ -1,0 +1,192 @@
+"""What one parameter may be, in Optuna's words and in Luthier's."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, cast
+
+from luthier.errors import SpaceError
+from luthier.space import Bool, Choice, Constant, Domain, Float, Int
+
+_PLAIN = (str, int, float, bool, type(None))
+
+
+class BaseDistribution:
+    """Any of the three."""
+
+    def single(self) -> bool:
+        """Return whether there is only one value."""
+        raise TypeError(type(self))
+
+
+@dataclass(frozen=True)
+class FloatDistribution(BaseDistribution):
+    """A real number in [low, high], on a log scale or in steps."""
+
+    low: float
+    high: float
+    log: bool = False
+    step: float | None = None
+
+    def __post_init__(self) -> None:
+        """Check it, and have the range end at a step.
+
+        Raises:
+            SpaceError: an empty range, a log scale from 0 on or in steps.
+        """
+        _check("suggest_float", self.low, self.high, self.log, self.step)
+        if self.step is not None:
+            object.__setattr__(self, "high", _reached(self.low, self.high, self.step))
+
+    def single(self) -> bool:
+        """Return whether low is high."""
+        return self.low == self.high
+
+
+@dataclass(frozen=True)
+class IntDistribution(BaseDistribution):
+    """A whole number in [low, high], on a log scale or in steps."""
+
+    low: int
+    high: int
+    log: bool = False
+    step: int = 1
+
+    def __post_init__(self) -> None:
+        """Check it, and have the range end at a step.
+
+        Raises:
+            SpaceError: an empty range, a log scale from 0 on or in steps.
+        """
+        step = None if self.log and self.step == 1 else self.step
+        _check("suggest_int", self.low, self.high, self.log, step)
+        object.__setattr__(self, "high", self.low + (self.high - self.low) // self.step * self.step)
+
+    def single(self) -> bool:
+        """Return whether low is high."""
+        return self.low == self.high
+
+
+@dataclass(frozen=True, init=False)
+class CategoricalDistribution(BaseDistribution):
+    """One of a few choices."""
+
+    choices: tuple[Any, ...]
+
+    def __init__(self, choices: Sequence[Any]) -> None:
+        if not len(choices):
+            raise SpaceError("suggest_categorical: choices is empty; give at least one.")
+        object.__setattr__(self, "choices", tuple(choices))
+
+    def single(self) -> bool:
+        """Return whether there is one choice."""
+        return len(self.choices) == 1
+
+
+def to_domain(distribution: BaseDistribution) -> Domain:
+    """Return Luthier's domain; choices that no log can hold are called by their place and text."""
+    match distribution:
+        case FloatDistribution(low, high, log, step):
+            if low == high:
+                return Constant(low)
+            return Float(low, high, scale="log" if log else "linear", step=step)
+        case IntDistribution(low, high, log, step):
+            if low == high:
+                return Constant(low)
+            scale = "log" if log else "linear"
+            return Int(low, high, scale=scale, step=step if step != 1 else None)
+        case CategoricalDistribution(choices):
+            return Choice(*map(label_of, range(len(choices)), choices))
+        case _:
+            raise SpaceError(f"{distribution!r} is no distribution of this door.")
+
+
+def to_distribution(domain: Domain) -> BaseDistribution:
+    """Return Optuna's distribution for one of Luthier's domains."""
+    match domain:
+        case Int():
+            return IntDistribution(domain.low, domain.high, domain.scale == "log", domain.step or 1)
+        case Float():
+            return FloatDistribution(domain.low, domain.high, domain.scale == "log", domain.step)
+        case Choice():
+            return CategoricalDistribution(domain.options)
+        case Bool():
+            return CategoricalDistribution((False, True))
+        case Constant():
+            if type(domain.value) is float:
+                return FloatDistribution(domain.value, domain.value)
+            if type(domain.value) is int:
+                return IntDistribution(domain.value, domain.value)
+            return CategoricalDistribution((domain.value,))
+        case _:
+            raise SpaceError(f"{domain!r} has no counterpart in Optuna.")
+
+
+def label_of(place: int, choice: Any) -> Any:
+    """Return what a choice is called in the log: itself where that is plain data."""
+    plain = isinstance(choice, _PLAIN) and not (
+        isinstance(choice, float) and not math.isfinite(choice)
+    )
+    return choice if plain else f"{place}: {choice!r}"
+
+
+def distribution_to_json(distribution: BaseDistribution) -> str:
+    """Return it as Optuna's storages hold it."""
+    attributes = asdict(cast(Any, distribution))
+    return json.dumps({"name": type(distribution).__name__, "attributes": attributes})
+
+
+def json_to_distribution(text: str) -> BaseDistribution:
+    """Return what Optuna's storages hold, those of versions before 3 included.
+
+    Raises:
+        SpaceError: a kind that this version does not know.
+    """
+    data: dict[str, Any] = json.loads(text)
+    name, given = data["name"], dict(data["attributes"])
+    old = {"UniformDistribution", "LogUniformDistribution", "DiscreteUniformDistribution"}
+    if name in old or name == "FloatDistribution":
+        step = given.get("q", given.get("step"))
+        log = name == "LogUniformDistribution" or bool(given.get("log"))
+        return FloatDistribution(given["low"], given["high"], log, step)
+    if name in ("IntDistribution", "IntUniformDistribution", "IntLogUniformDistribution"):
+        log = name == "IntLogUniformDistribution" or bool(given.get("log"))
+        return IntDistribution(given["low"], given["high"], log, 1 if log else given.get("step", 1))
+    if name == "CategoricalDistribution":
+        return CategoricalDistribution(given["choices"])
+    raise SpaceError(f"Unknown distribution {name!r}: written by a newer Optuna?")
+
+
+def _check(call: str, low: float, high: float, log: bool, step: float | None) -> None:
+    where = f"{call}(..., {low!r}, {high!r})"
+    if not low <= high:
+        raise SpaceError(f"{where}: low must not be above high; did you mean ({high!r}, {low!r})?")
+    if log and step is not None:
+        raise SpaceError(
+            f"{where}: step={step!r} does not go with log=True; leave one of them out."
+        )
+    if log and low <= 0:
+        raise SpaceError(f"{where}: a log scale needs low above 0, got {low!r}.")
+    if step is not None and step <= 0:
+        raise SpaceError(f"{where}: step must be above 0, got {step!r}.")
+
+
+def _reached(low: float, high: float, step: float) -> float:
+    """Return the last step within the range, without the noise of binary fractions."""
+    from luthier.space.plain import decimals
+
+    steps = math.floor((high - low) / step + 1e-9)
+    return round(low + steps * step, max(decimals(low), decimals(step)))
+
+
+__all__ = [
+    "BaseDistribution",
+    "CategoricalDistribution",
+    "FloatDistribution",
+    "IntDistribution",
+    "distribution_to_json",
+    "json_to_distribution",
+]

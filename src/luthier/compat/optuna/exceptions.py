@@ -1,0 +1,34 @@
+"""Optuna's exceptions by their own names; all are Luthier's errors, too."""
+
+from __future__ import annotations
+
+from luthier.errors import LuthierError, LuthierWarning, StudyError
+
+
+class OptunaError(LuthierError):
+    """Any error of this door that Optuna has a name for."""
+
+
+class TrialPruned(OptunaError):
+    """What an objective raises when ``trial.should_prune()`` says so."""
+
+
+class DuplicatedStudyError(OptunaError, StudyError):
+    """There is a study of that name already."""
+
+
+class StorageInternalError(OptunaError):
+    """A store that cannot be read or written."""
+
+
+class ExperimentalWarning(LuthierWarning):
+    """Optuna warns so of what may change; this door does not."""
+
+
+__all__ = [
+    "DuplicatedStudyError",
+    "ExperimentalWarning",
+    "OptunaError",
+    "StorageInternalError",
+    "TrialPruned",
+]

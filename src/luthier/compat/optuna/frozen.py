@@ -1,0 +1,114 @@
+"""What the log knows of a trial, in Optuna's words."""
+
+from __future__ import annotations
+
+import datetime
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from luthier.compat.optuna.distributions import to_distribution
+from luthier.compat.optuna.trial import FrozenTrial, TrialState
+from luthier.study.goals import outcome
+from luthier.study.history import History
+from luthier.study.records import TrialRecord
+from luthier.study.records import TrialState as OwnState
+
+_STATES = {
+    OwnState.QUEUED: TrialState.WAITING,
+    OwnState.RUNNING: TrialState.RUNNING,
+    OwnState.PAUSED: TrialState.RUNNING,
+    OwnState.COMPLETED: TrialState.COMPLETE,
+    OwnState.STOPPED: TrialState.PRUNED,
+    OwnState.DIVERGED: TrialState.FAIL,
+    OwnState.FAILED: TrialState.FAIL,
+}
+
+
+def name_of(key: str) -> str:
+    """Return the name as the script has it; of a range that changed, all have the same."""
+    return re.sub(r"#\d+$", "", key)
+
+
+def metrics_of(directions: int) -> list[str]:
+    """Return what the objectives are called in the log."""
+    return ["value"] if directions == 1 else [f"value_{i}" for i in range(directions)]
+
+
+def names_of(history: History) -> list[str]:
+    """Return the objectives' names in the order in which the script has them."""
+    names = [goal.metric for goal in history.goals.objectives]
+    noted = history.attributes.get(-1, {}).get("objectives")
+    if noted is not None and sorted(noted) == sorted(names):
+        return list(noted)
+    return metrics_of(len(names)) if sorted(names) == metrics_of(len(names)) else names
+
+
+def frozen(history: History, record: TrialRecord) -> FrozenTrial:
+    """Return the trial as Optuna would: a pruned one has its last report as its value."""
+    notes = history.attributes.get(record.number, {})
+    values = _values(history, record)
+    state = _STATES[record.state]
+    if state is TrialState.FAIL and values and all(map(_infinite, values)):
+        state = TrialState.COMPLETE  # Optuna takes an infinite value for one
+    domains = history.space.domains
+    ended = state.is_finished()
+    return FrozenTrial(
+        record.number,
+        state,
+        values if state in (TrialState.COMPLETE, TrialState.PRUNED) else None,
+        {name_of(key): value for key, value in record.configuration.items()},
+        {name_of(k): to_distribution(domains[k]) for k in record.configuration if k in domains},
+        _prefixed(notes, "user:"),
+        _prefixed(notes, "system:"),
+        intermediate(history, record),
+        _prefixed(notes, "constraint:"),
+        _time(record.proposed_at),
+        _time(record.ended_at if ended else None),
+    )
+
+
+def intermediate(history: History, record: TrialRecord) -> dict[int, float]:
+    """Return the intermediate values: those noted by this door, else the reports before the last."""
+    notes = history.attributes.get(record.number, {})
+    noted = {
+        int(name.removeprefix("step ")): float(value)
+        for name, value in notes.items()
+        if name.startswith("step ")
+    }
+    if "first step" in history.attributes.get(-1, {}):  # curves, but for trials that had none
+        alone = "final" not in notes
+    else:
+        alone = len(record.steps) < 2
+    if noted or alone or len(history.goals.objectives) > 1:
+        return noted
+    curve = record.curve(history.objective.metric)
+    shift = history.attributes.get(-1, {}).get("first step", 1) - 1
+    return {step + shift: value for step, value in zip(record.steps, curve, strict=True)}
+
+
+def _values(history: History, record: TrialRecord) -> list[float] | None:
+    """Return the trial's values: of the end where this door wrote them, else of the best step."""
+    if not record.steps:
+        return None
+    final = history.attributes.get(record.number, {}).get("final")
+    if final is not None:
+        return [float(final)]
+    last = record.metrics[-1]
+    of_end = record.state in (OwnState.STOPPED, OwnState.DIVERGED) or not record.best_step
+    return [
+        last.get(name, math.nan) if of_end else outcome(record, name) for name in names_of(history)
+    ]
+
+
+def _prefixed(notes: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    return {k.removeprefix(prefix): v for k, v in notes.items() if k.startswith(prefix)}
+
+
+def _infinite(value: float) -> bool:
+    return math.isinf(value) or math.isfinite(value)
+
+
+def _time(seconds: float | None) -> datetime.datetime | None:
+    return None if seconds is None else datetime.datetime.fromtimestamp(seconds)

@@ -1,0 +1,152 @@
+"""How trials end: told of, or entered from elsewhere."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from luthier.compat.optuna.distributions import label_of, to_domain
+from luthier.compat.optuna.frozen import frozen, names_of
+from luthier.compat.optuna.trial import FrozenTrial, Trial, TrialState
+from luthier.compat.writing import Foreign, enter
+from luthier.errors import StudyError
+from luthier.space import Choice
+from luthier.study import events as ev
+from luthier.study.deciding import Job
+from luthier.study.records import TrialState as OwnState
+from luthier.study.trial import Trial as OwnTrial
+
+if TYPE_CHECKING:
+    from luthier.compat.optuna.study import Study
+
+_OWN_STATES = {
+    TrialState.COMPLETE: OwnState.COMPLETED,
+    TrialState.PRUNED: OwnState.STOPPED,
+    TrialState.FAIL: OwnState.FAILED,
+}
+
+
+def tell(
+    study: Study,
+    trial: Trial | int,
+    values: float | Sequence[float] | None,
+    state: TrialState | None,
+    *,
+    skip_if_finished: bool,
+) -> FrozenTrial:
+    """End a trial; see ``Study.tell``."""
+    number = trial if isinstance(trial, int) else trial.number
+    records = study.own.refresh().trials
+    if not 0 <= number < len(records):
+        raise StudyError(f"There is no trial {number}: expected 0 to {len(records) - 1}.")
+    if records[number].state.ended:
+        if skip_if_finished:
+            return study.frozen(number)
+        raise StudyError(f"Trial {number} has ended already: it is {records[number].state}.")
+    numbers, state = _checked(study, number, values, state)
+    own = trial.own if isinstance(trial, Trial) else _own(study, number)
+    own.settle()
+    if state is TrialState.COMPLETE:
+        assert numbers is not None
+        study.own.tell(own, dict(zip(names_of(study.own.history), numbers, strict=True)))
+    elif state is TrialState.PRUNED:
+        _prune(study, own, numbers)
+    else:
+        study.own.fail(own, "failed", "the objective failed" if numbers is None else "not a number")
+    study.live.pop(number, None)
+    return frozen(study.own.refresh(), study.own.history.trials[number])
+
+
+def _checked(
+    study: Study, number: int, values: Any, state: TrialState | None
+) -> tuple[list[float] | None, TrialState]:
+    """Return the values and the state that a trial ends with."""
+    if state not in (None, TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL):
+        raise StudyError(f"A trial cannot end as {state!r}: expected COMPLETE, PRUNED or FAIL.")
+    if state is TrialState.PRUNED or state is TrialState.FAIL:
+        if values is not None and state is TrialState.FAIL:
+            raise StudyError("A trial that failed has no values: leave them out.")
+        steps = study.frozen(number).intermediate_values
+        last = steps[max(steps)] if steps else math.nan
+        return ([last] if math.isfinite(last) else None), state
+    if values is None:
+        if state is TrialState.COMPLETE:
+            raise StudyError(f"Trial {number} completed without a value: give tell(trial, value).")
+        return None, TrialState.FAIL
+    several = isinstance(values, Sequence) and not isinstance(values, str)
+    given: list[Any] = list(values) if several else [values]
+    expected = len(study.directions)
+    if len(given) != expected:
+        raise StudyError(f"Trial {number}: expected {expected} value(s), got {values!r}.")
+    try:
+        numbers = [float(value) for value in given]
+    except (TypeError, ValueError):
+        raise StudyError(f"Trial {number}: expected numbers, got {values!r}.") from None
+    if any(map(math.isnan, numbers)):
+        return numbers, TrialState.FAIL
+    return numbers, TrialState.COMPLETE
+
+
+def _own(study: Study, number: int) -> OwnTrial:
+    """Return Luthier's trial for one that somebody else asked for."""
+    if number in study.live:
+        return study.live[number].own
+    record = study.own.history.trials[number]
+    return OwnTrial(study.own, Job(number, record.lease, record.configuration, 0, None))
+
+
+def _prune(study: Study, own: OwnTrial, values: list[float] | None) -> None:
+    if values is not None:
+        metric, own.step = study.own.objective.metric, own.step + 1
+        study.own.record(own, {metric: values[0]}, 0.0, checkpointed=False)
+    own.closed = True
+    study.own.leased.pop(own.lease, None)
+    study.own.append(
+        [
+            ev.TrialStopped(
+                time=study.own.clock.time(),
+                trial=own.number,
+                step=own.step,
+                reason="pruned by the objective",
+                lease=0,  # no verdict of Luthier's scheduler
+            )
+        ]
+    )
+
+
+def added(study: Study, trials: Sequence[FrozenTrial]) -> None:
+    """Enter trials from elsewhere, and the parts of the space that they bring."""
+    space = study.own.refresh().space
+    for trial in trials:
+        for name, distribution in trial.distributions.items():
+            key = name
+            if key not in space:
+                space = space.with_domain(key, to_domain(distribution))
+    if space != study.own.space:
+        study.own.steer.space(space, reason="trials were added")
+    enter(study.own, [_foreign(study, trial) for trial in trials])
+
+
+def _foreign(study: Study, trial: FrozenTrial) -> Foreign:
+    space, configuration = study.own.space, dict[str, Any]()
+    for name, value in trial.params.items():
+        key = name
+        domain, choices = space.domains.get(key), getattr(trial.distributions[name], "choices", ())
+        label = label_of(choices.index(value), value) if isinstance(domain, Choice) else value
+        configuration[key] = label
+    numbers = trial.values
+    if trial.state is TrialState.PRUNED and not numbers and trial.last_step is not None:
+        numbers = [trial.intermediate_values[trial.last_step]]
+    names = names_of(study.own.history)
+    notes: dict[str, Any] = {f"step {s}": v for s, v in trial.intermediate_values.items()}
+    notes |= {f"user:{name}": value for name, value in trial.user_attrs.items()}
+    notes |= {f"constraint:{name}": value for name, value in trial.constraints.items()}
+    return Foreign(
+        configuration,
+        [(1, dict(zip(names, numbers, strict=True)))] if numbers else [],
+        _OWN_STATES.get(trial.state, OwnState.QUEUED),
+        begun=trial.datetime_start.timestamp() if trial.datetime_start else 0.0,
+        ended=trial.datetime_complete.timestamp() if trial.datetime_complete else 0.0,
+        notes=notes,
+    )

@@ -1,0 +1,318 @@
+"""Optuna's trials: the one an objective is given, and what is known of one afterwards."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from luthier.compat.asking import ask_for
+from luthier.compat.optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+    label_of,
+    to_domain,
+)
+from luthier.errors import StudyError, nearest
+
+if TYPE_CHECKING:
+    from luthier.compat.optuna.study import Study
+    from luthier.study.trial import Trial as OwnTrial
+
+Value = TypeVar("Value")
+
+
+class TrialState(IntEnum):
+    """How a trial stands."""
+
+    RUNNING = 0
+    COMPLETE = 1
+    PRUNED = 2
+    FAIL = 3
+    WAITING = 4
+
+    def is_finished(self) -> bool:
+        """Return whether it will never run again."""
+        return self in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+
+
+class BaseTrial:
+    """The suggestions, which all of them answer by ``_suggest``."""
+
+    def suggest_float(
+        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
+    ) -> float:
+        """Return a real number in [low, high]."""
+        distribution = FloatDistribution(float(low), float(high), log, step)
+        return float(self._suggest(name, distribution))
+
+    def suggest_int(
+        self, name: str, low: int, high: int, *, step: int = 1, log: bool = False
+    ) -> int:
+        """Return a whole number in [low, high]."""
+        return int(self._suggest(name, IntDistribution(int(low), int(high), log, step)))
+
+    def suggest_categorical(self, name: str, choices: Sequence[Value]) -> Value:
+        """Return one of *choices*."""
+        label = self._suggest(name, CategoricalDistribution(choices))
+        return next(c for i, c in enumerate(choices) if _same(label_of(i, c), label))
+
+    def suggest_uniform(self, name: str, low: float, high: float) -> float:
+        """Return ``suggest_float(name, low, high)``; Optuna's older word."""
+        return self.suggest_float(name, low, high)
+
+    def suggest_loguniform(self, name: str, low: float, high: float) -> float:
+        """Return ``suggest_float(name, low, high, log=True)``; Optuna's older word."""
+        return self.suggest_float(name, low, high, log=True)
+
+    def suggest_discrete_uniform(self, name: str, low: float, high: float, q: float) -> float:
+        """Return ``suggest_float(name, low, high, step=q)``; Optuna's older word."""
+        return self.suggest_float(name, low, high, step=q)
+
+    def _suggest(self, name: str, distribution: BaseDistribution) -> Any:
+        raise TypeError(type(self))
+
+
+@dataclass
+class FrozenTrial(BaseTrial):
+    """What is known of a trial.
+
+    Attributes:
+        values: of the objectives; None when it has none. A pruned trial's is its last report.
+        intermediate_values: by step, as they were reported.
+    """
+
+    number: int
+    state: TrialState
+    values: list[float] | None = None
+    params: dict[str, Any] = field(default_factory=dict[str, Any])
+    distributions: dict[str, BaseDistribution] = field(default_factory=dict[str, BaseDistribution])
+    user_attrs: dict[str, Any] = field(default_factory=dict[str, Any])
+    system_attrs: dict[str, Any] = field(default_factory=dict[str, Any])
+    intermediate_values: dict[int, float] = field(default_factory=dict[int, float])
+    constraints: dict[str, float] = field(default_factory=dict[str, float])
+    datetime_start: datetime.datetime | None = None
+    datetime_complete: datetime.datetime | None = None
+
+    @property
+    def value(self) -> float | None:
+        """Return the value of the one objective.
+
+        Raises:
+            StudyError: there are several.
+        """
+        if self.values is None:
+            return None
+        if len(self.values) > 1:
+            raise StudyError("This trial has several objectives: read trial.values.")
+        return self.values[0]
+
+    @property
+    def duration(self) -> datetime.timedelta | None:
+        """Return how long it took; None while it runs."""
+        if self.datetime_start is None or self.datetime_complete is None:
+            return None
+        return self.datetime_complete - self.datetime_start
+
+    @property
+    def last_step(self) -> int | None:
+        """Return the largest step that was reported."""
+        return max(self.intermediate_values, default=None)
+
+    @property
+    def feasible(self) -> bool:
+        """Return whether no constraint is above 0."""
+        return all(value <= 0 for value in self.constraints.values())
+
+    def report(self, value: float, step: int) -> None:
+        """Do nothing: it has ended."""
+
+    def should_prune(self) -> bool:
+        """Return False: it has ended."""
+        return False
+
+    def set_user_attr(self, key: str, value: Any) -> None:
+        """Set an attribute of this object alone."""
+        self.user_attrs[key] = value
+
+    def set_constraint(self, key: str, value: float) -> None:
+        """Set a constraint of this object alone."""
+        self.constraints[key] = float(value)
+
+    def _suggest(self, name: str, distribution: BaseDistribution) -> Any:
+        if name not in self.params:
+            raise StudyError(
+                f"Trial {self.number} has no parameter {name!r}.{nearest(name, self.params)}"
+            )
+        return self.params[name]
+
+
+class FixedTrial(FrozenTrial):
+    """Answers suggestions with given values: to try an objective by hand."""
+
+    def __init__(self, params: dict[str, Any], number: int = 0) -> None:
+        super().__init__(number, TrialState.RUNNING, params=dict(params))
+
+    def report(self, value: float, step: int) -> None:
+        """Remember a report."""
+        self.intermediate_values[step] = float(value)
+
+
+def create_trial(
+    *,
+    state: TrialState = TrialState.COMPLETE,
+    value: float | None = None,
+    values: Sequence[float] | None = None,
+    params: Mapping[str, Any] | None = None,
+    distributions: Mapping[str, BaseDistribution] | None = None,
+    user_attrs: Mapping[str, Any] | None = None,
+    system_attrs: Mapping[str, Any] | None = None,
+    intermediate_values: Mapping[int, float] | None = None,
+    constraints: Mapping[str, float] | None = None,
+) -> FrozenTrial:
+    """Return a trial to give to ``study.add_trial``.
+
+    Raises:
+        StudyError: both *value* and *values*; parameters without their distributions.
+    """
+    if value is not None and values is not None:
+        raise StudyError("create_trial: give value= or values=, not both.")
+    known, ranges = dict(params or {}), dict(distributions or {})
+    if known.keys() != ranges.keys():
+        odd = sorted(known.keys() ^ ranges.keys())
+        raise StudyError(
+            f"create_trial: params and distributions must have the same names; only one has {odd}."
+        )
+    now = datetime.datetime.now()
+    return FrozenTrial(
+        -1,
+        state,
+        [value] if value is not None else (None if values is None else list(values)),
+        known,
+        ranges,
+        dict(user_attrs or {}),
+        dict(system_attrs or {}),
+        dict(intermediate_values or {}),
+        dict(constraints or {}),
+        now,
+        now if state.is_finished() else None,
+    )
+
+
+class Trial(BaseTrial):
+    """What an objective is given: one configuration on its way.
+
+    Attributes:
+        number: from 0.
+        params: what was suggested so far, by name.
+        distributions: what each may be.
+    """
+
+    def __init__(self, study: Study, own: OwnTrial) -> None:
+        self.study = study
+        self.own = own
+        self.number = own.number
+        self.params: dict[str, Any] = {}
+        self.distributions: dict[str, BaseDistribution] = {}
+        self.intermediate_values: dict[int, float] = {}
+        self.why_pruned = ""
+
+    def _suggest(self, name: str, distribution: BaseDistribution) -> Any:
+        if name in self.params:
+            return self.params[name]
+        with self.study.lock:
+            value = self._answered(name, distribution)
+        self.params[name], self.distributions[name] = value, distribution
+        return value
+
+    def _answered(self, name: str, distribution: BaseDistribution) -> Any:
+        fixed: Mapping[str, Any] = self.study.sampler.fixed
+        if name in self.study.grid:
+            return self.own[name]
+        if name in fixed:
+            return self.own.hp.constant(name, fixed[name])
+        domain = to_domain(distribution)
+        given = self.own.configuration.get(name)
+        if given is not None and not domain.contains(given):
+            self.study.warn_outside(name, given, domain)
+        return ask_for(self.own.hp, name, domain)
+
+    def report(self, value: float, step: int) -> None:
+        """Report an intermediate value; ``should_prune`` goes by it.
+
+        Raises:
+            StudyError: no number, a step below 0, or a study with several objectives.
+        """
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            raise StudyError(f"trial.report({value!r}, {step}): expected a number.") from None
+        if isinstance(step, bool) or int(step) != step or step < 0:
+            raise StudyError(f"trial.report({value!r}, {step!r}): steps are whole, from 0 on.")
+        if len(self.study.directions) > 1:
+            raise StudyError("trial.report is for studies with one objective.")
+        if int(step) not in self.intermediate_values:  # as Optuna: the first one counts
+            self.intermediate_values[int(step)] = number
+            with self.study.lock:
+                self.own.settle()
+                self.study.own.set_attribute(f"step {int(step)}", number, self.number)
+
+    def should_prune(self) -> bool:
+        """Return whether the study's pruner would end this trial after its last report.
+
+        Raises:
+            StudyError: a study with several objectives.
+        """
+        if len(self.study.directions) > 1:
+            raise StudyError("trial.should_prune is for studies with one objective.")
+        if not self.intermediate_values:
+            return False
+        with self.study.lock:
+            return self.study.pruner.prune(self.study, self.study.frozen(self.number))
+
+    def set_user_attr(self, key: str, value: Any) -> None:
+        """Write something down about this trial."""
+        with self.study.lock:
+            self.study.note(f"user:{key}", value, self.number)
+
+    def set_constraint(self, key: str, value: float) -> None:
+        """Write down a constraint, kept when it is 0 or less; ``best_trial`` goes by it."""
+        with self.study.lock:
+            self.study.note(f"constraint:{key}", float(value), self.number)
+
+    @property
+    def user_attrs(self) -> dict[str, Any]:
+        """Return what was written down."""
+        return self.study.frozen(self.number).user_attrs
+
+    @property
+    def constraints(self) -> dict[str, float]:
+        """Return the constraints that were set."""
+        return self.study.frozen(self.number).constraints
+
+    @property
+    def datetime_start(self) -> datetime.datetime | None:
+        """Return when it began."""
+        return self.study.frozen(self.number).datetime_start
+
+    @property
+    def relative_params(self) -> dict[str, Any]:
+        """Return what was proposed before anything was suggested."""
+        return self.own.configuration
+
+
+def _same(a: Any, b: Any) -> bool:
+    if type(a) is type(b):
+        return a == b
+    with contextlib.suppress(TypeError):
+        return not isinstance(a, bool) and not isinstance(b, bool) and math.isclose(a, b)
+    return False
+
+
+__all__ = ["BaseTrial", "FixedTrial", "FrozenTrial", "Trial", "TrialState", "create_trial"]

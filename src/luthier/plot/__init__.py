@@ -1,0 +1,58 @@
+"""Pictures of a study as matplotlib figures, for notebooks and for the report.
+
+Every function takes a study or its history and returns a ``matplotlib.figure.Figure`` that belongs to
+nobody: no window opens, and ``figure.savefig("name.svg")`` writes it. Pictures need
+``pip install "luthier[plot]"``; without it each raises StudyError.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from luthier.plot.answers import enough, importance, interactions, isolation
+    from luthier.plot.learning import curves
+    from luthier.plot.objectives import front
+    from luthier.plot.parallels import parallel
+    from luthier.plot.progressing import progress
+    from luthier.plot.sliced import slices
+    from luthier.plot.trained import budgets
+
+_HOME = {
+    "budgets": "trained",
+    "curves": "learning",
+    "enough": "answers",
+    "front": "objectives",
+    "importance": "answers",
+    "interactions": "answers",
+    "isolation": "answers",
+    "parallel": "parallels",
+    "progress": "progressing",
+    "slices": "sliced",
+}
+
+__all__ = [
+    "budgets",
+    "curves",
+    "enough",
+    "front",
+    "importance",
+    "interactions",
+    "isolation",
+    "parallel",
+    "progress",
+    "slices",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

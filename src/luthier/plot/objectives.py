@@ -1,0 +1,47 @@
+"""Two objectives against each other."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from luthier.errors import StudyError
+from luthier.insight.drawing import GREY, MARK, axes_or_new
+from luthier.insight.trials import Source, history_of
+from luthier.study.goals import outcome
+
+
+def front(source: Source, first: int = 0, second: int = 1) -> Any:
+    """Return two objectives of every trial, and the front: those that no other trial beats in all.
+
+    Args:
+        source: a study or its history.
+        first: index of the objective on the horizontal axis.
+        second: index of the one on the vertical axis.
+
+    Raises:
+        StudyError: the study has no two such objectives.
+    """
+    history = history_of(source)
+    goals = history.goals.objectives
+    if first == second or not (0 <= first < len(goals) and 0 <= second < len(goals)):
+        raise StudyError(
+            f"A front needs two objectives; the study has {len(goals)} "
+            f"({', '.join(g.metric for g in goals)}), asked for {first} and {second}."
+        )
+    names = goals[first].metric, goals[second].metric
+    best = {t.number for t in history.front()}
+    points = [
+        (t.number, outcome(t, names[0]), outcome(t, names[1])) for t in history.trials if t.steps
+    ]
+    points = [(n, x, y) for n, x, y in points if math.isfinite(x) and math.isfinite(y)]
+    axes = axes_or_new(None)
+    others = [(x, y) for n, x, y in points if n not in best]
+    on = sorted((x, y) for n, x, y in points if n in best)
+    axes.plot([x for x, _ in others], [y for _, y in others], "o", ms=4, color=GREY, label="trials")
+    axes.plot([x for x, _ in on], [y for _, y in on], "o-", ms=5, color=MARK, label="front")
+    axes.set_xlabel(str(goals[first]))
+    axes.set_ylabel(str(goals[second]))
+    axes.set_title("Trials that no other one beats in all objectives")
+    axes.legend(fontsize=8)
+    return axes.figure

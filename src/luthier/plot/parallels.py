@@ -1,0 +1,69 @@
+"""Parallel coordinates: a trial is a line across all hyperparameters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from luthier.errors import StudyError
+from luthier.insight.drawing import GREY, axes_or_new
+from luthier.insight.trials import Source, history_of, tried
+from luthier.space import Domain
+
+_MOST = 500
+
+
+def parallel(source: Source, top: float = 0.1) -> Any:
+    """Return every trial as a line across the hyperparameters, each on its own scale.
+
+    The best share is in colour, the best of all darkest; the 500 best trials are drawn at most. Where a
+    hyperparameter was inactive the line breaks.
+
+    Args:
+        source: a study or its history.
+        top: share of the trials in colour, in (0, 1].
+
+    Raises:
+        StudyError: *top* is no such share, or nothing is searched.
+    """
+    if not 0 < top <= 1:
+        raise StudyError(f"top must be a share in (0, 1], got {top!r}.")
+    history, found = history_of(source), tried(source)
+    columns = found.columns
+    if not columns.dimension:
+        raise StudyError("The space has no hyperparameter that is searched.")
+    from matplotlib import colormaps
+
+    finite = np.flatnonzero(np.isfinite(found.losses))
+    order = finite[np.argsort(found.losses[finite], kind="stable")][:_MOST]
+    coloured = max(1, round(top * len(order)))
+    axes = axes_or_new(None, width=max(7.0, 1.2 * columns.dimension))
+    blues = colormaps["viridis"]
+    at = range(columns.dimension)
+    for rank in range(len(order) - 1, -1, -1):
+        chosen = rank < coloured
+        colour = blues(0.85 * rank / coloured) if chosen else GREY
+        axes.plot(at, found.points[order[rank]], color=colour, lw=1.5 if chosen else 0.5,
+                  alpha=0.9 if chosen else 0.3)  # fmt: skip
+    for x, domain in enumerate(columns.domains):
+        axes.axvline(x, color="#222222", lw=0.8)
+        for height, text in ((0.0, _end(domain, 0.0)), (1.0, _end(domain, 1.0))):
+            below = height == 0.0
+            axes.annotate(text, (x, height), (0, -4 if below else 4), textcoords="offset points",
+                          ha="center", va="top" if below else "bottom", fontsize=7)  # fmt: skip
+    axes.set_xticks(at, columns.names, rotation=25, ha="right")
+    axes.tick_params(axis="x", pad=12)
+    axes.set_yticks([])
+    axes.set_ylim(-0.02, 1.02)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    metric = history.objective.metric
+    axes.set_title(f"The best {coloured} of {len(order)} trials by {metric}, in colour", pad=18)
+    return axes.figure
+
+
+def _end(domain: Domain, unit: float) -> str:
+    value = domain.decode(unit)
+    text = f"{value:.4g}" if isinstance(value, float) else str(value)
+    return text if len(text) < 14 else f"{text[:13]}…"

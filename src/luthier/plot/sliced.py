@@ -1,0 +1,94 @@
+"""The objective against each hyperparameter, one small picture each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from luthier.errors import StudyError
+from luthier.insight.drawing import MARK, grid_of_axes
+from luthier.insight.trials import Source, column_of, history_of, tried
+from luthier.space import Bool, Choice, Domain, Int
+from luthier.study.chance import Chance
+
+_ACROSS = 3
+_DECADES = 1000.0  # a range below has too few powers of ten to read it by
+
+
+def slices(source: Source, names: Sequence[str] | None = None) -> Any:
+    """Return the objective of every trial against each hyperparameter, on its own scale.
+
+    Later trials are darker; the best one is red. ``one_minus_log`` is drawn as 1 − value on a log axis
+    that runs backwards, so that 0.9, 0.99 and 0.999 are equally far apart.
+
+    Args:
+        source: a study or its history.
+        names: of the hyperparameters; by default all that are searched.
+
+    Raises:
+        StudyError: one of *names* is not searched, or nothing is.
+    """
+    history, found = history_of(source), tried(source)
+    columns = found.columns
+    if not columns.dimension:
+        raise StudyError(
+            "There is nothing to slice: the space has no hyperparameter that is searched."
+        )
+    chosen = range(columns.dimension) if names is None else [column_of(columns, n) for n in names]
+    grid = grid_of_axes(len(chosen), _ACROSS)
+    for axes, column in zip(grid, chosen, strict=True):
+        name, domain = columns.names[column], columns.domains[column]
+        places: list[float] = []
+        values: list[float] = []
+        numbers: list[int] = []
+        for number, loss in zip(found.numbers.tolist(), found.first.tolist(), strict=True):
+            configuration = history.trials[number].configuration
+            if name in configuration and math.isfinite(loss):
+                places.append(_place(domain, configuration[name], number))
+                values.append(history.value(loss))
+                numbers.append(number)
+        axes.scatter(
+            places, values, c=numbers, cmap="Blues", vmin=-len(history.trials) / 2, s=14, lw=0
+        )
+        if values:
+            better = min if history.objective.direction == "minimize" else max
+            at = values.index(better(values))
+            axes.plot(places[at], values[at], "o", color=MARK, ms=6)
+        _scale(axes, domain)
+        axes.set_xlabel(name)
+    for axes in grid[::_ACROSS]:
+        axes.set_ylabel(history.objective.metric)
+    return grid[0].figure
+
+
+def _place(domain: Domain, value: Any, number: int) -> float:
+    """Return where a value stands; equal choices are spread a little, the same way each time."""
+    if isinstance(domain, Choice | Bool):
+        spread = Chance(number, ("jitter",)).uniform() - 0.5
+        return int(domain.encode(value) * domain.cardinality) + 0.5 * spread
+    scale = getattr(domain, "scale", "linear")
+    return 1 - value if scale == "one_minus_log" else float(value)
+
+
+def _scale(axes: Any, domain: Domain) -> None:
+    if isinstance(domain, Choice | Bool):
+        count = domain.cardinality
+        options = [str(domain.decode((i + 0.5) / count)) for i in range(count)]
+        axes.set_xticks(range(count), [o if len(o) < 12 else f"{o[:11]}…" for o in options])
+        axes.set_xlim(-0.6, count - 0.4)
+        return
+    from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
+
+    scale = getattr(domain, "scale", "linear")
+    if scale == "linear":
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=isinstance(domain, Int)))
+        return
+    axes.set_xscale("log")
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    if scale == "one_minus_log":
+        axes.invert_xaxis()
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{1 - x:.6g}"))
+    elif domain.high < _DECADES * domain.low:  # type: ignore[attr-defined]
+        ends = [float(domain.decode(unit)) for unit in (0.0, 0.5, 1.0)]
+        axes.set_xticks(ends, [f"{x:.3g}" for x in ends])

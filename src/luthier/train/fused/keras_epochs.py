@@ -1,0 +1,177 @@
+"""Whole epochs of a Keras model as compiled programs, with what ``fit`` would do around them.
+
+The model stays the trial's own: its variables go into the program before an epoch and come back after
+it, so checkpoints, callbacks between epochs and ``result.model()`` see what they would after ``fit``.
+What the model computes is Keras's own ``train_step`` and ``test_step``.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import jax
+import keras
+import numpy as np
+
+from luthier.train.data import even_size, order_of
+from luthier.train.fused.loaded import on_device
+from luthier.train.fused.numbers import Lifted, calls_python, lift
+from luthier.train.fused.program import Epoch, Steps, key
+from luthier.train.fused.side_by_side import run_alone
+
+_TESTED_AT_ONCE = 256
+
+Arrays = tuple[Any, ...]
+
+
+def compiled_epochs(
+    model: keras.Model,
+    train: Any,
+    validation: Any,
+    batch_size: int,
+) -> Epochs | str:
+    """Return what trains *model* in compiled epochs, or why that cannot be.
+
+    Args:
+        model: built and compiled.
+        train: (inputs, targets).
+        validation: the same.
+        batch_size: examples a step.
+    """
+    try:
+        epochs = Epochs(model, train, validation, batch_size)
+    except Exception as error:
+        return f"the training step could not be traced ({type(error).__name__}: {error})"
+    if any(part is not None and calls_python(part.jaxpr) for part in epochs.steps.parts):
+        return "the model calls Python in each batch"
+    return epochs
+
+
+class Epochs:
+    """Trains one model an epoch at a time.
+
+    Attributes:
+        steps: the model's, traced.
+        key: names the program that they need; models with the same one can train side by side.
+    """
+
+    def __init__(
+        self, model: keras.Model, train: Arrays, validation: Arrays, batch_size: int
+    ) -> None:
+        self._model: Any = model
+        _make_meters(model, train)
+        self._data = (
+            on_device(train, keras.config.floatx()),
+            on_device(validation, keras.config.floatx()),
+        )
+        self.steps = traced(model, *self._data, batch_size)
+        self._numbers = jax.device_put(self.steps.numbers)
+        self.key = key(self.steps, self.arguments(0))
+
+    def __call__(self, epoch: int, seed: int, listeners: keras.callbacks.CallbackList) -> None:
+        """Train an epoch in the order of *seed*, and tell *listeners* what ``fit`` would."""
+        run_alone(self, epoch, seed, listeners)
+
+    def before(self, epoch: int, listeners: keras.callbacks.CallbackList) -> None:
+        """Do what ``fit`` does at the beginning of an epoch."""
+        self._model.stop_training = False
+        self._model.reset_metrics()
+        listeners.on_epoch_begin(epoch)
+
+    def arguments(self, seed: int) -> tuple[Any, ...]:
+        """Return what the program is called with: weights, meters, numbers, order, and the data."""
+        order = order_of(len(self._data[0][0]), seed).astype(np.int32)
+        return (weights_of(self._model), meters_of(self._model), self._numbers, order, *self._data)
+
+    def after(self, done: Epoch, epoch: int, listeners: keras.callbacks.CallbackList) -> None:
+        """Take over what an epoch has made, and do what ``fit`` does at its end."""
+        put_back(self._model, done.weights, done.meters)
+        metrics = logs(done)
+        listeners.on_test_begin()
+        listeners.on_test_end(metrics)
+        listeners.on_epoch_end(epoch, metrics)
+
+
+def traced(model: Any, train: Arrays, validation: Arrays, batch_size: int) -> Steps:
+    """Trace *model*'s steps for data of these shapes.
+
+    Raises:
+        Exception: whatever the model raises when it is traced.
+    """
+    state = (weights_of(model), meters_of(model))
+    size = min(batch_size, len(train[0]))
+    test_size = even_size(len(validation[0]), max(batch_size, _TESTED_AT_ONCE))
+
+    def step(kind: Any, data: Arrays, size: int) -> Lifted | None:
+        if not size:
+            return None
+        batch = tuple(jax.ShapeDtypeStruct((size, *part.shape[1:]), part.dtype) for part in data)
+        return lift(kind, state, batch)
+
+    trains, tests = partial(_train_step, model), partial(_test_step, model)
+    first = step(trains, train, size)
+    assert first is not None
+    return Steps(
+        first,
+        step(trains, train, len(train[0]) % size),
+        step(tests, validation, test_size),
+        step(tests, validation, len(validation[0]) % test_size),
+        size,
+        test_size,
+    )
+
+
+def _train_step(model: Any, state: Any, batch: Arrays) -> Any:
+    (trainable, others, optimizer), meters = state
+    metrics, after = model.train_step((trainable, others, optimizer, meters), batch)
+    trainable, others, optimizer, meters = map(list, after)
+    return ((trainable, others, optimizer), meters), metrics
+
+
+def _test_step(model: Any, state: Any, batch: Arrays) -> Any:
+    (trainable, others, optimizer), meters = state
+    metrics, after = model.test_step((trainable, others, meters), batch)
+    trainable, others, meters = map(list, after)
+    return ((trainable, others, optimizer), meters), metrics
+
+
+# -- the model's variables -------------------------------------------------------------------------
+
+
+def weights_of(model: Any) -> Any:
+    """Return the values of all variables that an epoch changes and the next one needs."""
+    groups = (model.trainable_variables, model.non_trainable_variables, model.optimizer.variables)
+    return tuple([v.value for v in group] for group in groups)
+
+
+def meters_of(model: Any) -> list[Any]:
+    """Return the values of the metrics' variables."""
+    return [v.value for v in model.metrics_variables]
+
+
+def put_back(model: Any, weights: Any, meters: list[Any]) -> None:
+    """Give all variables new values."""
+    groups = (model.trainable_variables, model.non_trainable_variables, model.optimizer.variables)
+    for group, values in zip(groups, weights, strict=True):
+        for variable, value in zip(group, values, strict=True):
+            variable.assign(value)
+    for variable, value in zip(model.metrics_variables, meters, strict=True):
+        variable.assign(value)
+
+
+def logs(done: Epoch) -> dict[str, float]:
+    """Return the metrics as ``fit`` names them: each meter's last reading."""
+    trained, tested = jax.device_get((done.trained[-1], done.tested[-1]))
+    own = {name: _reading(value) for name, value in trained.items()}
+    return own | {f"val_{name}": _reading(value) for name, value in tested.items()}
+
+
+def _reading(values: Any) -> float:
+    return float(np.ravel(values)[-1])
+
+
+def _make_meters(model: Any, train: Arrays) -> None:
+    """Have Keras make the variables of loss and metrics, as it does when ``fit`` begins."""
+    few = tuple(np.asarray(part[:2]) for part in train)
+    model._symbolic_build(data_batch=few)

@@ -1,0 +1,127 @@
+"""The compiled programs of this process, and on disk those of earlier ones.
+
+A program holds nothing of the trial that it was compiled for, so all of a study's trials with the same
+shapes use one, and a worker that starts anew reads it from the disk instead of compiling it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import pickle
+import platform
+import tempfile
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from luthier.train.fused.experience import experience
+
+_KEPT = 32  # programs in memory, 1 to 5 MB each for small nets
+_KEPT_ON_DISK = 500
+FOLDER = "LUTHIER_PROGRAMS"  # where to keep compiled programs; empty for nowhere
+
+_known: OrderedDict[str, Any] = OrderedDict()
+compiled_seconds: list[float] = []  # what each compilation of this process took
+
+
+def program(
+    key: str, function: Callable[..., Any], arguments: Sequence[Any], donated: tuple[int, ...]
+) -> Any:
+    """Return *function* compiled for *arguments*, from memory, from the disk, or now.
+
+    Args:
+        key: names function and shapes.
+        function: to be compiled when nothing is found under *key*.
+        arguments: trees of arrays, or of their shapes.
+        donated: the positions of arguments whose memory the results may take over.
+    """
+    if key in _known:
+        _known.move_to_end(key)
+        return _known[key]
+    found = _read(key)
+    if found is None:
+        begin = time.perf_counter()
+        found = jax.jit(function, donate_argnums=donated).lower(*arguments).compile()
+        compiled_seconds.append(time.perf_counter() - begin)
+        experience.compiling = compiled_seconds[-1]
+        _write(key, found)
+    _known[key] = found
+    while len(_known) > _KEPT:
+        _known.popitem(last=False)
+    return found
+
+
+def forget() -> None:
+    """Let go of all programs in memory."""
+    _known.clear()
+
+
+# -- on the disk -----------------------------------------------------------------------------------
+
+
+def folder() -> Path | None:
+    """Return where programs are kept: ``$LUTHIER_PROGRAMS``, else a cache; None when that is empty."""
+    named = os.environ.get(FOLDER)
+    if named is not None:
+        return Path(named) if named else None
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache) / "luthier" / "programs"
+
+
+def _path(key: str) -> Path | None:
+    """Return the file of a program: one that was compiled for this machine by this compiler."""
+    place = folder()
+    if place is None:
+        return None
+    device = jax.devices()[0]
+    parts = [key, jax.__version__, device.platform, device.device_kind, str(len(jax.devices()))]
+    parts += [device.client.platform_version, os.environ.get("XLA_FLAGS", ""), _processor()]
+    return place / hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def _processor() -> str:
+    """Return what the processor can do: a program for another one may crash on it."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith(("flags", "Features")):
+                return line
+    return platform.processor() + platform.machine()
+
+
+def _read(key: str) -> Any:
+    from jax.experimental import serialize_executable
+
+    path = _path(key)
+    if path is None or not path.exists():
+        return None
+    try:
+        if path.stat().st_uid != os.getuid():
+            return None  # it is unpickled: nobody else's
+        found = serialize_executable.deserialize_and_load(*pickle.loads(path.read_bytes()))
+        os.utime(path)
+    except Exception:  # of another version, or damaged: it is compiled anew
+        return None
+    return found
+
+
+def _write(key: str, compiled: Any) -> None:
+    from jax.experimental import serialize_executable
+
+    path = _path(key)
+    if path is None:
+        return
+    with contextlib.suppress(Exception):  # a full disk, a backend that cannot: only time is lost
+        content = pickle.dumps(serialize_executable.serialize(compiled))
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+            file.write(content)
+        os.replace(file.name, path)
+        newest_last = sorted(path.parent.iterdir(), key=lambda p: p.stat().st_mtime)
+        for old in newest_last[:-_KEPT_ON_DISK]:
+            old.unlink()

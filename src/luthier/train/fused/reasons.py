@@ -1,0 +1,80 @@
+"""Why a Keras training cannot run as whole compiled epochs: the first reason found, in a few words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from luthier.train.fused.choice import Fused
+
+_PER_BATCH = tuple(
+    f"on_{part}batch_{end}" for part in ("", "train_", "test_") for end in ("begin", "end")
+)
+_OWN_LOOP = ("fit", "evaluate", "make_train_function", "make_test_function")
+_STEPS = ("train_step", "test_step")
+
+
+def wanted(fused: Fused) -> bool:
+    """Return whether compiled epochs are to be tried at all."""
+    return fused is not False and keras.backend.backend() == "jax"
+
+
+def reason_against(
+    model: keras.Model, train: Any, validation: Any, callbacks: Sequence[keras.callbacks.Callback]
+) -> str | None:
+    """Return why *model* has to be trained by ``fit``; None when whole epochs can be compiled."""
+    if keras.backend.backend() != "jax":
+        return (
+            f"Keras runs on {keras.backend.backend()}. With KERAS_BACKEND=jax the same model trains "
+            "in compiled epochs, several times faster when it is small"
+        )
+    return next(_reasons(model, train, validation, callbacks), None)
+
+
+def _reasons(
+    model: Any, train: Any, validation: Any, callbacks: Sequence[keras.callbacks.Callback]
+) -> Iterator[str]:
+    if model.run_eagerly or not model.jit_compile:
+        yield "the model is compiled with run_eagerly=True or jit_compile=False"
+    if keras.distribution.distribution() is not None:
+        yield "keras.distribution spreads the model over devices"
+    if not hasattr(model, "_symbolic_build"):
+        yield f"Keras {keras.__version__} is not known to work"
+    for name in (*_STEPS, *_OWN_LOOP):
+        if getattr(type(model), name) is not getattr(keras.Model, name):
+            yield f"{type(model).__name__} has its own {name}()"
+    for callback in callbacks:
+        for name in _PER_BATCH:
+            own = getattr(type(callback), name) is not getattr(keras.callbacks.Callback, name)
+            if own or name in vars(callback):
+                yield f"the callback {type(callback).__name__} has {name}(): it looks at each batch"
+    for name, part in (("training", train), ("validation", validation)):
+        if not _arrays(part):
+            yield f"the {name} data are no arrays in memory"
+    if _bytes(train) + _bytes(validation) > (room := _room()):
+        yield f"the data do not fit into the device's memory ({room / 2**30:.1f} GiB free)"
+
+
+def _arrays(part: Any) -> bool:
+    if not isinstance(part, tuple | list) or len(part) != 2:
+        return False
+    return all(
+        hasattr(array, "__array__") and np.asarray(array).dtype.kind in "biuf" for array in part
+    )
+
+
+def _bytes(part: Any) -> int:
+    return sum(array.nbytes for array in part)
+
+
+def _room() -> float:
+    """Return the bytes that data may take on the device; no bound where they stay where they are."""
+    import jax
+
+    statistics = jax.local_devices()[0].memory_stats() or {}
+    if "bytes_limit" not in statistics:
+        return float("inf")
+    return 0.5 * (statistics["bytes_limit"] - statistics.get("bytes_in_use", 0))

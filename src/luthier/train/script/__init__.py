@@ -1,0 +1,306 @@
+"""Scripts in any language as training code: nothing in them need know of Luthier.
+
+A trial is a process. It is given its configuration on its command line, in a JSON file and in its
+environment; its metrics are read from what it prints, from a file, from TensorBoard's event files or from
+a socket. It is ended by SIGTERM to its whole process group, and after a grace period by SIGKILL.
+
+What it writes into the folder ``LUTHIER_CHECKPOINT`` is copied when a report is read, and is there again
+when the trial goes on after a pause, a crash or a promotion. A script that writes nothing there begins
+again from the beginning.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import shutil
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from luthier.client import SOCKET
+from luthier.errors import StudyError, TrialError, nearest
+from luthier.run.manifests import MANIFEST
+from luthier.run.vital_signs import memory_kills
+from luthier.study.protocols import Fate
+from luthier.study.trial import Trial
+from luthier.train.script.command import Command
+from luthier.train.script.process import Process
+from luthier.train.script.sources import (
+    Curves,
+    Growing,
+    Listener,
+    Patterns,
+    Queue,
+    Reading,
+    reading_from,
+)
+
+_MEMORY = re.compile(r"OutOfMemoryError|out of memory|RESOURCE_EXHAUSTED|MemoryError|bad_alloc")
+_LOOK_SECONDS = 0.2  # between two looks at files
+
+
+@dataclass(frozen=True)
+class Script:
+    """The training function that a command is.
+
+    Attributes:
+        command: what to run.
+        metrics: names of the metrics that a report must have.
+        place: the folder under which each trial has one of its own.
+        patterns: regular expressions for metrics in what is printed, by the metrics' names.
+        metrics_file: a file of JSON lines or CSV that the script writes; it may have
+            ``{trial.folder}`` in it, and must where trials run side by side.
+        tensorboard: likewise a folder of event files.
+        grace: seconds between SIGTERM and SIGKILL.
+        environment: variables for the script.
+    """
+
+    command: Command
+    metrics: tuple[str, ...]
+    place: str
+    patterns: Mapping[str, str] = field(default_factory=dict[str, str])
+    metrics_file: str = ""
+    tensorboard: str = ""
+    grace: float = 10.0
+    environment: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    def __call__(self, trial: Trial) -> None:
+        """Run the trial's process to its end, or to the scheduler's.
+
+        Raises:
+            TrialError: it ended with an error, or without the objective; the message holds the end of
+                what it printed.
+            MemoryError: it ran out of memory.
+            StudyError: there is no such program.
+        """
+        folder = Path(self.place) / f"trial-{trial.number:05d}"
+        folder.mkdir(parents=True, exist_ok=True)
+        state = _Folder(folder / "checkpoint")
+        run = None
+        said: Reading | None = None
+        kills = memory_kills()
+        try:
+            for _ in trial.epochs(state):
+                if run is None:  # the checkpoint has been restored by now
+                    run = _Run(self, trial, folder)
+                else:
+                    _answer(said, go_on=True)
+                said = run.next(trial.step)
+                if said is None:
+                    break
+                trial.report(said.metrics, step=said.step)
+            if run is not None and said is not None:
+                self._warn_of_no_checkpoint(trial, state)
+                _answer(said, go_on=False, why=trial.verdict.reason)
+                run.conclude(patient=trial.verdict.fate in (Fate.COMPLETE, Fate.PAUSE))
+        finally:
+            if run is not None:
+                run.close()
+            state.close()
+        if run is not None:
+            run.check(trial, reported=bool(trial.step), out_of_memory=memory_kills() > kills)
+
+    def _warn_of_no_checkpoint(self, trial: Trial, state: _Folder) -> None:
+        if trial.verdict.fate is Fate.PAUSE and not state.saved:
+            trial.warn_once(
+                "script without checkpoints",
+                "The script wrote no checkpoint into the folder that LUTHIER_CHECKPOINT names: a trial "
+                "that is promoted trains again from the beginning. A scheduler that never pauses is "
+                "'median'; 'auto' stops in place of pausing.",
+            )
+
+
+class _Run:
+    """One process and everything that listens to it."""
+
+    def __init__(self, script: Script, trial: Trial, folder: Path) -> None:
+        self._script = script
+        self._log = folder / "log.txt"
+        self._queue: Queue = Queue()
+        self._wrong: list[StudyError] = []
+        self._patterns = Patterns(script.patterns)
+        self._over = threading.Event()
+        self._seen: dict[str, float] = {}
+        self._gathered: dict[str, float] = {}
+        facts = _facts(trial, folder)
+        facts_file = Path(facts["configuration"])
+        facts_file.write_text(json.dumps(trial.configuration, indent=1))
+        self._listener = Listener(self._queue)
+        self._files = [
+            source(Path(_filled(text, facts)))
+            for source, text in ((Growing, script.metrics_file), (Curves, script.tensorboard))
+            if text
+        ]
+        for source in self._files:
+            source.new(ended=True)  # what an earlier run left there
+        environment = {
+            **script.environment,
+            **{f"LUTHIER_{name.upper()}": str(value) for name, value in facts.items()},
+            SOCKET: self._listener.address,
+        }
+        try:
+            arguments = script.command.filled(trial.configuration, facts)
+            self._process = Process(arguments, environment, self._log, self._heard)
+        except BaseException:
+            self._listener.close()
+            raise
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def next(self, step: int) -> Reading | None:
+        """Return the next report after *step*; None when the process has ended.
+
+        Readings are gathered until they have every metric that the study is judged by. One of a step that
+        is known already, from a script that began again, is passed over.
+        """
+        while True:
+            reading = self._queue.get()
+            if self._wrong:
+                raise self._wrong[0]
+            if reading is None:
+                return None
+            self._seen |= reading.metrics
+            self._gathered |= reading.metrics
+            known = reading.step is not None and reading.step <= step
+            if known or not all(name in self._gathered for name in self._script.metrics):
+                _answer(reading, go_on=True)
+                if known:
+                    self._gathered = {}
+                continue
+            whole = Reading(self._gathered, reading.step, reading.answer)
+            self._gathered = {}
+            return whole
+
+    def conclude(self, *, patient: bool) -> None:
+        """End the process; a *patient* end waits for it to come by itself, if it trains no further."""
+        until = time.monotonic() + (self._script.grace if patient else 0.0)
+        while time.monotonic() < until and not self._process.wait(0.02) and self._queue.empty():
+            pass
+        self._process.end(self._script.grace)
+
+    def close(self) -> None:
+        """Leave nothing running."""
+        self._over.set()
+        self._process.end(self._script.grace)
+        self._listener.close()
+
+    def check(self, trial: Trial, *, reported: bool, out_of_memory: bool) -> None:
+        """Raise what the process's end means, if it was a bad one."""
+        code = self._process.code or 0
+        if code and not self._process.told_to_end:
+            words = f"exit code {code}" if code > 0 else f"signal {-code}"
+            end = "\n".join(self._process.tail)
+            text = (
+                f"The script ended with {words} in trial {trial.number}, with {trial.configuration}"
+            )
+            if _MEMORY.search(end) or (code == -9 and out_of_memory):
+                raise MemoryError(f"{text}: out of memory.")
+            raise TrialError(f"{text}:\n\n{end}\n\nAll that it printed is in {self._log}.")
+        if not reported and not self._process.told_to_end:
+            missing = next(name for name in self._script.metrics if name not in self._seen)
+            seen = ", ".join(map(repr, self._seen)) or "no metrics at all"
+            raise TrialError(
+                f"The script ended without a report of {missing!r} in trial {trial.number}; it gave {seen}."
+                f'{nearest(missing, self._seen)} Print a line such as {{"{missing}": 0.41}} after each '
+                f"epoch, or say where it is: --metric '{missing}=REGEX', --metrics-file, --tensorboard. "
+                f"All that it printed is in {self._log}."
+            )
+
+    def _heard(self, line: str) -> None:
+        try:
+            reading = reading_from(line) or self._patterns.found_in(line)
+        except StudyError as error:
+            self._wrong.append(error)
+            reading = Reading({})
+        if reading is not None:
+            self._queue.put(reading)
+
+    def _watch(self) -> None:
+        """Look at the files while the process runs; then say that it has ended."""
+        while not self._over.is_set():
+            ended = self._process.wait(_LOOK_SECONDS)
+            if ended:
+                self._process.drain()
+            for source in self._files:
+                with contextlib.suppress(OSError):
+                    for reading in source.new(ended=ended):
+                        self._queue.put(reading)
+            if ended:
+                break
+        self._queue.put(None)
+
+
+class _Folder:
+    """The folder in which a script keeps its checkpoint, as a state to save and to restore."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.saved = False
+        self._known: list[tuple[str, int, int]] = []
+        shutil.rmtree(path, ignore_errors=True)
+        path.mkdir(parents=True)
+
+    def ready(self) -> bool:
+        """Return whether the script has written anything new."""
+        now = self._contents()
+        return bool(now) and now != self._known
+
+    def save(self, folder: Path) -> None:
+        """Copy it, again if the script wrote in it meanwhile."""
+        before = self._contents()
+        for _ in range(5):
+            with contextlib.suppress(FileNotFoundError, shutil.Error):  # replaced by the script
+                shutil.copytree(self._path, folder, dirs_exist_ok=True)
+                if before == self._contents():
+                    break
+            shutil.rmtree(folder)
+            folder.mkdir()
+            before = self._contents()
+        self._known, self.saved = before, True
+
+    def restore(self, folder: Path) -> None:
+        """Put a checkpoint back."""
+        shutil.copytree(
+            folder, self._path, dirs_exist_ok=True, ignore=shutil.ignore_patterns(MANIFEST)
+        )
+        self._known = self._contents()
+
+    def close(self) -> None:
+        """Delete it: what is worth keeping has been copied."""
+        shutil.rmtree(self._path, ignore_errors=True)
+
+    def _contents(self) -> list[tuple[str, int, int]]:
+        found: list[tuple[str, int, int]] = []
+        for path in sorted(self._path.rglob("*")):
+            with contextlib.suppress(OSError):
+                status = path.stat()
+                if not path.is_dir():
+                    found.append((str(path), status.st_size, status.st_mtime_ns))
+        return found
+
+
+def _facts(trial: Trial, folder: Path) -> dict[str, Any]:
+    """Return what a script is told of its trial: in its environment, and where its command asks."""
+    return {
+        "number": trial.number,
+        "seed": trial.seed,
+        "epochs": "" if trial.to_step is None else trial.to_step,
+        "folder": str(folder.absolute()),
+        "checkpoint": str((folder / "checkpoint").absolute()),
+        "configuration": str((folder / "configuration.json").absolute()),
+        "from_epoch": trial.from_step,
+        "max_epochs": trial.horizon or "",
+    }
+
+
+def _filled(text: str, facts: Mapping[str, Any]) -> str:
+    return re.sub(r"\{trial\.(\w+)\}", lambda found: str(facts.get(found[1], found[0])), text)
+
+
+def _answer(reading: Reading | None, *, go_on: bool, why: str = "") -> None:
+    if reading is not None and reading.answer is not None:
+        reading.answer(go_on, why)

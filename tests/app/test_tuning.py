@@ -1,0 +1,189 @@
+"""``luthier tune`` for scripts that know nothing of it, and study files."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import click
+import jsonschema
+import pytest
+from click.testing import CliRunner
+
+import luthier as lt
+from luthier.app.command import commands
+from luthier.app.study_file import read_study_file, schema, study_from
+from luthier.errors import LuthierError
+
+TRAIN = """
+import argparse, json
+parser = argparse.ArgumentParser()
+parser.add_argument("--lr", type=float)
+parser.add_argument("--units", type=int)
+parser.add_argument("--epochs", type=int, default=2)
+given = parser.parse_args()
+for epoch in range(given.epochs):
+    print(json.dumps({"val_loss": given.lr + given.units / (epoch + 1)}))
+"""
+SPACE = "lr: {log: [1.0e-5, 0.1]}\nunits: {int: [32, 512], step: 32}\n"
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "train.py").write_text(TRAIN)
+    (tmp_path / "space.yaml").write_text(SPACE)
+    return tmp_path
+
+
+def run(*words):
+    return CliRunner(catch_exceptions=False).invoke(commands, ["tune", *words])
+
+
+def test_a_script_and_a_space_file(folder):
+    words = ["--space", "space.yaml", "--minimize", "val_loss", "--max-trials", "2"]
+    assert run("train.py", "--epochs", "3", *words).exit_code == 0  # the issue's own form
+    study = lt.open("train")
+    assert [list(trial.steps) for trial in study.trials] == [[1, 2, 3]] * 2
+    assert study.space == lt.Space(
+        lr=lt.Float(1e-5, 0.1, scale="log"), units=lt.Int(32, 512, step=32)
+    )
+    assert run(*words[:5], "3", "train.py", "--epochs", "3").exit_code == 0  # and goes on
+    assert len(study.trials) == 3
+
+
+def test_ranges_on_the_command_line_in_a_process_of_its_own(folder):
+    words = [sys.executable, "train.py", "--lr", "{log:1e-5:1e-1}", "--units", "{32,64}"]
+    ours = ["tune", "--minimize", "val_loss", "--max-trials", "3", "--study", "mine", "--"]
+    done = subprocess.run(
+        [sys.executable, "-m", "luthier.app.command", *ours, *words], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "best val_loss" in done.stderr
+    study = lt.open("mine")
+    assert len(study.trials) == 3
+    assert study.space["units"] == lt.Choice(32, 64)
+
+
+def test_a_study_file(folder):
+    (folder / "study.yaml").write_text(
+        "study: filed\nrun: python train.py --lr {lr} --units {units} --epochs {trial.epochs}\n"
+        "space: space.yaml\nconstraints: ['units * lr <= 10']\nminimize: val_loss\nepochs: 4\n"
+        "scheduler: null\nsearcher: random\nmax_trials: 1\n"
+    )
+    assert run("study.yaml", "--max-trials", "2").exit_code == 0
+    study = lt.open("filed")
+    assert [trial.step for trial in study.trials] == [4, 4]
+    assert study.history.header.searcher["name"] == "random"
+    assert [c.text for c in study.space.constraints] == ["units * lr <= 10"]
+
+
+def test_a_study_file_with_a_function_in_toml(folder, monkeypatch):
+    (folder / "my_training.py").write_text(
+        "def main(trial):\n    trial.report(loss=trial['lr'])\n    return None\n"
+    )
+    (folder / "study.toml").write_text(
+        'function = "my_training:main"\nminimize = "loss"\nmax_trials = 2\n'
+        "[space.lr]\nlog = [1e-5, 0.1]\n"
+    )
+    assert run("study.toml").exit_code == 0
+    assert len(lt.open("study").trials) == 2
+
+
+def test_the_present_form_is_as_it_was(folder):
+    (folder / "own.py").write_text(
+        "import sys, luthier\n"
+        "luthier.tune(lambda t: t['x'], {'x': luthier.Float(0, 1)}, minimize='y', max_trials=2)\n"
+        "print(sys.argv[1:])\n"
+    )
+    done = run("own.py", "--space-ship", "--seed", "3")
+    assert done.exit_code == 0
+    assert "['--space-ship', '--seed', '3']" in done.output
+    with pytest.raises(lt.StudyError, match="--max-trials is for scripts that do not call"):
+        run("--max-trials", "3", "own.py")
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (["studdy.yaml"], "Did you mean 'study.yaml'"),
+        (["study.yaml", "--metric", "x"], "expected NAME=REGEX"),
+        (["study.yaml", "--metric", "loss=loss"], "no group for the number"),
+        (["--space", "spice.yaml", "train.py"], "Did you mean 'space.yaml'"),
+        (["--space", "space.yaml", "tain.py"], "Did you mean 'train.py'"),
+        (["--space", "space.yaml", "train.py"], "A study is judged by a metric"),
+        (["study.yaml", "--workers", "2", "--metrics-file", "m.csv"], "would write there"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_fix(folder, words, error):
+    (folder / "study.yaml").write_text(
+        "run: python train.py\nspace: space.yaml\nminimize: loss\nmax_trials: 1\n"
+    )
+    with pytest.raises(LuthierError, match=error):
+        run(*words)
+
+
+@pytest.mark.parametrize(
+    ("data", "error"),
+    [
+        ({"max_trails": 3}, "study.yaml: unknown key 'max_trails'. Did you mean 'max_trials'"),
+        ({"max_trials": "three"}, r"max_trials: 'three': expected `int"),
+        ({"max_trials": 0}, r"max_trials: 0: expected `int` >= 1"),
+        ({"run": {"a": 1}}, r"run: \{'a': 1\}: expected"),
+    ],
+)
+def test_a_wrong_study_file(data, error):
+    with pytest.raises(lt.StudyError, match=error):
+        study_from(data, "study.yaml")
+
+
+FULL = {
+    "study": "resnet",
+    "run": "python train.py",
+    "space": {
+        "lr": {"log": [1e-5, 0.1]},
+        "momentum": {"one_minus_log": [0.5, 0.99], "when": {"opt": "sgd"}, "prior": 0.9},
+        "opt": ["sgd", "adam"],
+        "units": "int:1:8",
+        "bn": {"bool": None, "default": True},
+    },
+    "maximize": ["accuracy", "speed"],
+    "scheduler": None,
+    "max_time": "2h",
+}
+
+
+def test_the_schema_takes_what_we_take_and_refuses_what_we_refuse():
+    jsonschema.Draft202012Validator.check_schema(schema())
+    validator = jsonschema.Draft202012Validator(schema())
+    validator.validate(FULL)
+    assert study_from(FULL, "f").max_time == "2h"
+    for wrong in (
+        {"max_trails": 3},
+        {"max_trials": 0},
+        {"space": {"lr": {"lgo": [1, 2]}}},
+        {"space": {"lr": {"log": [1, 2], "int": [1, 2]}}},
+        {"run": 3},
+    ):
+        assert not validator.is_valid({**FULL, **wrong}), wrong
+
+
+def test_the_schema_is_printed():
+    printed = CliRunner().invoke(commands, ["schema"])
+    assert json.loads(printed.output) == json.loads(json.dumps(schema()))
+
+
+def test_yaml_reads_numbers_as_numbers(tmp_path):
+    path = tmp_path / "study.yaml"
+    path.write_text("space: {lr: {log: [1e-5, 1e-1]}}\nminimize: loss\n")
+    assert read_study_file(path).space == {"lr": {"log": [1e-5, 0.1]}}
+
+
+def test_an_unknown_option_names_the_nearest(folder):
+    (folder / "study.yaml").write_text("minimize: loss\n")
+    with pytest.raises(click.UsageError, match="--max-trails"):
+        CliRunner().invoke(
+            commands, ["tune", "study.yaml", "--max-trails", "3"],
+            standalone_mode=False, catch_exceptions=False,
+        )  # fmt: skip

@@ -1,0 +1,285 @@
+"""Compiled epochs against Keras's ``fit``, and what they cannot do; on the JAX backend."""
+
+from __future__ import annotations
+
+import gc
+
+import jax
+import keras
+import numpy as np
+import pytest
+from pausing import curves, run
+
+import luthier
+from luthier.errors import StudyError
+from luthier.run.child import resident_bytes
+from luthier.space import discover
+from luthier.train.fused import programs
+from luthier.train.fused.starting import drawn_by_numpy
+from luthier.train.keras import Training, fit
+
+DATA = luthier.datasets.fashion_mnist("subset")
+SMALL = tuple((x[:500], y[:500]) for x, y in (DATA.train, DATA.validation))
+
+
+def net(units=16, rate=0.005, drop=0.2, decay=1e-3, optimizer=None):
+    model = keras.Sequential(
+        [
+            keras.Input((28, 28)),
+            keras.layers.Flatten(),
+            keras.layers.Dense(units, kernel_regularizer=keras.regularizers.L2(decay)),
+            keras.layers.BatchNormalization(),
+            keras.layers.ReLU(),
+            keras.layers.Dropout(drop),
+            keras.layers.Dense(10, activation="softmax"),
+        ]
+    )
+    optimizer = optimizer or keras.optimizers.Adam(rate)
+    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+def searched(hp):
+    return net(
+        drop=hp.float("dropout", 0.1, 0.5),
+        decay=hp.float("decay", 1e-6, 1e-2, scale="log"),
+        optimizer=keras.optimizers.AdamW(
+            keras.optimizers.schedules.CosineDecay(
+                hp.float("learning_rate", 1e-3, 1e-2, scale="log"),
+                40,
+                warmup_target=hp.float("peak", 0.01, 0.02),
+                warmup_steps=5,
+            ),
+            weight_decay=hp.float("weight_decay", 1e-4, 1e-2, scale="log"),
+            beta_1=hp.float("beta_1", 0.8, 0.95, scale="one_minus_log"),
+            beta_2=hp.float("beta_2", 0.98, 0.9995, scale="one_minus_log"),
+            epsilon=hp.float("epsilon", 1e-8, 1e-5, scale="log"),
+            global_clipnorm=hp.float("clip", 0.5, 2.0),
+        ),
+    )
+
+
+def test_nine_numbers_one_program(tmp_path, monkeypatch):
+    """Trials that differ in optimizer, schedule, regulariser and dropout share one program."""
+    monkeypatch.setenv("LUTHIER_PROGRAMS", str(tmp_path / "programs"))
+    programs.forget()
+    before = len(programs.compiled_seconds)
+    training = Training(searched, SMALL, 64, fused=True)
+    space = discover(searched)
+    whole = run(training, tmp_path / "a", stops=(4,), space=space, trials=3)
+    paused = run(training, tmp_path / "b", stops=(1, 3, 4), space=space, trials=3)
+    assert len(programs.compiled_seconds) == before + 1
+    assert curves(paused) == curves(whole)
+    assert len({str(c) for c in curves(whole)}) == 3
+    programs.forget()  # from the disk, as another worker would
+    again = run(training, tmp_path / "c", stops=(4,), space=space, trials=3)
+    assert len(programs.compiled_seconds) == before + 1
+    assert curves(again) == curves(whole)
+
+
+OPTIMIZERS = {
+    "sgd": lambda r: keras.optimizers.SGD(r, momentum=0.85, nesterov=True, clipvalue=0.3),
+    "rmsprop": lambda r: keras.optimizers.RMSprop(r / 10, rho=0.93, momentum=0.4),
+    "accumulating": lambda r: keras.optimizers.Adam(r, gradient_accumulation_steps=2),
+    "averaging": lambda r: keras.optimizers.Nadam(
+        keras.optimizers.schedules.PiecewiseConstantDecay([5, 9], [r, r / 2, r / 3]),
+        use_ema=True,
+        ema_overwrite_frequency=4,
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", OPTIMIZERS)
+def test_it_computes_what_fit_computes(tmp_path, kind):
+    """Same start, same order, same dropout: equal curves, up to how sums are rounded."""
+
+    def train(fused):
+        def one(trial):
+            keras.utils.set_random_seed(trial.seed)
+            model = net(optimizer=OPTIMIZERS[kind](trial["rate"]))
+            fit(trial, model, SMALL, batch_size=60, fused=fused)
+
+        return one
+
+    space = luthier.Space(rate=luthier.Float(0.002, 0.01, scale="log"))
+    compiled, ordinary = (
+        curves(run(train(fused), tmp_path / str(fused), stops=(3,), space=space))
+        for fused in (True, False)
+    )
+    for (_, ours), (_, theirs) in zip(compiled[0], ordinary[0], strict=True):
+        assert ours.keys() == theirs.keys()
+        for name in ours:
+            assert ours[name] == pytest.approx(theirs[name], rel=0.02, abs=0.011), name
+
+
+def test_starting_weights_have_kerass_distributions():
+    kinds = [
+        keras.initializers.GlorotUniform(1),
+        keras.initializers.HeNormal(2),
+        keras.initializers.RandomNormal(0.5, 2.0, seed=3),
+        keras.initializers.TruncatedNormal(0.5, 2.0, seed=4),
+        keras.initializers.RandomUniform(-3, 1, seed=5),
+        keras.initializers.LecunUniform(6),
+    ]
+    shape = (200, 300)
+    with drawn_by_numpy():
+        ours = [np.asarray(k(shape)) for k in kinds]
+        again = [np.asarray(k(shape)) for k in kinds]
+        assert np.asarray(keras.initializers.Ones()((2, 2), "float16")).dtype == np.float16
+    theirs = [np.asarray(k(shape)) for k in kinds]
+    for a, b, c in zip(ours, theirs, again, strict=True):
+        np.testing.assert_array_equal(a, c)
+        assert a.dtype == b.dtype
+        assert not np.array_equal(a, b)
+        scale = float(b.std())
+        assert float(a.mean()) == pytest.approx(float(b.mean()), abs=0.02 * scale)
+        assert float(a.std()) == pytest.approx(scale, rel=0.02)
+        assert float(a.min()) == pytest.approx(float(b.min()), abs=0.6 * scale)
+        assert float(a.max()) == pytest.approx(float(b.max()), abs=0.6 * scale)
+
+
+class Counted(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        pass
+
+
+class OwnStep(keras.Sequential):
+    def train_step(self, state, data):
+        return super().train_step(state, data)
+
+
+class CallsBack(keras.layers.Layer):
+    def call(self, x):
+        return x + jax.lax.stop_gradient(jax.pure_callback(np.zeros_like, x, x))
+
+
+def small(layers=(), kind=keras.Sequential, **options):
+    flat = [keras.Input((28, 28)), keras.layers.Flatten()]
+    model = kind([*flat, *layers, keras.layers.Dense(10, "softmax")])
+    model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"], **options)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("made", "callbacks", "data", "reason"),
+    [
+        (lambda: small(kind=OwnStep), (), SMALL, "OwnStep has its own train_step"),
+        (small, [Counted()], SMALL, "Counted has on_train_batch_end"),
+        (lambda: small([CallsBack()]), (), SMALL, "calls Python in each batch"),
+        (lambda: small(run_eagerly=True), (), SMALL, "run_eagerly"),
+    ],
+)
+def test_what_cannot_be_fused_is_said_once_and_trained(
+    tmp_path, capsys, made, callbacks, data, reason
+):
+    def build(hp):
+        hp.float("rate", 0.1, 0.2)
+        return made()
+
+    options = {"epochs": 1, "name": "s", "progress": False, "callbacks": callbacks}
+    result = luthier.keras.tune(
+        build, data, max_trials=2, batch_size=250, storage=tmp_path / "a.db", **options
+    )
+    assert len(result.trials) == 2
+    assert capsys.readouterr().err.count(reason) == 1
+    with pytest.raises(StudyError, match=reason):
+        luthier.keras.tune(
+            build, data, max_trials=1, fused=True, storage=tmp_path / "b.db", **options
+        )
+
+
+def test_nonsense_is_refused(tmp_path):
+    with pytest.raises(StudyError, match="fused must be"):
+        luthier.keras.tune(searched, SMALL, fused="yes", storage=tmp_path / "a.db")
+
+
+def test_many_trials_leave_no_growth(tmp_path):
+    """The second hundred may need 10 MB more than the first: ordinary training takes that for one."""
+    sizes = []
+
+    def build(hp):
+        gc.collect()
+        sizes.append(resident_bytes())
+        hp.float("rate", 1e-3, 1e-2, scale="log")
+        return small()
+
+    few = tuple((x[:64], y[:64]) for x, y in SMALL)
+    luthier.keras.tune(
+        build, few, epochs=1, max_trials=200, batch_size=64, name="s", searcher="random",
+        storage=tmp_path / "a.db", progress=False, fused=True,
+    )  # fmt: skip
+    assert max(sizes[100:]) - max(sizes[:100]) < 10 * 2**20
+
+
+def close(ours, theirs):
+    assert len(ours) == len(theirs)
+    for one, other in zip(ours, theirs, strict=True):
+        assert [step for step, _ in one] == [step for step, _ in other]
+        for (_, mine), (_, yours) in zip(one, other, strict=True):
+            for name in mine:
+                assert mine[name] == pytest.approx(yours[name], rel=0.02, abs=0.021), name
+
+
+def mixed(hp):
+    """Return nets of two widths, so that two programs take turns."""
+    return net(units=hp.choice("units", [12, 16]), rate=hp.float("rate", 0.001, 0.01, scale="log"))
+
+
+@pytest.mark.parametrize("scheduler", ["hyperband", "asha", None])
+def test_side_by_side_gives_the_curves_of_one_after_the_other(tmp_path, scheduler):
+    """Rungs run as groups, survivors go on in a smaller one, free places take what is promoted."""
+    several, alone = (
+        luthier.keras.tune(
+            mixed, SMALL, epochs=4, max_trials=6, batch_size=100, seed=1, name="s", fused=fused,
+            searcher="random", scheduler=scheduler, storage=tmp_path / f"{fused}.db", progress=False,
+        ).study
+        for fused in (4, 1)
+    )  # fmt: skip
+    if scheduler != "asha":  # which trial it promotes depends on what had been reported by then
+        close(curves(several), curves(alone))
+    assert all(t.state.ended for t in several.trials)
+    assert [t.configuration for t in several.trials] == [t.configuration for t in alone.trials]
+
+
+def test_who_runs_out_of_memory_runs_in_halves(tmp_path, monkeypatch):
+    from luthier.train.fused import side_by_side
+    from luthier.train.fused.experience import experience
+
+    widths = []
+    run_side_by_side = side_by_side._run_side_by_side
+
+    def scarce(key, group):
+        widths.append(len(group))
+        if len(group) > 2:
+            raise RuntimeError("RESOURCE_EXHAUSTED: out of memory")
+        run_side_by_side(key, group)
+
+    monkeypatch.setattr(side_by_side, "_run_side_by_side", scarce)
+    result = luthier.keras.tune(
+        searched, SMALL, epochs=2, max_trials=4, batch_size=100, name="s", fused=4,
+        scheduler=None, storage=tmp_path / "a.db", progress=False,
+    )  # fmt: skip
+    assert widths == [4, 2, 2, 2, 2]
+    assert [t.step for t in result.trials] == [2] * 4
+    experience.most.clear()
+
+
+def test_an_error_in_one_gives_the_others_back(tmp_path):
+    def build(hp):
+        if hp.float("rate", 0.001, 0.01) and len(made) == 2:
+            raise ZeroDivisionError("third")
+        made.append(1)
+        return net()
+
+    made = [1, 1]
+    with pytest.raises(ZeroDivisionError):
+        luthier.keras.tune(build, SMALL, max_trials=1, name="x", storage=tmp_path / "l.db")
+    made = []
+    options = {"name": "s", "fused": 4, "epochs": 1, "storage": tmp_path / "l.db"}
+    made.append(1)
+    with pytest.raises(ZeroDivisionError):
+        luthier.keras.tune(build, SMALL, max_trials=4, progress=False, **options)
+    study = luthier.open("s", storage=tmp_path / "l.db")
+    states = sorted(t.state.value for t in study.trials)
+    assert states.count("failed") == 1
+    assert "running" not in states
