@@ -175,6 +175,7 @@ def browser() -> webdriver.Chrome:
     options.add_argument("--enable-unsafe-swiftshader")  # for the peer's WebGL
     driver = webdriver.Chrome(options, Service(shutil.which("chromedriver")))
     driver.set_page_load_timeout(300)
+    driver.set_script_timeout(330)
     driver.command_executor.client_config.timeout = (
         330  # the peer's page answers nothing for minutes
     )

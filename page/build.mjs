@@ -1,5 +1,5 @@
 // Builds the page into src/luthier/app/dashboard/assets, and stamps it with the digest of its sources.
-// The same sources give the same bytes: tests compare the stamp, and `make page-check` the bytes.
+// The same sources give the same bytes: tests compare the stamp, and build it anew.
 import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";

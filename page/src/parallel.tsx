@@ -16,6 +16,7 @@ const RAIL = 22; // below the axes, where hyperparameters that were not active l
 const BOTTOM = 14;
 const SHADES = 32;
 const LONGEST_FRAME = 30; // ms
+const MOST = 20_000; // lines that are drawn, the best ones: more of them only fill the picture
 
 export interface Axis {
   name: string;
@@ -81,6 +82,7 @@ export function Parallel(props: Props) {
   const [counted, setCounted] = useState(-1);
   const waiting = useRef<Brushes | null>(null);
   const asked = useRef(0);
+  const greyed = useRef<Painter | null>(null);
   const painters = useRef<{ base: Painter; top: Painter } | null>(null);
 
   const axes = useMemo(
@@ -115,11 +117,14 @@ export function Parallel(props: Props) {
     };
   }, [geometry, theme]);
 
-  // All lines in grey lie below, painted once, and are shown while a part is selected.
+  // All lines in grey lie below, painted when a part is selected for the first time, shown while one is.
   const some = kept.some((k) => !k) || dragged !== null;
   useEffect(() => {
-    painters.current?.base.paint(new Uint8Array(study.count).fill(1));
-  }, [geometry, theme]);
+    const painter = painters.current?.base;
+    if (!some || !painter || greyed.current === painter) return;
+    greyed.current = painter;
+    painter.paint(new Uint8Array(study.count).fill(1));
+  }, [geometry, theme, some]);
   useEffect(() => {
     if (!dragged) painters.current?.top.paint(kept);
   }, [geometry, theme, kept, dragged]);
@@ -192,7 +197,7 @@ export function Parallel(props: Props) {
   const sentence =
     study.count === 0
       ? "No trial yet."
-      : `${count} of ${study.count} trials, a line each; the best are the warmest. Drag along an axis to keep a ` +
+      : `${count} of ${study.count} trials, a line each${count > MOST ? ` (the best ${MOST} are drawn)` : ""}; the best are the warmest. Drag along an axis to keep a ` +
         "part of it, click it to let go. Lines end at the lower rail where a hyperparameter was not active.";
   return (
     <figure class="picture" role="group" aria-label="Parallel coordinates">
@@ -307,6 +312,7 @@ class Painter {
     const scale = this.canvas.width / Number(this.canvas.dataset.width || 1);
     const { order, rank, xs, ys } = this.g;
     let next = 0;
+    let all = 0;
     let last = 0;
     let first = true;
     const draw = (time: number) => {
@@ -328,7 +334,7 @@ class Painter {
       let drawn = 0;
       let shade = -1;
       let open = false;
-      while (next < order.length && drawn < this.batch) {
+      while (next < order.length && drawn < this.batch && all < MOST) {
         const trial = order[next++];
         if (!kept[trial]) continue;
         const own = Math.floor(rank[trial] * SHADES);
@@ -342,9 +348,10 @@ class Painter {
         context.moveTo(xs[0], ys[0][trial]);
         for (let a = 1; a < xs.length; a++) context.lineTo(xs[a], ys[a][trial]);
         drawn++;
+        all++;
       }
       if (open) context.stroke();
-      if (next < order.length) this.request = requestAnimationFrame(draw);
+      if (next < order.length && all < MOST) this.request = requestAnimationFrame(draw);
       else this.canvas.dataset.done = String(Number(this.canvas.dataset.done ?? 0) + 1);
     };
     if (!now) this.request = requestAnimationFrame(draw);

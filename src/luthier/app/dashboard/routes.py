@@ -11,6 +11,7 @@ from importlib import resources
 from typing import Any
 
 import msgspec
+from anyio import CapacityLimiter, to_thread
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -42,6 +43,7 @@ _FILES = {
 }
 _MOST_COMPARED = 50
 _LARGEST_WISH = 1 << 20
+_SLOW = 4  # lessons and chronicles at the same time
 _WORTH_PACKING = 1400  # bytes: less than that is one packet anyway
 
 
@@ -52,6 +54,8 @@ class Dashboard:
         self._watch = Watch(store)
         self._helm = helm
         self._live: Live | None = None
+        # Threads of their own: what takes long must not take those that pages are answered in.
+        self._slow = CapacityLimiter(_SLOW)
         self.page_key = secrets.token_urlsafe(24)
 
     def application(self, token: str, hosts: tuple[str, ...]) -> Starlette:
@@ -138,7 +142,7 @@ class Dashboard:
     async def chronicle(self, request: Request) -> Response:
         """Answer with the timeline and the feed."""
         watched = self._watched(request)
-        return await _answer(request, lambda: watched().chronicle())
+        return await _answer(request, lambda: watched().chronicle(), self._slow)
 
     async def lesson(self, request: Request) -> Response:
         """Answer with what the study taught of one thing."""
@@ -146,7 +150,7 @@ class Dashboard:
         what, name = request.query_params.get("what", ""), request.query_params.get("name", "")
         if what not in LESSONS:
             raise HTTPException(422, f"what must be one of {', '.join(LESSONS)}.")
-        return await _answer(request, lambda: watched().lesson(what, name))
+        return await _answer(request, lambda: watched().lesson(what, name), self._slow)
 
     async def trial(self, request: Request) -> Response:
         """Answer with everything about one or several trials."""
@@ -223,7 +227,9 @@ def _shown(address: str) -> str:
     return f"{scheme}{sign}{rest.rpartition('@')[2]}" if sign else address
 
 
-async def _answer(request: Request, question: Callable[[], Any]) -> Response:
+async def _answer(
+    request: Request, question: Callable[[], Any], threads: CapacityLimiter | None = None
+) -> Response:
     """Answer in a thread of its own, packed where that is worth it and understood."""
     packs = "gzip" in request.headers.get("accept-encoding", "")
 
@@ -233,7 +239,7 @@ async def _answer(request: Request, question: Callable[[], Any]) -> Response:
             return gzip.compress(body, 1), True
         return body, False
 
-    body, packed = await run_in_threadpool(work)
+    body, packed = await to_thread.run_sync(work, limiter=threads)
     headers = {"content-encoding": "gzip"} if packed else {}
     return Response(body, media_type="application/json", headers=headers)
 
