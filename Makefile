@@ -9,7 +9,7 @@ demo: $(VENV)/demo.done
 	$(BIN)/luthier demo
 
 test: $(VENV)/test.done
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/test.done
 	$(BIN)/ruff check .
