@@ -117,11 +117,12 @@ export function Parallel(props: Props) {
     };
   }, [geometry, theme]);
 
-  // All lines in grey lie below, painted when a part is selected for the first time, shown while one is.
+  // All lines in grey lie below, shown while a part is selected. They are painted before that, so that the
+  // first brush does not wait for them; of very many trials only when it comes to it.
   const some = kept.some((k) => !k) || dragged !== null;
   useEffect(() => {
     const painter = painters.current?.base;
-    if (!some || !painter || greyed.current === painter) return;
+    if (!painter || greyed.current === painter || (!some && study.count > MOST)) return;
     greyed.current = painter;
     painter.paint(new Uint8Array(study.count).fill(1));
   }, [geometry, theme, some]);
