@@ -159,7 +159,8 @@ class Tuner:
                 self._asked |= hp.space
                 self._running.close()
                 self._running = None
-                give_back()
+                if self.hypermodel is not None:
+                    give_back()
 
     def _take(self, outcome: Any) -> None:
         """Report what ``run_trial`` returned, where nothing was reported on the way."""
@@ -390,7 +391,7 @@ class Tuner:
         name = self.study.objective.metric
         own = seen(history, record, self._asked).score
         so_far = "" if best is None else f", best so far {history.value(best.best_loss):.5g}"
-        print(f"Trial {number} {record.state} at epoch {record.step}: {name} {own}{so_far}")
+        print(f"Trial {number} after epoch {record.step}: best {name} {own}{so_far}")
 
 
 def _metrics(outcome: Any) -> dict[str, Any]:
