@@ -88,7 +88,7 @@ class Tuner:
 
     # -- the search ------------------------------------------------------------------------------
 
-    def search(self, *args: Any, verbose: Any = "auto", **kwargs: Any) -> None:
+    def search(self, *args: Any, **kwargs: Any) -> None:
         """Run trials until *max_trials* of the oracle, or its brackets, are done.
 
         All arguments go to ``run_trial``, which gives them to the model's ``fit``.
@@ -102,8 +102,8 @@ class Tuner:
         self._failures = 0
 
         def train(own: OwnTrial) -> None:
-            self._run(own, args, {"verbose": verbose, **kwargs})
-            if verbose:
+            self._run(own, args, kwargs)
+            if kwargs.get("verbose", True):
                 self._say(own.number)
 
         work(self.study, train)
