@@ -66,6 +66,8 @@ def test_the_command_needs_no_keras(tmp_path):
         f"commands(['import', 'keras-tuner', {str(PROJECTS / 'random')!r}], standalone_mode=False)\n"
         "assert 'keras' not in sys.modules"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     assert "random: 4 trials taken over, minimize val_loss" in done.stdout

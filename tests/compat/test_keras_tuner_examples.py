@@ -16,6 +16,7 @@ def shortened(text):
     text = re.sub(r"max_epochs=\d+", "max_epochs=3", text)
     text = re.sub(r"max_trials=3\b", "max_trials=2", text)
     text = re.sub(r"max_trials=6\b", "max_trials=4", text)
+    text = text.replace("max_trials=20", "max_trials=4").replace("max_trials=12", "max_trials=7")
     text = text.replace("get_best_hyperparameters(3)}) == 3", "get_best_hyperparameters(3)}) == 2")
     return re.sub(r"epochs=[23]\b", "epochs=1", text).replace("max_epochs=1", "max_epochs=3")
 

@@ -38,13 +38,20 @@ class ModelState:
     def save(self, folder: Path) -> None:
         """Write all variables, and what it takes to build the model again."""
         State(self.model, self.callbacks).save(folder)
-        config: Any = self.model.get_build_config()
-        (folder / _BUILD).write_text(json.dumps(config))
+        (folder / _BUILD).write_text(json.dumps(_any_batch(self.model.get_build_config())))
 
     def restore(self, folder: Path) -> None:
         """Read them back into the model."""
         if self.ready():
             State(self.model, self.callbacks).restore(folder)
+
+
+def _any_batch(config: Any) -> Any:
+    """Return how to build a model again, for batches of any size."""
+    shape = config.get("input_shape") if isinstance(config, dict) else None
+    if isinstance(shape, list | tuple) and shape and isinstance(shape[0], int):
+        return {**config, "input_shape": [None, *shape[1:]]}
+    return config
 
 
 def restored(model: keras.Model, folder: Path) -> keras.Model:

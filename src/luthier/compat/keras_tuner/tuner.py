@@ -88,7 +88,7 @@ class Tuner:
 
     # -- the search ------------------------------------------------------------------------------
 
-    def search(self, *args: Any, verbose: Any = "auto", **kwargs: Any) -> None:
+    def search(self, *args: Any, **kwargs: Any) -> None:
         """Run trials until *max_trials* of the oracle, or its brackets, are done.
 
         All arguments go to ``run_trial``, which gives them to the model's ``fit``.
@@ -102,8 +102,8 @@ class Tuner:
         self._failures = 0
 
         def train(own: OwnTrial) -> None:
-            self._run(own, args, {"verbose": verbose, **kwargs})
-            if verbose:
+            self._run(own, args, kwargs)
+            if kwargs.get("verbose", True):
                 self._say(own.number)
 
         work(self.study, train)
@@ -159,7 +159,8 @@ class Tuner:
                 self._asked |= hp.space
                 self._running.close()
                 self._running = None
-                give_back()
+                if self.hypermodel is not None:
+                    give_back()
 
     def _take(self, outcome: Any) -> None:
         """Report what ``run_trial`` returned, where nothing was reported on the way."""
@@ -390,7 +391,7 @@ class Tuner:
         name = self.study.objective.metric
         own = seen(history, record, self._asked).score
         so_far = "" if best is None else f", best so far {history.value(best.best_loss):.5g}"
-        print(f"Trial {number} {record.state} at epoch {record.step}: {name} {own}{so_far}")
+        print(f"Trial {number} after epoch {record.step}: best {name} {own}{so_far}")
 
 
 def _metrics(outcome: Any) -> dict[str, Any]:
