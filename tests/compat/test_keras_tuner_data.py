@@ -44,7 +44,7 @@ def test_hyperbands_hidden_values_are_notes():
     import_keras_tuner(PROJECTS / "hyperband", store, "mine")
     study = lt.open("mine", storage=store)
     assert [trial.step for trial in study.trials] == [1, 1, 1, 3, 3, 3]
-    assert study.history.notes[3]["tuner/trial_id"] == "0001"
+    assert study.history.attributes[3]["tuner/trial_id"] == "0001"
     assert study.best.number == 4
     assert study.best_value == pytest.approx(0.29465416)
 
