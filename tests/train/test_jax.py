@@ -433,3 +433,29 @@ def test_another_kind_of_key_does_not_fit(tmp_path):
     State(key=jax.random.key(0)).save(tmp_path)
     with pytest.raises(CheckpointError, match=r"is key<threefry2x32>.*now is key<rbg>"):
         State(key=jax.random.key(0, impl="rbg")).restore(tmp_path)
+
+
+def test_a_state_may_hold_one_array_twice():
+    def build(hp, key):
+        rate = hp.float("rate", 0.1, 1.0)
+        zeros = jnp.zeros(3)
+
+        def step(state, batch):
+            weights, momentum = state
+            loss, slope = jax.value_and_grad(lambda w: jnp.mean((batch[0] @ w - batch[1]) ** 2))(
+                weights
+            )
+            momentum = 0.9 * momentum + slope
+            return (weights - rate * 0.01 * momentum, momentum), {"loss": loss}
+
+        def evaluate(state, batch):
+            return {"error": jnp.mean((batch[0] @ state[0] - batch[1]) ** 2)}
+
+        return (zeros, zeros), step, evaluate
+
+    x = np.ones((20, 3), np.float32)
+    data = ((x, x[:, 0]), (x, x[:, 0]))
+    result = tune(
+        build, data, minimize="error", epochs=2, max_trials=2, storage="memory", progress=False
+    )
+    assert all(trial.step == 2 for trial in result.trials)

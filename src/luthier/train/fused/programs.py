@@ -24,22 +24,20 @@ from luthier.train.fused.experience import experience
 
 _KEPT = 32  # programs in memory, 1 to 5 MB each for small nets
 _KEPT_ON_DISK = 500
+_MADE = "2"  # raised when programs are compiled in another way
 FOLDER = "LUTHIER_PROGRAMS"  # where to keep compiled programs; empty for nowhere
 
 _known: OrderedDict[str, Any] = OrderedDict()
 compiled_seconds: list[float] = []  # what each compilation of this process took
 
 
-def program(
-    key: str, function: Callable[..., Any], arguments: Sequence[Any], donated: tuple[int, ...]
-) -> Any:
+def program(key: str, function: Callable[..., Any], arguments: Sequence[Any]) -> Any:
     """Return *function* compiled for *arguments*, from memory, from the disk, or now.
 
     Args:
         key: names function and shapes.
         function: to be compiled when nothing is found under *key*.
         arguments: trees of arrays, or of their shapes.
-        donated: the positions of arguments whose memory the results may take over.
     """
     if key in _known:
         _known.move_to_end(key)
@@ -47,7 +45,8 @@ def program(
     found = _read(key)
     if found is None:
         begin = time.perf_counter()
-        found = jax.jit(function, donate_argnums=donated).lower(*arguments).compile()
+        # No memory is given away: a user's state may hold one array twice.
+        found = jax.jit(function).lower(*arguments).compile()
         compiled_seconds.append(time.perf_counter() - begin)
         experience.compiling = compiled_seconds[-1]
         _write(key, found)
@@ -80,7 +79,14 @@ def _path(key: str) -> Path | None:
     if place is None:
         return None
     device = jax.devices()[0]
-    parts = [key, jax.__version__, device.platform, device.device_kind, str(len(jax.devices()))]
+    parts = [
+        _MADE,
+        key,
+        jax.__version__,
+        device.platform,
+        device.device_kind,
+        str(len(jax.devices())),
+    ]
     parts += [device.client.platform_version, os.environ.get("XLA_FLAGS", ""), _processor()]
     return place / hashlib.sha256("\0".join(parts).encode()).hexdigest()
 

@@ -103,7 +103,7 @@ def run_alone(member: Member, turn: int, seed: int, listeners: Any) -> None:
 
 
 def _timed(name: str, function: Any, arguments: Any, key: str, width: int) -> Epoch:
-    program = programs.program(name, function, arguments, donated=(0,))
+    program = programs.program(name, function, arguments)
     begin = time.perf_counter()
     done = jax.block_until_ready(program(*arguments))
     experience.note(key, width, time.perf_counter() - begin)
