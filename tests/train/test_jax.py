@@ -456,6 +456,6 @@ def test_a_state_may_hold_one_array_twice():
     x = np.ones((20, 3), np.float32)
     data = ((x, x[:, 0]), (x, x[:, 0]))
     result = tune(
-        build, data, minimize="error", epochs=2, max_trials=2, storage="memory", progress=False
+        build, data, minimize="val_error", epochs=2, max_trials=2, storage="memory", progress=False
     )
     assert all(trial.step == 2 for trial in result.trials)
