@@ -46,18 +46,10 @@ def diagnose(
     as_json: bool,
 ) -> None:
     """Say what the learning curves of STUDY show, and what to do next."""
-    from luthier.app import reading
-    from luthier.errors import nearest
+    from luthier.app.command import history_for
     from luthier.insight.diagnosis import diagnose as diagnosed
-    from luthier.storage import open_store
 
-    store = open_store(storage, read_only=True)
-    if study not in (names := store.names()):
-        raise StudyError(
-            f"There is no study {study!r}.{nearest(study, names)} "
-            f"There are: {', '.join(map(repr, names)) or 'none'}."
-        )
-    history = reading.read(store, study)
+    history = history_for(study, storage)
     found = diagnosed(history, classes=classes)
     if number is not None and number not in found.by_trial:
         known = ", ".join(map(str, list(found.by_trial)[:20])) or "none"

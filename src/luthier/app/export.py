@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import math
-import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from luthier.app.whole_files import replace
 from luthier.errors import LuthierError, nearest
 from luthier.study.goals import outcome
 from luthier.study.history import History
@@ -205,12 +205,7 @@ def _parquet(table: Rows) -> bytes:
 
 def _write(to: Path, data: bytes) -> None:
     """Write all or nothing."""
-    temporary = to.with_name(f".{to.name}.{os.getpid()}.tmp")
     try:
-        try:
-            temporary.write_bytes(data)
-            os.replace(temporary, to)
-        finally:
-            temporary.unlink(missing_ok=True)
+        replace(to, data)
     except OSError as error:
         raise LuthierError(f"Cannot write {to}: {error}.") from error

@@ -91,7 +91,7 @@ def print_study(history: History, top: int) -> None:
     out.print(_titled(header.name, f": {history.goals}"))
     out.print(
         clean(
-            f"{_settings(header.searcher)} search, scheduler {_settings(header.scheduler)}, "
+            f"{settings_words(header.searcher)} search, scheduler {settings_words(header.scheduler)}, "
             f"seed {header.seed}; {activity(history)}"
         )
     )
@@ -257,6 +257,7 @@ def _many(count: int, what: str) -> str:
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
-def _settings(spec: dict[str, Any]) -> str:
+def settings_words(spec: dict[str, Any]) -> str:
+    """Return a searcher or scheduler as its name and what it was set to."""
     settings = ", ".join(f"{k}={v}" for k, v in spec.items() if k != "name" and v is not None)
     return f"{spec['name']} ({settings})" if settings else str(spec["name"])

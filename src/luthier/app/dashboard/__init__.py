@@ -5,11 +5,10 @@ Starlette and uvicorn are imported when it is started, so that ``import luthier`
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from luthier.errors import LuthierError
+from luthier.app.extras import installed
 from luthier.study.protocols import Store
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ def application(
     Raises:
         LuthierError: Starlette is not installed.
     """
-    with _installed():
+    with installed("The dashboard", "dashboard"):
         from luthier.app.dashboard.routes import Dashboard
         from luthier.app.dashboard.steering import Helm
     helm = Helm(writable) if writable is not None else None
@@ -47,20 +46,9 @@ def serve(application: Starlette, host: str, port: int) -> None:
     Raises:
         LuthierError: uvicorn is not installed, or the port cannot be listened on.
     """
-    with _installed():
+    with installed("The dashboard", "dashboard"):
         from luthier.app.server.running import run
     run(application, host, port)
-
-
-@contextlib.contextmanager
-def _installed() -> Generator[None]:
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        raise LuthierError(
-            f"The dashboard needs {error.name}, which is not installed: "
-            "pip install 'luthier[dashboard]'"
-        ) from error
 
 
 __all__ = ["application", "serve"]

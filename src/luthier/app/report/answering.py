@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+import shlex
 
 from luthier.app import words
 from luthier.app.report.parts import Code, Part, Table, Text
@@ -85,7 +85,7 @@ def code(history: History, storage: str) -> list[Part]:
         return []
     name = history.header.name
     place = f", storage={storage!r}" if storage else ""
-    lines = ",\n".join(f"    {key!r}: {value!r}" for key, value in _plain(trial).items())
+    lines = ",\n".join(f"    {key!r}: {value!r}" for key, value in trial.configuration.items())
     text = (
         "import luthier\n\n"
         f"study = luthier.open({name!r}{place})\n"
@@ -96,19 +96,9 @@ def code(history: History, storage: str) -> list[Part]:
         "# train(configuration, epochs)          # or with a training loop of your own\n"
     )
     option = f" --storage {storage}" if storage else ""
-    export = f"luthier export {_quoted(name)} --to yaml{option}\n"
+    export = f"luthier export {shlex.quote(name)} --to yaml{option}\n"
     return [
         Code(text),
         Text("The best configuration as a file, for any language:"),
         Code(export, "shell"),
     ]
-
-
-def _plain(trial: TrialRecord) -> dict[str, Any]:
-    return dict(trial.configuration)
-
-
-def _quoted(name: str) -> str:
-    import shlex
-
-    return shlex.quote(name)

@@ -28,8 +28,6 @@ def asked(question: Callable[[], Any]) -> Any:
 
 def importances(history: History) -> list[Part]:
     """Return which hyperparameters matter, which act together, and the first ones by themselves."""
-    from luthier import plot
-
     if not history.space.dimension:
         return []
     found: Any = asked(lambda: insight.importance(history))
@@ -42,7 +40,7 @@ def importances(history: History) -> list[Part]:
             "by itself (fANOVA), with nine in ten of the shares from resampled trials."
         ),
         Table(("hyperparameter", "share", "interval"), rows),
-        Picture("importance", "The shares as bars.", lambda: plot.importance(history)),
+        Picture("importance", "The shares as bars.", lambda: insight.picture(found).figure),
     ]
     pairs: Any = asked(lambda: insight.interactions(history))
     if not isinstance(pairs, str) and pairs:
@@ -52,13 +50,11 @@ def importances(history: History) -> list[Part]:
 
 
 def _isolated(history: History, names: Sequence[str]) -> list[Part]:
-    from luthier import plot
-
     parts: list[Part] = []
     for place, name in enumerate(names[:_ISOLATED], 1):
         alone: Any = asked(lambda name=name: insight.isolation(history, name))
         if not isinstance(alone, str) and any(math.isfinite(v.median) for v in alone.values):
-            draw = lambda name=name: plot.isolation(history, name)  # noqa: E731
+            draw = lambda alone=alone: insight.picture(alone).figure  # noqa: E731
             parts.append(Picture(f"isolation-{place}", str(alone), draw))
     return parts
 
@@ -99,8 +95,6 @@ def diagnosis(history: History) -> list[Part]:
 
 def sufficiency(history: History) -> list[Part]:
     """Return whether more trials would help."""
-    from luthier import plot
-
     found: Any = asked(lambda: insight.enough(history))
     if isinstance(found, str):
         return [Text(found)]
@@ -108,6 +102,6 @@ def sufficiency(history: History) -> list[Part]:
         "enough",
         f"The best {found.metric} of n trials with its quartiles, and the noise of "
         f"{words.number(found.noise.deviation)} round the best.",
-        lambda: plot.enough(history),
+        lambda: insight.picture(found).figure,
     )
     return [Text(str(found)), picture]

@@ -8,6 +8,7 @@ from importlib import metadata
 
 from luthier.app import words
 from luthier.app.report.parts import Part, Table
+from luthier.app.show import settings_words
 from luthier.study.history import History
 from luthier.version import __version__
 
@@ -22,8 +23,8 @@ def settings(history: History) -> list[Part]:
     limits = history.limits
     rows = [
         ("objective", str(history.goals)),
-        ("searcher", _spec(header.searcher)),
-        ("scheduler", _spec(header.scheduler)),
+        ("searcher", settings_words(header.searcher)),
+        ("scheduler", settings_words(header.scheduler)),
         ("seed", str(header.seed)),
         ("at most", f"{limits.trials or 'any'} trials, {limits.epochs or 'any'} epochs"),
         ("done", f"{len(history.trials)} trials, {history.epochs} epochs"),
@@ -38,11 +39,6 @@ def settings(history: History) -> list[Part]:
     if domains:
         parts.insert(0, Table(("hyperparameter", "range"), domains + rules))
     return parts
-
-
-def _spec(spec: dict[str, object]) -> str:
-    rest = ", ".join(f"{k}={v}" for k, v in spec.items() if k != "name" and v is not None)
-    return f"{spec['name']} ({rest})" if rest else str(spec["name"])
 
 
 def _moment(seconds: float) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import os
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from luthier.app.report.html_page import page
 from luthier.app.report.markdown import document
 from luthier.app.report.parts import Picture, Report
+from luthier.app.whole_files import replace
 from luthier.errors import LuthierError, StudyError, nearest
 
 _MOST = 90_000  # bytes of a picture as lines; above, it is drawn as points
@@ -37,15 +37,15 @@ def write(report: Report, file: str | Path) -> Path:
     try:
         if path.suffix.lower() == ".html":
             sources = {name: _address(*drawn) for name, drawn in pictures.items()}
-            _replace(path, page(report, sources).encode())
+            replace(path, page(report, sources).encode())
             return path
         folder = path.with_name(f"{path.stem}-pictures")
         if pictures:
             folder.mkdir(exist_ok=True)
         sources = {name: f"{folder.name}/{name}.{kind}" for name, (kind, _) in pictures.items()}
         for name, (kind, data) in pictures.items():
-            _replace(folder / f"{name}.{kind}", data)
-        _replace(path, document(report, sources).encode())
+            replace(folder / f"{name}.{kind}", data)
+        replace(path, document(report, sources).encode())
     except OSError as error:
         raise LuthierError(f"Cannot write {path}: {error}.") from error
     return path
@@ -82,13 +82,3 @@ def _saved(figure: Any, kind: str) -> bytes:
 def _address(kind: str, data: bytes) -> str:
     media = {"svg": "image/svg+xml", "png": "image/png"}[kind]
     return f"data:{media};base64,{base64.b64encode(data).decode()}"
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Write all or nothing."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -6,12 +6,11 @@ imported when a server is made, so that ``import luthier`` needs neither.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from luthier.errors import LuthierError
+from luthier.app.extras import installed
 from luthier.study import events
 from luthier.study.protocols import Store
 
@@ -44,7 +43,7 @@ def application(
     Raises:
         LuthierError: Starlette is not installed, or the token is empty or no plain ASCII.
     """
-    with _installed():
+    with installed("Serving studies", "serve"):
         from luthier.app.server.service import Limits, Service
     return Service(store, token, checkpoints, Limits(max_body, max_checkpoint), check).application()
 
@@ -58,20 +57,9 @@ def serve(store: Store, host: str, port: int, token: str, checkpoints: Path) -> 
         LuthierError: Starlette or uvicorn is not installed, the token is empty or no plain ASCII,
             or the port cannot be listened on.
     """
-    with _installed():
+    with installed("Serving studies", "serve"):
         from luthier.app.server.running import run
     run(application(store, token, checkpoints), host, port)
-
-
-@contextlib.contextmanager
-def _installed() -> Generator[None]:
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        raise LuthierError(
-            f"Serving studies needs {error.name}, which is not installed: "
-            "pip install 'luthier[serve]'"
-        ) from error
 
 
 __all__ = ["MAX_BODY", "MAX_CHECKPOINT", "application", "serve"]
