@@ -39,11 +39,10 @@ def conclude(study: Study, trial: Trial, outcome: Any) -> None:
     """Complete a trial whose training code returned."""
     if trial.should_stop:
         return
-    reported = study.history.trials[trial.number].steps
-    if outcome is not None and not reported:
+    if outcome is not None and not trial.has_reported:
         metrics = outcome if isinstance(outcome, Mapping) else {study.objective.metric: outcome}
         trial.report(metrics)
-    elif not reported:
+    elif not trial.has_reported:
         metric = study.objective.metric
         raise StudyError(
             f"The training code returned without a result: expected trial.report({metric}=...) "

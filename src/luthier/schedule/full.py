@@ -33,6 +33,11 @@ class Full:
         """Return False: nothing is paused."""
         return False
 
+    @property
+    def judges_alone(self) -> bool:
+        """Return True: a trial goes on to its end, whatever it reports."""
+        return True
+
     def plan(self, limits: Limits) -> Plan | None:
         """Return one rung: as many trials as the limits allow, each to its end."""
         trials = _affordable(self.epochs, limits)

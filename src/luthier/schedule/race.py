@@ -31,6 +31,7 @@ from luthier.study.protocols import (
     SchedulerExplains,
     Start,
     Verdict,
+    judges_alone,
 )
 from luthier.study.records import TrialRecord, TrialState
 from luthier.study.searched import searched
@@ -72,6 +73,11 @@ class Race:
     def promotes(self) -> bool:
         """Return whether paused trials go on from their checkpoints."""
         return self.inner.promotes
+
+    @property
+    def judges_alone(self) -> bool:
+        """Return whether every trial goes on to its end, whatever it reports."""
+        return judges_alone(self.inner)
 
     def plan(self, limits: Limits) -> Plan | None:
         """Return what the search will train."""

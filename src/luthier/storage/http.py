@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TypeVar
 from urllib.parse import quote
@@ -93,6 +93,13 @@ class HTTPStore:
                     raise
                 looked_again = True
 
+    def defer(self, study: str, bodies: Sequence[bytes], since: int) -> bool:
+        """Return False: this process has no place of its own that would outlive it."""
+        return False
+
+    def recover(self, gone: Collection[int] = ()) -> None:
+        """Do nothing: nothing is deferred."""
+
     def read(self, study: str, since: int = 0, limit: int = PAGE) -> list[tuple[int, bytes]]:
         """Return the events after *since*, at most *limit*.
 
@@ -144,7 +151,9 @@ class HTTPStore:
             if time.monotonic() >= until:
                 return False
 
-    def deciding(self, study: str, *, briefly: bool = False) -> AbstractContextManager[object]:
+    def deciding(
+        self, study: str, *, briefly: bool = False, meanwhile: Callable[[], object] | None = None
+    ) -> AbstractContextManager[object]:
         """Do nothing: holding a lock over a network costs more than deciding twice."""
         return nullcontext()
 

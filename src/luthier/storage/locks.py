@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 
 try:
@@ -14,7 +15,8 @@ except (
 ):  # Windows: no advisory locks; SQLite's own and conditional appends keep us right
     fcntl = None
 
-_PATIENCE = 0.003  # seconds of trying; a holder that takes longer is asleep
+_PATIENCE = 0.1  # seconds of trying; a holder that takes longer is asleep
+_PAUSES = (0.00025, 0.008)  # seconds between two tries: the first, and the longest
 _all: weakref.WeakSet[FileLock] = weakref.WeakSet()
 
 
@@ -27,7 +29,9 @@ class FileLock:
         self._next: int | None = None
         _all.add(self)
 
-    def acquire(self, seconds: float | None = None) -> bool:
+    def acquire(
+        self, seconds: float | None = None, meanwhile: Callable[[], object] | None = None
+    ) -> bool:
         """Return True once the lock is ours, False when it was not for *seconds*.
 
         Without *seconds* it is for locks that are held for moments: whoever is stopped (Ctrl-Z) while
@@ -35,34 +39,40 @@ class FileLock:
         again and again, since to be woken takes longer than such a lock is held, and all others sleep
         until the kernel makes them that one. A limited time cannot be waited in the kernel; it is a
         series of short pauses.
+
+        Args:
+            seconds: to wait at most; None to wait until it is ours.
+            meanwhile: short work that whoever is next does between two tries instead of nothing.
         """
         if fcntl is None:
             return False
         if self._handle is None:
             self._handle = _opened(self._path)
-        if _taken(self._handle):
+        if taken(self._handle):
             return True
         if seconds is None:
-            return self._acquire_as_the_next(self._handle)
+            return self._acquire_as_the_next(self._handle, meanwhile or os.sched_yield)
         until, pause = time.monotonic() + seconds, 0.0001
         while time.monotonic() < until:
             time.sleep(pause)
             pause = min(pause * 1.5, 0.002)
-            if _taken(self._handle):
+            if taken(self._handle):
                 return True
         return False
 
-    def _acquire_as_the_next(self, handle: int) -> bool:
+    def _acquire_as_the_next(self, handle: int, meanwhile: Callable[[], object]) -> bool:
         assert fcntl is not None
         if self._next is None:
             self._next = _opened(Path(f"{self._path}-next"))
         fcntl.flock(self._next, fcntl.LOCK_EX)
         try:
-            until = time.monotonic() + _PATIENCE
+            until, pause = time.monotonic() + _PATIENCE, _PAUSES[0]
             while time.monotonic() < until:
-                if _taken(handle):
+                meanwhile()
+                if taken(handle):
                     return True
-                os.sched_yield()
+                time.sleep(pause)
+                pause = min(2 * pause, _PAUSES[1])
             fcntl.flock(handle, fcntl.LOCK_EX)
             return True
         finally:
@@ -85,7 +95,13 @@ def _opened(path: Path) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
 
 
-def _taken(handle: int) -> bool:
+def lockable() -> bool:
+    """Return True where files can be locked; elsewhere nothing of this file locks anything."""
+    return fcntl is not None
+
+
+def taken(handle: int) -> bool:
+    """Lock an open file for this process; return False when another one holds it."""
     assert fcntl is not None
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 from luthier.study.protocols import PAGE, Conflict
@@ -32,6 +32,13 @@ class MemoryStore:
             self._lock.notify_all()
             return len(log)
 
+    def defer(self, study: str, bodies: Sequence[bytes], since: int) -> bool:
+        """Return False: an append costs no more."""
+        return False
+
+    def recover(self, gone: Collection[int] = ()) -> None:
+        """Do nothing: nothing is deferred."""
+
     def read(self, study: str, since: int = 0, limit: int = PAGE) -> list[tuple[int, bytes]]:
         """Return the events after *since*, at most *limit*."""
         with self._lock:
@@ -54,7 +61,9 @@ class MemoryStore:
         with self._lock:
             return self._lock.wait_for(lambda: len(self._logs.get(study, ())) > since, seconds)
 
-    def deciding(self, study: str, *, briefly: bool = False) -> AbstractContextManager[object]:
+    def deciding(
+        self, study: str, *, briefly: bool = False, meanwhile: Callable[[], object] | None = None
+    ) -> AbstractContextManager[object]:
         """Do nothing: threads of one process rarely decide at the same moment."""
         return nullcontext()
 

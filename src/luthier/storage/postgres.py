@@ -11,7 +11,7 @@ import os
 import threading
 import time
 import zlib
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -135,6 +135,13 @@ class PostgresStore:
         self._known[study] = last
         return last
 
+    def defer(self, study: str, bodies: Sequence[bytes], since: int) -> bool:
+        """Return False: this process has no place of its own that would outlive it."""
+        return False
+
+    def recover(self, gone: Collection[int] = ()) -> None:
+        """Do nothing: nothing is deferred."""
+
     def read(self, study: str, since: int = 0, limit: int = PAGE) -> list[tuple[int, bytes]]:
         """Return the events after *since*, at most *limit*."""
         rows = self._again(
@@ -179,7 +186,9 @@ class PostgresStore:
                 time.sleep(max(0.0, min(0.2, until - time.monotonic())))
 
     @contextlib.contextmanager
-    def deciding(self, study: str, *, briefly: bool = False) -> Generator[None]:
+    def deciding(
+        self, study: str, *, briefly: bool = False, meanwhile: Callable[[], object] | None = None
+    ) -> Generator[None]:
         """Let one process at a time decide, by an advisory lock that dies with the connection."""
         key = (_KEY, zlib.crc32(study.encode()) & 0x7FFFFFFF)
         mine = False

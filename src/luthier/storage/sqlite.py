@@ -5,6 +5,8 @@ that reads and then writes fails at once when another process wrote in between. 
 time moves the write-ahead log into the file, under a lock of its own: SQLite before 3.51.3 can damage
 the file when two connections do so at the same moment. And writers queue at a lock of ours before they
 go to SQLite, whose own waiting sleeps for too long.
+
+A report that nobody needs at once waits in the process's outbox for its next append (``outbox.py``).
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
+from itertools import groupby
 from pathlib import Path
 from types import TracebackType
 from typing import Literal
@@ -22,6 +25,7 @@ from typing import Literal
 from luthier.errors import StorageError
 from luthier.storage import sqlite_file
 from luthier.storage.locks import FileLock
+from luthier.storage.outbox import Estate, Waiting, left_behind, outbox_of, usable
 from luthier.study.protocols import PAGE, Conflict
 
 Durability = Literal["process", "power"]
@@ -32,6 +36,7 @@ _APPEND = (
     "INSERT INTO events (study, number, body) SELECT ?, coalesce(max(number), 0) + 1, ? "
     "FROM events WHERE study = ? RETURNING number"
 )
+_INSERT = "INSERT INTO events (study, number, body) VALUES (?, ?, ?)"
 _LAST = "SELECT coalesce(max(number), 0) FROM events WHERE study = ?"
 
 
@@ -73,9 +78,11 @@ class SQLiteStore:
         self._alone = False  # the write lock is ours
         self._begun = False  # a transaction is open, for the first append
         self._unsafe = False  # the disk has to be waited for
+        self._taken = 0  # of the outbox, by the transaction under way
         sqlite_file.checked_place(self.path, must_exist=read_only)
         with self._thread_lock:
             self._connected()
+        self.recover()
 
     @property
     def address(self) -> str:
@@ -94,11 +101,49 @@ class SQLiteStore:
         """Append, and return what came before; see the protocol."""
         return self._append(study, bodies, None, since)
 
+    def defer(self, study: str, bodies: Sequence[bytes], since: int) -> bool:
+        """Let *bodies* wait for the next append; see the protocol."""
+        if self.durability == "power" or self._read_only or not usable():
+            return False
+        waiting = [Waiting(study, since, body) for body in bodies]
+        return outbox_of(self.path).put(waiting, self.flush)
+
+    def flush(self) -> None:
+        """Append what was deferred in this process, through whichever store of the same file."""
+        if self._read_only:
+            outbox_of(self.path).flush()
+        elif outbox_of(self.path).holds and not self._alone:
+            with _Writing(self) as connection:
+                self._insert_waiting(connection)
+
+    def recover(self, gone: Collection[int] = ()) -> None:
+        """Append what processes that are gone had deferred; see the protocol."""
+        if not usable() or not left_behind(self.path):
+            return
+        if self._read_only:
+            with contextlib.suppress(StorageError):  # no right to write: whoever has does it later
+                SQLiteStore(self.path).close()
+            return
+        with Estate(self.path, gone) as estate:
+            with _Writing(self) as connection:
+                waiting = sorted(estate.waiting(), key=lambda one: one.study)
+                for study, group in groupby(waiting, lambda one: one.study):
+                    mine = list(group)
+                    key = self._id(connection, study, create=True)
+                    since = min(one.since for one in mine)
+                    rows = connection.execute(_AFTER, (key, since, -1))
+                    known = {body for _, body in rows}
+                    self._insert(
+                        connection, study, [one.body for one in mine if one.body not in known]
+                    )
+            estate.delete()
+
     def _append(
         self, study: str, bodies: Sequence[bytes], expect: int | None, since: int | None
     ) -> tuple[int, list[tuple[int, bytes]]]:
         key = self._ids.get(study)
-        if expect is None and len(bodies) == 1 and key is not None and not self._alone:
+        alone = self._alone or outbox_of(self.path).holds
+        if expect is None and len(bodies) == 1 and key is not None and not alone:
             first = last = self._append_one(key, bodies[0])
         else:
             first, last = self._append_all(study, bodies, expect)
@@ -128,18 +173,39 @@ class SQLiteStore:
     ) -> tuple[int, int]:
         """Append in one transaction and return the first and the last number."""
         with _Writing(self) as connection:
-            key = self._id(connection, study, create=True)
-            (last,) = connection.execute(_LAST, (key,)).fetchone()
-            if expect is not None and expect != last:
-                raise Conflict
-            connection.executemany(
-                "INSERT INTO events (study, number, body) VALUES (?, ?, ?)",
-                [(key, last + i, body) for i, body in enumerate(bodies, 1)],
-            )
+            if expect is None:
+                self._insert_waiting(connection)
+            last = self._insert(connection, study, bodies, expect)
         return last + 1, last + len(bodies)
+
+    def _insert_waiting(self, connection: sqlite3.Connection) -> None:
+        """Insert what waits in the outbox, which forgets it once the transaction is committed."""
+        box = outbox_of(self.path)
+        if self._taken or not box.holds:
+            return
+        waiting, end = box.waiting()
+        for study, group in groupby(waiting, lambda one: one.study):
+            self._insert(connection, study, [one.body for one in group])
+        self._taken = end
+
+    def _insert(
+        self,
+        connection: sqlite3.Connection,
+        study: str,
+        bodies: Sequence[bytes],
+        expect: int | None = None,
+    ) -> int:
+        """Insert *bodies* and return the number of the event before them."""
+        key = self._id(connection, study, create=True)
+        (last,) = connection.execute(_LAST, (key,)).fetchone()
+        if expect is not None and expect != last:
+            raise Conflict
+        connection.executemany(_INSERT, [(key, last + i, body) for i, body in enumerate(bodies, 1)])
+        return last
 
     def read(self, study: str, since: int = 0, limit: int = PAGE) -> list[tuple[int, bytes]]:
         """Return the events after *since*, at most *limit*."""
+        self.flush()
         with _Reading(self) as connection:
             key = self._id(connection, study, create=False)
             if key is None:
@@ -153,6 +219,7 @@ class SQLiteStore:
 
     def wait(self, study: str, since: int, seconds: float) -> bool:
         """Block until the log holds events after *since*, at most *seconds*."""
+        self.flush()
         until = time.monotonic() + seconds
         pause = 0.002
         while True:
@@ -166,10 +233,12 @@ class SQLiteStore:
             pause = min(pause * 1.5, 0.05)
 
     @contextlib.contextmanager
-    def deciding(self, study: str, *, briefly: bool = False) -> Generator[None]:
+    def deciding(
+        self, study: str, *, briefly: bool = False, meanwhile: Callable[[], object] | None = None
+    ) -> Generator[None]:
         """Let one process at a time decide; see the protocol."""
         if briefly:
-            with self._deciding_alone():
+            with self._deciding_alone(meanwhile):
                 yield
             return
         mine = self._decide_lock.acquire(_DECIDING_SECONDS)
@@ -202,6 +271,8 @@ class SQLiteStore:
 
     def close(self) -> None:
         """Close the connection; the next call opens it again."""
+        self.flush()
+        outbox_of(self.path).close()
         with self._thread_lock:
             if self._connection is not None and self._owner == os.getpid():
                 self._connection.close()
@@ -228,20 +299,35 @@ class SQLiteStore:
 
     # -- parts -----------------------------------------------------------------------------------
 
+    def _end(self, statement: str) -> None:
+        """End the transaction; the outbox forgets what became part of it."""
+        taken, self._taken = self._taken, 0
+        connection = self._connected()
+        try:
+            connection.execute(statement)
+        except sqlite3.DatabaseError:
+            if statement == "COMMIT":
+                with contextlib.suppress(sqlite3.DatabaseError):
+                    connection.execute("ROLLBACK")
+            raise
+        if taken and statement == "COMMIT":
+            outbox_of(self.path).drop(taken)
+
     @contextlib.contextmanager
-    def _deciding_alone(self) -> Generator[None]:
+    def _deciding_alone(self, meanwhile: Callable[[], object] | None) -> Generator[None]:
         """Keep all other writers out: what is read stays true until something is appended."""
         with _Reading(self) as connection:
-            queued = self._write_lock.acquire()
-            self._alone = True
+            self._alone = True  # so that reading meanwhile does not wait for the same lock again
+            queued = self._write_lock.acquire(meanwhile=meanwhile)
             try:
                 connection.execute("BEGIN IMMEDIATE")
                 self._begun = True
+                self._insert_waiting(connection)
                 yield
             finally:
                 if self._begun:
                     self._begun = False
-                    connection.execute("ROLLBACK")
+                    self._end("COMMIT" if self._taken else "ROLLBACK")
                 self._alone = False
                 if queued:
                     self._write_lock.release()
@@ -377,13 +463,12 @@ class _Writing(_Reading):
         trace: TracebackType | None,
     ) -> None:
         self._store._begun = False  # pyright: ignore[reportPrivateUsage]
+        # A conflict is found before anything but what had waited is written, and that others may see.
+        sound = kind is None or kind is Conflict
         try:
-            self._connection.execute("COMMIT" if kind is None else "ROLLBACK")
+            self._store._end("COMMIT" if sound else "ROLLBACK")  # pyright: ignore[reportPrivateUsage]
         except sqlite3.DatabaseError as failed:
             error = error or failed
-            if kind is None:
-                with contextlib.suppress(sqlite3.DatabaseError):
-                    self._connection.execute("ROLLBACK")
         self._leave()
         super().__exit__(kind, error, trace)
 

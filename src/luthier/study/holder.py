@@ -69,8 +69,9 @@ def _started(pid: int) -> str | None:
         return None if Path("/proc/self").exists() else _started_elsewhere(pid)
     except (ProcessLookupError, PermissionError):
         return None
-    state, start = after_name[0], after_name[19]
-    return None if state in "ZX" else start
+    state, threads, start = after_name[0], int(after_name[17]), after_name[19]
+    # A zombie with other threads is still about to let go of its files and their locks.
+    return None if state == "X" or (state == "Z" and threads < 2) else start
 
 
 def _started_elsewhere(pid: int) -> str | None:

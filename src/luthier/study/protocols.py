@@ -6,7 +6,7 @@ randomness they are handed, and on nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import Enum
@@ -61,6 +61,27 @@ class Store(Protocol):
         """
         ...
 
+    def defer(self, study: str, bodies: Sequence[bytes], since: int) -> bool:
+        """Take *bodies* to append them soon, or return False: then the caller has to append them.
+
+        They are as safe as if they were appended, come before whatever this process appends later, and
+        are there whenever it reads; others read them a moment later.
+
+        Args:
+            study: whose events they are.
+            bodies: events on which nothing depends at once.
+            since: the log's last number that the caller knows.
+        """
+        ...
+
+    def recover(self, gone: Collection[int] = ()) -> None:
+        """Append what processes that are gone had deferred.
+
+        Args:
+            gone: some that are known to be gone, by their process numbers.
+        """
+        ...
+
     def names(self) -> list[str]:
         """Return the names of the studies, in the order of their creation."""
         ...
@@ -72,7 +93,9 @@ class Store(Protocol):
         """
         ...
 
-    def deciding(self, study: str, *, briefly: bool = False) -> AbstractContextManager[object]:
+    def deciding(
+        self, study: str, *, briefly: bool = False, meanwhile: Callable[[], object] | None = None
+    ) -> AbstractContextManager[object]:
         """Let one process at a time decide what comes next, so that they do not all redo their work.
 
         A courtesy, not a lock to rely on: it may time out, and conditional appends stay what keeps the
@@ -82,6 +105,8 @@ class Store(Protocol):
             study: whose next job is decided.
             briefly: it takes no longer than a few appends do, so the store may hold off every other
                 write meanwhile, and the decision meets no conflict.
+            meanwhile: short work that may be done once or more often while others decide, such as
+                reading what they write.
         """
         ...
 
@@ -291,6 +316,11 @@ class Scheduler(Protocol):
     def dropped(self, history: History, limits: Limits) -> list[tuple[int, str]]:
         """Return the paused trials that will never go on, each with the reason in words."""
         ...
+
+
+def judges_alone(scheduler: Scheduler) -> bool:
+    """Return True for a scheduler that lets every trial go on to its end, whatever is reported."""
+    return getattr(scheduler, "judges_alone", False)
 
 
 class Checkpoints(Protocol):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any, overload
 
-from luthier.errors import StudyError
+from luthier.errors import StorageError, StudyError
 from luthier.space import Domain, HyperParameters, Space
 from luthier.study import deciding
 from luthier.study import events as ev
@@ -20,6 +21,7 @@ from luthier.study.holder import holder_for
 from luthier.study.leases import Leases, ProcessLeases, lapsed_trials
 from luthier.study.objective import Objective
 from luthier.study.protocols import (
+    GO_ON,
     Checkpoints,
     Conflict,
     Done,
@@ -31,6 +33,7 @@ from luthier.study.protocols import (
     Store,
     Verdict,
     Wait,
+    judges_alone,
 )
 from luthier.study.records import TrialRecord, TrialState
 from luthier.study.snapshot import fold, follow, keep_snapshot_if_due
@@ -38,6 +41,8 @@ from luthier.study.steering import Steering, enqueued
 from luthier.study.trial import Trial
 
 _BRIEF = 0.01  # seconds of deciding during which all others can well wait
+_FRESH = 0.05  # seconds after an append in which a report may wait for the next one
+_BUSY = (16, 0.2)  # so many things said in so many seconds: then reports wait for the next append
 _LOOK_FOR_LAPSED = 1.0  # seconds between two looks at who has fallen silent
 
 
@@ -81,6 +86,9 @@ class Study:
         self.leases = leases or ProcessLeases(holder_for(self), clock, local=self._local)
         self._on_lease = on_lease
         self._looked = -_LOOK_FOR_LAPSED
+        self._appended = -_FRESH
+        self._said: deque[float] = deque(maxlen=_BUSY[0])
+        self._deferrals = 0  # events, since the last append
         self._seconds_to_decide = 0.0  # the last time
         self._limits: tuple[Limits, Space, Limits] | None = None
         self.history = History()
@@ -206,12 +214,14 @@ class Study:
     @contextlib.contextmanager
     def _deciding(self) -> Generator[None]:
         briefly = self._seconds_to_decide < _BRIEF
-        if briefly and self._local:
-            self.refresh()  # most of what is new, before the others have to wait
-        with self.store.deciding(self.name, briefly=briefly):
-            begin = time.perf_counter()
-            yield
-            self._seconds_to_decide = time.perf_counter() - begin
+        try:
+            with self.store.deciding(self.name, briefly=briefly, meanwhile=self.refresh):
+                begin = time.perf_counter()
+                yield
+                self._seconds_to_decide = time.perf_counter() - begin
+        except StorageError:
+            self.history = History()  # it may hold deferred events that were not appended after all
+            raise
 
     def _decider(self, holder: ev.Holder | None = None) -> Deciding:
         return Deciding(
@@ -247,7 +257,7 @@ class Study:
             # What a scheduler chose itself is right for this move alone.
             return decider.start(move, proposal), None if move.configuration else proposal
         if isinstance(move, Wait | Done):
-            lapsed = lapsed_trials(history, self.leases)
+            lapsed = self._lapsed()
             return (decider.take_over(lapsed[0]) if lapsed else move), proposal
         return decider.resume(move, move.to_step), proposal
 
@@ -277,8 +287,19 @@ class Study:
         if now - self._looked < _LOOK_FOR_LAPSED:
             return None
         self._looked = now
-        lapsed = lapsed_trials(self.history, self.leases)
+        lapsed = self._lapsed()
         return lapsed[0] if lapsed else None
+
+    def _lapsed(self) -> list[TrialRecord]:
+        """Return the trials whose holders are gone, after all that these had reported is known."""
+        lapsed = lapsed_trials(self.history, self.leases)
+        if not lapsed:
+            return []
+        self.store.recover({trial.holder.pid for trial in lapsed if trial.holder is not None})
+        # Not one whose holder went while we recovered what others had reported.
+        known = {(trial.number, trial.lease) for trial in lapsed}
+        lapsed = lapsed_trials(self.refresh(), self.leases)
+        return [trial for trial in lapsed if (trial.number, trial.lease) in known]
 
     def _already_over(self, job: Job) -> bool:
         """Conclude a job whose last epoch a vanished worker had trained; True when it was one."""
@@ -295,7 +316,10 @@ class Study:
         self, trial: Trial, metrics: Mapping[str, float], seconds: float, *, checkpointed: bool
     ) -> Verdict:
         """Write a report and return what becomes of the trial; its end is written here too."""
-        self._append(self._reported(trial, metrics, seconds, checkpointed=checkpointed))
+        events = self._reported(trial, metrics, seconds, checkpointed=checkpointed)
+        if self._deferred(trial, events):
+            return GO_ON
+        self._append(events)
         record = self.history.trials[trial.number]
         if record.lease != trial.lease:
             self.leased.pop(trial.lease, None)
@@ -315,6 +339,31 @@ class Study:
                 deciding.ending(now, trial.number, trial.lease, trial.step, verdict), trial
             )
         return verdict
+
+    def _deferred(self, trial: Trial, events: list[ev.AnyEvent], *, ends: bool = False) -> bool:
+        """Let what a trial says wait for what is appended next, if it would go on whatever it says.
+
+        Only where much is said, else nothing is gained; and for a moment after an append: then what is
+        known of the trial's lease, and of whether people or the time have ended it, is fresh enough.
+        """
+        record, now, said = self.history.trials[trial.number], self.clock.monotonic(), self._said
+        said.append(now)
+        if (
+            now - said[0] > _BUSY[1]
+            or len(said) < _BUSY[0]
+            or now - self._appended > _FRESH
+            or not judges_alone(self.scheduler)
+            or len(events) > 1 + ends
+            or (record.to_step is not None and trial.step >= record.to_step and not ends)
+            or record.lease != trial.lease
+            or record.state is not TrialState.RUNNING
+            or self._interruption() is not None
+        ):
+            return False
+        bodies = [ev.encode(event) for event in events]
+        deferred = self.store.defer(self.name, bodies, self.history.cursor)
+        self._deferrals += len(events) if deferred else 0
+        return deferred
 
     def _interruption(self) -> Verdict | None:
         """Return why a trial must be given back though its scheduler lets it go on."""
@@ -371,10 +420,11 @@ class Study:
         """Complete a trial whose training code returned before its rung's end."""
         trial.closed = True
         if self.history.trials[trial.number].state is TrialState.RUNNING:
-            done = ev.TrialCompleted(
-                time=self.clock.time(), trial=trial.number, lease=trial.lease, step=trial.step
-            )
-            self._append([done], trial)
+            self._append([self._completed(trial)], trial)
+
+    def _completed(self, trial: Trial) -> ev.TrialCompleted:
+        now = self.clock.time()
+        return ev.TrialCompleted(time=now, trial=trial.number, lease=trial.lease, step=trial.step)
 
     def fail(self, trial: Trial, kind: str, message: str, traceback: str = "") -> None:
         """Record that a trial ended without a result; *kind* is 'error' or 'out of memory'.
@@ -423,7 +473,7 @@ class Study:
         few in a row; without (the user pressed Ctrl-C) it does not.
         """
         self.refresh()
-        return self.release_held(lapsed_trials(self.history, self.leases), reason, kind=kind)
+        return self.release_held(self._lapsed(), reason, kind=kind)
 
     def release_held(
         self, held: Sequence[TrialRecord], reason: str, *, kind: str | None = None
@@ -486,23 +536,26 @@ class Study:
             StudyError: a metric that is no number, no objective, or nothing was ever reported.
         """
         values = {**(metrics or {}), **named}
-        record = self.history.trials[trial.number]
         if values:
             numbers = checked_report(values, self.history.goals)
             trial.step += 1
             events = self._reported(trial, numbers, 0.0, checkpointed=False)
-            end = ev.TrialCompleted(
-                time=events[0].time, trial=trial.number, lease=trial.lease, step=trial.step
-            )
-            self._append([*events, end], trial)
-            trial.closed = True
-        elif record.steps:
-            self.finish(trial)
+            end = self._completed(trial)
+            self._told(trial, [*events, end])
+        elif trial.has_reported:
+            self._told(trial, [self._completed(trial)])
         else:
             raise StudyError(
                 f"Trial {trial.number} was told nothing and reported nothing: expected "
                 f"study.tell(trial, {self.objective.metric}=...)."
             )
+
+    def _told(self, trial: Trial, events: list[ev.AnyEvent]) -> None:
+        if self._deferred(trial, events, ends=True):
+            self.leased.pop(trial.lease, None)
+        else:
+            self._append(events, trial)
+        trial.closed = True
 
     # -- steering --------------------------------------------------------------------------------
 
@@ -554,12 +607,14 @@ class Study:
         else:
             last, others = self.store.append_and_read(self.name, bodies, self.history.cursor)
             fold(self.name, self.history, others)
+        self._appended = self.clock.monotonic()
         if last == self.history.cursor + len(events):
             for event in events:
                 self.history.apply(self.history.cursor + 1, event)
         else:
             self.history = follow(self.store, self.name, self.history, up_to=last)
-        keep_snapshot_if_due(self.store, self.name, self.history, len(events))
+        appended, self._deferrals = len(events) + self._deferrals, 0
+        keep_snapshot_if_due(self.store, self.name, self.history, appended)
 
 
 def _because(reason: str) -> str:

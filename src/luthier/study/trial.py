@@ -153,6 +153,11 @@ class Trial:
         """True when training should end now: rung reached, abandoned, diverged or interrupted."""
         return self.verdict.fate is not Fate.GO_ON
 
+    @property
+    def has_reported(self) -> bool:
+        """True once the trial has reported anything, also when it was trained elsewhere before."""
+        return self.step > self._study.history.trials[self.number].start
+
     def report(
         self, metrics: Mapping[str, Any] | None = None, /, *, step: int | None = None, **named: Any
     ) -> None:
