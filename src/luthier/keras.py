@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -27,6 +27,7 @@ def tune(
     batch_size: int = 32,
     callbacks: Callbacks = (),
     fused: Fused = "auto",
+    class_weight: Mapping[int, float] | None = None,
     **options: Any,
 ) -> Result:
     """Find good hyperparameters of a Keras model.
@@ -35,8 +36,9 @@ def tune(
         build: ``build(hp)`` returns a compiled model and asks for its hyperparameters on the way:
             ``hp.float("learning_rate", 1e-4, 1e-1, scale="log")``, ``hp.int("units", 32, 512)``.
             A hyperparameter called ``batch_size`` sets the batch size.
-        data: ``((x, y), (x_validation, y_validation))``, a ``luthier.datasets.Dataset``, or a pair of
-            anything that ``fit`` takes (``tf.data``, ``PyDataset``; the order of the data is theirs).
+        data: ``((x, y), (x_validation, y_validation))``, each with the examples' weights as a third
+            array if you like; a ``luthier.datasets.Dataset``; or a pair of anything that ``fit`` takes
+            (``tf.data``, ``PyDataset``; the order of the data is theirs).
         maximize: the metric to make large; ``val_accuracy`` when neither is given.
         minimize: the metric to make small.
         epochs: the most epochs one trial trains; 10, unless the scheduler says it.
@@ -46,6 +48,7 @@ def tune(
         fused: on the JAX backend, train whole epochs in compiled programs that trials of the same
             shapes share; see ``docs/fused.md``. "auto" does so where it can and says once where it
             cannot; True raises instead; False trains by ``fit``.
+        class_weight: how much an example of each class counts in training, ``{0: 1.0, 1: 5.0}``.
         **options: as for ``luthier.tune``: searcher, scheduler, workers, max_trials, seed, …
 
     Returns:
@@ -59,7 +62,9 @@ def tune(
         maximize = "val_accuracy"
     if epochs is None and not hasattr(options.get("scheduler"), "epochs"):
         epochs = 10
-    training = Training(build, pair(data), batch_size, callbacks, fused)
+    training = Training(
+        build, pair(data, weighted=True), batch_size, callbacks, fused, class_weight
+    )
     space = discover(training.checked_build)
     keras.backend.clear_session()
     return tune_any(

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 import numpy as np
 
 from luthier.errors import StudyError
 
 
-def pair(data: Any) -> tuple[Any, Any]:
+def pair(data: Any, *, weighted: bool = False) -> tuple[Any, Any]:
     """Return (train, validation) of whatever the user calls data.
+
+    Args:
+        data: as the user gave it.
+        weighted: each part may have a third array, the examples' weights.
 
     Raises:
         StudyError: it is no pair, or x and y differ in length.
@@ -25,9 +30,12 @@ def pair(data: Any) -> tuple[Any, Any]:
             + (f" of {len(data)} parts." if isinstance(data, tuple | list) else ".")
         )
     for name, part in zip(("train", "validation"), data, strict=True):
-        if isinstance(part, tuple | list) and (len(part) != 2 or len(part[0]) != len(part[1])):
-            sizes = [len(p) for p in part]
-            raise StudyError(f"The {name} part of data must be (x, y) of one length, got {sizes}.")
+        if not isinstance(part, tuple | list):
+            continue
+        sizes = [len(p) for p in part]
+        if len(sizes) not in ((2, 3) if weighted else (2,)) or len(set(sizes)) > 1:
+            form = "(x, y) or (x, y, weights)" if weighted else "(x, y)"
+            raise StudyError(f"The {name} part of data must be {form} of one length, got {sizes}.")
     return data[0], data[1]
 
 
@@ -59,6 +67,33 @@ def check_lengths(name: str, inputs: Any, targets: Any) -> None:
             f"The {name} data have inputs of shape {tuple(inputs.shape)} and targets of shape "
             f"{tuple(targets.shape)}: expected as many of both, along the first axis, and not none."
         )
+
+
+def weighted(train: Any, class_weight: Mapping[int, float] | None) -> Any:
+    """Return arrays (x, y) with each example's weight: that of its class, times its own if it has one.
+
+    Args:
+        train: (x, y) or (x, y, weights); y holds classes as whole numbers, or one-hot.
+        class_weight: by class, 1 for those that are not in it; None leaves *train* as it is.
+
+    Raises:
+        StudyError: y holds no classes, or a weight is no number from 0.
+    """
+    if class_weight is None or not isinstance(train, tuple | list):
+        return train
+    x, targets, *own = cast("Sequence[Any]", train)
+    y = np.asarray(targets)
+    classes = y.argmax(axis=-1) if y.ndim > 1 and y.shape[-1] > 1 else y.reshape(len(y))
+    if not np.array_equal(classes, classes.astype(np.int64)):
+        raise StudyError("class_weight needs classes: the y of the training data has fractions.")
+    for label, weight in class_weight.items():
+        if not (np.isreal(weight) and 0 <= weight < math.inf):
+            raise StudyError(f"class_weight[{label!r}] must be a number from 0, got {weight!r}.")
+    names, places = np.unique(classes.astype(np.int64), return_inverse=True)
+    weights = np.array([class_weight.get(int(name), 1.0) for name in names], "float32")[places]
+    for factors in own:
+        weights = weights * np.asarray(factors, "float32").reshape(len(y))
+    return (x, targets, weights)
 
 
 def length(train: Any) -> int | None:

@@ -9,7 +9,7 @@ count (and with it every learning-rate schedule) come from the checkpoint.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, cast
@@ -21,7 +21,7 @@ from luthier.space import HyperParameters
 from luthier.study.records import TrialRecord
 from luthier.study.study import Study
 from luthier.study.trial import Trial
-from luthier.train.data import checked_size, order_of, pair
+from luthier.train.data import checked_size, order_of, pair, weighted
 from luthier.train.fused.choice import Fused, checked_fused, tell
 from luthier.train.fused.experience import wanted_width
 from luthier.train.fused.reasons import reason_against, wanted
@@ -46,9 +46,11 @@ class Training:
         batch_size: int,
         callbacks: Callbacks = (),
         fused: Fused = "auto",
+        class_weight: Mapping[int, float] | None = None,
     ) -> None:
         self.build = build
-        self.data = data
+        self.data = (weighted(data[0], class_weight), data[1])
+        self.class_weight = class_weight
         self.batch_size = batch_size
         self.callbacks = callbacks
         self.fused: Fused = checked_fused(fused)
@@ -75,6 +77,7 @@ class Training:
                 batch_size=size,
                 callbacks=self.callbacks,
                 fused=self.fused,
+                class_weight=self.class_weight,
             )
             fused = fused and getattr(model, "train_function", None) is None
         finally:
@@ -122,17 +125,27 @@ def fit(
     batch_size: int = 32,
     callbacks: Callbacks = (),
     fused: Fused = "auto",
+    class_weight: Mapping[int, float] | None = None,
 ) -> keras.Model:
     """Train *model* for a trial: for those who write their own training function.
 
     Reports every metric of every epoch, writes a checkpoint after it, and ends when the scheduler
-    says so, or a callback. *data*, *callbacks* and *fused* are as for ``tune``.
+    says so, or a callback. *data*, *callbacks*, *fused* and *class_weight* are as for ``tune``.
 
     Raises:
         CheckpointError: the checkpoint does not fit the model.
         StudyError: *fused* is True, and it cannot be.
     """
-    for turn in turns(trial, model, data, batch_size=batch_size, callbacks=callbacks, fused=fused):
+    train, validation = pair(data, weighted=True)
+    for turn in turns(
+        trial,
+        model,
+        (weighted(train, class_weight), validation),
+        batch_size=batch_size,
+        callbacks=callbacks,
+        fused=fused,
+        class_weight=class_weight,
+    ):
         turn.run()
     return model
 
@@ -140,14 +153,18 @@ def fit(
 def turns(
     trial: Trial,
     model: keras.Model,
-    data: Any,
+    data: tuple[Any, Any],
     *,
     batch_size: int,
     callbacks: Callbacks,
     fused: Fused,
+    class_weight: Mapping[int, float] | None,
 ) -> Generator[Turn]:
-    """Do all that ``fit`` does but the epochs themselves: yield each for the caller to have it run."""
-    train, validation = pair(data)
+    """Do all that ``fit`` does but the epochs themselves: yield each for the caller to have it run.
+
+    Arrays have the weights of their classes with them; *class_weight* is for data of other forms.
+    """
+    train, validation = data
     make_variables(model, train)
     schedule: Any = getattr(model.optimizer, "_learning_rate", None)
     if (steps := _steps(train, batch_size)) is not None:
@@ -157,7 +174,7 @@ def turns(
     listeners.begin()
     state = State(model, own)
     with _unfinished(model.optimizer):
-        train_epoch = _epochs(trial, model, train, validation, batch_size, own, fused)
+        train_epoch = _epochs(trial, model, train, validation, batch_size, own, fused, class_weight)
         for epoch in trial.epochs(state):
             yield Turn(train_epoch, epoch, trial.seed_of(epoch), listeners)
             trial.report(listeners.logs)
@@ -174,6 +191,7 @@ def _epochs(
     batch_size: int,
     callbacks: Sequence[keras.callbacks.Callback],
     fused: Fused,
+    class_weight: Mapping[int, float] | None,
 ) -> OneEpoch:
     """Return what trains one epoch: a compiled program, or ``fit`` with the reason said once."""
     if fused is not False:
@@ -186,6 +204,8 @@ def _epochs(
             return found
         tell(trial, found, fused)
     arguments = _arguments(train, validation, batch_size)
+    if class_weight is not None and not isinstance(train, tuple | list):
+        arguments["class_weight"] = dict(class_weight)
 
     def train_epoch(epoch: int, seed: int, listeners: keras.callbacks.CallbackList) -> None:
         keras.utils.set_random_seed(seed)
@@ -281,4 +301,4 @@ def _in_order(train: Any, seed: int) -> dict[str, Any]:
     if not isinstance(train, tuple | list):
         return {"x": train}
     order = order_of(len(train[0]), seed)
-    return {"x": train[0][order], "y": train[1][order]}
+    return dict(zip(("x", "y", "sample_weight"), (part[order] for part in train), strict=False))

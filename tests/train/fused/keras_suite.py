@@ -112,6 +112,56 @@ def test_it_computes_what_fit_computes(tmp_path, kind):
             assert ours[name] == pytest.approx(theirs[name], rel=0.02, abs=0.011), name
 
 
+def test_weights_of_examples_and_classes_count_as_in_fit(tmp_path):
+    """Compiled and by ``fit``; given as classes, as examples, or both; and never without effect."""
+    (x, y), validation = SMALL
+    counts = {3: 4.0, 5: 0.0}
+    each = np.array([counts.get(int(label), 1.0) for label in y], "float32")
+    halves = np.where(np.arange(len(y)) % 2, 1.0, 0.5).astype("float32")
+    given = {
+        "classes": ((x, y), counts, True),
+        "examples": ((x, y, each), None, True),
+        "both": ((x, y, halves), counts, True),
+        "product": ((x, y, halves * each), None, True),
+        "none": ((x, y), None, True),
+        "fit": ((x, y), counts, False),
+        "fit, examples": ((x, y, each), None, False),
+    }
+
+    def found(name):
+        train, by_class, fused = given[name]
+
+        def one(trial):
+            keras.utils.set_random_seed(trial.seed)
+            optimizer = keras.optimizers.Adam(trial["rate"])
+            model, data = net(optimizer=optimizer), (train, validation)
+            fit(trial, model, data, batch_size=60, fused=fused, class_weight=by_class)
+
+        space = luthier.Space(rate=luthier.Float(0.002, 0.01, scale="log"))
+        done = run(one, tmp_path / name, stops=(2,), space=space, trials=1)
+        return [metrics["loss"] for _, metrics in curves(done)[0]]
+
+    loss = {name: found(name) for name in given}
+    assert loss["classes"] == loss["examples"]
+    assert loss["both"] == loss["product"] != loss["classes"]
+    assert loss["fit"] == pytest.approx(loss["classes"], rel=0.02)
+    assert loss["fit, examples"] == pytest.approx(loss["fit"], rel=0.02)
+    assert abs(loss["none"][-1] / loss["classes"][-1] - 1) > 0.05
+
+
+def test_weights_that_cannot_be_are_refused():
+    from luthier.train.data import weighted
+
+    with pytest.raises(StudyError, match=r"class_weight\[1\] must be a number from 0, got -2"):
+        weighted(SMALL[0], {1: -2})
+    with pytest.raises(StudyError, match="the y of the training data has fractions"):
+        weighted((SMALL[0][0], SMALL[0][1] + 0.5), {1: 2.0})
+    one_hot = np.eye(10)[SMALL[0][1]]
+    np.testing.assert_array_equal(
+        weighted((SMALL[0][0], one_hot), {1: 2.0})[2], weighted(SMALL[0], {1: 2.0})[2]
+    )
+
+
 def test_starting_weights_have_kerass_distributions():
     kinds = [
         keras.initializers.GlorotUniform(1),

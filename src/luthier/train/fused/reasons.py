@@ -59,7 +59,7 @@ def _reasons(
 
 
 def _arrays(part: Any) -> bool:
-    if not isinstance(part, tuple | list) or len(part) != 2:
+    if not isinstance(part, tuple | list) or len(part) not in (2, 3):
         return False
     return all(
         hasattr(array, "__array__") and np.asarray(array).dtype.kind in "biuf" for array in part
