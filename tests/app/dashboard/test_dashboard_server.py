@@ -201,7 +201,7 @@ def test_changes_since_a_revision_are_the_rows_that_changed() -> None:
     study = luthier.open("s", SPACE, minimize="loss", storage=store, scheduler=None)
     study.tell(study.ask(), loss=1.0)
     watched = Watched(store, "s")
-    first = watched.columns()
+    first = json.loads(as_json(watched.columns()))
     assert first["whole"]
     assert first["columns"]["value"] == [1.0]
     time.sleep(0.25)  # looks at the log are that far apart
@@ -228,7 +228,7 @@ def test_lessons_do_not_hold_up_the_pages() -> None:
     watched._lesson_lock.acquire()  # as a long computation would
     waits = threading.Thread(target=watched.lesson, args=("importance",))
     waits.start()
-    assert len(watched.columns()["columns"]["value"]) == 30
+    assert len(json.loads(as_json(watched.columns()))["columns"]["value"]) == 30
     watched._lesson_lock.release()
     waits.join(60)
     assert not waits.is_alive()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import gzip
 import secrets
+import threading
 from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from importlib import resources
@@ -56,6 +57,7 @@ class Dashboard:
         self._live: Live | None = None
         # Threads of their own: what takes long must not take those that pages are answered in.
         self._slow = CapacityLimiter(_SLOW)
+        self._asked = threading.Event()
         self.page_key = secrets.token_urlsafe(24)
 
     def application(self, token: str, hosts: tuple[str, ...]) -> Starlette:
@@ -82,6 +84,10 @@ class Dashboard:
         made.state.service = self
         return made
 
+    def warm(self) -> None:
+        """Read the newest studies in a thread of its own, until the first page asks for one."""
+        threading.Thread(target=self._watch.warm, args=(self._asked,), daemon=True).start()
+
     def end(self) -> None:
         """End the open streams; from here on none begins."""
         if self._live is not None:
@@ -105,6 +111,7 @@ class Dashboard:
         def answer() -> dict[str, Any]:
             lines: list[dict[str, Any]] = []
             wrong: list[str] = []
+            self._asked.set()
             for name in self._watch.store.names():
                 try:
                     study = self._watch.study(name)
@@ -189,6 +196,7 @@ class Dashboard:
 
     def _watched(self, request: Request) -> Callable[[], Any]:
         name = request.query_params.get("study", "")
+        self._asked.set()
         return lambda: self._watch.study(name)
 
 
