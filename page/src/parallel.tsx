@@ -110,7 +110,7 @@ export function Parallel(props: Props) {
     painters.current?.top.stop();
     painters.current = {
       base: new Painter(base.current, geometry, () => theme.grid, theme.dark ? 0.5 : 0.7),
-      top: new Painter(top.current, geometry, (rank) => ramp(theme, 1 - rank), alphaOf(study.count)),
+      top: new Painter(top.current, geometry, (rank) => ramp(theme, warmth(rank, study.count)), alphaOf(study.count)),
     };
     return () => {
       painters.current?.base.stop();
@@ -175,7 +175,7 @@ export function Parallel(props: Props) {
     const order = geometry.order;
     for (let i = order.length - 1; i >= 0; i--) {
       const trial = order[i];
-      const colour = kept[trial] ? ramp(theme, 1 - geometry.rank[trial]) : theme.grid;
+      const colour = kept[trial] ? ramp(theme, warmth(geometry.rank[trial], study.count)) : theme.grid;
       surface.line(lineOf(geometry, trial), { stroke: colour, alpha: kept[trial] ? Math.max(0.35, alphaOf(study.count)) : 0.4 });
     }
     drawAxes(surface, axes, geometry, brushes, theme);
@@ -288,6 +288,10 @@ function lineOf(g: Geometry, trial: number): number[] {
   g.xs.forEach((x, i) => points.push(x, g.ys[i][trial]));
   return points;
 }
+
+// From 1 for the best to 0 for the worst. Among many trials some good one passes everywhere, so there fewer of
+// them are warm.
+const warmth = (rank: number, count: number) => 1 - rank ** Math.min(1, Math.max(0.3, 1 - 0.35 * Math.log10(count / 100)));
 
 const alphaOf = (count: number) => Math.min(0.9, Math.max(0.25, 12 / Math.sqrt(count || 1)));
 
