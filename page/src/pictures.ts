@@ -5,6 +5,7 @@ import { cross, type Frame, frame, key, type Mark, nothing } from "./plot";
 import { category, robust, type Scale, scaled } from "./scales";
 import { shown } from "./selection";
 import type { Surface } from "./surface";
+import { band, type Expected } from "./surrogate";
 import { ramp, type Theme } from "./theme";
 import { cut, duration, number, share } from "./words";
 
@@ -387,7 +388,7 @@ export function axisOf(h: Hyperparameter, values: (number | null)[]): Scale {
   return scaled(h.scale ?? "linear", low, high);
 }
 
-export function slice(study: Study, h: Hyperparameter, log: boolean, kept: Uint8Array, crowded: { side: string; edge: number }[] = []): Draw {
+export function slice(study: Study, h: Hyperparameter, log: boolean, kept: Uint8Array, crowded: { side: string; edge: number }[] = [], expected?: Expected): Draw {
   return (s, w, hh, theme) => {
     const { columns, summary, count } = study;
     const own = columns.hyperparameters[h.name] ?? [];
@@ -400,6 +401,7 @@ export function slice(study: Study, h: Hyperparameter, log: boolean, kept: Uint8
       const px = f.x(c.edge);
       s.rect(c.side === "low" ? px : px - 5, f.top, 5, f.height, { fill: theme.bad, alpha: 0.25 });
     }
+    if (expected) band(s, f, h, expected, theme);
     const marks: Mark[] = [];
     const r = count > 3000 ? 1.3 : count > 500 ? 1.9 : 2.8;
     for (let i = 0; i < count; i++) {

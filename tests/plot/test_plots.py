@@ -50,7 +50,7 @@ def test_curves_of_a_metric_that_nobody_reported(history: History) -> None:
 
 def test_slices_show_each_trial_at_its_value(history: History) -> None:
     figure = plot.slices(history, ["learning_rate"])
-    (points,) = figure.axes[0].collections
+    points, *_ = figure.axes[0].collections
     rates = {history.trials[int(n)].configuration["learning_rate"] for n in points.get_array()}
     assert {float(x) for x, _ in points.get_offsets()} == rates
     assert figure.axes[0].get_xscale() == "log"
@@ -58,7 +58,7 @@ def test_slices_show_each_trial_at_its_value(history: History) -> None:
 
 def test_a_momentum_is_drawn_as_its_distance_from_one(history: History) -> None:
     figure = plot.slices(history, ["momentum"])
-    (points,) = figure.axes[0].collections
+    points, *_ = figure.axes[0].collections
     first = int(points.get_array()[0])
     assert points.get_offsets()[0][0] == 1 - history.trials[first].configuration["momentum"]
     low, high = figure.axes[0].get_xlim()
@@ -71,7 +71,7 @@ def test_choices_stand_apart_though_true_equals_one() -> None:
     for _ in range(30):
         study.tell(study.ask(), loss=1.0)
     figure = plot.slices(study)
-    (points,) = figure.axes[0].collections
+    points, *_ = figure.axes[0].collections
     for (x, _), number in zip(points.get_offsets(), points.get_array(), strict=True):
         value = study.trials[int(number)].configuration["x"]
         assert [True, 1, "one"][round(x)] is value or [True, 1, "one"][round(x)] == value != True  # noqa: E712

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from luthier.plot.answers import enough, importance, interactions, isolation
+    from luthier.plot.contoured import contour
     from luthier.plot.learning import curves
     from luthier.plot.objectives import front
     from luthier.plot.parallels import parallel
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "budgets": "trained",
+    "contour": "contoured",
     "curves": "learning",
     "enough": "answers",
     "front": "objectives",
@@ -34,6 +36,7 @@ _HOME = {
 
 __all__ = [
     "budgets",
+    "contour",
     "curves",
     "enough",
     "front",
