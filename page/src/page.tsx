@@ -6,6 +6,7 @@ import { theSession, togglePause, usePaused, useStudy } from "./data";
 import { LearningRate } from "./rate";
 import { go, link, put, useRoute } from "./route";
 import { brushesFrom, selected } from "./selection";
+import { CompareStudies } from "./against";
 import { Steer } from "./steer";
 import { Studies } from "./studies";
 import { CurvesView, Filters, Health, Hyperparameters, Overview, Rungs, Story, Trials, type View, Workers } from "./study-views";
@@ -162,6 +163,8 @@ function Page() {
         <TrialView key={name} name={name} query={query} />
       ) : path === "/compare" && name ? (
         <Compare key={name} name={name} query={query} />
+      ) : path === "/studies" ? (
+        <CompareStudies query={query} />
       ) : (
         <Studies />
       )}
