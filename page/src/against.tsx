@@ -132,7 +132,7 @@ export function CompareStudies({ query }: { query: URLSearchParams }) {
                   <tr><th scope="row">state</th>{studies.map((one) => <td><State state={one.state} /></td>)}</tr>
                   <tr><th scope="row">objective</th>{studies.map((one) => <td>{cut(one.objective, 100)}</td>)}</tr>
                   <tr><th scope="row">best</th>{studies.map((one) => <td><strong>{number(one.best, 5)}</strong>{one.best_trial !== null && <> <a href={link("/trial", { name: one.name, n: one.best_trial })}>trial {one.best_trial}</a></>}</td>)}</tr>
-                  <tr><th scope="row">trials</th>{studies.map((one) => <td>{one.trials}{one.max_trials ? ` of ${one.max_trials}` : ""}: {Object.entries(one.counts).map(([state, n]) => `${n} ${state}`).join(", ")}</td>)}</tr>
+                  <tr><th scope="row">trials</th>{studies.map((one) => <td>{one.trials}{one.max_trials ? ` of ${one.max_trials}` : ""}{one.trials > 0 && ": "}{Object.entries(one.counts).map(([state, n]) => `${n} ${state}`).join(", ")}</td>)}</tr>
                   <tr><th scope="row">epochs</th>{studies.map((one) => <td>{one.epochs}{one.max_epochs ? ` of ${one.max_epochs}` : ""}</td>)}</tr>
                   {group("How it searched", (one) => one.settings)}
                   {group("Best configuration", (one) => one.configuration)}

@@ -494,7 +494,7 @@ export function Hyperparameters({ view }: { view: View }) {
         </div>
         <p class="caption">
           {around === undefined
-            ? (expected.answer?.why_not ?? "The line that a surrogate expects comes in a moment.")
+            ? (expected.answer?.why_not ?? "Computing… what a surrogate expects.")
             : `The line is what a Gaussian process expects with all else as in the best trial, in its interval of 90 %.`}
         </p>
         <div class="slices">
