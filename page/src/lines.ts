@@ -1,12 +1,13 @@
-// Thousands of thin lines, drawn into an image of our own: a canvas without a GPU takes 90 µs for a line
-// across the picture, this takes five.
+// Thousands of thin lines, drawn into an image of our own: a canvas without a GPU takes some 85 µs for a line
+// across the picture, this about 25.
 //
 // Lines come in the order of their importance, each behind those that are there: a point has the colour of
 // the first line through it, and grows denser with every other one.
 
 export class Lines {
   private image: ImageData;
-  private dots: Uint32Array; // alpha, blue, green, red, from the highest byte
+  private dots: Int32Array; // alpha, blue, green, red, from the highest byte
+  private dense: Record<number, Uint8Array> = {}; // by a line's alpha: the alpha after it, from the one before and 16 shares
 
   constructor(
     private width: number,
@@ -14,7 +15,7 @@ export class Lines {
     private thick: number, // dots
   ) {
     this.image = new ImageData(Math.max(1, width), Math.max(1, height));
-    this.dots = new Uint32Array(this.image.data.buffer);
+    this.dots = new Int32Array(this.image.data.buffer);
   }
 
   clear(): void {
@@ -36,24 +37,23 @@ export class Lines {
     const first = Math.max(0, Math.ceil(u0 - 0.5));
     const last = Math.min(uEnd - 1, Math.ceil(u1 - 0.5) - 1);
     const slope = u1 > u0 ? (v1 - v0) / (u1 - u0) : 0;
-    let v = v0 + (first + 0.5 - u0) * slope - this.thick / 2;
+    const { dots, thick } = this;
+    const dense = (this.dense[alpha] ??= after(alpha));
+    const rows = Math.ceil(thick);
+    let v = v0 + (first + 0.5 - u0) * slope - thick / 2;
     for (let u = first; u <= last; u++, v += slope) {
-      let low = Math.floor(v);
-      let left = this.thick;
-      let part = Math.min(left, low + 1 - v);
+      // Of the dots that it covers, the first and the last one in part.
+      const low = Math.floor(v);
+      const part = v - low;
       let at = u * along + low * across;
-      while (left > 0.02) {
-        if (low >= 0 && low < vEnd) {
-          const share = (alpha * part) | 0;
-          const there = this.dots[at];
-          const dense = there >>> 24;
-          if (dense === 0) this.dots[at] = colour | (share << 24);
-          else if (dense < 250) this.dots[at] = (there & 0xffffff) | ((dense + (((255 - dense) * share) >> 8)) << 24);
-        }
-        left -= part;
-        part = Math.min(1, left);
-        low++;
-        at += across;
+      for (let row = 0; row <= rows; row++, at += across) {
+        const inside = low + row;
+        if (inside < 0 || inside >= vEnd) continue;
+        const share = row === 0 ? 1 - part : row === rows ? thick - rows + part : 1;
+        if (share <= 0) continue;
+        const there = dots[at];
+        const old = there >>> 24;
+        if (old < 250) dots[at] = ((old ? there : colour) & 0xffffff) | (dense[(old << 4) | ((share * 15.99) | 0)] << 24);
       }
     }
   }
@@ -65,4 +65,8 @@ export function dotOf(colour: string): number {
     ? [1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16))
     : colour.match(/\d+/g)!.map(Number);
   return (blue << 16) | (green << 8) | red;
+}
+
+function after(alpha: number): Uint8Array {
+  return Uint8Array.from({ length: 256 * 16 }, (_, i) => (i >> 4) + (((255 - (i >> 4)) * alpha * ((i & 15) + 0.5)) >> 4) / 255);
 }

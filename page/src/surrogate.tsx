@@ -1,4 +1,5 @@
 // What a Gaussian process expects over one hyperparameter, or over two, with all others as in the best trial.
+import { useRef } from "preact/hooks";
 import { type Hyperparameter, type Study, useAnswer } from "./data";
 import { Select } from "./parts";
 import { Picture } from "./picture";
@@ -109,7 +110,11 @@ export function ContourView({ study, query, order, kept, ended, ready }: { study
   const first = known(query.get("cx1")) ?? order[0];
   const second = known(query.get("cx2")) ?? order.find((n) => n !== first)!;
   const asked = ready ? JSON.stringify([first, second]) : "";
-  const { answer, error } = useAnswer<Contour>("lesson", { study: study.summary.name, what: "contour", name: asked }, ready ? ended : -1, 4000);
+  const { answer: fresh, error } = useAnswer<Contour>("lesson", { study: study.summary.name, what: "contour", name: asked }, ready ? ended : -1, 4000);
+  // The picture before stays until the next one is there.
+  const last = useRef<Contour | null>(null);
+  if (fresh) last.current = fresh;
+  const answer = last.current;
   const controls = (
     <>
       <Select label="across" value={first} options={order.map((n): [string, string] => [n, cut(n, 40)])} onChange={(v) => put({ cx1: v, cx2: v === second ? first : second })} />
