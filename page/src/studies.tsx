@@ -42,13 +42,13 @@ export function Studies() {
       <div class="studies">
         {answer.studies.map((l) => (
           <article class="study-line" key={l.name} data-study={l.name}>
-            <h2>
-              <a href={link("/study", { name: l.name })} title={l.name}>{l.name}</a>
-            </h2>
+            <div class="line-head">
+              <h2>
+                <a href={link("/study", { name: l.name })} title={l.name}>{l.name}</a>
+              </h2>
+              <input type="checkbox" checked={chosen.includes(l.name)} aria-label={`Compare ${l.name}`} onChange={() => choose(l.name)} />
+            </div>
             <p class="line-state">
-              <label class="field">
-                <input type="checkbox" checked={chosen.includes(l.name)} aria-label={`Compare ${l.name}`} onChange={() => choose(l.name)} />
-              </label>
               <State state={l.state} />
               {l.stage && <span class="dim">stage: {l.stage}</span>}
             </p>
