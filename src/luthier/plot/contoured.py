@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from luthier.insight import Contour
 from luthier.insight import contour as asked
 from luthier.insight.drawing import MARK, axes_or_new
 from luthier.insight.trials import Source, history_of, tried
 from luthier.space import Bool, Choice, Domain
+from luthier.study.history import History
 
 
 def contour(source: Source, first: str | None = None, second: str | None = None) -> Any:
@@ -25,10 +27,15 @@ def contour(source: Source, first: str | None = None, second: str | None = None)
     Raises:
         StudyError: as ``insight.contour``, or matplotlib is not installed.
     """
+    history = history_of(source)
+    return drawn(asked(history, first, second), history)
+
+
+def drawn(found: Contour, history: History) -> Any:
+    """Return the picture of a contour of *history* that was asked for before."""
     import numpy as np
 
-    history = history_of(source)
-    found, seen = asked(history, first, second), tried(history)
+    seen = tried(history)
     columns = seen.columns
     one, two = (columns.names.index(name) for name in found.names)
     axes = axes_or_new(None, height=5.0)
