@@ -18,7 +18,7 @@ from tests.app.dashboard.conftest import Served
 import luthier
 from luthier.app.dashboard.door import is_local, made_token
 from luthier.app.dashboard.steering import Helm, Wish
-from luthier.app.dashboard.watched import Watched, as_json
+from luthier.app.dashboard.watched import Watch, Watched, as_json
 from luthier.errors import LuthierError, SpaceError, StudyError
 from luthier.space import Choice, Float, Int, Space
 from luthier.storage import MemoryStore, SQLiteStore
@@ -232,6 +232,19 @@ def test_lessons_do_not_hold_up_the_pages() -> None:
     watched._lesson_lock.release()
     waits.join(60)
     assert not waits.is_alive()
+
+
+def test_the_newest_studies_are_read_before_anybody_asks_until_somebody_does() -> None:
+    store = MemoryStore()
+    for i in range(10):
+        luthier.open(f"s{i}", SPACE, minimize="loss", storage=store, scheduler=None)
+    asked, watch = threading.Event(), Watch(store)
+    watch.warm(asked)
+    assert list(watch.studies) == [f"s{i}" for i in range(9, 1, -1)]
+    asked.set()
+    late = Watch(store)
+    late.warm(asked)
+    assert late.studies == {}
 
 
 # -- wishes ---------------------------------------------------------------------------------------
