@@ -226,7 +226,7 @@ export function usePaused(): boolean {
 
 // Calls back whenever the server says that something is new, while the page is seen and not paused.
 // A browser allows six streams to one server, so a page that is hidden closes its own.
-export function useLive(query: string, paused: boolean, changed: () => void): boolean {
+export function useLive(query: string, paused: boolean, changed: (cursor?: number) => void): boolean {
   const [open, setOpen] = useState(false);
   const call = useRef(changed);
   call.current = changed;
@@ -236,7 +236,7 @@ export function useLive(query: string, paused: boolean, changed: () => void): bo
       if (stream || paused || document.hidden) return;
       stream = new EventSource(`api/live${query}`);
       stream.onopen = () => setOpen(true);
-      stream.onmessage = () => call.current();
+      stream.onmessage = (event) => call.current((JSON.parse(event.data as string) as { cursor?: number }).cursor);
       stream.onerror = () => {
         setOpen(false);
         if (stream?.readyState === EventSource.CLOSED) {
@@ -265,15 +265,12 @@ export function useStudy(name: string): { study: Study | null; error: string; li
   const [study, set] = useState<Study | null>(null);
   const [error, setError] = useState("");
   const paused = usePaused();
-  const known = useRef<{ revision: string; space: string; study: Study } | null>(null);
+  const known = useRef<{ revision: string; cursor: number; space: string; study: Study } | null>(null);
   const busy = useRef(false);
-  const again = useRef(false);
+  const newest = useRef(0); // the end of the log, as the stream told it last
 
   const look = async () => {
-    if (busy.current) {
-      again.current = true;
-      return;
-    }
+    if (busy.current) return;
     busy.current = true;
     try {
       let old = known.current;
@@ -290,25 +287,27 @@ export function useStudy(name: string): { study: Study | null; error: string; li
         count: columns.state.length,
         version: (known.current?.study.version ?? 0) + 1,
       };
-      known.current = { revision: answer.revision, space, study: fresh };
+      known.current = { revision: answer.revision, cursor: answer.cursor, space, study: fresh };
       set(fresh);
       setError("");
     } catch (problem) {
       setError(problem instanceof Failure ? problem.message : "The server does not answer.");
     }
     busy.current = false;
-    if (again.current) {
-      again.current = false;
-      setTimeout(look, 300);
-    }
+    if (known.current && newest.current > known.current.cursor) setTimeout(look, 300);
   };
 
   useEffect(() => {
     known.current = null;
+    newest.current = 0;
     set(null);
     void look();
   }, [name]);
-  const live = useLive(`?study=${encodeURIComponent(name)}`, paused, () => void look());
+  // A stream begins by saying where the log ends: where that is known already, nothing is asked or drawn again.
+  const live = useLive(`?study=${encodeURIComponent(name)}`, paused, (cursor) => {
+    newest.current = cursor ?? 0;
+    if (cursor !== known.current?.cursor) void look();
+  });
   return { study, error, live };
 }
 

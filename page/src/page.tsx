@@ -3,8 +3,10 @@ import "./page.css";
 import { render } from "preact";
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { theSession, togglePause, usePaused, useStudy } from "./data";
+import { LearningRate } from "./rate";
 import { go, link, put, useRoute } from "./route";
 import { brushesFrom, selected } from "./selection";
+import { CompareStudies } from "./against";
 import { Steer } from "./steer";
 import { Studies } from "./studies";
 import { CurvesView, Filters, Health, Hyperparameters, Overview, Rungs, Story, Trials, type View, Workers } from "./study-views";
@@ -23,6 +25,7 @@ const TABS: [string, string, (props: { view: View }) => preact.JSX.Element, bool
   ["story", "Story", Story, false],
   ["workers", "Workers", Workers, false],
   ["steer", "Steer", Steer, false],
+  ["rate", "Learning rate", LearningRate, false],
 ];
 
 function StudyPage({ name, query }: { name: string; query: URLSearchParams }) {
@@ -39,7 +42,7 @@ function StudyPage({ name, query }: { name: string; query: URLSearchParams }) {
     const keys = (e: KeyboardEvent) => {
       const target = e.target as HTMLElement;
       if (e.ctrlKey || e.metaKey || e.altKey || ["INPUT", "TEXTAREA", "SELECT"].includes(target.tagName)) return;
-      if (/^[1-9]$/.test(e.key)) put({ tab: TABS[Number(e.key) - 1][0] });
+      if (/^[0-9]$/.test(e.key)) put({ tab: TABS[(Number(e.key) + 9) % 10][0] });
       else if (e.key === "/") {
         document.getElementById("filter")?.focus();
         e.preventDefault();
@@ -76,7 +79,7 @@ function StudyPage({ name, query }: { name: string; query: URLSearchParams }) {
           const next = new URLSearchParams(query);
           next.set("tab", k);
           return (
-            <a href={`#/study?${next}`} aria-current={k === key ? "page" : undefined} title={`key ${i + 1}`}>
+            <a href={`#/study?${next}`} aria-current={k === key ? "page" : undefined} title={`key ${(i + 1) % 10}`}>
               {label}
             </a>
           );
@@ -93,7 +96,7 @@ function Help({ onClose }: { onClose: () => void }) {
     document.getElementById("help-close")?.focus();
   }, []);
   const keys: [string, string][] = [
-    ["1 to 9", "the views of a study"],
+    ["1 to 9, 0", "the views of a study"],
     ["/", "the filter"],
     ["t", "light, dark, or as the system wishes"],
     ["p", "pause and go on with live updates"],
@@ -160,6 +163,8 @@ function Page() {
         <TrialView key={name} name={name} query={query} />
       ) : path === "/compare" && name ? (
         <Compare key={name} name={name} query={query} />
+      ) : path === "/studies" ? (
+        <CompareStudies query={query} />
       ) : (
         <Studies />
       )}

@@ -1,10 +1,11 @@
 // Parallel coordinates on a canvas of our own: every hyperparameter on its own scale, brushes on every axis.
 //
-// Lines are drawn the best first, each batch behind what is there already, as many a frame as keep the
-// frame short. So a brush answers at once however many trials there are, and the picture fills up.
+// Lines are drawn the best first, each behind what is there already, as many a frame as keep the frame
+// short. So a brush answers at once however many trials there are, and the picture fills up.
 import type { ComponentChildren } from "preact";
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { Study } from "./data";
+import { dotOf, Lines } from "./lines";
 import { category, robust, type Scale, scaled } from "./scales";
 import { type Brush, type Brushes, shown } from "./selection";
 import { CanvasSurface, type Surface, SvgSurface } from "./surface";
@@ -15,7 +16,7 @@ const TOP = 44;
 const RAIL = 22; // below the axes, where hyperparameters that were not active lie
 const BOTTOM = 14;
 const SHADES = 32;
-const LONGEST_FRAME = 30; // ms
+const DRAWING = 7; // ms of a frame that go to lines
 const MOST = 20_000; // lines that are drawn, the best ones: more of them only fill the picture
 
 export interface Axis {
@@ -109,7 +110,7 @@ export function Parallel(props: Props) {
     painters.current?.top.stop();
     painters.current = {
       base: new Painter(base.current, geometry, () => theme.grid, theme.dark ? 0.5 : 0.7),
-      top: new Painter(top.current, geometry, (rank) => ramp(theme, 1 - rank), alphaOf(study.count)),
+      top: new Painter(top.current, geometry, (rank) => ramp(theme, warmth(rank, study.count)), alphaOf(study.count)),
     };
     return () => {
       painters.current?.base.stop();
@@ -174,7 +175,7 @@ export function Parallel(props: Props) {
     const order = geometry.order;
     for (let i = order.length - 1; i >= 0; i--) {
       const trial = order[i];
-      const colour = kept[trial] ? ramp(theme, 1 - geometry.rank[trial]) : theme.grid;
+      const colour = kept[trial] ? ramp(theme, warmth(geometry.rank[trial], study.count)) : theme.grid;
       surface.line(lineOf(geometry, trial), { stroke: colour, alpha: kept[trial] ? Math.max(0.35, alphaOf(study.count)) : 0.4 });
     }
     drawAxes(surface, axes, geometry, brushes, theme);
@@ -288,19 +289,28 @@ function lineOf(g: Geometry, trial: number): number[] {
   return points;
 }
 
+// From 1 for the best to 0 for the worst. Among many trials some good one passes everywhere, so there fewer of
+// them are warm.
+const warmth = (rank: number, count: number) => 1 - rank ** Math.min(1, Math.max(0.3, 1 - 0.35 * Math.log10(count / 100)));
+
 const alphaOf = (count: number) => Math.min(0.9, Math.max(0.25, 12 / Math.sqrt(count || 1)));
 
 class Painter {
   private request = 0;
-  private batch = 300;
-  private begun = 0;
+  private lines: Lines;
+  private scale: number;
+  private shades: number[];
 
   constructor(
     private canvas: HTMLCanvasElement,
     private g: Geometry,
-    private colour: (rank: number) => string,
+    colour: (rank: number) => string,
     private alpha: number,
-  ) {}
+  ) {
+    this.scale = canvas.width / Number(canvas.dataset.width || 1);
+    this.lines = new Lines(canvas.width, canvas.height, Math.max(1, this.scale));
+    this.shades = Array.from({ length: SHADES + 1 }, (_, i) => dotOf(colour(i / SHADES)));
+  }
 
   stop(): void {
     cancelAnimationFrame(this.request);
@@ -310,58 +320,29 @@ class Painter {
   paint(kept: Uint8Array, now = false): void {
     this.stop();
     const context = this.canvas.getContext("2d")!;
-    const scale = this.canvas.width / Number(this.canvas.dataset.width || 1);
-    const { order, rank, xs, ys } = this.g;
+    const { order, rank } = this.g;
+    const alpha = Math.round(255 * this.alpha);
+    const xs = this.g.xs.map((x) => x * this.scale);
+    const { ys } = this.g;
     let next = 0;
-    let all = 0;
-    let last = 0;
-    let first = true;
-    const draw = (time: number) => {
-      if (first) {
-        context.setTransform(1, 0, 0, 1, 0, 0);
-        context.globalCompositeOperation = "source-over";
-        context.clearRect(0, 0, this.canvas.width, this.canvas.height);
-        context.setTransform(scale, 0, 0, scale, 0, 0);
-        context.globalCompositeOperation = "destination-over";
-        context.globalAlpha = this.alpha;
-        context.lineWidth = 1.1;
-      } else {
-        const took = time - last;
-        if (took > LONGEST_FRAME) this.batch = Math.max(60, Math.floor(this.batch * 0.6));
-        else if (took < 20) this.batch = Math.min(6000, Math.floor(this.batch * 1.3));
-      }
-      first = false;
-      last = time;
-      let drawn = 0;
-      let shade = -1;
-      let open = false;
-      while (next < order.length && drawn < this.batch && all < MOST) {
+    let drawn = 0;
+    const draw = () => {
+      if (!next) this.lines.clear();
+      const until = performance.now() + DRAWING;
+      while (next < order.length && drawn < MOST) {
         const trial = order[next++];
         if (!kept[trial]) continue;
-        const own = Math.floor(rank[trial] * SHADES);
-        if (own !== shade) {
-          if (open) context.stroke();
-          context.beginPath();
-          context.strokeStyle = this.colour(own / SHADES);
-          shade = own;
-          open = true;
-        }
-        context.moveTo(xs[0], ys[0][trial]);
-        for (let a = 1; a < xs.length; a++) context.lineTo(xs[a], ys[a][trial]);
-        drawn++;
-        all++;
+        const colour = this.shades[Math.floor(rank[trial] * SHADES)];
+        for (let a = 1; a < xs.length; a++)
+          this.lines.draw(xs[a - 1], ys[a - 1][trial] * this.scale, xs[a], ys[a][trial] * this.scale, colour, alpha);
+        if (!(++drawn % 32) && performance.now() > until) break;
       }
-      if (open) context.stroke();
-      if (next < order.length && all < MOST) this.request = requestAnimationFrame(draw);
+      this.lines.show(context);
+      if (next < order.length && drawn < MOST) this.request = requestAnimationFrame(draw);
       else this.canvas.dataset.done = String(Number(this.canvas.dataset.done ?? 0) + 1);
     };
-    if (!now) this.request = requestAnimationFrame(draw);
-    else {
-      // Frames that follow one another tell whether so many lines are too many.
-      const passed = performance.now() - this.begun;
-      if (passed > 2 * LONGEST_FRAME) this.batch = Math.max(60, Math.floor(this.batch * 0.6));
-      draw((this.begun = performance.now()));
-    }
+    if (now) draw();
+    else this.request = requestAnimationFrame(draw);
   }
 }
 

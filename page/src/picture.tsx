@@ -1,7 +1,7 @@
 // A picture with all that belongs to it: hovering, the keyboard, a sentence, a table, PNG, SVG and CSV.
 import type { ComponentChildren } from "preact";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
-import type { Mark } from "./plot";
+import { type Mark, said } from "./plot";
 import { CanvasSurface, type Surface, SvgSurface } from "./surface";
 import { type Theme, useTheme } from "./theme";
 import { csv, save } from "./words";
@@ -64,7 +64,7 @@ export function Picture(props: Props) {
     context.clearRect(0, 0, size.w, height);
     marks.current = draw(new CanvasSurface(context), size.w, height, theme);
     element.dataset.marks = String(marks.current.length);
-    if (at) setAt(marks.current.find((m) => m.trial === at.trial && m.text === at.text) ?? null);
+    if (at) setAt(marks.current.find((m) => m.trial === at.trial && said(m) === said(at)) ?? null);
   }, [size.w, size.dpr, height, theme, seen, tabled, ...(props.redraw ?? [draw])]);
 
   const nearest = (event: MouseEvent): Mark | null => {
@@ -147,7 +147,7 @@ export function Picture(props: Props) {
             class="canvas-holder"
             tabIndex={0}
             role="img"
-            aria-label={`${title}. ${sentence} ${at ? at.text : "Arrow keys go through its points."}`}
+            aria-label={`${title}. ${sentence} ${at ? said(at) : "Arrow keys go through its points."}`}
             style={{ width: size.w ? `${size.w}px` : "100%", height: `${height}px` }}
             onMouseMove={(e) => setAt(nearest(e))}
             onMouseLeave={() => setAt(null)}
@@ -183,7 +183,7 @@ function Hover({ mark, width, height }: { mark: Mark; width: number; height: num
           maxWidth: `${Math.max(140, (right ? mark.x : width - mark.x) - 20)}px`,
         }}
       >
-        {mark.text}
+        {said(mark)}
       </span>
     </>
   );

@@ -5,6 +5,7 @@ import { cross, type Frame, frame, key, type Mark, nothing } from "./plot";
 import { category, robust, type Scale, scaled } from "./scales";
 import { shown } from "./selection";
 import type { Surface } from "./surface";
+import { band, type Expected } from "./surrogate";
 import { ramp, type Theme } from "./theme";
 import { cut, duration, number, share } from "./words";
 
@@ -99,12 +100,12 @@ export function best(study: Study, x: string, chronicle: Chronicle | null, log: 
         if (v === null || spoilt(state)) {
           if (v === null && !spoilt(state)) continue;
           cross(s, px, f.top + 4, 3, colour, kept[i] ? 0.9 : 0.2);
-          marks.push({ x: px, y: f.top + 4, text: trialText(study, i), trial: i });
+          marks.push({ x: px, y: f.top + 4, text: () => trialText(study, i), trial: i });
           continue;
         }
         const py = inside(f, f.y(v));
         s.circle(px, py, r, { fill: colour, alpha: kept[i] ? alpha : 0.12 });
-        if (kept[i]) marks.push({ x: px, y: py, text: trialText(study, i), trial: i });
+        if (kept[i]) marks.push({ x: px, y: py, text: () => trialText(study, i), trial: i });
       }
       stairs(s, f, theme, bestByTrial(study), count - 1);
       return marks;
@@ -263,7 +264,7 @@ export function curvesPicture(
                 x: px,
                 y: inside(f, py),
                 trial,
-                text: `trial ${trial}: ${metrics[m]} ${number(v, 5)}\n${options.x === "seconds" ? duration(xs[i][k]) : `epoch ${xs[i][k]}`}\n${style.text(trial)}`,
+                text: () => `trial ${trial}: ${metrics[m]} ${number(v, 5)}\n${options.x === "seconds" ? duration(xs[i][k]) : `epoch ${xs[i][k]}`}\n${style.text(trial)}`,
               });
           });
           const look = { stroke: style.colour(trial, theme), width: style.width(trial), alpha: style.alpha(trial) };
@@ -387,7 +388,7 @@ export function axisOf(h: Hyperparameter, values: (number | null)[]): Scale {
   return scaled(h.scale ?? "linear", low, high);
 }
 
-export function slice(study: Study, h: Hyperparameter, log: boolean, kept: Uint8Array, crowded: { side: string; edge: number }[] = []): Draw {
+export function slice(study: Study, h: Hyperparameter, log: boolean, kept: Uint8Array, crowded: { side: string; edge: number }[] = [], expected?: Expected): Draw {
   return (s, w, hh, theme) => {
     const { columns, summary, count } = study;
     const own = columns.hyperparameters[h.name] ?? [];
@@ -400,6 +401,7 @@ export function slice(study: Study, h: Hyperparameter, log: boolean, kept: Uint8
       const px = f.x(c.edge);
       s.rect(c.side === "low" ? px : px - 5, f.top, 5, f.height, { fill: theme.bad, alpha: 0.25 });
     }
+    if (expected) band(s, f, h, expected, theme);
     const marks: Mark[] = [];
     const r = count > 3000 ? 1.3 : count > 500 ? 1.9 : 2.8;
     for (let i = 0; i < count; i++) {
@@ -410,14 +412,14 @@ export function slice(study: Study, h: Hyperparameter, log: boolean, kept: Uint8
       const value = columns.value[i];
       if (spoilt(columns.state[i])) {
         cross(s, px, f.top + 4, 2.6, theme.states.diverged, kept[i] ? 0.8 : 0.15);
-        if (kept[i]) marks.push({ x: px, y: f.top + 4, text: trialText(study, i), trial: i });
+        if (kept[i]) marks.push({ x: px, y: f.top + 4, text: () => trialText(study, i), trial: i });
         continue;
       }
       if (value === null) continue;
       const py = inside(f, f.y(value));
       const late = count > 1 ? i / (count - 1) : 1;
       s.circle(px, py, r, { fill: ramp(theme, 0.25 + 0.45 * late), alpha: kept[i] ? 0.75 : 0.1 });
-      if (kept[i]) marks.push({ x: px, y: py, text: trialText(study, i), trial: i });
+      if (kept[i]) marks.push({ x: px, y: py, text: () => trialText(study, i), trial: i });
     }
     const b = summary.best_trial;
     if (b !== null && own[b] !== null && columns.value[b] !== null) {
@@ -585,7 +587,7 @@ export function timeline(chronicle: Chronicle, study: Study, from: number, to: n
         s.rect(xa, y - thick / 2, Math.max(1, xb - xa - 0.6), thick, { fill: colour, alpha: 0.8 });
         if (["lost", "hung", "out of memory"].includes(kind)) cross(s, xb, y, 4, theme.bad);
         if (xb - xa > 26) s.text((xa + xb) / 2, y, String(trial), { fill: theme.paper, anchor: "middle", size: 10.5 });
-        marks.push({ x: (xa + xb) / 2, y, trial, text: `trial ${trial}: ${kind}\nepochs ${segments.from[i] + 1} to ${segments.to[i]}\n${duration(a)} to ${segments.end[i] === null ? "now" : duration(b)}\n${workers[segments.worker[i]]}` });
+        marks.push({ x: (xa + xb) / 2, y, trial, text: () => `trial ${trial}: ${kind}\nepochs ${segments.from[i] + 1} to ${segments.to[i]}\n${duration(a)} to ${segments.end[i] === null ? "now" : duration(b)}\n${workers[segments.worker[i]]}` });
       });
     });
     return marks;
@@ -614,7 +616,7 @@ export function front(study: Study, x: string, y: string, kept: Uint8Array): Dra
     if (summary.objectives.length === 2) s.line(line.flatMap((i) => [f.x(xs[i]!), f.y(ys[i]!)]), { stroke: theme.best, alpha: 0.6 });
     for (const i of line) {
       s.circle(f.x(xs[i]!), f.y(ys[i]!), 4.5, { fill: theme.best, alpha: kept[i] ? 1 : 0.2 });
-      marks.push({ x: f.x(xs[i]!), y: f.y(ys[i]!), trial: i, text: `on the front\n${trialText(study, i)}\n${x} ${number(xs[i])}\n${y} ${number(ys[i])}` });
+      marks.push({ x: f.x(xs[i]!), y: f.y(ys[i]!), trial: i, text: () => `on the front\n${trialText(study, i)}\n${x} ${number(xs[i])}\n${y} ${number(ys[i])}` });
     }
     return marks;
   };

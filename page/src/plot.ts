@@ -7,9 +7,11 @@ import { cut } from "./words";
 export interface Mark {
   x: number;
   y: number;
-  text: string; // what hovering says, a line each
+  text: string | (() => string); // what hovering says, a line each; written when it is asked for
   trial?: number;
 }
+
+export const said = (mark: Mark): string => (typeof mark.text === "string" ? mark.text : mark.text());
 
 export interface Frame {
   left: number;

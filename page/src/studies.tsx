@@ -9,6 +9,8 @@ import { csv, duration, number, save } from "./words";
 export function Studies() {
   const [seen, tell] = useState(0);
   const paused = usePaused();
+  const [chosen, setChosen] = useState<string[]>([]);
+  const choose = (name: string) => setChosen((old) => (old.includes(name) ? old.filter((n) => n !== name) : [...old, name]));
   useLive("", paused, () => tell((n) => n + 1));
   const { answer, error } = useAnswer<{ studies: Line[]; wrong: string[] }>("studies", {}, seen, 1000);
   if (error) return <main id="main"><p class="wrong" role="alert">{error}</p></main>;
@@ -23,6 +25,10 @@ export function Studies() {
     <main id="main">
       <div class="picture-head">
         <h1>Studies</h1>
+        {chosen.length > 1 && (
+          <a class="button" href={link("/studies", { names: JSON.stringify(chosen) })}>Compare {chosen.length}</a>
+        )}
+        {answer.studies.length > 1 && chosen.length < 2 && <span class="dim">tick two or more to compare them</span>}
         <div class="exports">
           <button type="button" onClick={write}>CSV</button>
         </div>
@@ -36,9 +42,12 @@ export function Studies() {
       <div class="studies">
         {answer.studies.map((l) => (
           <article class="study-line" key={l.name} data-study={l.name}>
-            <h2>
-              <a href={link("/study", { name: l.name })} title={l.name}>{l.name}</a>
-            </h2>
+            <div class="line-head">
+              <h2>
+                <a href={link("/study", { name: l.name })} title={l.name}>{l.name}</a>
+              </h2>
+              <input type="checkbox" checked={chosen.includes(l.name)} aria-label={`Compare ${l.name}`} onChange={() => choose(l.name)} />
+            </div>
             <p class="line-state">
               <State state={l.state} />
               {l.stage && <span class="dim">stage: {l.stage}</span>}

@@ -6,6 +6,7 @@ import { Parallel } from "./parallel";
 import { Picture, PlainTable } from "./picture";
 import * as pictures from "./pictures";
 import { go, link, put } from "./route";
+import { ContourView, type Expected } from "./surrogate";
 import { type Brushes, brushesTo, selected, unknown } from "./selection";
 import { State, TrialsTable } from "./trials-table";
 import { cut, duration, many, number, share, when } from "./words";
@@ -435,11 +436,13 @@ export function Hyperparameters({ view }: { view: View }) {
   const order = matters.answer?.rows?.map((r) => r.name) ?? summary.space.map((h) => h.name);
   const isolated = query.get("iso") ?? order[0] ?? "";
   const alone = useAnswer<pictures.Isolation>("lesson", { study: summary.name, what: "isolation", name: isolated }, ended, 4000);
+  const expected = useAnswer<{ rows: Expected[]; why_not?: string }>("lesson", { study: summary.name, what: "surrogate" }, ended, 4000);
   const all = query.get("slices") === "all";
   const sliced = [...order, ...summary.space.map((h) => h.name).filter((n) => !order.includes(n))].slice(0, all ? 200 : SLICES);
   const crowded = edges.answer?.rows ?? [];
   if (!summary.space.length) return <p class="empty">This study searches nothing: its space has no hyperparameter.</p>;
   const first = matters.answer?.rows?.[0];
+  const around = expected.answer?.rows?.[0]?.around;
   return (
     <div class="grid">
       {matters.answer && !matters.answer.why_not ? (
@@ -480,6 +483,7 @@ export function Hyperparameters({ view }: { view: View }) {
       ) : (
         <WhyNot title={`Isolated: ${cut(isolated, 40)}`} text={alone.answer?.why_not ?? alone.error} controls={<Select label="of" value={isolated} options={order} onChange={(v) => put({ iso: v })} />} />
       )}
+      {summary.space.length > 1 && <ContourView study={study} query={query} order={order} kept={kept} ended={ended} ready={!!matters.answer || !!matters.error} />}
       <section class="wide" aria-label="Slices">
         <div class="picture-head">
           <h2>Slices</h2>
@@ -488,6 +492,11 @@ export function Hyperparameters({ view }: { view: View }) {
             {summary.space.length > SLICES && <Toggle label={`all ${summary.space.length}`} on={all} onChange={(on) => put({ slices: on ? "all" : null })} />}
           </div>
         </div>
+        <p class="caption">
+          {around === undefined
+            ? (expected.answer?.why_not ?? "Computing… what a surrogate expects.")
+            : `The line is what a Gaussian process expects with all else as in the best trial, in its interval of 90 %.`}
+        </p>
         <div class="slices">
           {sliced.map((name) => {
             const h = summary.space.find((one) => one.name === name);
@@ -500,8 +509,8 @@ export function Hyperparameters({ view }: { view: View }) {
                 sentence={h.kind === "choice" ? `${h.options!.length} options. Later trials are stronger; crosses diverged or failed.` : `${number(h.low)} to ${number(h.high)}, ${h.scale} scale. Later trials are stronger; crosses diverged or failed.`}
                 height={220}
                 table={() => ({ head: ["trial", name, summary.objectives[0].metric], rows: (study.columns.hyperparameters[name] ?? []).map((v, i) => [i, h.kind === "choice" && v !== null ? h.options![v] : v, study.columns.value[i]]) })}
-                draw={pictures.slice(study, h, log, kept, crowded.filter((c) => c.name === name))}
-                redraw={[study.version, log, kept, edges.answer]}
+                draw={pictures.slice(study, h, log, kept, crowded.filter((c) => c.name === name), expected.answer?.rows?.find((r) => r.name === name))}
+                redraw={[study.version, log, kept, edges.answer, expected.answer]}
                 onTrial={open(study)}
               />
             );

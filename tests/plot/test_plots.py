@@ -50,7 +50,7 @@ def test_curves_of_a_metric_that_nobody_reported(history: History) -> None:
 
 def test_slices_show_each_trial_at_its_value(history: History) -> None:
     figure = plot.slices(history, ["learning_rate"])
-    (points,) = figure.axes[0].collections
+    points, *_ = figure.axes[0].collections
     rates = {history.trials[int(n)].configuration["learning_rate"] for n in points.get_array()}
     assert {float(x) for x, _ in points.get_offsets()} == rates
     assert figure.axes[0].get_xscale() == "log"
@@ -58,7 +58,7 @@ def test_slices_show_each_trial_at_its_value(history: History) -> None:
 
 def test_a_momentum_is_drawn_as_its_distance_from_one(history: History) -> None:
     figure = plot.slices(history, ["momentum"])
-    (points,) = figure.axes[0].collections
+    points, *_ = figure.axes[0].collections
     first = int(points.get_array()[0])
     assert points.get_offsets()[0][0] == 1 - history.trials[first].configuration["momentum"]
     low, high = figure.axes[0].get_xlim()
@@ -71,7 +71,7 @@ def test_choices_stand_apart_though_true_equals_one() -> None:
     for _ in range(30):
         study.tell(study.ask(), loss=1.0)
     figure = plot.slices(study)
-    (points,) = figure.axes[0].collections
+    points, *_ = figure.axes[0].collections
     for (x, _), number in zip(points.get_offsets(), points.get_array(), strict=True):
         value = study.trials[int(number)].configuration["x"]
         assert [True, 1, "one"][round(x)] is value or [True, 1, "one"][round(x)] == value != True  # noqa: E712
@@ -148,3 +148,43 @@ def test_stages_are_named_in_the_progress() -> None:
     ).study
     names = [text.get_text().strip() for text in plot.progress(study).axes[0].texts]
     assert names == [stage.name for stage in study.history.stages]
+
+
+def test_a_contour_shows_every_trial_and_the_best_in_red(history: History) -> None:
+    figure = plot.contour(history, "learning_rate", "units")
+    axes = figure.axes[0]
+    trials, best = axes.lines
+    finite = [t for t in history.trials if math.isfinite(t.best_loss) and not t.violation]
+    assert len(trials.get_xdata()) <= len(finite)
+    domain = history.space["learning_rate"]
+    chosen = history.trials[int(axes.get_title().split()[-1])]
+    assert best.get_xdata()[0] == pytest.approx(
+        domain.encode(chosen.configuration["learning_rate"])
+    )
+    assert [label.get_text() for label in axes.get_xticklabels()] == [
+        "0.0001", "0.001", "0.01", "0.1", "1"
+    ]  # fmt: skip
+    for pair in (("optimizer", "momentum"), ("units", "optimizer")):
+        plot.contour(history, *pair)
+
+
+def test_slices_have_the_line_that_a_surrogate_expects(history: History) -> None:
+    figure = plot.slices(history, ["learning_rate"])
+    _, band = figure.axes[0].collections
+    line = figure.axes[0].lines[-1]
+    assert len(line.get_xdata()) == 61
+    heights = band.get_paths()[0].vertices[:, 1]
+    assert heights.min() <= min(line.get_ydata())
+    assert heights.max() >= max(line.get_ydata())
+
+
+def test_studies_are_compared_by_one_objective(history: History) -> None:
+    other = made(10)
+    figure = plot.compare({"one": history, "other": other}, by="epochs")
+    drawn = lines(figure)
+    assert drawn["one"].get_ydata()[-1] == history.best.best_loss
+    assert drawn["other"].get_xdata()[-1] <= other.epochs
+    with pytest.raises(StudyError, match=r"by='epoch'.*Did you mean 'epochs'"):
+        plot.compare({"one": history}, by="epoch")  # type: ignore[arg-type]
+    with pytest.raises(StudyError, match="there is no study"):
+        plot.compare({})

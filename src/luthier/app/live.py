@@ -12,7 +12,10 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from luthier.app import words
+from luthier.app.notebook import Output, in_kernel
+from luthier.space.notebook import box, dim, table
 from luthier.study.history import History
+from luthier.study.notebook import best_so_far, curve
 from luthier.study.protocols import Plan, Store
 from luthier.study.records import TrialRecord, TrialState
 from luthier.study.snapshot import follow
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 _REFRESH_SECONDS = 0.5
+_NOTEBOOK_SECONDS = 1.0  # each picture is a message to the browser, and is kept in no file
 _RUNNING_SHOWN = 6
 _WARM_EPOCHS = 4
 
@@ -34,7 +38,8 @@ class Progress:
         plan: what is planned; None when only time ends the study.
         workers: how many train at the same time.
         deadline: on time.monotonic()'s clock, or None.
-        live: True: a live table; False: one line when the warm-up tells how long it will take.
+        live: True: a live table, in a notebook as an output of its cell; False: one line when the
+            warm-up tells how long it will take.
     """
 
     def __init__(
@@ -57,24 +62,37 @@ class Progress:
         self._began = time.monotonic()
         self._before = 0
         self._said_how_long = False
+        self._output: Output | None = None  # in a notebook
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="luthier-progress", daemon=True)
 
     def __enter__(self) -> Progress:
         self._refresh()
         self._before = self._history.epochs
+        if self._live and in_kernel():
+            self._output = Output(*self._told())  # in this thread: it belongs to the cell that runs
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
         self._thread.join(timeout=1.0)
+        if self._output is not None:
+            self._refresh()
+            self._output.update(*self._told())
 
     def _run(self) -> None:
         if not self._live:
             while not self._over.wait(_REFRESH_SECONDS) and not self._said_how_long:
                 self._refresh()
                 self._say_how_long()
+            return
+        if self._output is not None:
+            while not self._over.wait(_NOTEBOOK_SECONDS):
+                cursor = self._history.cursor
+                self._refresh()
+                if self._history.cursor != cursor:
+                    self._output.update(*self._told())
             return
         from rich.console import Console
         from rich.live import Live
@@ -125,6 +143,17 @@ class Progress:
             file=sys.stderr,
         )
 
+    # -- in a notebook -----------------------------------------------------------------------------
+
+    def _told(self) -> tuple[str, str]:
+        """Return the picture as HTML, and its first line as text."""
+        history, headline = self._history, self._headline()
+        lines = [line for line in (self._best(), self._rungs()) if line]
+        rows = [self._row(trial) for trial in self._running()[:_RUNNING_SHOWN]]
+        running = table(["trial", "epoch", history.objective.metric, "configuration"], rows)
+        html = box(headline, *map(dim, lines), curve(best_so_far(history)), running if rows else "")
+        return html, "\n".join([headline, *lines])
+
     # -- the picture -----------------------------------------------------------------------------
 
     def _picture(self) -> RenderableType:
@@ -134,21 +163,11 @@ class Progress:
 
         history = self._history
         lines: list[Any] = [Text(self._headline(), style="bold")]
-        if history.best is not None and history.created is not None:
-            best = history.best
-            value = words.number(history.value(best.best_loss))
-            lines.append(
-                Text(
-                    f"best {history.objective.metric} {value} "
-                    f"(trial {best.number}, epoch {best.best_step}): "
-                    f"{words.configuration(best.configuration)}",
-                    style="green",
-                )
-            )
+        if best := self._best():
+            lines.append(Text(best, style="green"))
         if (rungs := self._rungs()) is not None:
             lines.append(Text(rungs))
-        running = [t for t in history.active.values() if t.state is TrialState.RUNNING]
-        if running:
+        if running := self._running():
             table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
             for heading in ("trial", "epoch", history.objective.metric, "configuration"):
                 table.add_column(heading, no_wrap=True)
@@ -156,6 +175,20 @@ class Progress:
                 table.add_row(*self._row(trial))
             lines.append(table)
         return Group(*lines)
+
+    def _best(self) -> str:
+        """Return the best trial in a line; '' while there is none."""
+        history, best = self._history, self._history.best
+        if best is None or history.created is None:
+            return ""
+        value = words.number(history.value(best.best_loss))
+        return (
+            f"best {history.objective.metric} {value} (trial {best.number}, epoch {best.best_step}): "
+            f"{words.configuration(best.configuration)}"
+        )
+
+    def _running(self) -> list[TrialRecord]:
+        return [t for t in self._history.active.values() if t.state is TrialState.RUNNING]
 
     def _row(self, trial: TrialRecord) -> tuple[str, str, str, str]:
         last = words.number(self._history.value(trial.losses[-1])) if trial.losses else ""

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from luthier.app import words
 from luthier.app.fence import read_test
 from luthier.app.live import Progress
+from luthier.app.notebook import in_kernel
 from luthier.craft.stages import Stages, searcher_for, story
 from luthier.errors import LuthierWarning, StudyError
 from luthier.insight import boundary
@@ -56,6 +57,12 @@ class Result:
     study: Study
     reason: str
     load: Load | None = None
+
+    def _repr_html_(self) -> str:
+        from luthier.space.notebook import dim
+        from luthier.study.notebook import study_html
+
+        return study_html(self.study.name, self.study.refresh()) + dim(self.reason)
 
     @property
     def best(self) -> TrialRecord:
@@ -249,8 +256,8 @@ def tune(
         load: makes a trained model for ``Result.model``: ``(trial, checkpoint folder, study)``.
         data_size: training examples, for the space's linter.
         define_by_run: the space was found by running a build function, and may grow.
-        progress: True shows a live table, False nothing; by default live on a terminal, and
-            elsewhere the plan, the warm-up's estimate and the result.
+        progress: True shows a live table, False nothing; by default live on a terminal and in a
+            notebook, and elsewhere the plan, the warm-up's estimate and the result.
 
     Raises:
         StudyError: a setting that cannot be (see ``open_study``), or nothing that ends the study.
@@ -346,7 +353,7 @@ def _progress(
         return nullcontext()
     # A connection of its own: the thread that shows must not wait for the one that trains.
     own = study.store if study.store.address == "memory" else open_store(study.store.address)
-    live = sys.stderr.isatty() if progress is None else progress
+    live = sys.stderr.isatty() or in_kernel() if progress is None else progress
     workers = engine if isinstance(engine, int) else engine.workers
     return Progress(own, study.name, plan, workers, study.deadline, live=live)
 

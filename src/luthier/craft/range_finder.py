@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
+    from luthier.study.study import Study
+
 SUGGESTED_DROP = 0.85  # share of L₀ − L* that is done at the suggestion
 LOWEST_DROP = 0.1  # and at the low end of the range
 CLIMB = 0.9  # share of L₀ − L* that the loss has climbed back at the divergence point
@@ -89,6 +91,12 @@ class RangeTest:
         from luthier.craft.range_picture import picture
 
         return picture(self)
+
+    def keep(self, study: Study) -> None:
+        """Write this test into the log of *study*: its dashboard then shows it beside the trials."""
+        from luthier.craft.range_kept import keep
+
+        keep(self, study)
 
 
 def sweep_rates(low: float, high: float, steps: int) -> NDArray[np.float64]:

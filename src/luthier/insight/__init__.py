@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from luthier.insight import boundary
     from luthier.insight.diagnosis import diagnose
+    from luthier.insight.expecting import Contour, Slice, contour, response
     from luthier.insight.importances import Importance, importance
     from luthier.insight.interacting import Interaction, interactions
     from luthier.insight.isolating import Isolated, Isolation, Roles, isolation
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "BestOf": "sufficiency",
+    "Contour": "expecting",
     "Costs": "planner",
     "Enough": "sufficiency",
     "Estimate": "planner",
@@ -30,7 +32,9 @@ _HOME = {
     "Isolation": "isolating",
     "Noise": "seed_noise",
     "Roles": "isolating",
+    "Slice": "expecting",
     "best_of": "sufficiency",
+    "contour": "expecting",
     "diagnose": "diagnosis",
     "enough": "sufficiency",
     "importance": "importances",
@@ -41,10 +45,12 @@ _HOME = {
     "picture": "pictures",
     "plan": "planner",
     "plans": "planner",
+    "response": "expecting",
 }
 
 __all__ = [
     "BestOf",
+    "Contour",
     "Costs",
     "Enough",
     "Estimate",
@@ -54,8 +60,10 @@ __all__ = [
     "Isolation",
     "Noise",
     "Roles",
+    "Slice",
     "best_of",
     "boundary",
+    "contour",
     "diagnose",
     "enough",
     "importance",
@@ -66,6 +74,7 @@ __all__ = [
     "picture",
     "plan",
     "plans",
+    "response",
 ]
 
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from luthier.plot.answers import enough, importance, interactions, isolation
+    from luthier.plot.compared import compare
+    from luthier.plot.contoured import contour
     from luthier.plot.learning import curves
     from luthier.plot.objectives import front
     from luthier.plot.parallels import parallel
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
 _HOME = {
     "budgets": "trained",
+    "compare": "compared",
+    "contour": "contoured",
     "curves": "learning",
     "enough": "answers",
     "front": "objectives",
@@ -34,6 +38,8 @@ _HOME = {
 
 __all__ = [
     "budgets",
+    "compare",
+    "contour",
     "curves",
     "enough",
     "front",

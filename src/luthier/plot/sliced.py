@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from luthier.errors import StudyError
-from luthier.insight.drawing import MARK, grid_of_axes
+from luthier.insight import response
+from luthier.insight.drawing import FILL, LINE, MARK, grid_of_axes
 from luthier.insight.trials import Source, column_of, history_of, tried
 from luthier.space import Bool, Choice, Domain, Int
 from luthier.study.chance import Chance
+from luthier.study.history import History
 
 _ACROSS = 3
 _DECADES = 1000.0  # a range below has too few powers of ten to read it by
@@ -19,8 +21,10 @@ _DECADES = 1000.0  # a range below has too few powers of ten to read it by
 def slices(source: Source, names: Sequence[str] | None = None) -> Any:
     """Return the objective of every trial against each hyperparameter, on its own scale.
 
-    Later trials are darker; the best one is red. ``one_minus_log`` is drawn as 1 − value on a log axis
-    that runs backwards, so that 0.9, 0.99 and 0.999 are equally far apart.
+    Later trials are darker; the best one is red. The line is what a surrogate expects with all other
+    hyperparameters as in the best trial, in its interval of 90 %; see ``insight.response``.
+    ``one_minus_log`` is drawn as 1 − value on a log axis that runs backwards, so that 0.9, 0.99 and
+    0.999 are equally far apart.
 
     Args:
         source: a study or its history.
@@ -55,11 +59,31 @@ def slices(source: Source, names: Sequence[str] | None = None) -> Any:
             better = min if history.objective.direction == "minimize" else max
             at = values.index(better(values))
             axes.plot(places[at], values[at], "o", color=MARK, ms=6)
+        _surrogate(axes, history, name, domain)
         _scale(axes, domain)
         axes.set_xlabel(name)
     for axes in grid[::_ACROSS]:
         axes.set_ylabel(history.objective.metric)
     return grid[0].figure
+
+
+def _surrogate(axes: Any, history: History, name: str, domain: Domain) -> None:
+    """Draw what a surrogate expects, where there are trials enough for one."""
+    try:
+        expected = response(history, name)
+    except StudyError:
+        return
+    at = [domain.decode(float(place)) for place in expected.places]
+    if isinstance(domain, Choice | Bool):
+        ends = [expected.mean - expected.low, expected.high - expected.mean]
+        axes.errorbar(
+            range(len(at)), expected.mean, yerr=ends, fmt="_", ms=14, color=LINE, capsize=4
+        )
+        return
+    scale = getattr(domain, "scale", "linear")
+    places = [1 - value if scale == "one_minus_log" else float(value) for value in at]
+    axes.fill_between(places, expected.low, expected.high, color=FILL, alpha=0.18, lw=0)
+    axes.plot(places, expected.mean, color=LINE, lw=1.0)
 
 
 def _place(domain: Domain, value: Any, number: int) -> float:

@@ -91,6 +91,11 @@ class Space:
             parts.append(f"constraints={[c.text for c in self.constraints]!r}")
         return f"Space({', '.join(parts)})"
 
+    def _repr_html_(self) -> str:
+        from luthier.space.notebook import space_html
+
+        return space_html(self)
+
     @property
     def searched(self) -> list[str]:
         """Return the names of the hyperparameters that are no constants."""

@@ -102,6 +102,12 @@ class TrialRecord:
         packed[0].unpack(self)
         return object.__getattribute__(self, name)
 
+    def _repr_html_(self) -> str:
+        from luthier.study.notebook import trial_html
+
+        said = f"{self.state}, epoch {self.step}{': ' if self.why else ''}{self.why}"
+        return trial_html(self.number, said, self.configuration)
+
     @property
     def step(self) -> int:
         """Return the last reported step; before the first report where it began, usually 0."""

@@ -94,6 +94,11 @@ class Study:
         self.history = History()
         self.refresh()
 
+    def _repr_html_(self) -> str:
+        from luthier.study.notebook import study_html
+
+        return study_html(self.name, self.refresh())
+
     # -- reading ---------------------------------------------------------------------------------
 
     @property

@@ -61,6 +61,13 @@ class Trial:
         self._ready: Callable[[], bool] | None = None
         self._clock = self._study.clock.monotonic()
 
+    def _repr_html_(self) -> str:
+        from luthier.study.notebook import trial_html
+
+        upto = f" of {self.to_step}" if self.to_step is not None else ""
+        said = f"epoch {self.step}{upto}{', over' if self.closed else ''}"
+        return trial_html(self.number, said, self.configuration)
+
     @property
     def seed(self) -> int:
         """Return the seed for weights, dropout and data order."""

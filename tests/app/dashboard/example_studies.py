@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import luthier
+from luthier.craft.range_finder import read, sweep_rates
 from luthier.space import Bool, Choice, Float, Int, Space
 
 HOSTILE = "<img src=x onerror=\"document.title='broken'\"><script>alert(1)</script> ../../etc/passwd \u202e"
@@ -67,12 +68,29 @@ def told(name: str, storage: Path, space: Space, values: list[Any], **settings: 
         study.tell(trial, metrics)
 
 
+def range_test(study: luthier.Study) -> None:
+    """Keep a range test: the loss falls from 1e-4 on, and explodes near 1."""
+    rates = sweep_rates(1e-6, 10.0, 120)
+    noise = random.Random(0)
+    sweeps = [
+        [
+            2.3 - 1.6 / (1 + math.exp(-3 * (math.log10(rate) + 3))) + noise.gauss(0, 0.05)
+            if rate < 1
+            else math.nan
+            for rate in rates
+        ]
+        for _ in range(3)
+    ]
+    read(rates, sweeps).keep(study)
+
+
 def make_all(storage: Path) -> None:
     """Write every study but the live one."""
     quiet: dict[str, Any] = {"storage": storage, "minimize": "val_loss"}
     ladder: dict[str, Any] = {"scheduler": "hyperband", "searcher": "random", "epochs": 9}
     luthier.tune(train, SPACE, name="hyperband", max_epochs=170, **ladder, **quiet)
     luthier.tune(train, SPACE, name="stages", staged=True, epochs=2, max_trials=22, **quiet)
+    range_test(luthier.open("hyperband", storage=storage))
     one = Space(x=Float(0, 1))
     luthier.open("empty", one, minimize="loss", storage=storage)
     told("one trial", storage, one, [0.5])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Iterator
@@ -19,7 +20,17 @@ from luthier.study.records import TrialState
 
 pytestmark = pytest.mark.processes
 
-TABS = ("overview", "trials", "curves", "rungs", "hyperparameters", "health", "story", "workers")
+TABS = (
+    "overview",
+    "trials",
+    "curves",
+    "rungs",
+    "hyperparameters",
+    "health",
+    "story",
+    "workers",
+    "rate",
+)
 PHONE, DESK = (390, 800), (1300, 900)
 
 
@@ -50,6 +61,7 @@ def views(study: str) -> list[tuple[str, str, dict[str, object]]]:
         *tabs,
         ("trial", "/trial", {"name": study, "n": 2}),
         ("compare", "/compare", {"name": study, "trials": "0,2,1"}),
+        ("against", "/studies", {"names": json.dumps([study, "stages", "no such study"])}),
     ]
 
 
@@ -94,10 +106,10 @@ def test_an_odd_study_breaks_nothing(browser: Browser, short: str) -> None:
     browser.open()
     for name, path, query in views(study):
         browser.go(path, **query)
-        assert study[:40] in browser.text or name in ("trial", "compare")
+        assert study[:40] in browser.text or name in ("trial", "compare", "against")
         wide, room = browser.run("return [document.documentElement.scrollWidth, innerWidth]")
         assert wide <= room, f"{name} of {short} is wider than the window"
-        if name in ("overview", "trials", "hyperparameters"):
+        if name in ("overview", "trials", "hyperparameters", "against"):
             browser.picture(f"odd-{short}-{name}")
             browser.size(*DESK)
 
@@ -154,6 +166,41 @@ def test_brushing_an_axis_filters_the_table(browser: Browser) -> None:
     axis = browser.driver.find_element("css selector", "[data-axis='dropout']")
     ActionChains(browser.driver).move_to_element(axis).click().perform()
     browser.until(lambda: "dropout" not in browser.run("return location.hash"), "no brush")
+
+
+def test_the_contour_and_the_slices_show_what_a_surrogate_expects(browser: Browser) -> None:
+    browser.open("/study", name="hyperband", tab="hyperparameters", cx1="dropout", cx2="units")
+    assert "What a Gaussian process expects, all else as in trial" in browser.text
+    table = "[...document.querySelectorAll('figure')].find(f => f.ariaLabel === 'Two together')"
+    browser.run(
+        f"[...{table}.querySelectorAll('button')].find(b => b.innerText === 'Table').click()"
+    )
+    heads = f"return [...{table}.querySelectorAll('th')].map(h => h.innerText)"
+    assert browser.run(heads)[:3] == ["dropout", "units", "expected"]
+    browser.run(
+        f"const s = {table}.querySelector('select'); s.value = 'learning_rate';"
+        "s.dispatchEvent(new Event('change', {bubbles: true}))"
+    )
+    browser.settle()
+    browser.until(lambda: "cx1=learning_rate" in browser.run("return location.hash"), "the URL")
+    browser.until(lambda: browser.run(heads)[:1] == ["learning_rate"], "the other contour")
+
+
+def test_studies_are_ticked_and_compared(browser: Browser) -> None:
+    browser.open("/")
+    for name in ("hyperband", "stages"):
+        browser.run("document.querySelector(`[data-study='${arguments[0]}'] input`).click()", name)
+    browser.until(lambda: "Compare 2" in browser.text, "the link")
+    browser.run(
+        "[...document.querySelectorAll('a')].find(a => a.innerText === 'Compare 2').click()"
+    )
+    browser.until(lambda: "Compare studies" in browser.text, "the page")
+    browser.settle()
+    assert "Best so far of each" in browser.text
+    rows = browser.run(
+        "return [...document.querySelectorAll('tr.differs th')].map(h => h.innerText)"
+    )
+    assert "scheduler" in rows, "what differs between them"
 
 
 def test_a_running_study_moves_by_itself(browser: Browser, trainer: str) -> None:

@@ -8,13 +8,15 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.app.dashboard.example_studies import SPACE, train
+from tests.app.dashboard.example_studies import SPACE, range_test, train
 
 import luthier
+from luthier.app.dashboard.against import against
 from luthier.app.dashboard.chronicle import Chronicle, chronicle_page
 from luthier.app.dashboard.columns import described, rounded, trial_columns
 from luthier.app.dashboard.curves import MOST_CURVES, chosen, curves
 from luthier.app.dashboard.ladder import ladder
+from luthier.app.dashboard.lessons import lesson
 from luthier.app.dashboard.summary import listed, summary
 from luthier.app.dashboard.trial_page import trial_page
 from luthier.app.dashboard.watched import as_json
@@ -235,3 +237,50 @@ def test_a_trial_knows_its_place_and_its_rivals(hyperband: tuple[MemoryStore, Hi
         history.ranking()[-1].configuration
     )
     assert "learning_rate:" in page["yaml"]
+
+
+def test_the_surrogate_is_told_in_values_that_the_page_can_place(
+    hyperband: tuple[MemoryStore, History],
+) -> None:
+    _, history = hyperband
+    rows = {row["name"]: row for row in lesson(history, "surrogate", "")["rows"]}
+    assert list(rows) == list(history.space.searched)
+    rate = rows["learning_rate"]
+    assert (rate["at"][0], rate["at"][-1]) == pytest.approx((1e-5, 1.0))
+    assert rows["optimizer"]["at"] == [0, 1]
+    both = lesson(history, "contour", '["units", "optimizer"]')
+    assert both["names"] == ("units", "optimizer")
+    assert both["up"] == [0, 1]
+    assert len(both["mean"]) == 2
+    assert len(both["mean"][0]) == len(both["across"])
+    for bad in ("", "[]", '["units", "units"]', '["units", "nothing"]', "[1, 2]"):
+        assert "why_not" in lesson(history, "contour", bad)
+    assert lesson(asked(Space(x=Float(0, 1)), []), "surrogate", "")["rows"] == []
+
+
+def test_a_range_test_is_read_from_the_log() -> None:
+    store = MemoryStore()
+    study = luthier.open("s", Space(x=Float(0, 1)), minimize="loss", storage=store)
+    assert "why_not" in lesson(study.refresh(), "range", "")
+    range_test(study)
+    found = lesson(study.refresh(), "range", "")
+    assert len(found["rates"]) == len(found["smoothed"]) == len(found["sweeps"][0])
+    marks = found["marks"]
+    assert marks["low"] < marks["suggestion"] < marks["high"]
+    assert "To search" in found["words"]
+    study.set_attribute("range test", {"rates": "nonsense", "losses": 3})
+    assert "why_not" in lesson(study.refresh(), "range", "")
+
+
+def test_a_study_against_others(hyperband: tuple[MemoryStore, History]) -> None:
+    _, history = hyperband
+    found = against("s", history)
+    assert history.best is not None
+    assert found["progress"]["values"][-1] == pytest.approx(history.best.best_loss, rel=1e-5)
+    assert found["progress"]["numbers"][-1] == history.best.number
+    assert set(found["space"]) == set(history.space.domains)
+    assert found["settings"]["scheduler"].startswith("hyperband")
+    empty = against("e", asked(Space(x=Float(0, 1)), []))
+    assert empty["progress"]["values"] == []
+    assert empty["configuration"] == {}
+    assert as_json([found, empty])

@@ -18,7 +18,7 @@ from tests.app.dashboard.conftest import Served
 import luthier
 from luthier.app.dashboard.door import is_local, made_token
 from luthier.app.dashboard.steering import Helm, Wish
-from luthier.app.dashboard.watched import Watched, as_json
+from luthier.app.dashboard.watched import Watch, Watched, as_json
 from luthier.errors import LuthierError, SpaceError, StudyError
 from luthier.space import Choice, Float, Int, Space
 from luthier.storage import MemoryStore, SQLiteStore
@@ -201,7 +201,7 @@ def test_changes_since_a_revision_are_the_rows_that_changed() -> None:
     study = luthier.open("s", SPACE, minimize="loss", storage=store, scheduler=None)
     study.tell(study.ask(), loss=1.0)
     watched = Watched(store, "s")
-    first = watched.columns()
+    first = json.loads(as_json(watched.columns()))
     assert first["whole"]
     assert first["columns"]["value"] == [1.0]
     time.sleep(0.25)  # looks at the log are that far apart
@@ -228,10 +228,23 @@ def test_lessons_do_not_hold_up_the_pages() -> None:
     watched._lesson_lock.acquire()  # as a long computation would
     waits = threading.Thread(target=watched.lesson, args=("importance",))
     waits.start()
-    assert len(watched.columns()["columns"]["value"]) == 30
+    assert len(json.loads(as_json(watched.columns()))["columns"]["value"]) == 30
     watched._lesson_lock.release()
     waits.join(60)
     assert not waits.is_alive()
+
+
+def test_the_newest_studies_are_read_before_anybody_asks_until_somebody_does() -> None:
+    store = MemoryStore()
+    for i in range(10):
+        luthier.open(f"s{i}", SPACE, minimize="loss", storage=store, scheduler=None)
+    asked, watch = threading.Event(), Watch(store)
+    watch.warm(asked)
+    assert list(watch.studies) == [f"s{i}" for i in range(9, 1, -1)]
+    asked.set()
+    late = Watch(store)
+    late.warm(asked)
+    assert late.studies == {}
 
 
 # -- wishes ---------------------------------------------------------------------------------------

@@ -48,6 +48,7 @@ def serve(application: Starlette, host: str, port: int) -> None:
     """
     with installed("The dashboard", "dashboard"):
         from luthier.app.server.running import run
+    application.state.service.warm()
     run(application, host, port)
 
 

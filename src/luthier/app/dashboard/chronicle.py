@@ -69,9 +69,10 @@ class Chronicle:
     def apply(self, number: int, event: ev.AnyEvent) -> None:
         """Fold the next event in."""
         self.cursor = number
-        if type(event) is ev.Reported:
+        if type(event) is ev.Reported:  # nearly all events are, and the feed says nothing of them
             self._reported(event)
-        elif type(event) is ev.JobLeased:
+            return
+        if type(event) is ev.JobLeased:
             self._leased(event)
         elif type(event) in _END_OF:
             self._ended(event)

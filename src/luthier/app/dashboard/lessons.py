@@ -6,11 +6,17 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
+from luthier.app.dashboard.columns import rounded
 from luthier.errors import LuthierError
+from luthier.space import Bool, Choice, Constant, Domain
 from luthier.study.history import History
 
 _MANY = 1500  # trials from which the importance is told by densities, which a second suffices for
 _TOP = 30  # trials of a diagnosis that are named
+_SLICED = 60  # hyperparameters that a surrogate is shown for
+_SWEEPS = 8  # of a range test that are drawn
 _COUNTED = 2000  # trials whose curves are diagnosed
 
 
@@ -43,6 +49,74 @@ def isolation(history: History, name: str) -> dict[str, Any]:
         "words": found.words,
         "rows": [dataclasses.asdict(v) for v in found.values],
     }
+
+
+def surrogate(history: History) -> dict[str, Any]:
+    """Return what a Gaussian process expects over each hyperparameter, the others as in the best trial.
+
+    ``at`` has values as the page draws them: numbers, or for a choice the index of the option.
+    """
+    from luthier import insight
+
+    rows: list[dict[str, Any]] = []
+    searched = [(n, d) for n, d in history.space.domains.items() if not isinstance(d, Constant)]
+    why_not = ""
+    for name, domain in searched[:_SLICED]:
+        try:
+            found = insight.response(history, name)
+        except LuthierError as error:  # one that was never active, say
+            why_not = str(error)
+            continue
+        ends = {key: rounded(getattr(found, key).tolist()) for key in ("mean", "low", "high")}
+        rows.append(
+            {"name": name, "at": _values(domain, found.places), "around": found.around} | ends
+        )
+    return {"rows": rows} if rows else {"rows": [], "why_not": why_not}
+
+
+def contour(history: History, name: str) -> dict[str, Any]:
+    """Return what it expects over two hyperparameters; *name* has both, as a list in JSON."""
+    from luthier import insight
+
+    try:
+        first, second = msgspec.json.decode(name, type=tuple[str, str])
+    except msgspec.MsgspecError as error:
+        raise LuthierError(f"Expected the names of two hyperparameters, got {name!r}.") from error
+    found = insight.contour(history, first, second)
+    domains = history.space.domains
+    return {
+        "names": found.names,
+        "across": _values(domains[found.names[0]], found.across),
+        "up": _values(domains[found.names[1]], found.up),
+        "mean": [rounded(row) for row in found.mean.tolist()],
+        "width": [rounded(row) for row in found.width.tolist()],
+        "around": found.around,
+    }
+
+
+def range_test(history: History) -> dict[str, Any]:
+    """Return the learning-rate range test that was kept in the study, and what was read off it."""
+    from luthier.craft.range_kept import kept
+
+    found = kept(history)
+    if found is None:
+        return {"why_not": "No range test is kept in this study."}
+    marks = ("steepest", "minimum", "divergence", "suggestion", "low", "high")
+    return {
+        "rates": rounded(found.rates.tolist()),
+        "sweeps": [rounded(sweep) for sweep in found.losses[:_SWEEPS].tolist()],
+        "of": len(found.losses),
+        "smoothed": rounded(found.smoothed.tolist()),
+        "marks": {name: rounded([getattr(found, name)])[0] for name in marks},
+        "problem": found.problem or "",
+        "words": found.explain(),
+    }
+
+
+def _values(domain: Domain, places: Any) -> list[float | None]:
+    if isinstance(domain, Choice | Bool):
+        return [float(i) for i in range(len(places))]
+    return rounded([float(domain.decode(float(place))) for place in places])
 
 
 def enough(history: History) -> dict[str, Any]:
@@ -116,14 +190,18 @@ LESSONS: dict[str, Callable[..., dict[str, Any]]] = {
     "importance": importance,
     "boundary": boundary,
     "isolation": isolation,
+    "surrogate": surrogate,
+    "contour": contour,
+    "range": range_test,
     "enough": enough,
     "diagnosis": diagnosis,
 }
+_NAMED = ("isolation", "contour")
 
 
 def lesson(history: History, what: str, name: str) -> dict[str, Any]:
     """Return one lesson; where there is too little to say anything it has ``why_not`` in words."""
     try:
-        return LESSONS[what](history, name) if what == "isolation" else LESSONS[what](history)
+        return LESSONS[what](history, name) if what in _NAMED else LESSONS[what](history)
     except LuthierError as error:
         return {"why_not": str(error)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import gzip
 import secrets
+import threading
 from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from importlib import resources
@@ -21,6 +22,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from luthier.app.dashboard import curves as curves_
+from luthier.app.dashboard.against import against
 from luthier.app.dashboard.door import Door
 from luthier.app.dashboard.ladder import ladder
 from luthier.app.dashboard.lessons import LESSONS
@@ -42,6 +44,7 @@ _FILES = {
     "icon.svg": "image/svg+xml",
 }
 _MOST_COMPARED = 50
+_MOST_STUDIES = 20
 _LARGEST_WISH = 1 << 20
 _SLOW = 4  # lessons and chronicles at the same time
 _WORTH_PACKING = 1400  # bytes: less than that is one packet anyway
@@ -56,6 +59,7 @@ class Dashboard:
         self._live: Live | None = None
         # Threads of their own: what takes long must not take those that pages are answered in.
         self._slow = CapacityLimiter(_SLOW)
+        self._asked = threading.Event()
         self.page_key = secrets.token_urlsafe(24)
 
     def application(self, token: str, hosts: tuple[str, ...]) -> Starlette:
@@ -67,6 +71,7 @@ class Dashboard:
                 Route("/api/session", self.session),
                 Route("/api/studies", self.studies),
                 Route("/api/study", self.study),
+                Route("/api/against", self.against),
                 Route("/api/curves", self.curves),
                 Route("/api/ladder", self.ladder),
                 Route("/api/chronicle", self.chronicle),
@@ -81,6 +86,10 @@ class Dashboard:
         made.router.redirect_slashes = False
         made.state.service = self
         return made
+
+    def warm(self) -> None:
+        """Read the newest studies in a thread of its own, until the first page asks for one."""
+        threading.Thread(target=self._watch.warm, args=(self._asked,), daemon=True).start()
 
     def end(self) -> None:
         """End the open streams; from here on none begins."""
@@ -105,6 +114,7 @@ class Dashboard:
         def answer() -> dict[str, Any]:
             lines: list[dict[str, Any]] = []
             wrong: list[str] = []
+            self._asked.set()
             for name in self._watch.store.names():
                 try:
                     study = self._watch.study(name)
@@ -121,6 +131,24 @@ class Dashboard:
         """Answer with a study's summary and its trials, or those that changed."""
         watched, since = self._watched(request), request.query_params.get("since", "")
         return await _answer(request, lambda: watched().columns(since))
+
+    async def against(self, request: Request) -> Response:
+        """Answer with whole studies, to be seen side by side, and with what is wrong with the others."""
+        names = list(dict.fromkeys(request.query_params.getlist("study")))[:_MOST_STUDIES]
+        self._asked.set()
+
+        def answer() -> dict[str, Any]:
+            found: list[dict[str, Any]] = []
+            wrong: list[str] = []
+            for name in names:
+                try:
+                    study = self._watch.study(name)
+                    found.append(study.read(lambda history, n=name: against(n, history)))
+                except LuthierError as error:
+                    wrong.append(str(error))
+            return {"studies": found, "wrong": wrong}
+
+        return await _answer(request, answer)
 
     async def curves(self, request: Request) -> Response:
         """Answer with learning curves: those asked for, or the most telling ones."""
@@ -189,6 +217,7 @@ class Dashboard:
 
     def _watched(self, request: Request) -> Callable[[], Any]:
         name = request.query_params.get("study", "")
+        self._asked.set()
         return lambda: self._watch.study(name)
 
 

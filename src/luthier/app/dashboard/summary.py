@@ -65,8 +65,8 @@ def summary(history: History) -> dict[str, Any]:
         "metrics": metrics_of(history),
         "space": described(history.space),
         "first_space": described(Space.from_dict(header.space)),
-        "searcher": _settings(header.searcher),
-        "scheduler": _settings(header.scheduler),
+        "searcher": settings(header.searcher),
+        "scheduler": settings(header.scheduler),
         "seed": header.seed,
         "version": header.luthier,
         "held": history.held,
@@ -90,7 +90,8 @@ def summary(history: History) -> dict[str, Any]:
     }
 
 
-def _settings(described: dict[str, Any]) -> str:
+def settings(described: dict[str, Any]) -> str:
+    """Return a searcher or scheduler as it is written: its name, and what was set."""
     rest = ", ".join(f"{k}={v!r}" for k, v in described.items() if k != "name" and v is not None)
     name = str(described.get("name", ""))
     return f"{name} ({rest})" if rest else name

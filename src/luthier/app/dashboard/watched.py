@@ -6,6 +6,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -15,7 +16,7 @@ from luthier.app.dashboard.chronicle import Chronicle, chronicle_page
 from luthier.app.dashboard.columns import trial_columns
 from luthier.app.dashboard.lessons import lesson
 from luthier.app.dashboard.summary import summary
-from luthier.errors import StudyError, nearest
+from luthier.errors import LuthierError, StudyError, nearest
 from luthier.study.history import History
 from luthier.study.protocols import Store
 from luthier.study.snapshot import follow
@@ -24,6 +25,7 @@ Answer = TypeVar("Answer")
 
 _PATIENCE = 5.0  # seconds for which a lesson stands though there is more to learn from
 _SHARE = 20  # a lesson may take one part in so many of a processor
+_WARMED = 8  # studies that are read before anybody asks
 _PAUSE = 0.2  # seconds between two looks at the log
 
 
@@ -57,6 +59,7 @@ class Watched:
         self._lesson_lock = threading.Lock()
         self._looked = 0.0
         self._lessons: dict[tuple[str, str], _Told] = {}
+        self._whole: tuple[int, msgspec.Raw] | None = None  # all columns, and of which log's end
 
     def refresh(self) -> int:
         """Fold in what is new, and return the number of the log's last event."""
@@ -83,8 +86,16 @@ class Watched:
                 "cursor": history.cursor,
                 "summary": summary(history),
                 "whole": numbers is None,
-                "columns": trial_columns(history, numbers),
+                "columns": self._written(history)
+                if numbers is None
+                else trial_columns(history, numbers),
             }
+
+    def _written(self, history: History) -> msgspec.Raw:
+        """Return the columns of all trials as JSON, which a study at rest needs but once."""
+        if self._whole is None or self._whole[0] != history.cursor:
+            self._whole = history.cursor, msgspec.Raw(as_json(trial_columns(history)))
+        return self._whole[1]
 
     def chronicle(self) -> dict[str, Any]:
         """Return the timeline and the feed; the first time the whole log is read for it."""
@@ -126,6 +137,19 @@ class Watch:
     store: Store
     studies: dict[str, Watched] = field(default_factory=dict[str, Watched])
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def warm(self, enough: threading.Event) -> None:
+        """Fold the newest studies in while nobody has asked for anything yet, until *enough* is set.
+
+        Whoever opens the page a moment after the server has started then finds them read. What goes
+        wrong here goes wrong again, and is told, when somebody asks.
+        """
+        with suppress(LuthierError):
+            for name in self.store.names()[: -_WARMED - 1 : -1]:
+                if enough.is_set():
+                    return
+                with suppress(LuthierError):
+                    self.study(name).columns()
 
     def study(self, name: str) -> Watched:
         """Return the study of that name.

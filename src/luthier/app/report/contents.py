@@ -101,7 +101,8 @@ def _best(history: History) -> list[Part]:
             Picture(
                 "slices",
                 "Every trial against each hyperparameter on its own scale; later trials are darker, "
-                "the best is red.",
+                "the best is red. The line is what a Gaussian process expects with all else as in the "
+                "best trial, in its interval of 90 %.",
                 lambda: plot.slices(history),
             ),
             Picture(

@@ -12,6 +12,7 @@ from luthier.app.report.parts import Items, Part, Picture, Table, Text
 from luthier.errors import StudyError
 from luthier.insight import boundary
 from luthier.insight.diagnosis import diagnose
+from luthier.plot.contoured import drawn
 from luthier.study.history import History
 
 _PAIRS = 3
@@ -46,7 +47,20 @@ def importances(history: History) -> list[Part]:
     if not isinstance(pairs, str) and pairs:
         lines = tuple(f"{p.share:.1%}: {' and '.join(p.names)}" for p in pairs[:_PAIRS])
         parts += [Text("What two explain only together:"), Items(lines)]
-    return [*parts, *_isolated(history, [i.name for i in found])]
+    names = [i.name for i in found]
+    return [*parts, *_expected(history, names), *_isolated(history, names)]
+
+
+def _expected(history: History, names: Sequence[str]) -> list[Part]:
+    """Return the two that matter most, as a surrogate expects them together."""
+    both: Any = asked(lambda: insight.contour(history, *names[:2]))
+    if isinstance(both, str):
+        return []
+    told = (
+        f"{both.names[0]} and {both.names[1]} together, as a Gaussian process expects them with all else "
+        f"as in trial {both.around}; beyond the broken line it knows little."
+    )
+    return [Picture("contour", told, lambda: drawn(both, history))]
 
 
 def _isolated(history: History, names: Sequence[str]) -> list[Part]:

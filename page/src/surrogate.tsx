@@ -1,0 +1,149 @@
+// What a Gaussian process expects over one hyperparameter, or over two, with all others as in the best trial.
+import { useRef } from "preact/hooks";
+import { type Hyperparameter, type Study, useAnswer } from "./data";
+import { Select } from "./parts";
+import { Picture } from "./picture";
+import { axisOf, type Draw, trialText } from "./pictures";
+import { cross, type Frame, frame, type Mark } from "./plot";
+import { go, link, put } from "./route";
+import type { Scale } from "./scales";
+import { shown } from "./selection";
+import type { Surface } from "./surface";
+import { ramp, type Theme } from "./theme";
+import { cut, number } from "./words";
+
+export interface Expected {
+  name: string;
+  at: (number | null)[];
+  mean: (number | null)[];
+  low: (number | null)[];
+  high: (number | null)[];
+  around: number;
+}
+
+// Drawn into a slice, behind its trials.
+export function band(s: Surface, f: Frame, h: Hyperparameter, found: Expected, theme: Theme): void {
+  const y = (v: number | null) => Math.min(f.top + f.height, Math.max(f.top, f.y(v ?? 0)));
+  if (h.kind === "choice") {
+    const half = Math.min(26, (f.width / Math.max(1, found.at.length)) * 0.34);
+    found.at.forEach((v, i) => {
+      const x = f.x(v!);
+      s.rect(x - half, y(found.high[i]), 2 * half, Math.max(1, y(found.low[i]) - y(found.high[i])), { fill: theme.accent, alpha: 0.16 });
+      s.line([x - half, y(found.mean[i]), x + half, y(found.mean[i])], { stroke: theme.ink, width: 1.6 });
+    });
+    return;
+  }
+  const across = found.at.map((v) => f.x(v!));
+  const there = across.flatMap((x, i) => [x, y(found.high[i])]);
+  const back = across.map((x, i) => [x, y(found.low[i])]).reverse().flat();
+  s.polygon([...there, ...back], { fill: theme.accent, alpha: 0.16 });
+  s.line(across.flatMap((x, i) => [x, y(found.mean[i])]), { stroke: theme.ink, width: 1.4, alpha: 0.85 });
+}
+
+interface Contour {
+  names: [string, string];
+  across: (number | null)[];
+  up: (number | null)[];
+  mean: (number | null)[][];
+  width: (number | null)[][];
+  around: number;
+  why_not?: string;
+}
+
+// The borders of cells round *values*, in places from 0 to 1.
+function borders(scale: Scale, values: (number | null)[]): number[] {
+  const at = values.map((v) => scale.place(v!));
+  const between = at.slice(1).map((p, i) => (p + at[i]) / 2);
+  if (scale.kind === "category") return [0, ...between, 1];
+  return [Math.max(0, at[0] - ((between[0] ?? 1) - at[0])), ...between, Math.min(1, 2 * at[at.length - 1] - (between.at(-1) ?? 0))];
+}
+
+function contourPicture(study: Study, found: Contour, kept: Uint8Array): Draw {
+  return (s, w, h, theme) => {
+    const { columns, summary, count } = study;
+    const [one, two] = found.names.map((n) => summary.space.find((p) => p.name === n)!);
+    const own = [one, two].map((p) => columns.hyperparameters[p.name] ?? []);
+    const [x, y] = [axisOf(one, own[0]), axisOf(two, own[1])];
+    const f = frame(s, w, h, theme, { x, y, xLabel: one.short, yLabel: two.short, bare: true, top: 34 });
+    const all = found.mean.flat() as number[];
+    const [low, high] = [Math.min(...all), Math.max(...all)];
+    const good = (v: number) => {
+      const share = high > low ? (v - low) / (high - low) : 0.5;
+      return summary.objectives[0].direction === "maximize" ? share : 1 - share;
+    };
+    const widest = Math.max(1e-300, ...(found.width.flat() as number[]));
+    const [xs, ys] = [borders(x, found.across), borders(y, found.up)];
+    found.mean.forEach((row, j) =>
+      row.forEach((v, i) => {
+        const [a, b] = [xs[i], xs[i + 1]].map((p) => Math.round(f.left + p * f.width));
+        const [top, bottom] = [ys[j + 1], ys[j]].map((p) => Math.round(f.top + (1 - p) * f.height));
+        const sure = 1 - 0.8 * ((found.width[j][i] ?? widest) / widest); // what is not known is pale
+        s.rect(a, top, b - a, bottom - top, { fill: ramp(theme, good(v!)), alpha: 0.12 + 0.78 * sure });
+      }),
+    );
+    const marks: Mark[] = [];
+    const jitter = (p: Hyperparameter, i: number, room: number) => (p.kind === "choice" ? ((((i * 0.618034) % 1) - 0.5) * room * 0.5) / (p.options!.length || 1) : 0);
+    const r = count > 3000 ? 1.2 : count > 500 ? 1.8 : 2.8;
+    const place = (i: number): [number, number] | null => {
+      const [a, b] = [own[0][i], own[1][i]];
+      if (a === null || b === null || a < -0.5 || b < -0.5) return null;
+      return [f.x(a) + jitter(one, i, f.width), f.y(b) + jitter(two, i + 7, f.height)];
+    };
+    for (let i = 0; i < count; i++) {
+      const at = place(i);
+      if (!at) continue;
+      if (columns.state[i] >= 5) cross(s, ...at, 3, theme.states.diverged, kept[i] ? 0.9 : 0.2);
+      else s.circle(...at, r, { fill: theme.ink, stroke: count > 500 ? undefined : theme.paper, alpha: kept[i] ? 0.8 : 0.12 });
+      if (kept[i]) marks.push({ x: at[0], y: at[1], trial: i, text: () => trialText(study, i) });
+    }
+    const best = place(found.around);
+    if (best) s.circle(...best, 6, { stroke: theme.best, width: 2.4 });
+    const steps = 24;
+    for (let i = 0; i < steps; i++) s.rect(f.left + i * 5, 8, 5.4, 10, { fill: ramp(theme, good(low + ((high - low) * i) / (steps - 1))), alpha: 0.9 });
+    s.text(f.left + steps * 5 + 8, 13, `expected ${cut(summary.objectives[0].metric, 20)}: ${number(low, 3)} to ${number(high, 3)}`, { fill: theme.dim, size: 10.5 });
+    return marks;
+  };
+}
+
+export function ContourView({ study, query, order, kept, ended, ready }: { study: Study; query: URLSearchParams; order: string[]; kept: Uint8Array; ended: number; ready: boolean }) {
+  const known = (name: string | null) => (name && order.includes(name) ? name : null);
+  const first = known(query.get("cx1")) ?? order[0];
+  const second = known(query.get("cx2")) ?? order.find((n) => n !== first)!;
+  const asked = ready ? JSON.stringify([first, second]) : "";
+  const { answer: fresh, error } = useAnswer<Contour>("lesson", { study: study.summary.name, what: "contour", name: asked }, ready ? ended : -1, 4000);
+  // The picture before stays until the next one is there.
+  const last = useRef<Contour | null>(null);
+  if (fresh) last.current = fresh;
+  const answer = last.current;
+  const controls = (
+    <>
+      <Select label="across" value={first} options={order.map((n): [string, string] => [n, cut(n, 40)])} onChange={(v) => put({ cx1: v, cx2: v === second ? first : second })} />
+      <Select label="up" value={second} options={order.filter((n) => n !== first).map((n): [string, string] => [n, cut(n, 40)])} onChange={(v) => put({ cx1: first, cx2: v })} />
+    </>
+  );
+  if (!answer || answer.why_not)
+    return (
+      <section class="picture" aria-label="Two together">
+        <div class="picture-head"><h2>Two together</h2><div class="controls">{controls}</div></div>
+        <p class="caption">{(ready && (answer?.why_not || error)) || "Computing…"}</p>
+      </section>
+    );
+  const kinds = answer.names.map((n) => study.summary.space.find((p) => p.name === n));
+  if (kinds.some((k) => !k)) return null; // the space has changed since
+  const text = (axis: number, v: number | null) => (kinds[axis]!.kind === "choice" ? shown(kinds[axis]!, v) : v);
+  return (
+    <Picture
+      title="Two together"
+      sentence={`What a Gaussian process expects, all else as in trial ${answer.around} (the ring). Warm is good; pale is where few trials have been, so little is known.`}
+      height={400}
+      controls={controls}
+      table={() => ({
+        head: [...answer.names, "expected", "width of the 90 % interval"],
+        rows: answer.up.flatMap((v, j) => answer.across.map((u, i) => [text(0, u), text(1, v), answer.mean[j][i], answer.width[j][i]])),
+      })}
+      draw={contourPicture(study, answer, kept)}
+      redraw={[study.version, answer, kept]}
+      onTrial={(t) => go(link("/trial", { name: study.summary.name, n: t }))}
+    />
+  );
+}
