@@ -59,6 +59,7 @@ _MODULES = (
     "run",
     "schedule",
     "search",
+    "sklearn",
     "torch",
 )
 
