@@ -171,7 +171,8 @@ class LuthierSearchCV(BaseSearchCV):
         if self.epochs is not None:
             learner_of(self.estimator)
         scorers: Any = self._get_scorers()
-        scorer, judged_by = scorers
+        scorer: Any = scorers[0]
+        judged_by: Any = scorers[1]
         X, y = indexable(X, y)  # pyright: ignore[reportConstantRedefinition]
         params = check_method_params(X, params=params)
         routed = self._get_routed_params_for_fit(params)
