@@ -91,7 +91,7 @@ def fit(
         "enable_progress_bar": False,
         "enable_model_summary": False,
     }
-    callbacks = [*options.pop("callbacks", ()), report]
+    callbacks: Any = [*options.pop("callbacks", ()), report]
     end = length(trial, epochs, "epochs=")
     trainer = pl.Trainer(max_epochs=end, callbacks=callbacks, **{**quiet, **options})
     if trainer.world_size > 1:

@@ -17,6 +17,7 @@ from typing import Any
 
 try:
     import xgboost
+    from xgboost.callback import TrainingCallback
 except ModuleNotFoundError as error:
     if error.name != "xgboost":
         raise
@@ -30,7 +31,7 @@ from luthier.train.callbacks import Epochs, length
 _FILE = "booster.ubj"
 
 
-class _Report(xgboost.callback.TrainingCallback):
+class _Report(TrainingCallback):
     """Reports each round, and stops when the scheduler says so."""
 
     def __init__(self, trial: Trial) -> None:
