@@ -45,10 +45,11 @@ $(VENV)/demo.done: $(BIN)/python pyproject.toml constraints.txt
 	touch $@
 
 # PyTorch first and by its exact version: with it there, nothing pulls the several-GB CUDA build.
-$(VENV)/test.done: $(BIN)/python pyproject.toml constraints.txt
+$(VENV)/test.done: $(BIN)/python pyproject.toml constraints.txt tests/track/mlflow.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch==2.13.0
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt \
 		--editable ".[keras,tensorflow,torch,jax,parquet,postgres,serve,dashboard,s3,urls,ray,dask,search,plot]" --group test --group lint
+	$(BIN)/python -m pip install --quiet --no-deps --target $(VENV)/mlflow --requirement tests/track/mlflow.txt
 	touch $@ $(VENV)/demo.done
 
 $(VENV)/bench.done: $(VENV)/test.done

@@ -55,11 +55,17 @@ _MODULES = (
     "insight",
     "jax",
     "keras",
+    "lightgbm",
+    "lightning",
     "plot",
     "run",
     "schedule",
     "search",
+    "sklearn",
     "torch",
+    "track",
+    "transformers",
+    "xgboost",
 )
 
 __all__ = [

@@ -49,3 +49,29 @@ def test_example(example, tmp_path):
         again = run()
         assert again.stdout == done.stdout
         assert "going on: 5 trials" in again.stderr
+
+
+OTHERS = sorted(
+    p.name
+    for p in EXAMPLES.glob("*.py")
+    if p.name.split("_")[0] in ("sklearn", "xgboost", "lightning", "flax", "equinox")
+)
+
+
+@pytest.mark.parametrize("example", OTHERS)
+def test_example_of_a_framework(example, tmp_path):
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / example],
+        cwd=tmp_path,
+        env={**os.environ, "LUTHIER_DATA": ""},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    found = [float(line.split()[1]) for line in done.stdout.splitlines() if line.startswith("best")]
+    assert found
+    if "xgboost" in example:  # a loss
+        assert found[0] < 0.3
+    else:
+        assert min(found) > 0.6

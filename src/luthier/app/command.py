@@ -16,6 +16,7 @@ from luthier.app.dashboard_command import dashboard
 from luthier.app.diagnose import diagnose
 from luthier.app.importing import import_
 from luthier.app.planning import plan
+from luthier.app.track import track
 from luthier.app.tuning import schema, tune
 from luthier.app.watch import watch
 from luthier.app.working import worker
@@ -147,6 +148,7 @@ for _command in (
     cluster,
     dashboard,
     watch,
+    track,
     plan,
     diagnose,
     *insights.COMMANDS,

@@ -102,6 +102,12 @@ class StudyFile(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, omit_d
     halve: Annotated[
         str | None, Meta(description="What to halve when a trial runs out of memory.")
     ] = None
+    track: Annotated[
+        str | list[str] | None,
+        Meta(
+            description="Where else to write: 'mlflow:http://host:5000', 'tensorboard:runs', 'wandb'."
+        ),
+    ] = None
     metrics: Annotated[
         dict[str, str],
         Meta(description=r"Regular expressions for what is printed: {val_loss: 'loss: (\S+)'}."),

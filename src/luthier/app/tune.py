@@ -6,7 +6,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ from luthier.study.protocols import (
 )
 from luthier.study.records import StageRecord, TrialRecord
 from luthier.study.study import Study
+from luthier.track import Tracker, Tracking, trackers_from
 
 _MOST_TOLD = 10  # trials of a front
 
@@ -210,6 +211,7 @@ def tune(
     storage: str | Path | Store | None = None,
     checkpoints: str | Path | None = None,
     halve: str | None = None,
+    track: str | Tracker | Sequence[str | Tracker] | None = None,
     load: Load | None = None,
     data_size: int | None = None,
     define_by_run: bool = False,
@@ -253,6 +255,8 @@ def tune(
         checkpoints: a folder or URL (``"s3://bucket/runs"``) for checkpoints; see ``luthier.open``.
         halve: the hyperparameter, usually the batch size, to halve when a trial runs out of memory;
             it is then tried once more. None lets it fail.
+        track: where else to write what happens: "mlflow:http://127.0.0.1:5000", "tensorboard:runs",
+            "wandb", or trackers of ``luthier.track``; several in a list. One that fails never stops the study.
         load: makes a trained model for ``Result.model``: ``(trial, checkpoint folder, study)``.
         data_size: training examples, for the space's linter.
         define_by_run: the space was found by running a build function, and may grow.
@@ -266,6 +270,7 @@ def tune(
         KeyboardInterrupt: everything is kept; the same call goes on.
     """
     engine = wanted_workers(workers)
+    trackers = trackers_from(track)
     study_store = open_store(storage)
     study = open_study(
         name or _script_name(),
@@ -302,7 +307,9 @@ def tune(
     _introduce(study, plan, say)
     reason = "interrupted"
     try:
-        with _progress(study, plan, engine, progress):
+        with ExitStack() as watching:
+            watching.enter_context(Tracking(_own(study.store), study.name, trackers))
+            watching.enter_context(_progress(study, plan, engine, progress))
             reason = _run(study, train, engine, gpus_per_trial, seconds_from(hang_after))
     except KeyboardInterrupt:
         say(f"interrupted; everything is kept in {_place(study_store)}: run it again to go on")
@@ -351,11 +358,14 @@ def _progress(
 ) -> Progress | nullcontext[None]:
     if progress is False:
         return nullcontext()
-    # A connection of its own: the thread that shows must not wait for the one that trains.
-    own = study.store if study.store.address == "memory" else open_store(study.store.address)
     live = sys.stderr.isatty() or in_kernel() if progress is None else progress
     workers = engine if isinstance(engine, int) else engine.workers
-    return Progress(own, study.name, plan, workers, study.deadline, live=live)
+    return Progress(_own(study.store), study.name, plan, workers, study.deadline, live=live)
+
+
+def _own(store: Store) -> Store:
+    """Return a connection of its own: a thread that reads must not wait for the one that trains."""
+    return store if store.address == "memory" else open_store(store.address)
 
 
 class _Say:

@@ -43,6 +43,12 @@ def _options(command: Any) -> Any:
             click.option("--storage", metavar="URL", help="By default luthier.db."),
             click.option("--checkpoints", metavar="FOLDER"),
             click.option(
+                "--track",
+                multiple=True,
+                metavar="KIND:PLACE",
+                help="Write to mlflow:URL, tensorboard:FOLDER or wandb:PROJECT, too.",
+            ),
+            click.option(
                 "--metric",
                 multiple=True,
                 metavar="NAME=REGEX",
@@ -162,7 +168,7 @@ def _settings(
     from luthier.app.study_file import space_of, study_from
 
     data, given = dict(data), dict(given)
-    for name in ("maximize", "minimize", "subject_to"):
+    for name in ("maximize", "minimize", "subject_to", "track"):
         if name in given:
             given[name] = list(given[name])
     if "metric" in given:

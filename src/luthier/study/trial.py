@@ -17,6 +17,7 @@ from luthier.study.protocols import GO_ON, Fate, Verdict
 
 if TYPE_CHECKING:
     from luthier.study.deciding import Job
+    from luthier.study.history import History
     from luthier.study.study import Study
 
 
@@ -90,6 +91,15 @@ class Trial:
         """
         compares = getattr(self._study.scheduler, "compares_at", None)
         return None if compares is None else compares(self.to_step, self._study.limits)
+
+    @property
+    def history(self) -> History:
+        """Return what this process knows of the study so far, for code that compares trials itself."""
+        return self._study.history
+
+    def set_attribute(self, name: str, value: Any) -> None:
+        """Write down *value* under *name* about this trial; it decides nothing."""
+        self._study.set_attribute(name, value, self.number)
 
     @property
     def said(self) -> set[str]:

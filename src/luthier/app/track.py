@@ -1,0 +1,43 @@
+"""``luthier track``: writes a study, finished or not, to a tracker."""
+
+from __future__ import annotations
+
+import click
+
+from luthier.errors import StudyError
+
+
+@click.command()
+@click.argument("study")
+@click.option(
+    "--to",
+    "places",
+    required=True,
+    multiple=True,
+    metavar="KIND:PLACE",
+    help="mlflow:http://host:5000, tensorboard:FOLDER or wandb:PROJECT; may be given several times.",
+)
+@click.option(
+    "--storage",
+    envvar="LUTHIER_STORAGE",
+    show_envvar=True,
+    metavar="URL",
+    help="The studies' file or URL; by default luthier.db in the working directory.",
+)
+def track(study: str, places: tuple[str, ...], storage: str | None) -> None:
+    """Write all of STUDY to a tracker; what that has already is not written again."""
+    from luthier.run.opening import header_of
+    from luthier.storage import open_store
+    from luthier.track import catch_up, trackers_from
+
+    store = open_store(storage, read_only=True)
+    header_of(store, study)
+    for tracker in trackers_from(places):
+        try:
+            count = catch_up(store, study, tracker)
+        except OSError as error:
+            raise StudyError(f"{tracker.name} could not be written: {error}") from error
+        click.echo(f"luthier: {count} trials of {study} are in {tracker.name}", err=True)
+
+
+__all__ = ["track"]

@@ -1,0 +1,89 @@
+"""XGBoost and LightGBM: rounds as epochs, paused and continued, on real data."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_breast_cancer
+
+import luthier
+
+X, Y = load_breast_cancer(return_X_y=True)
+ROWS = np.arange(len(X)) % 3 > 0
+SPACE = {"rate": luthier.Float(1e-3, 1.0, scale="log"), "leaves": luthier.Int(2, 16)}
+
+
+def by_xgboost(trial):
+    import xgboost
+
+    params = {"eta": trial["rate"], "max_leaves": trial["leaves"], "objective": "binary:logistic"}
+    luthier.xgboost.train(
+        trial,
+        {**params, "nthread": 1},
+        xgboost.DMatrix(X[ROWS], Y[ROWS]),
+        {"val": xgboost.DMatrix(X[~ROWS], Y[~ROWS])},
+    )
+
+
+def by_lightgbm(trial):
+    import lightgbm
+
+    data = lightgbm.Dataset(X[ROWS], Y[ROWS], free_raw_data=False)
+    luthier.lightgbm.train(
+        trial,
+        {
+            "objective": "binary",
+            "metric": "binary_logloss",
+            "learning_rate": trial["rate"],
+            "num_leaves": trial["leaves"],
+            "num_threads": 1,
+        },
+        data,
+        {"val": lightgbm.Dataset(X[~ROWS], Y[~ROWS], reference=data, free_raw_data=False)},
+    )
+
+
+def tuned(train, metric, tmp_path, **options):
+    return luthier.tune(
+        train,
+        SPACE,
+        minimize=metric,
+        epochs=9,
+        searcher="sobol",
+        storage=tmp_path / "studies.db",
+        progress=False,
+        **options,
+    )
+
+
+@pytest.mark.parametrize(
+    ("train", "metric"), [(by_xgboost, "val_logloss"), (by_lightgbm, "val_binary_logloss")]
+)
+def test_rounds_are_epochs_and_continue(train, metric, tmp_path):
+    whole = tuned(train, metric, tmp_path, scheduler=None, max_trials=9, name="whole")
+    halving = tuned(train, metric, tmp_path, scheduler="hyperband", max_epochs=60, name="halving")
+    assert whole.best_value < 0.3
+    assert {t.step for t in whole.trials} == {9}
+    continued = [t for t in halving.trials if t.step > 1]
+    assert {1, 9} <= {t.step for t in halving.trials}
+    compared = 0
+    for few in continued:
+        for other in whole.trials:
+            if few.configuration == other.configuration:
+                np.testing.assert_allclose(few.losses, other.losses[: few.step], rtol=1e-5)
+                compared += 1
+    assert compared
+    stopped = tuned(train, metric, tmp_path, scheduler="median", max_trials=6, name="stopped")
+    assert any(t.state == "stopped" and t.step < 9 for t in stopped.trials)
+
+
+def test_rounds_must_be_known(tmp_path):
+    with pytest.raises(luthier.StudyError, match="rounds= is missing"):
+        luthier.tune(
+            by_xgboost,
+            SPACE,
+            minimize="val_logloss",
+            max_trials=1,
+            storage="memory",
+            progress=False,
+        )
