@@ -7,11 +7,11 @@ A trial that has ended leaves its place to the next job, a new one or one that i
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from luthier.run.garbage import collect_if_due
 from luthier.run.recording import conclude, recorded
 from luthier.run.seeding import seed_everything
 from luthier.study.deciding import Job
@@ -104,4 +104,4 @@ def _advance(study: Study, lane: _Lane, lanes: list[_Lane]) -> None:
         if not going_on:
             lane.trial.closed = True
             lanes.remove(lane)
-            gc.collect()
+            collect_if_due()

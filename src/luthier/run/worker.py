@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import signal
 import threading
 import time
@@ -11,6 +10,7 @@ from collections.abc import Callable, Generator
 from typing import Any, cast
 
 from luthier.run.abreast import Abreast, train_abreast
+from luthier.run.garbage import collect_if_due
 from luthier.run.recording import conclude, recorded
 from luthier.run.recording import out_of_memory as out_of_memory
 from luthier.run.seeding import seed_everything
@@ -95,4 +95,4 @@ def run_job(study: Study, job: Job, train: Train) -> None:
             conclude(study, trial, train(trial))
     finally:
         trial.closed = True
-        gc.collect()
+        collect_if_due()
