@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any, overload
 
 from luthier.errors import StorageError, StudyError
-from luthier.space import Domain, HyperParameters, Space
+from luthier.space import Space
 from luthier.study import deciding
 from luthier.study import events as ev
 from luthier.study.clock import SYSTEM_CLOCK, Clock
@@ -19,7 +18,7 @@ from luthier.study.goals import checked_report
 from luthier.study.history import History
 from luthier.study.holder import holder_for
 from luthier.study.leases import Leases, ProcessLeases, lapsed_trials
-from luthier.study.objective import Objective
+from luthier.study.pace import Pace
 from luthier.study.protocols import (
     GO_ON,
     Checkpoints,
@@ -35,18 +34,17 @@ from luthier.study.protocols import (
     Wait,
     judges_alone,
 )
+from luthier.study.reading import Reading
 from luthier.study.records import TrialRecord, TrialState
 from luthier.study.snapshot import fold, follow, keep_snapshot_if_due
 from luthier.study.steering import Steering, enqueued
 from luthier.study.trial import Trial
 
 _BRIEF = 0.01  # seconds of deciding during which all others can well wait
-_FRESH = 0.05  # seconds after an append in which a report may wait for the next one
-_BUSY = (16, 0.2)  # so many things said in so many seconds: then reports wait for the next append
 _LOOK_FOR_LAPSED = 1.0  # seconds between two looks at who has fallen silent
 
 
-class Study:
+class Study(Reading):
     """A search for a good configuration, backed by its log.
 
     Made by ``luthier.open(...)``; any number of processes may open the same one and work side by side.
@@ -72,7 +70,7 @@ class Study:
         leases: Leases | None = None,
         on_lease: Callable[[Study], object] | None = None,
     ) -> None:
-        self.name = name
+        super().__init__(store, name)
         self.searcher = searcher
         self.scheduler = scheduler
         self.checkpoints = checkpoints
@@ -80,41 +78,15 @@ class Study:
         self.preempted = ""
         self.leased: dict[int, int] = {}
         self.warned: set[str] = set()
-        self.store = store
         self.clock = clock
         self._local = "://" not in store.address
         self.leases = leases or ProcessLeases(holder_for(self), clock, local=self._local)
         self._on_lease = on_lease
         self._looked = -_LOOK_FOR_LAPSED
-        self._appended = -_FRESH
-        self._said: deque[float] = deque(maxlen=_BUSY[0])
-        self._deferrals = 0  # events, since the last append
+        self._pace = Pace()
         self._seconds_to_decide = 0.0  # the last time
         self._limits: tuple[Limits, Space, Limits] | None = None
-        self.history = History()
         self.refresh()
-
-    def _repr_html_(self) -> str:
-        from luthier.study.notebook import study_html
-
-        return study_html(self.name, self.refresh())
-
-    # -- reading ---------------------------------------------------------------------------------
-
-    @property
-    def seed(self) -> int:
-        """Return the seed that every draw of the study derives from."""
-        return self.history.header.seed
-
-    @property
-    def objective(self) -> Objective:
-        """Return the metric that the study is judged by, and its direction."""
-        return self.history.objective
-
-    @property
-    def space(self) -> Space:
-        """Return the search space as it stands now."""
-        return self.history.space
 
     @property
     def limits(self) -> Limits:
@@ -124,67 +96,6 @@ class Study:
             capped = deciding.within_space(known, self.searcher, space)
             self._limits = (known, space, capped)
         return self._limits[2]
-
-    @property
-    def trials(self) -> Sequence[TrialRecord]:
-        """Return every trial, at the index of its number."""
-        return self.refresh().trials
-
-    @property
-    def best(self) -> TrialRecord:
-        """Return the trial with the best objective at any of its steps.
-
-        Raises:
-            StudyError: when no trial has reported a finite value yet.
-        """
-        best = self.refresh().best
-        if best is None:
-            raise StudyError(
-                f"Study {self.name!r} has no trial with a finite {self.objective} yet."
-            )
-        return best
-
-    @property
-    def front(self) -> list[TrialRecord]:
-        """Return the trials that no other one beats in every objective, within the constraints.
-
-        The best by the first objective comes first; with one objective it is that trial alone.
-        """
-        return self.refresh().front()
-
-    @property
-    def best_value(self) -> float:
-        """Return the best value of the objective, as it was reported."""
-        return self.history.value(self.best.best_loss)
-
-    def hyperparameters(
-        self,
-        configuration: Mapping[str, Any],
-        draw: Callable[[str, Domain], Any] | None = None,
-    ) -> HyperParameters:
-        """Return the define-by-run view of a configuration, for the function that was tuned.
-
-        ``model = build(study.hyperparameters(study.best.configuration))``
-
-        Args:
-            configuration: by full names.
-            draw: ``(full name, domain) -> value`` for what the space does not have; None refuses it.
-        """
-        history = self.history
-        return HyperParameters(history.space, configuration, draw, history.formerly)
-
-    def refresh(self) -> History:
-        """Fold in what other processes have appended, and return the history."""
-        self.history = follow(self.store, self.name, self.history)
-        return self.history
-
-    def wait(self, seconds: float) -> None:
-        """Block until something new is in the log, at most *seconds*."""
-        self.store.wait(self.name, self.history.cursor, seconds)
-
-    def close(self) -> None:
-        """Let go of the store."""
-        self.store.close()
 
     # -- jobs ------------------------------------------------------------------------------------
 
@@ -346,17 +257,10 @@ class Study:
         return verdict
 
     def _deferred(self, trial: Trial, events: list[ev.AnyEvent], *, ends: bool = False) -> bool:
-        """Let what a trial says wait for what is appended next, if it would go on whatever it says.
-
-        Only where much is said, else nothing is gained; and for a moment after an append: then what is
-        known of the trial's lease, and of whether people or the time have ended it, is fresh enough.
-        """
-        record, now, said = self.history.trials[trial.number], self.clock.monotonic(), self._said
-        said.append(now)
+        """Let what a trial says wait for what is appended next, if it would go on whatever it says."""
+        record = self.history.trials[trial.number]
         if (
-            now - said[0] > _BUSY[1]
-            or len(said) < _BUSY[0]
-            or now - self._appended > _FRESH
+            not self._pace.hurried(self.clock.monotonic())
             or not judges_alone(self.scheduler)
             or len(events) > 1 + ends
             or (record.to_step is not None and trial.step >= record.to_step and not ends)
@@ -367,7 +271,8 @@ class Study:
             return False
         bodies = [ev.encode(event) for event in events]
         deferred = self.store.defer(self.name, bodies, self.history.cursor)
-        self._deferrals += len(events) if deferred else 0
+        if deferred:
+            self._pace.deferred(len(events))
         return deferred
 
     def _interruption(self) -> Verdict | None:
@@ -612,13 +517,12 @@ class Study:
         else:
             last, others = self.store.append_and_read(self.name, bodies, self.history.cursor)
             fold(self.name, self.history, others)
-        self._appended = self.clock.monotonic()
         if last == self.history.cursor + len(events):
             for event in events:
                 self.history.apply(self.history.cursor + 1, event)
         else:
             self.history = follow(self.store, self.name, self.history, up_to=last)
-        appended, self._deferrals = len(events) + self._deferrals, 0
+        appended = self._pace.appended(self.clock.monotonic(), len(events))
         keep_snapshot_if_due(self.store, self.name, self.history, appended)
 
 

@@ -1,0 +1,104 @@
+"""What a study has come to, as its log tells it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from luthier.errors import StudyError
+from luthier.space import Domain, HyperParameters, Space
+from luthier.study.history import History
+from luthier.study.objective import Objective
+from luthier.study.protocols import Store
+from luthier.study.records import TrialRecord
+from luthier.study.snapshot import follow
+
+
+class Reading:
+    """The study called *name* in *store*, folded as far as it was read."""
+
+    def __init__(self, store: Store, name: str) -> None:
+        self.store = store
+        self.name = name
+        self.history = History()
+
+    def _repr_html_(self) -> str:
+        from luthier.study.notebook import study_html
+
+        return study_html(self.name, self.refresh())
+
+    @property
+    def seed(self) -> int:
+        """Return the seed that every draw of the study derives from."""
+        return self.history.header.seed
+
+    @property
+    def objective(self) -> Objective:
+        """Return the metric that the study is judged by, and its direction."""
+        return self.history.objective
+
+    @property
+    def space(self) -> Space:
+        """Return the search space as it stands now."""
+        return self.history.space
+
+    @property
+    def trials(self) -> Sequence[TrialRecord]:
+        """Return every trial, at the index of its number."""
+        return self.refresh().trials
+
+    @property
+    def best(self) -> TrialRecord:
+        """Return the trial with the best objective at any of its steps.
+
+        Raises:
+            StudyError: when no trial has reported a finite value yet.
+        """
+        best = self.refresh().best
+        if best is None:
+            raise StudyError(
+                f"Study {self.name!r} has no trial with a finite {self.objective} yet."
+            )
+        return best
+
+    @property
+    def front(self) -> list[TrialRecord]:
+        """Return the trials that no other one beats in every objective, within the constraints.
+
+        The best by the first objective comes first; with one objective it is that trial alone.
+        """
+        return self.refresh().front()
+
+    @property
+    def best_value(self) -> float:
+        """Return the best value of the objective, as it was reported."""
+        return self.history.value(self.best.best_loss)
+
+    def hyperparameters(
+        self,
+        configuration: Mapping[str, Any],
+        draw: Callable[[str, Domain], Any] | None = None,
+    ) -> HyperParameters:
+        """Return the define-by-run view of a configuration, for the function that was tuned.
+
+        ``model = build(study.hyperparameters(study.best.configuration))``
+
+        Args:
+            configuration: by full names.
+            draw: ``(full name, domain) -> value`` for what the space does not have; None refuses it.
+        """
+        history = self.history
+        return HyperParameters(history.space, configuration, draw, history.formerly)
+
+    def refresh(self) -> History:
+        """Fold in what other processes have appended, and return the history."""
+        self.history = follow(self.store, self.name, self.history)
+        return self.history
+
+    def wait(self, seconds: float) -> None:
+        """Block until something new is in the log, at most *seconds*."""
+        self.store.wait(self.name, self.history.cursor, seconds)
+
+    def close(self) -> None:
+        """Let go of the store."""
+        self.store.close()
