@@ -21,7 +21,7 @@ from luthier.space import HyperParameters
 from luthier.study.records import TrialRecord
 from luthier.study.study import Study
 from luthier.study.trial import Trial
-from luthier.train.data import checked_size, order_of, pair
+from luthier.train.data import checked_size, joined, length, order_of, pair
 from luthier.train.fused.choice import Fused, checked_fused, tell
 from luthier.train.fused.experience import wanted_width
 from luthier.train.fused.reasons import reason_against, wanted
@@ -104,6 +104,30 @@ class Training:
             )
         return model
 
+    @property
+    def examples(self) -> int | None:
+        """Return how many training examples there are, None where only reading tells."""
+        return length(self.data[0])
+
+    def on_all(self, data: Any = None) -> Training:
+        """Return this training on *data*, by default on training and validation data together.
+
+        Callbacks that stop early are left out: how long to train is known by then, and the data that
+        they watch are trained on.
+
+        Raises:
+            StudyError: the two parts cannot be joined; *data* is no (x, y) of one length.
+        """
+        train, validation = self.data
+        whole = joined(train, validation) if data is None else data
+        return Training(
+            self.build,
+            pair((whole, validation)),
+            self.batch_size,
+            lambda: _that_do_not_stop(self.callbacks),
+            self.fused,
+        )
+
     def load(self, trial: TrialRecord, folder: Path, study: Study) -> keras.Model:
         """Return the trained model that a checkpoint holds."""
         with drawn_by_numpy() if wanted(self.fused) else nullcontext():
@@ -112,6 +136,11 @@ class Training:
             state = State(model)
         state.restore(folder)
         return model
+
+
+def _that_do_not_stop(callbacks: Callbacks) -> list[keras.callbacks.Callback]:
+    made = callbacks() if callable(callbacks) else callbacks
+    return [c for c in made if not isinstance(c, keras.callbacks.EarlyStopping)]
 
 
 def fit(
