@@ -1,4 +1,4 @@
-"""Commands that say what a study taught: importance, isolation, edges, whether to go on, the report."""
+"""Commands that say what a study taught: importance, isolation, edges, whether to go on, report and card."""
 
 from __future__ import annotations
 
@@ -123,6 +123,25 @@ def report(study: str, file: str | None, storage: str | None) -> None:
     click.echo(f"wrote {path}", err=True)
 
 
+@click.command("card")
+@click.argument("study")
+@click.option("--to", "file", default="MODEL_CARD.md", show_default=True, metavar="FILE")
+@click.option("--name", default="", help="The model's name; by default the study's.")
+@click.option("--library", default="", help="What trained it: keras, pytorch, jax, ...")
+@click.option("--dataset", default="", help="What it was trained on.")
+@click.option("--task", default="", help="Such as image-classification.")
+@click.option("--license", "licence", default="", help="Such as apache-2.0.")
+@click.option("--text", default="", help="What the model is for; how its data were divided.")
+@_storage
+def card(study: str, file: str, storage: str | None, **about: str) -> None:
+    """Write a model card for the answer of STUDY, with the front matter that Hugging Face reads."""
+    from luthier.app.command import history_for
+    from luthier.app.report import About, write_card
+
+    path = write_card(history_for(study, storage), About(**about), file, storage or "")
+    click.echo(f"wrote {path}", err=True)
+
+
 def _give(found: Any, lines: list[str], file: str | None, as_json: bool) -> None:
     if as_json:
         asdict: Any = dataclasses.asdict
@@ -138,4 +157,4 @@ def _give(found: Any, lines: list[str], file: str | None, as_json: bool) -> None
         click.echo(f"wrote {file}", err=True)
 
 
-COMMANDS = (importance, isolate, enough, boundary, report)
+COMMANDS = (importance, isolate, enough, boundary, report, card)

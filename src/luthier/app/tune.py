@@ -152,9 +152,44 @@ class Result:
         """
         from luthier.app.report import contents, write
 
+        return write(contents(self.study.refresh(), self._shown_place()), file)
+
+    def card(
+        self,
+        file: str | Path = "MODEL_CARD.md",
+        *,
+        name: str = "",
+        library: str = "",
+        dataset: str = "",
+        task: str = "",
+        licence: str = "",
+        text: str = "",
+    ) -> Path:
+        """Write a model card to *file*, and return its path.
+
+        It has the front matter that Hugging Face reads, the answer with its interval, what was searched,
+        limitations, and versions. What the study's log cannot know is given here; nothing is made up.
+
+        Args:
+            file: a name that ends in ``.md``.
+            name: the model's; by default the study's.
+            library: what trained it: ``"keras"``, ``"pytorch"``, ``"jax"``.
+            dataset: what it was trained on.
+            task: such as ``"image-classification"``; with *dataset* the front matter has the results.
+            licence: such as ``"apache-2.0"``.
+            text: what the model is for, and how its data were divided.
+
+        Raises:
+            LuthierError: the file cannot be written.
+        """
+        from luthier.app.report import About, write_card
+
+        about = About(name, library, dataset, task, licence, text)
+        return write_card(self.study.refresh(), about, file, self._shown_place())
+
+    def _shown_place(self) -> str:
         store = self.study.store
-        place = "" if store.address == "memory" else _place(store)
-        return write(contents(self.study.refresh(), place), file)
+        return "" if store.address == "memory" else _place(store)
 
     def checkpoint(self, trial: TrialRecord | None = None) -> Path:
         """Return the folder of a trial's best checkpoint; by default of the best trial.
