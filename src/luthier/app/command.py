@@ -12,8 +12,10 @@ import click
 
 from luthier.app import insights, keeping, steer
 from luthier.app.cluster import cluster
+from luthier.app.completing import completion, study_argument
 from luthier.app.dashboard_command import dashboard
 from luthier.app.diagnose import diagnose
+from luthier.app.doctor.command import doctor
 from luthier.app.importing import import_
 from luthier.app.planning import plan
 from luthier.app.tuning import schema, tune
@@ -66,7 +68,7 @@ def list_studies(storage: str | None, as_json: bool) -> None:
 
 
 @commands.command("show")
-@click.argument("study")
+@study_argument()
 @_storage
 @click.option(
     "--top", type=click.IntRange(1), default=10, show_default=True, help="How many trials to list."
@@ -99,7 +101,7 @@ def show_study(
 
 
 @commands.command("export")
-@click.argument("study")
+@study_argument()
 @click.option("--to", type=click.Path(path_type=Path), metavar="FILE")
 @click.option(
     "--as",
@@ -167,6 +169,8 @@ for _command in (
     watch,
     plan,
     diagnose,
+    doctor,
+    completion,
     *insights.COMMANDS,
     *steer.COMMANDS,
     *keeping.COMMANDS,

@@ -8,13 +8,15 @@ from typing import Any
 
 import click
 
+from luthier.app.completing import complete_hyperparameters, study_argument
+
 _storage = click.option("--storage", envvar="LUTHIER_STORAGE", show_envvar=True, metavar="FILE")
 _to = click.option("--to", "file", metavar="FILE", help="Draw the picture: .png, .pdf, .svg.")
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @click.command("importance")
-@click.argument("study")
+@study_argument()
 @click.option(
     "--method", type=click.Choice(["fanova", "ped_anova"]), default="fanova", show_default=True
 )
@@ -42,9 +44,14 @@ def importance(
 
 
 @click.command("isolate")
-@click.argument("study")
-@click.argument("scientific")
-@click.option("--nuisance", multiple=True, help="Tuned for each value; by default all others.")
+@study_argument()
+@click.argument("scientific", shell_complete=complete_hyperparameters)
+@click.option(
+    "--nuisance",
+    multiple=True,
+    shell_complete=complete_hyperparameters,
+    help="Tuned for each value; by default all others.",
+)
 @click.option("--bins", type=click.IntRange(2), default=6, show_default=True)
 @_storage
 @_to
@@ -66,7 +73,7 @@ def isolate(
 
 
 @click.command("enough")
-@click.argument("study")
+@study_argument()
 @click.option(
     "--more", type=click.IntRange(1), help="Trials asked about; by default as many again."
 )
@@ -85,7 +92,7 @@ def enough(
 
 
 @click.command("boundary")
-@click.argument("study")
+@study_argument()
 @click.option("--act", is_flag=True, help="Widen the space where it is crowded.")
 @_storage
 @_json
@@ -108,7 +115,7 @@ def boundary(study: str, act: bool, storage: str | None, as_json: bool) -> None:
 
 
 @click.command("report")
-@click.argument("study")
+@study_argument()
 @click.option(
     "--to", "file", metavar="FILE", help="A name that ends in .html or .md; by default STUDY.html."
 )
@@ -124,7 +131,7 @@ def report(study: str, file: str | None, storage: str | None) -> None:
 
 
 @click.command("card")
-@click.argument("study")
+@study_argument()
 @click.option("--to", "file", default="MODEL_CARD.md", show_default=True, metavar="FILE")
 @click.option("--name", default="", help="The model's name; by default the study's.")
 @click.option("--library", default="", help="What trained it: keras, pytorch, jax, ...")
