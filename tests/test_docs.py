@@ -1,4 +1,4 @@
-"""The documentation is whole: every page in the navigation, every example in the gallery, every name explained."""
+"""The documentation is whole: its pages are in the navigation, its gallery and its reference complete."""
 
 from __future__ import annotations
 
