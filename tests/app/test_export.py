@@ -19,7 +19,7 @@ from ruamel.yaml import YAML
 
 import luthier as lt
 from luthier.app.command import commands
-from luthier.app.export import as_json, as_yaml
+from luthier.app.forms import as_json, as_yaml
 
 OPTIONS = st.none() | st.booleans() | st.integers(-(2**63) + 1, 2**63 - 1) | st.text()
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)

@@ -101,6 +101,31 @@ def test_a_population_copies_weights_and_changes_rates(tmp_path):
     assert heir.configuration["units"] == study.trials[heir.parent].configuration["units"]
 
 
+def test_fit_on_all_data(tmp_path):
+    """On the same data for the same epochs it is the same model, bit for bit; callbacks must not stop it."""
+
+    def small(hp):
+        model = keras.Sequential([keras.Input((28, 28)), keras.layers.Flatten()])
+        model.add(keras.layers.Dense(10, activation="softmax"))
+        rate = hp.float("rate", 0.01, 0.1, scale="log")
+        model.compile(keras.optimizers.SGD(rate, momentum=0.9), "sparse_categorical_crossentropy",
+                      metrics=["accuracy"])  # fmt: skip
+        return model
+
+    result = tune(
+        small, SMALL, epochs=2, max_trials=1, batch_size=100, progress=False,
+        storage=tmp_path / "s.db", callbacks=[keras.callbacks.EarlyStopping("loss", baseline=0.0)],
+    )  # fmt: skip
+    [trial] = result.trials
+    same = result.fit(SMALL[0], epochs=trial.best_step)
+    for mine, other in zip(same.get_weights(), result.model().get_weights(), strict=True):
+        assert np.array_equal(mine, other)
+    seen = result.fit(epochs=2)
+    assert int(seen.optimizer.iterations) == 2 * 12  # 1200 examples, 100 a batch
+    with pytest.raises(StudyError, match="cannot be joined and shuffled together here"):
+        Training(build, (iter(()), iter(())), 32).on_all()
+
+
 def test_an_heir_keeps_its_own_rate(tmp_path):
     first, heir = (
         build_with_a_rate(

@@ -12,8 +12,10 @@ import click
 
 from luthier.app import insights, keeping, steer
 from luthier.app.cluster import cluster
+from luthier.app.completing import completion, study_argument
 from luthier.app.dashboard_command import dashboard
 from luthier.app.diagnose import diagnose
+from luthier.app.doctor.command import doctor
 from luthier.app.importing import import_
 from luthier.app.planning import plan
 from luthier.app.track import track
@@ -67,7 +69,7 @@ def list_studies(storage: str | None, as_json: bool) -> None:
 
 
 @commands.command("show")
-@click.argument("study")
+@study_argument()
 @_storage
 @click.option(
     "--top", type=click.IntRange(1), default=10, show_default=True, help="How many trials to list."
@@ -91,10 +93,8 @@ def show_study(
         raise StudyError(f"Study {study!r} has no trial {number}: {known}.")
     trial = reading.finite_best(history) if number is None else history.trials[number]
     if form is not None:
-        if trial is None:
-            raise export.NothingFinite(f"Study {study!r} has no trial with a finite value.")
-        write = export.as_yaml if form == "yaml" else export.as_json
-        click.echo(write(trial.configuration).encode(), nl=False)  # UTF-8 whatever the locale
+        text = export.best_as(form, history, trial)
+        click.echo(text.encode(), nl=False)  # UTF-8 whatever the locale
     elif number is None or trial is None:
         show.print_study(history, top)
     else:
@@ -102,24 +102,44 @@ def show_study(
 
 
 @commands.command("export")
-@click.argument("study")
-@click.option("--to", required=True, type=click.Path(path_type=Path), metavar="FILE")
+@study_argument()
+@click.option("--to", type=click.Path(path_type=Path), metavar="FILE")
+@click.option(
+    "--as",
+    "form",
+    type=click.Choice(
+        ["yaml", "json", "toml", "python", "arguments", "hydra", "overrides"]  # forms.FORMS
+    ),
+    help="How to write the best configuration; without --to it is printed.",
+)
 @_storage
 @click.option("--curves", is_flag=True, help="A row for each report (.csv, .parquet).")
-def export_study(study: str, to: Path, storage: str | None, curves: bool) -> None:
-    """Write STUDY to FILE: .yaml or .json the best configuration, .csv or .parquet the trials.
+def export_study(
+    study: str, to: Path | None, form: str | None, storage: str | None, curves: bool
+) -> None:
+    """Write STUDY to FILE: .yaml, .json, .toml or .py the best configuration, .csv or .parquet the trials.
 
-    A .db is a database of Optuna's, beside the studies that it has already.
+    A .db is a database of Optuna's, beside the studies that it has already. With FILE just yaml, json,
+    toml, csv or parquet the file is called after the study.
 
-    With FILE just yaml, json, csv or parquet the file is called after the study.
+    \b
+    --as arguments  options for a command line: python train.py $(luthier export STUDY --as arguments)
+    --as python     a module with the configuration, and set_defaults(parser) for argparse
+    --as hydra      a file for a Hydra config group:  python train.py +best=STUDY
+    --as overrides  the same on Hydra's command line
     """
-    from luthier.app.export import export
+    from luthier.app.export import best_as, export
     from luthier.app.reading import finite_best
 
-    if str(to) in ("yaml", "json", "csv", "parquet"):
+    if to is None and form is None:
+        raise click.UsageError("Say where to (--to FILE) or how (--as arguments, ...).")
+    if str(to) in ("yaml", "json", "toml", "csv", "parquet"):
         to = Path(f"{study.replace('/', '_')}.{to}")
     history = history_for(study, storage)
-    export(history, finite_best(history), to, curves=curves)
+    if to is None:
+        click.echo(best_as(form or "", history, finite_best(history)).encode(), nl=False)
+        return
+    export(history, finite_best(history), to, curves=curves, form=form or "")
     click.echo(f"wrote {to}", err=True)
 
 
@@ -151,6 +171,8 @@ for _command in (
     track,
     plan,
     diagnose,
+    doctor,
+    completion,
     *insights.COMMANDS,
     *steer.COMMANDS,
     *keeping.COMMANDS,

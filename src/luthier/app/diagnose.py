@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from luthier.app.completing import study_argument
 from luthier.errors import StudyError
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("study")
+@study_argument()
 @click.option(
     "--storage",
     envvar="LUTHIER_STORAGE",

@@ -1,25 +1,21 @@
-"""Writes a study out: the best configuration as YAML or JSON, the trials as CSV or Parquet."""
+"""Writes a study out: the best configuration in many forms, the trials as CSV or Parquet."""
 
 from __future__ import annotations
 
 import csv
-import json
 import math
-import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from luthier.app.forms import FORMS, SUFFIXES
 from luthier.app.whole_files import replace
 from luthier.errors import LuthierError, nearest
 from luthier.study.goals import outcome
 from luthier.study.history import History
 from luthier.study.records import TrialRecord
-
-_FOR_YAML_1_1 = {"y", "n", "yes", "no", "on", "off", "true", "false", "null"}
-_PLAIN_WORD = re.compile(r"[A-Za-z][A-Za-z0-9_./-]*")
 
 
 class NothingFinite(LuthierError):
@@ -36,30 +32,33 @@ class Rows:
     rows: list[dict[str, Any]]
 
 
-def export(history: History, best: TrialRecord | None, to: Path, *, curves: bool = False) -> None:
+def export(
+    history: History, best: TrialRecord | None, to: Path, *, curves: bool = False, form: str = ""
+) -> None:
     """Write to *to* what its suffix says.
 
-    ``.yaml``, ``.yml`` and ``.json`` get the best configuration; ``.csv`` and ``.parquet`` a row for
-    each trial, or with *curves* for each report. ``.db`` is a database of Optuna's.
+    ``.yaml``, ``.yml``, ``.json``, ``.toml`` and ``.py`` get the best configuration; ``.csv`` and
+    ``.parquet`` a row for each trial, or with *curves* for each report. ``.db`` is a database of Optuna's.
+
+    Args:
+        history: of the study.
+        best: the trial whose configuration it is.
+        to: the file.
+        curves: a row for each report.
+        form: one of ``luthier.app.forms.FORMS`` for the best configuration, whatever the suffix.
 
     Raises:
         LuthierError: an unknown suffix, curves in a file that cannot hold them, no finite trial for
             the best configuration, a file that cannot be written, or Parquet without pyarrow.
     """
     suffix = to.suffix.lower()
-    configurations: dict[str, Callable[[Mapping[str, Any]], str]] = {
-        ".yaml": as_yaml,
-        ".yml": as_yaml,
-        ".json": as_json,
-    }
-    if suffix in configurations:
+    form = form or SUFFIXES.get(suffix, "")
+    if form:
         if curves:
             raise LuthierError(
                 f"{suffix} holds one configuration, not curves: write them to .csv or .parquet."
             )
-        if best is None:
-            raise NothingFinite(f"Study {history.header.name!r} has no trial with a finite value.")
-        _write(to, configurations[suffix](best.configuration).encode())
+        _write(to, best_as(form, history, best).encode())
     elif suffix in (".csv", ".parquet"):
         rows = report_rows(history) if curves else trial_rows(history)
         _write(to, _csv(rows) if suffix == ".csv" else _parquet(rows))
@@ -68,55 +67,23 @@ def export(history: History, best: TrialRecord | None, to: Path, *, curves: bool
 
         write_optuna(history, to)
     else:
-        known = [*configurations, ".csv", ".parquet", ".db"]
+        known = [*SUFFIXES, ".csv", ".parquet", ".db"]
         raise LuthierError(
             f"Cannot tell from {str(to)!r} what to write: expected a name that ends in "
             f"{', '.join(known)}.{nearest(suffix, known)}"
         )
 
 
-def as_yaml(configuration: Mapping[str, Any]) -> str:
-    """Return YAML that readers of YAML 1.1 and 1.2 take for the same values.
+def best_as(form: str, history: History, best: TrialRecord | None) -> str:
+    """Return the configuration of *best* in one of ``luthier.app.forms.FORMS``.
 
-    PyYAML reads ``1e-05`` as a string, ``no`` as False and ``12:30`` as 750.
+    Raises:
+        NothingFinite: there is no such trial.
+        LuthierError: that form cannot hold it.
     """
-    from ruamel.yaml import YAML, RoundTripRepresenter
-
-    class Representer(RoundTripRepresenter):
-        """Of our own: registering with ruamel's would change it for the whole process."""
-
-    def number(representer: Any, value: float) -> Any:
-        text = repr(value)
-        if not math.isfinite(value):
-            text = text.replace("inf", ".inf").replace("nan", ".nan")
-        elif "." not in text:
-            text = text.replace("e", ".0e")
-        return representer.represent_scalar("tag:yaml.org,2002:float", text)
-
-    def string(representer: Any, value: str) -> Any:
-        plain = _PLAIN_WORD.fullmatch(value) and value.lower() not in _FOR_YAML_1_1
-        style = None if plain else ("'" if value.isprintable() else '"')
-        return representer.represent_scalar("tag:yaml.org,2002:str", value, style=style)
-
-    Representer.add_representer(float, number)
-    Representer.add_representer(str, string)
-    Representer.add_representer(tuple, Representer.represent_list)
-    writer = YAML()
-    writer.Representer = Representer
-    writer.default_flow_style = False
-    writer.width = 4096
-    out = StringIO()
-    writer.dump(dict(configuration), out)
-    return out.getvalue()
-
-
-def as_json(configuration: Mapping[str, Any]) -> str:
-    """Return the configuration as JSON, which has no NaN and no infinity: these become null."""
-    values = {
-        name: None if isinstance(value, float) and not math.isfinite(value) else value
-        for name, value in configuration.items()
-    }
-    return json.dumps(values, indent=2, allow_nan=False) + "\n"
+    if best is None:
+        raise NothingFinite(f"Study {history.header.name!r} has no trial with a finite value.")
+    return FORMS[form](best.configuration)
 
 
 def trial_rows(history: History) -> Rows:

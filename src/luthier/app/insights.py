@@ -1,4 +1,4 @@
-"""Commands that say what a study taught: importance, isolation, edges, whether to go on, the report."""
+"""Commands that say what a study taught: importance, isolation, edges, whether to go on, report and card."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from typing import Any
 
 import click
 
+from luthier.app.completing import complete_hyperparameters, study_argument
+
 _storage = click.option("--storage", envvar="LUTHIER_STORAGE", show_envvar=True, metavar="FILE")
 _to = click.option("--to", "file", metavar="FILE", help="Draw the picture: .png, .pdf, .svg.")
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @click.command("importance")
-@click.argument("study")
+@study_argument()
 @click.option(
     "--method", type=click.Choice(["fanova", "ped_anova"]), default="fanova", show_default=True
 )
@@ -42,9 +44,14 @@ def importance(
 
 
 @click.command("isolate")
-@click.argument("study")
-@click.argument("scientific")
-@click.option("--nuisance", multiple=True, help="Tuned for each value; by default all others.")
+@study_argument()
+@click.argument("scientific", shell_complete=complete_hyperparameters)
+@click.option(
+    "--nuisance",
+    multiple=True,
+    shell_complete=complete_hyperparameters,
+    help="Tuned for each value; by default all others.",
+)
 @click.option("--bins", type=click.IntRange(2), default=6, show_default=True)
 @_storage
 @_to
@@ -66,7 +73,7 @@ def isolate(
 
 
 @click.command("enough")
-@click.argument("study")
+@study_argument()
 @click.option(
     "--more", type=click.IntRange(1), help="Trials asked about; by default as many again."
 )
@@ -85,7 +92,7 @@ def enough(
 
 
 @click.command("boundary")
-@click.argument("study")
+@study_argument()
 @click.option("--act", is_flag=True, help="Widen the space where it is crowded.")
 @_storage
 @_json
@@ -108,7 +115,7 @@ def boundary(study: str, act: bool, storage: str | None, as_json: bool) -> None:
 
 
 @click.command("report")
-@click.argument("study")
+@study_argument()
 @click.option(
     "--to", "file", metavar="FILE", help="A name that ends in .html or .md; by default STUDY.html."
 )
@@ -120,6 +127,25 @@ def report(study: str, file: str | None, storage: str | None) -> None:
 
     history = history_for(study, storage)
     path = write(contents(history, storage or ""), file or f"{study.replace('/', '_')}.html")
+    click.echo(f"wrote {path}", err=True)
+
+
+@click.command("card")
+@study_argument()
+@click.option("--to", "file", default="MODEL_CARD.md", show_default=True, metavar="FILE")
+@click.option("--name", default="", help="The model's name; by default the study's.")
+@click.option("--library", default="", help="What trained it: keras, pytorch, jax, ...")
+@click.option("--dataset", default="", help="What it was trained on.")
+@click.option("--task", default="", help="Such as image-classification.")
+@click.option("--license", "licence", default="", help="Such as apache-2.0.")
+@click.option("--text", default="", help="What the model is for; how its data were divided.")
+@_storage
+def card(study: str, file: str, storage: str | None, **about: str) -> None:
+    """Write a model card for the answer of STUDY, with the front matter that Hugging Face reads."""
+    from luthier.app.command import history_for
+    from luthier.app.report import About, write_card
+
+    path = write_card(history_for(study, storage), About(**about), file, storage or "")
     click.echo(f"wrote {path}", err=True)
 
 
@@ -138,4 +164,4 @@ def _give(found: Any, lines: list[str], file: str | None, as_json: bool) -> None
         click.echo(f"wrote {file}", err=True)
 
 
-COMMANDS = (importance, isolate, enough, boundary, report)
+COMMANDS = (importance, isolate, enough, boundary, report, card)

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from luthier.app.completing import study_argument
 from luthier.errors import StorageError
 
 _storage = click.option(
@@ -105,7 +106,7 @@ def serve(host: str, port: int, token: str | None, storage: str | None) -> None:
 
 
 @click.command()
-@click.argument("study")
+@study_argument()
 @_storage
 def replay(study: str, storage: str | None) -> None:
     """Derive every proposal and verdict of STUDY again from its log, and report the first that differs."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from luthier.app import words
+from luthier.app.completing import study_argument
 from luthier.errors import StudyError
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ _SHOWN = 3  # other plans that fit as well
 
 
 @click.command("plan")
-@click.argument("study", required=False)
+@study_argument(required=False)
 @click.option("--hours", "length", metavar="TIME", help="Find the best plan for so long: 8h, 45m.")
 @click.option("--scheduler", help="Plan for this scheduler: hyperband, asha, ...")
 @click.option("--epochs", type=click.IntRange(1), help="The most epochs one trial trains.")

@@ -126,7 +126,7 @@ def print_study(history: History, top: int) -> None:
             out.print(clean(line))
     out.print()
     out.print("best configuration (luthier export writes it to a file):")
-    from luthier.app.export import as_yaml
+    from luthier.app.forms import as_yaml
 
     print(as_yaml(ranking[0].configuration), end="")
 

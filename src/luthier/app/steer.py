@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from luthier.app.completing import complete_assignments, study_argument
 from luthier.errors import StudyError
 
 _storage = click.option(
@@ -28,7 +29,7 @@ def _opened(study: str, storage: str | None) -> Any:
 
 
 @click.command()
-@click.argument("study")
+@study_argument()
 @_storage
 @_reason
 def stop(study: str, storage: str | None, reason: str) -> None:
@@ -41,7 +42,7 @@ def stop(study: str, storage: str | None, reason: str) -> None:
 
 
 @click.command()
-@click.argument("study")
+@study_argument()
 @_storage
 @_reason
 def pause(study: str, storage: str | None, reason: str) -> None:
@@ -51,7 +52,7 @@ def pause(study: str, storage: str | None, reason: str) -> None:
 
 
 @click.command()
-@click.argument("study")
+@study_argument()
 @_storage
 @_reason
 def resume(study: str, storage: str | None, reason: str) -> None:
@@ -61,7 +62,7 @@ def resume(study: str, storage: str | None, reason: str) -> None:
 
 
 @click.command()
-@click.argument("study")
+@study_argument()
 @click.argument("trial", type=int)
 @_storage
 @click.option("--reason", default="pruned by hand", show_default=True, help="Kept in the log.")
@@ -72,8 +73,14 @@ def prune(study: str, trial: int, storage: str | None, reason: str) -> None:
 
 
 @click.command()
-@click.argument("study")
-@click.argument("values", nargs=-1, required=True, metavar="NAME=VALUE...")
+@study_argument()
+@click.argument(
+    "values",
+    nargs=-1,
+    required=True,
+    metavar="NAME=VALUE...",
+    shell_complete=complete_assignments,
+)
 @_storage
 def enqueue(study: str, values: tuple[str, ...], storage: str | None) -> None:
     """Have a configuration tried next: luthier enqueue STUDY learning_rate=3e-4 units=128."""
@@ -83,7 +90,7 @@ def enqueue(study: str, values: tuple[str, ...], storage: str | None) -> None:
 
 
 @click.command()
-@click.argument("study")
+@study_argument()
 @click.option("--trials", type=click.IntRange(1), help="Trials in all.")
 @click.option("--epochs", type=click.IntRange(1), help="Epochs of all trials together.")
 @click.option("--time", "left", help="From now on, such as 45m or 2h.")
@@ -112,7 +119,7 @@ def budget(
 
 
 @click.command()
-@click.argument("study")
+@study_argument()
 @click.option("--finalists", type=int, default=5, show_default=True, help="How many trials.")
 @click.option("--repetitions", type=int, default=10, show_default=True, help="New seeds each.")
 @_storage
@@ -127,8 +134,14 @@ def race(study: str, finalists: int, repetitions: int, storage: str | None, reas
 
 
 @click.command()
-@click.argument("study")
-@click.argument("ranges", nargs=-1, required=True, metavar="NAME=LOW..HIGH...")
+@study_argument()
+@click.argument(
+    "ranges",
+    nargs=-1,
+    required=True,
+    metavar="NAME=LOW..HIGH...",
+    shell_complete=complete_assignments,
+)
 @_storage
 @_reason
 def space(study: str, ranges: tuple[str, ...], storage: str | None, reason: str) -> None:

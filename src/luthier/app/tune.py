@@ -16,6 +16,7 @@ from luthier.app import words
 from luthier.app.fence import read_test
 from luthier.app.live import Progress
 from luthier.app.notebook import in_kernel
+from luthier.app.refit import Keep, Refits, best_epoch, refit
 from luthier.craft.stages import Stages, searcher_for, story
 from luthier.errors import LuthierWarning, StudyError
 from luthier.insight import boundary
@@ -53,11 +54,14 @@ class Result:
     Attributes:
         study: the study itself, for everything not listed here.
         reason: why it ended, in words.
+        load: makes the model of a checkpoint; None where the training loop is your own.
+        training: what trained, where it can train on other data too: the doors of the frameworks.
     """
 
     study: Study
     reason: str
     load: Load | None = None
+    training: Refits | None = None
 
     def _repr_html_(self) -> str:
         from luthier.space.notebook import dim
@@ -156,9 +160,44 @@ class Result:
         """
         from luthier.app.report import contents, write
 
+        return write(contents(self.study.refresh(), self._shown_place()), file)
+
+    def card(
+        self,
+        file: str | Path = "MODEL_CARD.md",
+        *,
+        name: str = "",
+        library: str = "",
+        dataset: str = "",
+        task: str = "",
+        licence: str = "",
+        text: str = "",
+    ) -> Path:
+        """Write a model card to *file*, and return its path.
+
+        It has the front matter that Hugging Face reads, the answer with its interval, what was searched,
+        limitations, and versions. What the study's log cannot know is given here; nothing is made up.
+
+        Args:
+            file: a name that ends in ``.md``.
+            name: the model's; by default the study's.
+            library: what trained it: ``"keras"``, ``"pytorch"``, ``"jax"``.
+            dataset: what it was trained on.
+            task: such as ``"image-classification"``; with *dataset* the front matter has the results.
+            licence: such as ``"apache-2.0"``.
+            text: what the model is for, and how its data were divided.
+
+        Raises:
+            LuthierError: the file cannot be written.
+        """
+        from luthier.app.report import About, write_card
+
+        about = About(name, library, dataset, task, licence, text)
+        return write_card(self.study.refresh(), about, file, self._shown_place())
+
+    def _shown_place(self) -> str:
         store = self.study.store
-        place = "" if store.address == "memory" else _place(store)
-        return write(contents(self.study.refresh(), place), file)
+        return "" if store.address == "memory" else _place(store)
 
     def checkpoint(self, trial: TrialRecord | None = None) -> Path:
         """Return the folder of a trial's best checkpoint; by default of the best trial.
@@ -183,6 +222,57 @@ class Result:
             )
         chosen = trial or self.best
         return self.load(chosen, self.checkpoint(chosen), self.study)
+
+    def fit(
+        self,
+        data: Any = None,
+        *,
+        trial: TrialRecord | None = None,
+        epochs: int | None = None,
+        keep: Keep = "epochs",
+        seed: int | None = None,
+    ) -> Any:
+        """Train the recommended configuration once more, on all data, and return the model.
+
+        The validation data have done their work once the choice is made, and a net learns from them too.
+        Nothing is left to stop by, so the training is as long as was best in the search: the best epoch,
+        or the median over seeds where there was a race. *keep* says what stays the same as the data grow:
+
+        - ``"epochs"``: the passes over the data; updates grow in proportion to the examples. Stopping
+          early acts like weight decay of strength 1 / (learning rate x updates), and for an unchanged
+          belief about the weights that strength falls as 1 / examples (Goodfellow, Bengio & Courville
+          2016, Deep Learning, section 7.8). So more examples deserve more updates, in proportion.
+        - ``"updates"``: the number of updates, so fewer epochs: best x before / after. Choose it for a
+          learning-rate schedule that is as long as the training in steps, such as ``OneCycleLR``.
+
+        Which of them is better is not settled (the same section, algorithm 7.2). What the model is worth
+        can no longer be read off the validation data: that takes a test set (``Result.test``).
+
+        Args:
+            data: all examples, ``(x, y)`` or for Keras whatever ``fit`` takes; by default the training
+                and the validation data that were tuned on, together.
+            trial: by default ``Result.recommended``.
+            epochs: overrules the rule.
+            keep: ``"epochs"`` or ``"updates"``, see above.
+            seed: of weights and order; by default the study's own.
+
+        Returns:
+            What ``Result.model`` returns, after the last epoch. Keras callbacks that stop early are left
+            out; a schedule that watches a validation metric sees one of examples that are trained on.
+
+        Raises:
+            StudyError: the training loop is your own; data that cannot be joined, or settings that
+                cannot be.
+            TrialError: the training diverged or ran out of memory.
+        """
+        chosen = trial or self.recommended
+        if self.training is None:
+            raise StudyError(
+                "This study's training loop is your own, so only it can train on all data: call it with "
+                f"{dict(chosen.configuration)!r} for {best_epoch(self.study.history, chosen)} epochs, "
+                "the best in the search."
+            )
+        return refit(self.study, self.training, chosen, data, epochs=epochs, keep=keep, seed=seed)
 
 
 def tune(
@@ -318,7 +408,7 @@ def tune(
     if study.preempted:
         say("everything is kept: run it again to go on")
         sys.exit(PREEMPTED_CODE)
-    return Result(study, reason, load)
+    return Result(study, reason, load, train if isinstance(train, Refits) else None)
 
 
 def _set_race(study: Study, finalists: int, repetitions: int) -> None:

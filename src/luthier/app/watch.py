@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from luthier.app import words
+from luthier.app.completing import study_argument
 from luthier.app.dashboard.ladder import ladder
 from luthier.app.dashboard.summary import sparks
 from luthier.app.reading import activity
@@ -32,7 +33,7 @@ _RUNGS = 4
 
 
 @click.command()
-@click.argument("study", required=False)
+@study_argument(required=False)
 @click.option(
     "--storage",
     envvar="LUTHIER_STORAGE",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from luthier.errors import StudyError
 
-_THREADS = (
+THREADS = (  # what libraries read to know how many threads to start
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
     "MKL_NUM_THREADS",
@@ -43,7 +43,7 @@ def environment(slot: int, workers: int, gpus_per_trial: float | None = None) ->
     share; nothing keeps one of them from taking all of its memory.
     """
     share = str(max(1, cores() // workers))
-    own = {name: share for name in _THREADS if name not in os.environ}
+    own = {name: share for name in THREADS if name not in os.environ}
     mine = cards_of(slot, gpus(), gpus_per_trial)
     if mine is not None:
         own["CUDA_VISIBLE_DEVICES"] = ",".join(mine)

@@ -56,6 +56,47 @@ def in_memory(data: Any) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
     return (x, y), (x_val, y_val)
 
 
+def one_pair(data: Any) -> tuple[Any, Any]:
+    """Return (x, y).
+
+    Raises:
+        StudyError: it is no pair.
+    """
+    if isinstance(data, tuple | list) and len(data) == 2:
+        return data[0], data[1]
+    raise StudyError(
+        "data must be all the examples, (x, y), without a validation part; got "
+        f"{type(data).__name__}."
+    )
+
+
+def joined(train: Any, validation: Any) -> tuple[Any, ...]:
+    """Return (x, y) of all examples, those of the validation part last.
+
+    With their weights, where one of the parts has them; those of the other count 1.
+
+    Raises:
+        StudyError: a part is not in memory, or their shapes differ.
+    """
+    if not all(isinstance(part, tuple | list) for part in (train, validation)):
+        kinds = " and ".join(type(part).__name__ for part in (train, validation))
+        raise StudyError(
+            f"Training and validation data are {kinds}, which cannot be joined and shuffled together "
+            "here: join them where you make them, and pass that as data=."
+        )
+    parts = [tuple(part) for part in (train, validation)]
+    most = max(map(len, parts))
+    parts = [p if len(p) == most else (*p, np.ones(len(p[0]), "float32")) for p in parts]
+    try:
+        return tuple(
+            np.concatenate(list(map(np.asarray, each))) for each in zip(*parts, strict=True)
+        )
+    except ValueError as error:
+        raise StudyError(
+            f"Training and validation data cannot be joined: {error}. Pass all data as data=(x, y)."
+        ) from error
+
+
 def check_lengths(name: str, inputs: Any, targets: Any) -> None:
     """Refuse inputs and targets that do not belong together.
 

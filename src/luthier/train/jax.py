@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -19,7 +19,15 @@ from luthier.space import HyperParameters
 from luthier.study.records import TrialRecord
 from luthier.study.study import Study
 from luthier.study.trial import Trial
-from luthier.train.data import check_lengths, checked_size, even_size, in_memory, order_of
+from luthier.train.data import (
+    check_lengths,
+    checked_size,
+    even_size,
+    in_memory,
+    joined,
+    one_pair,
+    order_of,
+)
 from luthier.train.fused.choice import Fused
 from luthier.train.fused.experience import wanted_width
 from luthier.train.fused.jax_epochs import Epochs, traced
@@ -186,6 +194,21 @@ class Training:
     def ask(self, hp: HyperParameters) -> None:
         """Build once, only to hear which hyperparameters ``build`` asks for."""
         _built(self.build(hp, jax.random.key(0)))
+
+    @property
+    def examples(self) -> int:
+        """Return how many training examples there are."""
+        return len(self.train[0])
+
+    def on_all(self, data: Any = None) -> Training:
+        """Return this training on *data* (x, y), by default on training and validation data together.
+
+        Raises:
+            StudyError: *data* of another form, or the two parts differ in their examples' shape.
+        """
+        if data is None:
+            data = joined(self.train, self.validation)
+        return replace(self, train=_pair(*one_pair(data), "training"))
 
     def load(self, record: TrialRecord, folder: Path, study: Study) -> Tree:
         """Return the state of a trial's checkpoint, on the default device.

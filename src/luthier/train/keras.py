@@ -21,7 +21,7 @@ from luthier.space import HyperParameters
 from luthier.study.records import TrialRecord
 from luthier.study.study import Study
 from luthier.study.trial import Trial
-from luthier.train.data import checked_size, order_of, pair, weighted
+from luthier.train.data import checked_size, joined, length, order_of, pair, weighted
 from luthier.train.fused.choice import Fused, checked_fused, tell
 from luthier.train.fused.experience import wanted_width
 from luthier.train.fused.reasons import reason_against, wanted
@@ -49,8 +49,9 @@ class Training:
         class_weight: Mapping[int, float] | None = None,
     ) -> None:
         self.build = build
-        self.data = (weighted(data[0], class_weight), data[1])
+        self.data = data
         self.class_weight = class_weight
+        self._train = weighted(data[0], class_weight)
         self.batch_size = batch_size
         self.callbacks = callbacks
         self.fused: Fused = checked_fused(fused)
@@ -73,7 +74,7 @@ class Training:
             yield from turns(
                 trial,
                 model,
-                self.data,
+                (self._train, self.data[1]),
                 batch_size=size,
                 callbacks=self.callbacks,
                 fused=self.fused,
@@ -107,6 +108,31 @@ class Training:
             )
         return model
 
+    @property
+    def examples(self) -> int | None:
+        """Return how many training examples there are, None where only reading tells."""
+        return length(self.data[0])
+
+    def on_all(self, data: Any = None) -> Training:
+        """Return this training on *data*, by default on training and validation data together.
+
+        Callbacks that stop early are left out: how long to train is known by then, and the data that
+        they watch are trained on.
+
+        Raises:
+            StudyError: the two parts cannot be joined; *data* is no (x, y) of one length.
+        """
+        train, validation = self.data
+        whole = joined(train, validation) if data is None else data
+        return Training(
+            self.build,
+            pair((whole, validation), weighted=True),
+            self.batch_size,
+            lambda: _that_do_not_stop(self.callbacks),
+            self.fused,
+            self.class_weight,
+        )
+
     def load(self, trial: TrialRecord, folder: Path, study: Study) -> keras.Model:
         """Return the trained model that a checkpoint holds."""
         with drawn_by_numpy() if wanted(self.fused) else nullcontext():
@@ -115,6 +141,11 @@ class Training:
             state = State(model)
         state.restore(folder)
         return model
+
+
+def _that_do_not_stop(callbacks: Callbacks) -> list[keras.callbacks.Callback]:
+    made = callbacks() if callable(callbacks) else callbacks
+    return [c for c in made if not isinstance(c, keras.callbacks.EarlyStopping)]
 
 
 def fit(

@@ -7,7 +7,7 @@ import random
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,7 +22,7 @@ from luthier.space import HyperParameters
 from luthier.study.records import TrialRecord
 from luthier.study.study import Study
 from luthier.study.trial import Trial
-from luthier.train.data import check_lengths, checked_size, in_memory
+from luthier.train.data import check_lengths, checked_size, in_memory, joined, one_pair
 from luthier.train.horizons import length_of, warn_if_half_finished
 
 Build = Callable[[HyperParameters], Any]
@@ -222,6 +222,21 @@ class Training:
             elif schedule is not None and each_batch is None:
                 cast(Any, schedule).step()
             trial.report(metrics)
+
+    @property
+    def examples(self) -> int:
+        """Return how many training examples there are."""
+        return len(self.train[0])
+
+    def on_all(self, data: Any = None) -> Training:
+        """Return this training on *data* (x, y), by default on training and validation data together.
+
+        Raises:
+            StudyError: *data* of another form, or the two parts differ in their examples' shape.
+        """
+        if data is None:
+            data = joined(self.train, self.validation)
+        return replace(self, train=tensor_pair(*one_pair(data)))
 
     def load(self, record: TrialRecord, folder: Path, study: Study) -> nn.Module:
         """Return the model of a trial's checkpoint, on the CPU and in eval mode.

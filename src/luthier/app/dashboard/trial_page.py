@@ -7,7 +7,7 @@ from typing import Any
 from luthier.app.dashboard.columns import label, rounded, worker
 from luthier.app.dashboard.curves import curves
 from luthier.app.dashboard.lessons import plain_finding
-from luthier.app.export import as_yaml
+from luthier.app.forms import as_yaml
 from luthier.study.goals import outcome
 from luthier.study.history import History
 from luthier.study.records import TrialRecord

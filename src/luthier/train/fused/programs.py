@@ -21,11 +21,11 @@ from typing import Any
 import jax
 
 from luthier.train.fused.experience import experience
+from luthier.train.fused.place import folder
 
 _KEPT = 32  # programs in memory, 1 to 5 MB each for small nets
 _KEPT_ON_DISK = 500
 _MADE = "2"  # raised when programs are compiled in another way
-FOLDER = "LUTHIER_PROGRAMS"  # where to keep compiled programs; empty for nowhere
 
 _known: OrderedDict[str, Any] = OrderedDict()
 compiled_seconds: list[float] = []  # what each compilation of this process took
@@ -62,15 +62,6 @@ def forget() -> None:
 
 
 # -- on the disk -----------------------------------------------------------------------------------
-
-
-def folder() -> Path | None:
-    """Return where programs are kept: ``$LUTHIER_PROGRAMS``, else a cache; None when that is empty."""
-    named = os.environ.get(FOLDER)
-    if named is not None:
-        return Path(named) if named else None
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "luthier" / "programs"
 
 
 def _path(key: str) -> Path | None:

@@ -1,0 +1,17 @@
+"""Where compiled programs are kept on the disk; asked without JAX."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+FOLDER = "LUTHIER_PROGRAMS"  # where to keep compiled programs; empty for nowhere
+
+
+def folder() -> Path | None:
+    """Return where programs are kept: ``$LUTHIER_PROGRAMS``, else a cache; None when that is empty."""
+    named = os.environ.get(FOLDER)
+    if named is not None:
+        return Path(named) if named else None
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache) / "luthier" / "programs"
