@@ -79,9 +79,9 @@ def test_what_is_remembered_changes_nothing(searcher, space):
         number = len(study.trials)
         fresh = fold(read_log(study.store, study.name))
         kept = proposal(study, searcher, number, seed=3)
-        study.history, before = fresh, study.history
+        study._history, before = fresh, study.history
         assert proposal(study, searcher, number, seed=3) == kept
-        study.history = before
+        study._history = before
 
 
 def test_searchers_and_seeds_do_not_share_what_is_remembered():

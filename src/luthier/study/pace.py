@@ -9,12 +9,17 @@ _FRESH = 0.05  # seconds after an append in which what is known of the log is fr
 
 
 class Pace:
-    """Counts what one process says and appends; times are in seconds on one monotonic clock."""
+    """Counts what one process says and appends; times are in seconds on one monotonic clock.
+
+    Attributes:
+        waits: something was said that the log may not hold yet, and that was not read since.
+    """
 
     def __init__(self) -> None:
         self._appended = -_FRESH
         self._said: deque[float] = deque(maxlen=_BUSY[0])
         self._deferred = 0  # events, since the last append
+        self.waits = False
 
     def hurried(self, now: float) -> bool:
         """Take note that something is said at *now*; True where it may wait for the next append.
@@ -30,9 +35,10 @@ class Pace:
     def deferred(self, events: int) -> None:
         """Take note that *events* wait."""
         self._deferred += events
+        self.waits = True
 
     def appended(self, now: float, events: int) -> int:
         """Take note of an append and return how many events it and what had waited come to."""
-        self._appended = now
+        self._appended, self.waits = now, False
         events, self._deferred = events + self._deferred, 0
         return events

@@ -7,6 +7,7 @@ from typing import Any
 
 from luthier.errors import StudyError
 from luthier.space import Domain, HyperParameters, Space
+from luthier.study.goals import Goals
 from luthier.study.history import History
 from luthier.study.objective import Objective
 from luthier.study.protocols import Store
@@ -20,7 +21,12 @@ class Reading:
     def __init__(self, store: Store, name: str) -> None:
         self.store = store
         self.name = name
-        self.history = History()
+        self._history = History()
+
+    @property
+    def history(self) -> History:
+        """Return the fold of the log as far as it was read."""
+        return self._history
 
     def _repr_html_(self) -> str:
         from luthier.study.notebook import study_html
@@ -30,17 +36,22 @@ class Reading:
     @property
     def seed(self) -> int:
         """Return the seed that every draw of the study derives from."""
-        return self.history.header.seed
+        return self._history.header.seed
 
     @property
     def objective(self) -> Objective:
         """Return the metric that the study is judged by, and its direction."""
-        return self.history.objective
+        return self._history.objective
+
+    @property
+    def goals(self) -> Goals:
+        """Return all that the study is judged by: every objective, and bounds on other metrics."""
+        return self._history.goals
 
     @property
     def space(self) -> Space:
         """Return the search space as it stands now."""
-        return self.history.space
+        return self._history.space
 
     @property
     def trials(self) -> Sequence[TrialRecord]:
@@ -72,7 +83,7 @@ class Reading:
     @property
     def best_value(self) -> float:
         """Return the best value of the objective, as it was reported."""
-        return self.history.value(self.best.best_loss)
+        return self._history.value(self.best.best_loss)
 
     def hyperparameters(
         self,
@@ -87,17 +98,17 @@ class Reading:
             configuration: by full names.
             draw: ``(full name, domain) -> value`` for what the space does not have; None refuses it.
         """
-        history = self.history
+        history = self._history
         return HyperParameters(history.space, configuration, draw, history.formerly)
 
     def refresh(self) -> History:
         """Fold in what other processes have appended, and return the history."""
-        self.history = follow(self.store, self.name, self.history)
-        return self.history
+        self._history = follow(self.store, self.name, self._history)
+        return self._history
 
     def wait(self, seconds: float) -> None:
         """Block until something new is in the log, at most *seconds*."""
-        self.store.wait(self.name, self.history.cursor, seconds)
+        self.store.wait(self.name, self._history.cursor, seconds)
 
     def close(self) -> None:
         """Let go of the store."""

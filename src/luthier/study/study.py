@@ -71,6 +71,7 @@ class Study(Reading):
         on_lease: Callable[[Study], object] | None = None,
     ) -> None:
         super().__init__(store, name)
+        self._pace = Pace()
         self.searcher = searcher
         self.scheduler = scheduler
         self.checkpoints = checkpoints
@@ -83,15 +84,24 @@ class Study(Reading):
         self.leases = leases or ProcessLeases(holder_for(self), clock, local=self._local)
         self._on_lease = on_lease
         self._looked = -_LOOK_FOR_LAPSED
-        self._pace = Pace()
         self._seconds_to_decide = 0.0  # the last time
         self._limits: tuple[Limits, Space, Limits] | None = None
         self.refresh()
 
     @property
+    def history(self) -> History:
+        """Return the fold of the log as far as this process has read it, with all that it wrote."""
+        return self.refresh() if self._pace.waits else self._history
+
+    def refresh(self) -> History:
+        """Fold in what all processes have appended, and return the history."""
+        self._pace.waits = False
+        return super().refresh()
+
+    @property
     def limits(self) -> Limits:
         """Return how much may be tried: the budget, and no more than the space holds."""
-        known, space = self.history.limits, self.history.space
+        known, space = self._history.limits, self._history.space
         if self._limits is None or self._limits[0] is not known or self._limits[1] is not space:
             capped = deciding.within_space(known, self.searcher, space)
             self._limits = (known, space, capped)
@@ -117,7 +127,7 @@ class Study(Reading):
                 if isinstance(choice, Wait | Done):
                     return choice
                 try:
-                    self._append(choice.events, expect=self.history.cursor)
+                    self._append(choice.events, expect=self._history.cursor)
                 except Conflict:
                     continue
                 job = choice.job
@@ -136,12 +146,14 @@ class Study(Reading):
                 yield
                 self._seconds_to_decide = time.perf_counter() - begin
         except StorageError:
-            self.history = History()  # it may hold deferred events that were not appended after all
+            self._history = (
+                History()
+            )  # it may hold deferred events that were not appended after all
             raise
 
     def _decider(self, holder: ev.Holder | None = None) -> Deciding:
         return Deciding(
-            self.history,
+            self._history,
             self.searcher,
             self.scheduler,
             self.limits,
@@ -155,7 +167,7 @@ class Study(Reading):
         self, decider: Deciding, proposal: Proposal | None
     ) -> tuple[Decision | Wait | Done, Proposal | None]:
         """Return what to do; *proposal* is an earlier one that a conflict kept from being written."""
-        history = self.history
+        history = self._history
         if (decision := decider.stragglers()) is not None:
             return decision, proposal
         if (stop := self._stop()) is not None:
@@ -178,7 +190,7 @@ class Study(Reading):
         return decider.resume(move, move.to_step), proposal
 
     def _stop(self) -> Wait | Done | None:
-        history = self.history
+        history = self._history
         if history.held == "stopped":
             return Done(f"stopped by hand{_because(history.held_why)}")
         if history.errors:
@@ -193,12 +205,12 @@ class Study(Reading):
     def _time_is_up(self) -> bool:
         if self.deadline is not None and self.clock.monotonic() >= self.deadline:
             return True
-        return self.history.until is not None and self.clock.time() >= self.history.until
+        return self._history.until is not None and self.clock.time() >= self._history.until
 
     def _orphan(self) -> TrialRecord | None:
         """Return a trial that nobody holds; looks for silent holders only now and then."""
-        if self.history.queued:
-            return self.history.queued[min(self.history.queued)]
+        if self._history.queued:
+            return self._history.queued[min(self._history.queued)]
         now = self.clock.monotonic()
         if now - self._looked < _LOOK_FOR_LAPSED:
             return None
@@ -208,7 +220,7 @@ class Study(Reading):
 
     def _lapsed(self) -> list[TrialRecord]:
         """Return the trials whose holders are gone, after all that these had reported is known."""
-        lapsed = lapsed_trials(self.history, self.leases)
+        lapsed = lapsed_trials(self._history, self.leases)
         if not lapsed:
             return []
         self.store.recover({trial.holder.pid for trial in lapsed if trial.holder is not None})
@@ -219,10 +231,10 @@ class Study(Reading):
 
     def _already_over(self, job: Job) -> bool:
         """Conclude a job whose last epoch a vanished worker had trained; True when it was one."""
-        record = self.history.trials[job.trial]
+        record = self._history.trials[job.trial]
         if not record.steps or record.step < (job.to_step or record.step + 1):
             return False
-        verdict = self.scheduler.judge(self.history, record)
+        verdict = self.scheduler.judge(self._history, record)
         self._append(deciding.ending(self.clock.time(), job.trial, job.lease, record.step, verdict))
         return verdict.fate is not Fate.GO_ON
 
@@ -236,7 +248,7 @@ class Study(Reading):
         if self._deferred(trial, events):
             return GO_ON
         self._append(events)
-        record = self.history.trials[trial.number]
+        record = self._history.trials[trial.number]
         if record.lease != trial.lease:
             self.leased.pop(trial.lease, None)
             return Verdict(Fate.STOP, "another worker has taken this trial over")
@@ -244,9 +256,9 @@ class Study(Reading):
             self.leased.pop(trial.lease, None)
             return Verdict(Fate.STOP, record.why or record.state.value)
         if checkpointed:
-            inherited = self.history.inherited().get(trial.number, set())
+            inherited = self._history.inherited().get(trial.number, set())
             self.checkpoints.keep(trial.number, {record.step, record.best_step, *inherited})
-        verdict = self.scheduler.judge(self.history, record)
+        verdict = self.scheduler.judge(self._history, record)
         if verdict.fate is Fate.GO_ON:
             verdict = self._interruption() or verdict
         if verdict.fate is not Fate.GO_ON:
@@ -258,7 +270,7 @@ class Study(Reading):
 
     def _deferred(self, trial: Trial, events: list[ev.AnyEvent], *, ends: bool = False) -> bool:
         """Let what a trial says wait for what is appended next, if it would go on whatever it says."""
-        record = self.history.trials[trial.number]
+        record = self._history.trials[trial.number]
         if (
             not self._pace.hurried(self.clock.monotonic())
             or not judges_alone(self.scheduler)
@@ -270,7 +282,7 @@ class Study(Reading):
         ):
             return False
         bodies = [ev.encode(event) for event in events]
-        deferred = self.store.defer(self.name, bodies, self.history.cursor)
+        deferred = self.store.defer(self.name, bodies, self._history.cursor)
         if deferred:
             self._pace.deferred(len(events))
         return deferred
@@ -279,8 +291,8 @@ class Study(Reading):
         """Return why a trial must be given back though its scheduler lets it go on."""
         if self.preempted:
             return Verdict(Fate.RELEASE, self.preempted, "preempted")
-        if self.history.held:
-            why = f"{self.history.held} by hand{_because(self.history.held_why)}"
+        if self._history.held:
+            why = f"{self._history.held} by hand{_because(self._history.held_why)}"
             return Verdict(Fate.RELEASE, why, "paused")
         if self._time_is_up():
             return Verdict(Fate.RELEASE, "the time is up", "time")
@@ -291,7 +303,7 @@ class Study(Reading):
     ) -> list[ev.AnyEvent]:
         return deciding.reported(
             self.clock.time(),
-            self.history,
+            self._history,
             trial.number,
             trial.lease,
             trial.step,
@@ -302,7 +314,7 @@ class Study(Reading):
 
     def settle(self, trial: Trial, configuration: dict[str, Any], grown: Space | None) -> None:
         """Record what a define-by-run trial asked for, and the space if it grew."""
-        record = self.history.trials[trial.number]
+        record = self._history.trials[trial.number]
         if record.configuration == configuration and grown is None:
             return
         now = self.clock.time()
@@ -311,16 +323,16 @@ class Study(Reading):
         )
         while True:
             events: list[ev.AnyEvent] = [settled]
-            merged = self.history.space
+            merged = self._history.space
             for key, domain in (grown.domains if grown is not None else {}).items():
                 if key not in merged:
                     merged = merged.with_domain(key, domain)
-            if merged != self.history.space:
+            if merged != self._history.space:
                 events.insert(
                     0, ev.SpaceGrown(time=now, trial=trial.number, space=merged.to_dict())
                 )
             try:
-                self._append(events, expect=self.history.cursor)
+                self._append(events, expect=self._history.cursor)
             except Conflict:
                 self.refresh()
                 continue
@@ -329,7 +341,7 @@ class Study(Reading):
     def finish(self, trial: Trial) -> None:
         """Complete a trial whose training code returned before its rung's end."""
         trial.closed = True
-        if self.history.trials[trial.number].state is TrialState.RUNNING:
+        if self._history.trials[trial.number].state is TrialState.RUNNING:
             self._append([self._completed(trial)], trial)
 
     def _completed(self, trial: Trial) -> ev.TrialCompleted:
@@ -352,10 +364,10 @@ class Study(Reading):
         self._append([failed, *again], trial)
 
     def _with_half(self, trial: Trial) -> list[ev.AnyEvent]:
-        name, record = self.history.header.halve, self.history.trials[trial.number]
+        name, record = self._history.header.halve, self._history.trials[trial.number]
         if not name or record.lease != trial.lease or record.retries.get("out of memory"):
             return []
-        half = halved(self.history.space, record.configuration, name)
+        half = halved(self._history.space, record.configuration, name)
         if half is None:
             return []
         reason = f"it ran out of memory; again with half the {name}"
@@ -447,7 +459,7 @@ class Study(Reading):
         """
         values = {**(metrics or {}), **named}
         if values:
-            numbers = checked_report(values, self.history.goals)
+            numbers = checked_report(values, self._history.goals)
             trial.step += 1
             events = self._reported(trial, numbers, 0.0, checkpointed=False)
             end = self._completed(trial)
@@ -515,15 +527,15 @@ class Study(Reading):
         if expect is not None:
             last = self.store.append(self.name, bodies, expect)
         else:
-            last, others = self.store.append_and_read(self.name, bodies, self.history.cursor)
-            fold(self.name, self.history, others)
-        if last == self.history.cursor + len(events):
+            last, others = self.store.append_and_read(self.name, bodies, self._history.cursor)
+            fold(self.name, self._history, others)
+        if last == self._history.cursor + len(events):
             for event in events:
-                self.history.apply(self.history.cursor + 1, event)
+                self._history.apply(self._history.cursor + 1, event)
         else:
-            self.history = follow(self.store, self.name, self.history, up_to=last)
+            self._history = follow(self.store, self.name, self._history, up_to=last)
         appended = self._pace.appended(self.clock.monotonic(), len(events))
-        keep_snapshot_if_due(self.store, self.name, self.history, appended)
+        keep_snapshot_if_due(self.store, self.name, self._history, appended)
 
 
 def _because(reason: str) -> str:

@@ -50,6 +50,7 @@ class Trial:
         self.from_step = job.from_step
         self.to_step = job.to_step
         self._source = job.source
+        self._start = study.history.trials[job.trial].start
         self.step = job.from_step
         self.verdict: Verdict = GO_ON
         self.closed = False
@@ -173,7 +174,7 @@ class Trial:
     @property
     def has_reported(self) -> bool:
         """True once the trial has reported anything, also when it was trained elsewhere before."""
-        return self.step > self._study.history.trials[self.number].start
+        return self.step > self._start
 
     def report(
         self, metrics: Mapping[str, Any] | None = None, /, *, step: int | None = None, **named: Any
@@ -199,7 +200,7 @@ class Trial:
                 f"({self.verdict.reason or self.verdict.fate.value}); leave the loop when "
                 "trial.should_stop is True, or iterate over trial.epochs(), which ends by itself."
             )
-        numbers = checked_report({**(metrics or {}), **named}, self._study.history.goals)
+        numbers = checked_report({**(metrics or {}), **named}, self._study.goals)
         after = self.step + 1 if step is None else step
         if isinstance(after, bool) or not isinstance(after, int):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise StudyError(f"step must be a whole number of epochs, got {step!r}.")
