@@ -30,7 +30,7 @@ from fidelity.curves import catalogue
 from fidelity.report import section
 from fidelity.runs import Run, digest, gathered, perform
 from peers.install import install
-from peers.kept import pack, unpack
+from peers.kept import pack, unpack, without_runs
 from peers.results import note, one_thread, write_section
 from regret import chosen
 
@@ -53,7 +53,10 @@ def main() -> int:
     tasks = chosen("task", list(known), options.tasks) if options.tasks else tasks
     names = fidelity.usual_names()
     names = chosen("tuner", fidelity.tuner_names(), options.tuners) if options.tuners else names
+    unpack("fidelity", options.cache)
     missing = {name: why for name in names if (why := fidelity.lacking(name, options.venvs))}
+    if options.report:
+        missing = without_runs(missing, options.cache)
     present = [name for name in names if name not in missing]
     wanted = {
         workers: [
@@ -62,7 +65,6 @@ def main() -> int:
         ]
         for workers in options.workers
     }
-    unpack("fidelity", options.cache)
     if not options.report:
         everything = [run for runs in wanted.values() for run in runs]
         perform(everything, options.cache, options.jobs, code)

@@ -36,7 +36,7 @@ import numpy as np
 import peers
 import tasks as every
 from peers.install import install
-from peers.kept import pack, unpack
+from peers.kept import pack, unpack, without_runs
 from peers.luthier_tuner import source_digest
 from peers.ranks import best_so_far, mean_ranks
 from peers.results import FIGURES, conditions, note, one_thread, write_section
@@ -75,13 +75,15 @@ def main() -> int:
     known, lacks = every.catalogue()
     tasks = chosen_tasks(known, options)
     names = chosen_tuners(options)
+    unpack("regret", options.cache)
     missing = {name: why for name in names if (why := peers.lacking(name, options.venvs))}
+    if options.report:
+        missing = without_runs(missing, options.cache)
     present = [name for name in names if name not in missing]
     wanted = [
         Run(task, tuner, seed, options.evaluations, options.venvs, options.limit)
         for seed, task, tuner in itertools.product(range(options.seeds), tasks, present)
     ]
-    unpack("regret", options.cache)
     if not options.report:
         perform(wanted, options.cache, options.jobs, searching)
     runs = gathered(wanted, options.cache, searching)

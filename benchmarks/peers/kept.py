@@ -28,6 +28,11 @@ def unpack(kind: str, cache: Path) -> None:
                     (cache / name).write_text(json.dumps(record))
 
 
+def without_runs(missing: dict[str, str], cache: Path) -> dict[str, str]:
+    """Return those of the *missing* tuners, with the reasons, of which no earlier run is there either."""
+    return {name: why for name, why in missing.items() if not any(cache.glob(f"*__{name}__*.json"))}
+
+
 def pack(kind: str, cache: Path) -> None:
     """Keep the peers' runs that *cache* holds and that no error ended."""
     found: dict[str, list[tuple[str, Any]]] = {}
