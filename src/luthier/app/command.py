@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from luthier.app import insights, keeping, steer
+from luthier.app import insights, keeping, options, steer
 from luthier.app.cluster import cluster
 from luthier.app.completing import completion, study_argument
 from luthier.app.dashboard_command import dashboard
@@ -30,14 +30,6 @@ if TYPE_CHECKING:
 
 WRONG, INTERRUPTED = 2, 130  # no trial with a finite value: export.NothingFinite, 4
 
-_storage = click.option(
-    "--storage",
-    envvar="LUTHIER_STORAGE",
-    show_envvar=True,
-    metavar="FILE",
-    help="The studies' file; by default luthier.db in the working directory.",
-)
-
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, message="luthier %(version)s")
@@ -46,7 +38,7 @@ def commands() -> None:
 
 
 @commands.command("list")
-@_storage
+@options.storage
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_studies(storage: str | None, as_json: bool) -> None:
     """Print a line for each study."""
@@ -70,7 +62,7 @@ def list_studies(storage: str | None, as_json: bool) -> None:
 
 @commands.command("show")
 @study_argument()
-@_storage
+@options.storage
 @click.option(
     "--top", type=click.IntRange(1), default=10, show_default=True, help="How many trials to list."
 )
@@ -112,7 +104,7 @@ def show_study(
     ),
     help="How to write the best configuration; without --to it is printed.",
 )
-@_storage
+@options.storage
 @click.option("--curves", is_flag=True, help="A row for each report (.csv, .parquet).")
 def export_study(
     study: str, to: Path | None, form: str | None, storage: str | None, curves: bool
@@ -152,7 +144,7 @@ def export_study(
     help="Trials at the same time.",
 )
 @click.option("--name", default="demo", show_default=True, help="The study's name.")
-@_storage
+@options.storage
 def demo(workers: int, name: str, storage: str | None) -> None:
     """Tune a small net on Fashion-MNIST, in about three minutes on two cores."""
     from luthier.app.demo import run

@@ -6,18 +6,13 @@ import webbrowser
 
 import click
 
+from luthier.app import options
 from luthier.errors import LuthierError
 
 
 @click.command()
 @click.argument("url", required=False)
-@click.option(
-    "--storage",
-    envvar="LUTHIER_STORAGE",
-    show_envvar=True,
-    metavar="URL",
-    help="The studies' file or URL; by default luthier.db in the working directory.",
-)
+@options.storage
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(1, 65535), default=8080, show_default=True)
 @click.option(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from luthier.app import options
 from luthier.app.completing import study_argument
 from luthier.errors import StudyError
 
@@ -17,13 +18,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @study_argument()
-@click.option(
-    "--storage",
-    envvar="LUTHIER_STORAGE",
-    show_envvar=True,
-    metavar="FILE",
-    help="The studies' file; by default luthier.db in the working directory.",
-)
+@options.storage
 @click.option("--trial", "number", type=int, help="Diagnose this trial alone.")
 @click.option(
     "--top",

@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
+from luthier.app import options
 from luthier.app.completing import complete_hyperparameters, study_argument
 
-_storage = click.option("--storage", envvar="LUTHIER_STORAGE", show_envvar=True, metavar="FILE")
 _to = click.option("--to", "file", metavar="FILE", help="Draw the picture: .png, .pdf, .svg.")
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -22,7 +22,7 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 )
 @click.option("--good", type=float, help="Ask what matters among this share of the best trials.")
 @click.option("--pairs", is_flag=True, help="Which act together, in place of each by itself.")
-@_storage
+@options.storage
 @_to
 @_json
 def importance(
@@ -53,7 +53,7 @@ def importance(
     help="Tuned for each value; by default all others.",
 )
 @click.option("--bins", type=click.IntRange(2), default=6, show_default=True)
-@_storage
+@options.storage
 @_to
 @_json
 def isolate(
@@ -77,7 +77,7 @@ def isolate(
 @click.option(
     "--more", type=click.IntRange(1), help="Trials asked about; by default as many again."
 )
-@_storage
+@options.storage
 @_to
 @_json
 def enough(
@@ -94,7 +94,7 @@ def enough(
 @click.command("boundary")
 @study_argument()
 @click.option("--act", is_flag=True, help="Widen the space where it is crowded.")
-@_storage
+@options.storage
 @_json
 def boundary(study: str, act: bool, storage: str | None, as_json: bool) -> None:
     """Say at which edges of its space the best trials of STUDY crowd."""
@@ -119,7 +119,7 @@ def boundary(study: str, act: bool, storage: str | None, as_json: bool) -> None:
 @click.option(
     "--to", "file", metavar="FILE", help="A name that ends in .html or .md; by default STUDY.html."
 )
-@_storage
+@options.storage
 def report(study: str, file: str | None, storage: str | None) -> None:
     """Write all that STUDY taught on one page: the answer, the story, the pictures, what to do next."""
     from luthier.app.command import history_for
@@ -139,7 +139,7 @@ def report(study: str, file: str | None, storage: str | None) -> None:
 @click.option("--task", default="", help="Such as image-classification.")
 @click.option("--license", "licence", default="", help="Such as apache-2.0.")
 @click.option("--text", default="", help="What the model is for; how its data were divided.")
-@_storage
+@options.storage
 def card(study: str, file: str, storage: str | None, **about: str) -> None:
     """Write a model card for the answer of STUDY, with the front matter that Hugging Face reads."""
     from luthier.app.command import history_for

@@ -8,16 +8,9 @@ from typing import Any
 
 import click
 
+from luthier.app import options
 from luthier.app.completing import study_argument
 from luthier.errors import StorageError
-
-_storage = click.option(
-    "--storage",
-    envvar="LUTHIER_STORAGE",
-    show_envvar=True,
-    metavar="URL",
-    help="The studies' file or URL; by default luthier.db in the working directory.",
-)
 
 
 @click.group()
@@ -26,7 +19,7 @@ def storage() -> None:
 
 
 @storage.command()
-@_storage
+@options.storage
 def check(storage: str | None) -> None:
     """Read every event of every study, and say what is wrong."""
     from luthier.storage import open_store
@@ -51,7 +44,7 @@ def check(storage: str | None) -> None:
 
 
 @storage.command()
-@_storage
+@options.storage
 def compact(storage: str | None) -> None:
     """Keep a snapshot of every study, so that it opens at once, and give free space back."""
     from luthier.storage import SQLiteStore, open_store
@@ -92,7 +85,7 @@ def copy(source: str, target: str, only: str | None) -> None:
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=int, default=8765, show_default=True, help="Port to listen on.")
 @click.option("--token", envvar="LUTHIER_TOKEN", show_envvar=True, help="By default a random one.")
-@_storage
+@options.storage
 def serve(host: str, port: int, token: str | None, storage: str | None) -> None:
     """Put a store on the network, for workers that share no disk and no database with this machine."""
     from luthier.app.server import serve as run
@@ -107,7 +100,7 @@ def serve(host: str, port: int, token: str | None, storage: str | None) -> None:
 
 @click.command()
 @study_argument()
-@_storage
+@options.storage
 def replay(study: str, storage: str | None) -> None:
     """Derive every proposal and verdict of STUDY again from its log, and report the first that differs."""
     from luthier.run.opening import header_of, made_parts

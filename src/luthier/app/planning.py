@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from luthier.app import words
+from luthier.app import options, words
 from luthier.app.completing import study_argument
 from luthier.errors import StudyError
 
@@ -29,7 +29,7 @@ _SHOWN = 3  # other plans that fit as well
 @click.option("--start-time", metavar="TIME", help="What a trial takes before its first epoch.")
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True)
 @click.option("--checkpoint", metavar="SIZE", help="What a checkpoint takes, such as 30MB.")
-@click.option("--storage", envvar="LUTHIER_STORAGE", show_envvar=True, metavar="FILE")
+@options.storage
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def plan(
     study: str | None,

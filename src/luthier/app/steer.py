@@ -7,16 +7,10 @@ from typing import Any
 
 import click
 
+from luthier.app import options
 from luthier.app.completing import complete_assignments, study_argument
 from luthier.errors import StudyError
 
-_storage = click.option(
-    "--storage",
-    envvar="LUTHIER_STORAGE",
-    show_envvar=True,
-    metavar="URL",
-    help="The studies' file or URL; by default luthier.db in the working directory.",
-)
 _reason = click.option("--reason", default="", help="Kept in the log.")
 
 
@@ -30,7 +24,7 @@ def _opened(study: str, storage: str | None) -> Any:
 
 @click.command()
 @study_argument()
-@_storage
+@options.storage
 @_reason
 def stop(study: str, storage: str | None, reason: str) -> None:
     """Have the trials of STUDY give their jobs back at their next report, and its workers end.
@@ -43,7 +37,7 @@ def stop(study: str, storage: str | None, reason: str) -> None:
 
 @click.command()
 @study_argument()
-@_storage
+@options.storage
 @_reason
 def pause(study: str, storage: str | None, reason: str) -> None:
     """Have the trials of STUDY give their jobs back at their next report, and its workers wait."""
@@ -53,7 +47,7 @@ def pause(study: str, storage: str | None, reason: str) -> None:
 
 @click.command()
 @study_argument()
-@_storage
+@options.storage
 @_reason
 def resume(study: str, storage: str | None, reason: str) -> None:
     """End a pause or a stop of STUDY."""
@@ -64,7 +58,7 @@ def resume(study: str, storage: str | None, reason: str) -> None:
 @click.command()
 @study_argument()
 @click.argument("trial", type=int)
-@_storage
+@options.storage
 @click.option("--reason", default="pruned by hand", show_default=True, help="Kept in the log.")
 def prune(study: str, trial: int, storage: str | None, reason: str) -> None:
     """Abandon a trial of STUDY; a running one ends at its next report."""
@@ -81,7 +75,7 @@ def prune(study: str, trial: int, storage: str | None, reason: str) -> None:
     metavar="NAME=VALUE...",
     shell_complete=complete_assignments,
 )
-@_storage
+@options.storage
 def enqueue(study: str, values: tuple[str, ...], storage: str | None) -> None:
     """Have a configuration tried next: luthier enqueue STUDY learning_rate=3e-4 units=128."""
     configuration = {name: _value(text) for name, text in _pairs(values)}
@@ -94,7 +88,7 @@ def enqueue(study: str, values: tuple[str, ...], storage: str | None) -> None:
 @click.option("--trials", type=click.IntRange(1), help="Trials in all.")
 @click.option("--epochs", type=click.IntRange(1), help="Epochs of all trials together.")
 @click.option("--time", "left", help="From now on, such as 45m or 2h.")
-@_storage
+@options.storage
 @_reason
 def budget(
     study: str,
@@ -122,7 +116,7 @@ def budget(
 @study_argument()
 @click.option("--finalists", type=int, default=5, show_default=True, help="How many trials.")
 @click.option("--repetitions", type=int, default=10, show_default=True, help="New seeds each.")
-@_storage
+@options.storage
 @_reason
 def race(study: str, finalists: int, repetitions: int, storage: str | None, reason: str) -> None:
     """Have the best trials of STUDY trained again on new seeds when its search is over, and compared.
@@ -142,7 +136,7 @@ def race(study: str, finalists: int, repetitions: int, storage: str | None, reas
     metavar="NAME=LOW..HIGH...",
     shell_complete=complete_assignments,
 )
-@_storage
+@options.storage
 @_reason
 def space(study: str, ranges: tuple[str, ...], storage: str | None, reason: str) -> None:
     """Widen or narrow the space of STUDY: luthier space STUDY learning_rate=1e-5..1e-2 units=64..512.

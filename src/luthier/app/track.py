@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from luthier.app import options
 from luthier.errors import StudyError
 
 
@@ -17,13 +18,7 @@ from luthier.errors import StudyError
     metavar="KIND:PLACE",
     help="mlflow:http://host:5000, tensorboard:FOLDER or wandb:PROJECT; may be given several times.",
 )
-@click.option(
-    "--storage",
-    envvar="LUTHIER_STORAGE",
-    show_envvar=True,
-    metavar="URL",
-    help="The studies' file or URL; by default luthier.db in the working directory.",
-)
+@options.storage
 def track(study: str, places: tuple[str, ...], storage: str | None) -> None:
     """Write all of STUDY to a tracker; what that has already is not written again."""
     from luthier.run.opening import header_of

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from luthier.app import words
+from luthier.app import options, words
 from luthier.app.completing import study_argument
 from luthier.app.dashboard.ladder import ladder
 from luthier.app.dashboard.summary import sparks
@@ -34,13 +34,7 @@ _RUNGS = 4
 
 @click.command()
 @study_argument(required=False)
-@click.option(
-    "--storage",
-    envvar="LUTHIER_STORAGE",
-    show_envvar=True,
-    metavar="URL",
-    help="The studies' file or URL; by default luthier.db in the working directory.",
-)
+@options.storage
 @click.option("--once", is_flag=True, help="Print it as it stands, and end.")
 def watch(study: str | None, storage: str | None, once: bool) -> None:
     """Show STUDY while it runs: curves, rungs, workers; by default the study that had the last sign.
