@@ -79,6 +79,16 @@ def test_what_was_deferred_comes_before_what_is_appended_next(path):
     assert store.read("t") == [(1, b"x")]
 
 
+def test_what_a_store_deferred_that_is_gone_is_read(path):
+    store = SQLiteStore(path)
+    store.append("s", [b"1"])
+    assert store.defer("s", [b"2"], 1)
+    del store
+    assert SQLiteStore(path, read_only=True).read("s") == [(1, b"1"), (2, b"2")]
+    assert SQLiteStore(path).defer("s", [b"3"], 2)
+    assert SQLiteStore(path).read("s", 2) == [(3, b"3")]
+
+
 def test_stores_without_a_place_for_it_refuse(path):
     assert not MemoryStore().defer("s", [b"1"], 0)
     assert not SQLiteStore(path, durability="power").defer("s", [b"1"], 0)

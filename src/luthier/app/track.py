@@ -5,11 +5,12 @@ from __future__ import annotations
 import click
 
 from luthier.app import options
+from luthier.app.completing import study_argument
 from luthier.errors import StudyError
 
 
 @click.command()
-@click.argument("study")
+@study_argument()
 @click.option(
     "--to",
     "places",

@@ -64,15 +64,21 @@ class Outbox:
         self._handle = -1
         self._memory: mmap.mmap | None = None
         self._flush: Callable[[], Callable[[], object] | None] = lambda: None
+        self._otherwise: Callable[[Path], object] = lambda path: None
         self._flusher: threading.Thread | None = None
 
-    def put(self, records: Sequence[Waiting], flush: Callable[[], object]) -> bool:
+    def put(
+        self,
+        records: Sequence[Waiting],
+        flush: Callable[[], object],
+        otherwise: Callable[[Path], object],
+    ) -> bool:
         """Let *records* wait, all or none; return False where there is no room for them.
 
         Args:
             records: the events.
-            flush: a bound method that appends what waits; called soon, from another thread. Its object
-                may die before.
+            flush: a bound method that appends what waits; called soon, from another thread.
+            otherwise: does the same for the database at a path, should the method's object be gone.
         """
         found = b"".join(_LENGTH.pack(len(body)) + body for body in map(_encode, records))
         with self._lock:
@@ -88,6 +94,7 @@ class Outbox:
         self._since = time.monotonic()
         if self._flush() is None:
             self._flush = weakref.WeakMethod(flush)  # type: ignore[arg-type]
+            self._otherwise = otherwise
         if self._flusher is None:
             self._flusher = threading.Thread(target=self._keep_flushing, daemon=True)
             self._flusher.start()
@@ -132,10 +139,10 @@ class Outbox:
             os.close(self._handle)
 
     def flush(self) -> None:
-        """Append what waits, if whoever could do so still lives; else the next process does."""
-        append = self._flush()
-        if self.holds and append is not None:
-            append()
+        """Append what waits."""
+        if self.holds:
+            append = self._flush()
+            _ = self._otherwise(self.path) if append is None else append()
 
     def _keep_flushing(self) -> None:
         while True:

@@ -106,7 +106,7 @@ class SQLiteStore:
         if self.durability == "power" or self._read_only or not usable():
             return False
         waiting = [Waiting(study, since, body) for body in bodies]
-        return outbox_of(self.path).put(waiting, self.flush)
+        return outbox_of(self.path).put(waiting, self.flush, _flush)
 
     def flush(self) -> None:
         """Append what was deferred in this process, through whichever store of the same file."""
@@ -412,6 +412,11 @@ class SQLiteStore:
             finally:
                 lock.release()
         lock.close()
+
+
+def _flush(path: Path) -> None:
+    """Append what waits in this process's outbox, for a store that is gone."""
+    SQLiteStore(path).close()
 
 
 class _Reading:
