@@ -18,7 +18,9 @@ def smoothed(values: Array) -> Array:
     if len(values) < 3:
         return values
     padded = np.concatenate([values[:1], values, values[-1:]])
-    return np.median([padded[:-2], padded[1:-1], padded[2:]], axis=0)
+    one, two, three = padded[:-2], padded[1:-1], padded[2:]
+    # What numpy.median gives, NaN where one of the three is; that takes 20 times as long.
+    return np.maximum(np.minimum(one, two), np.minimum(np.maximum(one, two), three))
 
 
 def lowest_at(values: Array) -> int:
