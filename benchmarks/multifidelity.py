@@ -28,10 +28,11 @@ import fidelity
 import peers
 from fidelity.curves import catalogue
 from fidelity.report import section
-from fidelity.runs import Run, digest, gathered, perform
+from fidelity.runs import Run, digest, perform_one
 from peers.install import install
 from peers.kept import pack, unpack, without_runs
 from peers.results import note, one_thread, write_section
+from peers.runs import Record, gathered, perform
 from regret import chosen
 
 CACHE = Path("~/.cache/luthier-fidelity").expanduser()
@@ -67,7 +68,7 @@ def main() -> int:
     }
     if not options.report:
         everything = [run for runs in wanted.values() for run in runs]
-        perform(everything, options.cache, options.jobs, code)
+        perform(everything, perform_one, options.cache, options.jobs, code, words)
     runs = {workers: gathered(w, options.cache, code) for workers, w in wanted.items()}
     chosen_tasks = {name: known[name] for name in tasks}
     text = section(runs, chosen_tasks, present, options, lacks | missing)
@@ -76,6 +77,10 @@ def main() -> int:
         pack("fidelity", options.cache)
         write_section("Multi-fidelity", text)
     return 0
+
+
+def words(record: Record) -> str:
+    return record.get("stopped") or f"{record['wall']:.1f} s"
 
 
 def arguments() -> argparse.Namespace:

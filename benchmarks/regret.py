@@ -21,16 +21,13 @@ from __future__ import annotations
 import argparse
 import fnmatch
 import itertools
-import json
 import math
-import multiprocessing
 import os
 import statistics
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import peers
@@ -40,13 +37,11 @@ from peers.kept import pack, unpack, without_runs
 from peers.luthier_tuner import source_digest
 from peers.ranks import best_so_far, mean_ranks
 from peers.results import FIGURES, conditions, note, one_thread, write_section
+from peers.runs import Record, Runs, gathered, perform
 
 BUDGETS = (25, 50, 100)
 QUICK = ("bbob-f01-5d", "hartmann-6", "net-small", "fcnet-protein_structure")
 CACHE = Path("~/.cache/luthier-regret").expanduser()
-
-Record = dict[str, Any]  # of one run: losses, judged, seconds, version; or error
-Runs = dict[str, dict[str, dict[int, Record]]]  # task -> tuner -> seed
 
 
 class Run(NamedTuple):
@@ -61,6 +56,10 @@ class Run(NamedTuple):
 
     def path(self, cache: Path) -> Path:
         return cache / f"{self.task}__{self.tuner}__{self.seed}.json"
+
+    @property
+    def budget(self) -> tuple[str, int]:
+        return "evaluations", self.evaluations
 
 
 def main() -> int:
@@ -85,7 +84,7 @@ def main() -> int:
         for seed, task, tuner in itertools.product(range(options.seeds), tasks, present)
     ]
     if not options.report:
-        perform(wanted, options.cache, options.jobs, searching)
+        perform(wanted, perform_one, options.cache, options.jobs, searching, words)
     runs = gathered(wanted, options.cache, searching)
     text = section(runs, tasks, present, options, lacks | missing)
     print(text)
@@ -147,22 +146,8 @@ def chosen(kind: str, names: list[str], patterns: list[str]) -> list[str]:
 # -- the runs ----------------------------------------------------------------------------------------
 
 
-def perform(wanted: list[Run], cache: Path, jobs: int, searching: str) -> None:
-    """Do the runs that are not in the cache, and keep each as soon as it is done."""
-    todo = [run for run in wanted if kept(run, cache, searching) is None]
-    note(f"{len(todo)} of {len(wanted)} runs to do")
-    begin = time.monotonic()
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, mp_context=spawn) as pool:
-        futures = {pool.submit(perform_one, run): run for run in todo}
-        for done, future in enumerate(as_completed(futures), 1):
-            run, record = futures[future], future.result()
-            partial = run.path(cache).with_suffix(".partial")
-            partial.write_text(json.dumps(record))
-            partial.replace(run.path(cache))
-            words = record.get("error") or f"{record['seconds']:.1f} s proposing"
-            passed = time.monotonic() - begin
-            note(f"{done}/{len(todo)} {passed:.0f} s: {run.task} {run.tuner} {run.seed}: {words}")
+def words(record: Record) -> str:
+    return f"{record['seconds']:.1f} s proposing"
 
 
 def perform_one(run: Run) -> Record:
@@ -207,33 +192,6 @@ def evaluate_next(
     record["losses"].append(loss)
     record["judged"].append(judged)
     tuner.tell(loss)
-
-
-def kept(run: Run, cache: Path, searching: str) -> Record | None:
-    """Return a run's kept result, if it is whole (or as far as it gets) and of the same code.
-
-    *searching* is the digest of Luthier's code, "" to take what any code found.
-    """
-    if not run.path(cache).exists():
-        return None
-    record = json.loads(run.path(cache).read_text())
-    same = record["evaluations"] == run.evaluations  # some plan ahead for that number
-    if run.tuner.startswith(peers.OWN) and searching:
-        same = same and record.get("source") == searching
-    return record if same and "error" not in record else None
-
-
-def gathered(wanted: list[Run], cache: Path, searching: str) -> Runs:
-    """Return all results, failed runs included; of Luthier's, only what this code found."""
-    runs: Runs = {}
-    for run in wanted:
-        record = kept(run, cache, searching)
-        if record is None and run.path(cache).exists():
-            failed = json.loads(run.path(cache).read_text())
-            record = failed if "error" in failed else None
-        if record is not None:
-            runs.setdefault(run.task, {}).setdefault(run.tuner, {})[run.seed] = record
-    return runs
 
 
 # -- the section -------------------------------------------------------------------------------------

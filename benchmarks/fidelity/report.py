@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from peers.ranks import mean_ranks
 from peers.results import FIGURES, conditions
+from peers.runs import Record, Runs
 from regret import gaps
 
 from fidelity import RANDOM
 from fidelity.curves import CurveTask
-from fidelity.runs import Record, Runs
 
 Array = NDArray[np.float64]
 Regrets = dict[str, dict[str, Array]]  # task -> tuner -> (seeds, points)
