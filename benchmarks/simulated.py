@@ -34,6 +34,7 @@ def main() -> None:
     )
     parser.add_argument("--workers", type=int, default=1000)
     parser.add_argument("--trials", type=int, default=5000)
+    parser.add_argument("--searcher", default="random", help="others take longer, each proposal")
     options = parser.parse_args()
     met = True
     print(
@@ -45,6 +46,7 @@ def main() -> None:
             loss,
             SPACE,
             minimize="loss",
+            searcher=options.searcher,
             scheduler=scheduler,
             workers=options.workers,
             epochs=9,
