@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import random
+import sys
 
 import jax
 import keras
@@ -13,6 +15,7 @@ from pausing import curves, run
 import luthier
 from luthier.errors import StudyError
 from luthier.run.child import resident_bytes
+from luthier.run.seeding import seed_keras
 from luthier.space import discover
 from luthier.train.fused import programs
 from luthier.train.fused.starting import drawn_by_numpy
@@ -333,3 +336,19 @@ def test_an_error_in_one_gives_the_others_back(tmp_path):
     states = sorted(t.state.value for t in study.trials)
     assert states.count("failed") == 1
     assert "running" not in states
+
+
+def test_seeding_does_what_kerass_own_does_and_imports_no_other_framework(monkeypatch):
+    from keras.src.utils import rng_utils
+
+    def drawn():
+        ours = [random.random(), np.random.random(), np.asarray(keras.random.normal((3,))).tolist()]
+        return [*ours, net().layers[1].kernel.numpy().tolist()]
+
+    keras.utils.set_random_seed(7)
+    theirs = drawn()
+    assert theirs != drawn()
+    monkeypatch.delitem(sys.modules, "tensorflow", raising=False)
+    monkeypatch.setattr(rng_utils, "tf", None)  # Keras's own would ask it whether it is installed
+    seed_keras(keras, 7)
+    assert drawn() == theirs
