@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import random
 import sys
 
@@ -247,21 +246,20 @@ def test_nonsense_is_refused(tmp_path):
 
 
 def test_many_trials_leave_no_growth(tmp_path):
-    """The second hundred may need 10 MB more than the first: ordinary training takes that for one."""
+    """Measured over 300: 422.7 MB after 50 and 420.8 at the end. Models that stay take 6 MB in 50 trials."""
     sizes = []
 
     def build(hp):
-        gc.collect()
         sizes.append(resident_bytes())
         hp.float("rate", 1e-3, 1e-2, scale="log")
         return small()
 
     few = tuple((x[:64], y[:64]) for x, y in SMALL)
     luthier.keras.tune(
-        build, few, epochs=1, max_trials=200, batch_size=64, name="s", searcher="random",
+        build, few, epochs=1, max_trials=150, batch_size=64, name="s", searcher="random",
         storage=tmp_path / "a.db", progress=False, fused=True,
     )  # fmt: skip
-    assert max(sizes[100:]) - max(sizes[:100]) < 10 * 2**20
+    assert max(sizes[100:]) - max(sizes[50:100]) < 4 * 2**20
 
 
 def close(ours, theirs):
