@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 import sys
 
@@ -255,6 +256,7 @@ def test_many_trials_leave_no_growth(tmp_path):
         return small()
 
     few = tuple((x[:64], y[:64]) for x, y in SMALL)
+    gc.freeze()  # what earlier tests loaded need not be looked through after each trial
     luthier.keras.tune(
         build, few, epochs=1, max_trials=150, batch_size=64, name="s", searcher="random",
         storage=tmp_path / "a.db", progress=False, fused=True,
