@@ -65,7 +65,7 @@ def tune(
     training = Training(
         build, pair(data, weighted=True), batch_size, callbacks, fused, class_weight
     )
-    space = discover(training.checked_build)
+    space = discover(training.ask)
     keras.backend.clear_session()
     return tune_any(
         training,

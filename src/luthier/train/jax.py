@@ -31,7 +31,7 @@ from luthier.train.data import (
 from luthier.train.fused.choice import Fused
 from luthier.train.fused.experience import wanted_width
 from luthier.train.fused.jax_epochs import Epochs, traced
-from luthier.train.fused.loaded import on_device
+from luthier.train.fused.loaded import on_device, placed
 from luthier.train.fused.side_by_side import run
 from luthier.train.fused.turns import Turn
 
@@ -179,13 +179,14 @@ class Training:
 
     def _epochs(self, state: State, step: Step, evaluate: Evaluate, size: int) -> Epochs | _Plain:
         """Return what trains one epoch: in a program that trials share, or in one of its own."""
-        data = on_device(self.train), on_device(self.validation)
         order = partial(_order, len(self.train[0]), size)
         sizes = size, self._at_once(size)
         if self.fused is not False:
-            steps = traced(step, evaluate, state.state, data, sizes)
+            places = placed(self.train, self.validation)
+            steps = traced(step, evaluate, state.state, places.shapes, sizes)
             if steps is not None:
-                return Epochs(state, steps, order, data)
+                return Epochs(state, steps, order, places)
+        data = on_device(self.train), on_device(self.validation)
         return _Plain(state, step, evaluate, order, data, sizes)
 
     def _at_once(self, size: int) -> int:

@@ -17,6 +17,7 @@ from typing import Any, cast
 import keras
 
 from luthier.errors import StudyError
+from luthier.run.seeding import seed_keras
 from luthier.space import HyperParameters
 from luthier.study.records import TrialRecord
 from luthier.study.study import Study
@@ -63,7 +64,7 @@ class Training:
 
     def begin(self, trial: Trial) -> Generator[Turn]:
         """Train *trial*, but for its epochs: each is yielded for the caller to have it run."""
-        keras.utils.set_random_seed(trial.seed)
+        seed_keras(keras, trial.seed)
         fused = wanted(self.fused)
         try:
             with drawn_by_numpy() if fused else nullcontext():
@@ -132,6 +133,11 @@ class Training:
             self.fused,
             self.class_weight,
         )
+
+    def ask(self, hp: HyperParameters) -> None:
+        """Build once, only to hear which hyperparameters ``build`` asks for."""
+        with drawn_by_numpy() if wanted(self.fused) else nullcontext():
+            self.checked_build(hp)
 
     def load(self, trial: TrialRecord, folder: Path, study: Study) -> keras.Model:
         """Return the trained model that a checkpoint holds."""
@@ -239,7 +245,7 @@ def _epochs(
         arguments["class_weight"] = dict(class_weight)
 
     def train_epoch(epoch: int, seed: int, listeners: keras.callbacks.CallbackList) -> None:
-        keras.utils.set_random_seed(seed)
+        seed_keras(keras, seed)
         model.fit(
             **_in_order(train, seed),
             **arguments,

@@ -15,9 +15,10 @@ HERE = Path(__file__).parent
 
 
 @pytest.mark.parametrize(
-    ("suite", "backend"), [("keras_suite.py", "jax"), ("keras_other_suite.py", "torch")]
+    ("suites", "backend"),
+    [(["keras_suite.py", "streamed_suite.py"], "jax"), (["keras_other_suite.py"], "torch")],
 )
-def test_the_suite(suite, backend, tmp_path):
+def test_the_suites(suites, backend, tmp_path):
     environment = {
         **os.environ,
         "KERAS_BACKEND": backend,
@@ -25,6 +26,7 @@ def test_the_suite(suite, backend, tmp_path):
         "LUTHIER_PROGRAMS": str(tmp_path / "programs"),
         "PYTHONPATH": os.pathsep.join([str(HERE.parent), *sys.path]),
     }
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", str(HERE / suite)]
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"]
+    command += [str(HERE / suite) for suite in suites]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -9,9 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from luthier.train.fused.loaded import Data
 from luthier.train.fused.numbers import calls_python, lift
 from luthier.train.fused.program import Batch, Epoch, Steps, key
 from luthier.train.fused.side_by_side import run_alone
+from luthier.train.fused.streamed import Stream
 
 Orders = Callable[[int], np.ndarray]
 
@@ -23,18 +25,22 @@ class Epochs:
         state: what holds the tree, as ``.state``, between epochs.
         steps: traced.
         order: the rows of an epoch, flat, from its seed.
-        data: arrays of training and of validation, on the device.
+        data: of training and of validation.
 
     Attributes:
+        key: names the program; empty when the data are streamed.
+        stream: runs epochs over data that stay on the host; None when they are on the device.
         metrics: what the last epoch measured, stacked: of training, and of validation.
     """
 
-    def __init__(self, state: Any, steps: Steps, order: Orders, data: tuple[Batch, Batch]) -> None:
-        self._state, self._order, self._data = state, order, data
+    def __init__(self, state: Any, steps: Steps, order: Orders, data: Data) -> None:
+        self._state, self._order = state, order
         self._numbers = jax.device_put(steps.numbers)
         self.metrics: tuple[list[Any], list[Any]] = [], []
         self.steps = steps
-        self.key = key(steps, self.arguments(0))
+        self.stream = Stream(steps, data) if data.on_host else None
+        self._data = () if data.on_host else (data.train, data.validation)
+        self.key = "" if data.on_host else key(steps, self.arguments(0))
 
     def __call__(self, epoch: int, seed: int, listeners: None) -> None:
         """Train an epoch in the order of *seed*."""
@@ -44,7 +50,7 @@ class Epochs:
         """Nothing is to be done."""
 
     def arguments(self, seed: int) -> tuple[Any, ...]:
-        """Return what the program is called with: weights, meters, numbers, order, and the data."""
+        """Return what the program is called with: weights, meters, numbers, order, and data if there."""
         return (self._state.state, [], self._numbers, self._order(seed), *self._data)
 
     def after(self, done: Epoch, epoch: int, listeners: None) -> None:
@@ -66,7 +72,7 @@ def traced(
         step: ``(state, batch) -> (state, metrics)``.
         evaluate: ``(state, batch) -> metrics``.
         state: a tree of arrays.
-        data: arrays of training and of validation.
+        data: arrays of training and of validation, or their shapes.
         sizes: examples in a batch of training, which leaves none over, and in one of validation.
     """
     train, validation = data

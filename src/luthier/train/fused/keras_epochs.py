@@ -15,10 +15,11 @@ import keras
 import numpy as np
 
 from luthier.train.data import even_size, order_of
-from luthier.train.fused.loaded import on_device
+from luthier.train.fused.loaded import placed
 from luthier.train.fused.numbers import Lifted, calls_python, lift
 from luthier.train.fused.program import Epoch, Steps, key
 from luthier.train.fused.side_by_side import run_alone
+from luthier.train.fused.streamed import Stream
 
 _TESTED_AT_ONCE = 256
 
@@ -53,7 +54,9 @@ class Epochs:
 
     Attributes:
         steps: the model's, traced.
-        key: names the program that they need; models with the same one can train side by side.
+        key: names the program that they need; models with the same one can train side by side. Empty
+            when the data are streamed: those train alone.
+        stream: runs epochs over data that stay on the host; None when they are on the device.
     """
 
     def __init__(
@@ -61,13 +64,13 @@ class Epochs:
     ) -> None:
         self._model: Any = model
         _make_meters(model, train)
-        self._data = (
-            on_device(train, keras.config.floatx()),
-            on_device(validation, keras.config.floatx()),
-        )
-        self.steps = traced(model, *self._data, batch_size)
+        data = placed(train, validation, keras.config.floatx())
+        self._examples = len(train[0])
+        self.steps = traced(model, *data.shapes, batch_size)
         self._numbers = jax.device_put(self.steps.numbers)
-        self.key = key(self.steps, self.arguments(0))
+        self.stream = Stream(self.steps, data) if data.on_host else None
+        self._data = () if data.on_host else (data.train, data.validation)
+        self.key = "" if data.on_host else key(self.steps, self.arguments(0))
 
     def __call__(self, epoch: int, seed: int, listeners: keras.callbacks.CallbackList) -> None:
         """Train an epoch in the order of *seed*, and tell *listeners* what ``fit`` would."""
@@ -80,8 +83,8 @@ class Epochs:
         listeners.on_epoch_begin(epoch)
 
     def arguments(self, seed: int) -> tuple[Any, ...]:
-        """Return what the program is called with: weights, meters, numbers, order, and the data."""
-        order = order_of(len(self._data[0][0]), seed).astype(np.int32)
+        """Return what the program is called with: weights, meters, numbers, order, and data if there."""
+        order = order_of(self._examples, seed).astype(np.int32)
         return (weights_of(self._model), meters_of(self._model), self._numbers, order, *self._data)
 
     def after(self, done: Epoch, epoch: int, listeners: keras.callbacks.CallbackList) -> None:

@@ -75,14 +75,16 @@ class Epoch(NamedTuple):
 
 def key(steps: Steps, arguments: Sequence[Any]) -> str:
     """Return what names the program that *steps* need, for *arguments* (trees) of these shapes."""
+    text = f"{steps.batch_size} {steps.test_size} {described(steps.parts, arguments)}"
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def described(parts: Sequence[Lifted | None], arguments: Sequence[Any]) -> str:
+    """Return all that a program made of *parts* hangs on, as text: them, JAX's settings, the shapes."""
     settings = [getattr(jax.config, name, None) for name in _SETTINGS]
-    digest = hashlib.sha256(f"{steps.batch_size} {steps.test_size} {settings}".encode())
-    for part in steps.parts:
-        digest.update(b"-" if part is None else fingerprint(part).encode())
-    digest.update(str(jax.tree.structure(arguments)).encode())
-    for leaf in jax.tree.leaves(arguments):
-        digest.update(f"{leaf.shape}{leaf.dtype}".encode())
-    return digest.hexdigest()
+    traces = ["-" if part is None else fingerprint(part) for part in parts]
+    shapes = [f"{leaf.shape}{leaf.dtype}" for leaf in jax.tree.leaves(arguments)]
+    return f"{settings} {traces} {jax.tree.structure(arguments)} {shapes}"
 
 
 def epoch(
@@ -119,6 +121,18 @@ def epoch(
     batches = tuple(whole for whole, _ in cut), tuple(left for _, left in cut)
     state, tested = _through((state[0], meters), test_first, test_rest, batches, tuple)
     return Epoch(state[0], state[1], trained, tested)
+
+
+def through(
+    step: Lifted, size: int, state: Any, numbers: Sequence[Any], arrays: Batch
+) -> tuple[Any, Any]:
+    """Take *state* through arrays in batches of *size*, which leaves no rows over; to be compiled.
+
+    Returns:
+        The state, and the metrics, stacked.
+    """
+    whole = tuple(_cut(part, size)[0] for part in arrays)
+    return jax.lax.scan(partial(step, numbers), state, whole)
 
 
 def _through(

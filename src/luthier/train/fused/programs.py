@@ -20,12 +20,13 @@ from typing import Any
 
 import jax
 
+from luthier.train.fused.compiling import compiled
 from luthier.train.fused.experience import experience
 from luthier.train.fused.place import folder
 
 _KEPT = 32  # programs in memory, 1 to 5 MB each for small nets
 _KEPT_ON_DISK = 500
-_MADE = "2"  # raised when programs are compiled in another way
+_MADE = "3"  # raised when programs are compiled in another way
 
 _known: OrderedDict[str, Any] = OrderedDict()
 compiled_seconds: list[float] = []  # what each compilation of this process took
@@ -46,7 +47,7 @@ def program(key: str, function: Callable[..., Any], arguments: Sequence[Any]) ->
     if found is None:
         begin = time.perf_counter()
         # No memory is given away: a user's state may hold one array twice.
-        found = jax.jit(function).lower(*arguments).compile()
+        found = compiled(jax.jit(function).lower(*arguments))
         compiled_seconds.append(time.perf_counter() - begin)
         experience.compiling = compiled_seconds[-1]
         _write(key, found)
@@ -107,14 +108,14 @@ def _read(key: str) -> Any:
     return found
 
 
-def _write(key: str, compiled: Any) -> None:
+def _write(key: str, made: Any) -> None:
     from jax.experimental import serialize_executable
 
     path = _path(key)
     if path is None:
         return
     with contextlib.suppress(Exception):  # a full disk, a backend that cannot: only time is lost
-        content = pickle.dumps(serialize_executable.serialize(compiled))
+        content = pickle.dumps(serialize_executable.serialize(made))
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
             file.write(content)

@@ -53,9 +53,7 @@ def _reasons(
                 yield f"the callback {type(callback).__name__} has {name}(): it looks at each batch"
     for name, part in (("training", train), ("validation", validation)):
         if not _arrays(part):
-            yield f"the {name} data are no arrays in memory"
-    if _bytes(train) + _bytes(validation) > (room := _room()):
-        yield f"the data do not fit into the device's memory ({room / 2**30:.1f} GiB free)"
+            yield f"the {name} data are no arrays"
 
 
 def _arrays(part: Any) -> bool:
@@ -64,17 +62,3 @@ def _arrays(part: Any) -> bool:
     return all(
         hasattr(array, "__array__") and np.asarray(array).dtype.kind in "biuf" for array in part
     )
-
-
-def _bytes(part: Any) -> int:
-    return sum(array.nbytes for array in part)
-
-
-def _room() -> float:
-    """Return the bytes that data may take on the device; no bound where they stay where they are."""
-    import jax
-
-    statistics = jax.local_devices()[0].memory_stats() or {}
-    if "bytes_limit" not in statistics:
-        return float("inf")
-    return 0.5 * (statistics["bytes_limit"] - statistics.get("bytes_in_use", 0))

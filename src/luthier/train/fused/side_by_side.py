@@ -19,6 +19,7 @@ from luthier.run.recording import out_of_memory
 from luthier.train.fused import programs
 from luthier.train.fused.experience import experience
 from luthier.train.fused.program import Epoch, Steps, epoch
+from luthier.train.fused.streamed import Stream
 from luthier.train.fused.turns import Turn
 
 
@@ -26,19 +27,21 @@ class Member(Protocol):
     """A trial's training, an epoch at a time.
 
     Attributes:
-        key: names the program that it needs.
+        key: names the program that it needs; empty when the data are streamed.
         steps: traced, with the trial's numbers.
+        stream: runs epochs over data that stay on the host; None when they are on the device.
     """
 
     key: str
     steps: Steps
+    stream: Stream | None
 
     def before(self, epoch: int, listeners: Any, /) -> None:
         """Do what comes before an epoch."""
         ...
 
     def arguments(self, seed: int, /) -> tuple[Any, ...]:
-        """Return what the program is called with: weights, meters, numbers, order, and the data."""
+        """Return what the program is called with: weights, meters, numbers, order, and data if there."""
         ...
 
     def after(self, done: Epoch, epoch: int, listeners: Any, /) -> None:
@@ -98,7 +101,10 @@ def run_alone(member: Member, turn: int, seed: int, listeners: Any) -> None:
     """Run epoch number *turn* of one trial in its program."""
     member.before(turn, listeners)
     arguments = member.arguments(seed)
-    done = _timed(member.key, partial(epoch, member.steps), arguments, member.key, 1)
+    if member.stream is not None:
+        done = member.stream(*arguments)
+    else:
+        done = _timed(member.key, partial(epoch, member.steps), arguments, member.key, 1)
     member.after(done, turn, listeners)
 
 
