@@ -33,6 +33,7 @@ from luthier.study.protocols import (
     Store,
     Verdict,
     Wait,
+    Widens,
     judges_alone,
 )
 from luthier.study.records import TrialRecord, TrialState
@@ -71,6 +72,7 @@ class Study:
         clock: Clock = SYSTEM_CLOCK,
         leases: Leases | None = None,
         on_lease: Callable[[Study], object] | None = None,
+        widens: Widens | None = None,
     ) -> None:
         self.name = name
         self.searcher = searcher
@@ -85,6 +87,7 @@ class Study:
         self._local = "://" not in store.address
         self.leases = leases or ProcessLeases(holder_for(self), clock, local=self._local)
         self._on_lease = on_lease
+        self._widens = widens
         self._looked = -_LOOK_FOR_LAPSED
         self._appended = -_FRESH
         self._said: deque[float] = deque(maxlen=_BUSY[0])
@@ -238,6 +241,7 @@ class Study:
             holder or self.leases.holder,
             self.leases.term,
             self.clock.time(),
+            self._widens,
         )
 
     def _choose(
