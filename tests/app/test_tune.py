@@ -135,6 +135,17 @@ def test_the_end_says_where_the_best_crowd_an_edge(tmp_path, capfd):
     assert "lie outside: other" not in told
 
 
+def test_the_plan_of_trainings_of_unknown_length_has_no_epochs(tmp_path, capfd):
+    tune(tmp_path, train=lambda trial: trial.report(loss=trial["rate"]), max_trials=6, finalists=2)
+    told = capfd.readouterr().err
+    assert "plan: 6 trials\n" in told
+    assert "a race of the finalists on new seeds: at most 20 trainings\n" in told
+    tune(tmp_path, name="t", epochs=2, max_trials=6, finalists=2, scheduler=None)
+    told = capfd.readouterr().err
+    assert "plan: 6 trials x 2 epochs = at most 12 epochs\n" in told
+    assert "at most 20 trainings x 2 epochs = 40 epochs\n" in told
+
+
 def test_a_study_that_may_widens_its_space_and_says_so(tmp_path, capfd):
     space = {"width": lt.Float(1.0, 100.0, scale="log"), "other": lt.Float(0.0, 1.0)}
     options = {"train": lambda trial: trial.report(loss=-trial["width"]), "space": space}

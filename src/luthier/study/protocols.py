@@ -151,11 +151,13 @@ class Plan:
     """What will be trained, exactly; ``at_most`` where a rule may stop trials earlier.
 
     ``about`` where what is trained depends on the results, and may be somewhat more than this, too.
+    ``to_end`` where nobody has said how long a training is: each trial counts as one epoch.
     """
 
     brackets: tuple[Bracket, ...]
     at_most: bool = False
     about: bool = False
+    to_end: bool = False
 
     @property
     def word(self) -> str:
