@@ -9,6 +9,9 @@ import luthier
 from luthier.craft.stages import Stages
 
 SMOKE = os.environ.get("LUTHIER_SMOKE") == "1"
+TRIALS, EPOCHS = (
+    int(os.environ.get(f"LUTHIER_{k}", n)) for k, n in (("TRIALS", 80), ("EPOCHS", 9))
+)
 data = luthier.datasets.fashion_mnist("subset" if SMOKE else "auto")
 
 
@@ -42,9 +45,9 @@ if __name__ == "__main__":
         data,
         maximize="val_accuracy",
         staged=Stages(joint=0.25) if SMOKE else True,
-        epochs=2 if SMOKE else 9,
+        epochs=2 if SMOKE else EPOCHS,
         scheduler=None if SMOKE else "median",
-        max_trials=8 if SMOKE else 80,
+        max_trials=8 if SMOKE else TRIALS,
     )
     for stage in result.stages:
         print(f"{stage.name}: {stage.conclusion}")

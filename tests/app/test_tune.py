@@ -131,4 +131,36 @@ def test_the_end_says_where_the_best_crowd_an_edge(tmp_path, capfd):
     assert "the optimum may lie outside: width: " in told
     assert "at the upper end of its range" in told
     assert "luthier boundary s --act --storage" in told
+    assert "widen=True lets a study do so by itself" in told
     assert "lie outside: other" not in told
+
+
+def test_the_plan_of_trainings_of_unknown_length_has_no_epochs(tmp_path, capfd):
+    tune(tmp_path, train=lambda trial: trial.report(loss=trial["rate"]), max_trials=6, finalists=2)
+    told = capfd.readouterr().err
+    assert "plan: 6 trials\n" in told
+    assert "a race of the finalists on new seeds: at most 20 trainings\n" in told
+    tune(tmp_path, name="t", epochs=2, max_trials=6, finalists=2, scheduler=None)
+    told = capfd.readouterr().err
+    assert "plan: 6 trials x 2 epochs = at most 12 epochs\n" in told
+    assert "at most 20 trainings x 2 epochs = 40 epochs\n" in told
+
+
+def test_a_study_that_may_widens_its_space_and_says_so(tmp_path, capfd):
+    space = {"width": lt.Float(1.0, 100.0, scale="log"), "other": lt.Float(0.0, 1.0)}
+    options = {"train": lambda trial: trial.report(loss=-trial["width"]), "space": space}
+    result = tune(tmp_path, **options, searcher="tpe", widen=True, max_trials=40)
+    (change, *_) = [line for line in capfd.readouterr().err.splitlines() if "widened by" in line]
+    assert re.search(
+        r"After \d0 trials .* width: .* at the upper end .*; widened to 1000\b", change
+    )
+    assert result.study.space["width"].high >= 1000
+    assert result.best.configuration["width"] > 100
+    page = tmp_path / "page.md"
+    result.report(page)
+    assert change.removeprefix("luthier: ") in page.read_text()
+    grid = lt.Grid(count=3)
+    with pytest.raises(StudyError, match="searcher 'grid', whose points would all move"):
+        tune(tmp_path, **options, name="g", searcher=grid, widen=True, max_trials=2)
+    with pytest.raises(StudyError, match="widen must be True or False, got 'yes'"):
+        tune(tmp_path, **options, name="h", widen="yes", max_trials=2)

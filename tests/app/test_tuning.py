@@ -79,6 +79,31 @@ def test_a_study_file(folder):
     assert [c.text for c in study.space.constraints] == ["units * lr <= 10"]
 
 
+def test_widening_is_allowed_on_the_command_line_and_in_a_file(folder):
+    words = ["--minimize", "val_loss", "--max-trials", "1", "--study", "mine"]
+    assert run("--widen", *words, "train.py", "--space", "space.yaml").exit_code == 0
+    assert lt.open("mine").history.widening is True
+    assert run("--no-widen", *words, "train.py", "--space", "space.yaml").exit_code == 0
+    assert lt.open("mine").history.widening is False
+    assert run(*words, "train.py", "--space", "space.yaml").exit_code == 0
+    assert lt.open("mine").history.widening is False  # what was said stands
+    (folder / "study.yaml").write_text(
+        "run: python train.py --lr {lr} --units {units}\nspace: space.yaml\nminimize: val_loss\n"
+        "max_trials: 1\nwiden: true\n"
+    )
+    assert run("study.yaml").exit_code == 0
+    assert lt.open("study").history.widening is True
+    (folder / "own.py").write_text(
+        "import luthier\n"
+        "luthier.tune(lambda t: t['x'], {'x': luthier.Float(0, 1)}, minimize='y', max_trials=1)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "luthier.app.command", "tune", "--widen", "own.py"], check=False
+    )
+    assert done.returncode == 0
+    assert lt.open("own").history.widening is True
+
+
 def test_a_study_file_with_a_function_in_toml(folder, monkeypatch):
     (folder / "my_training.py").write_text(
         "def main(trial):\n    trial.report(loss=trial['lr'])\n    return None\n"

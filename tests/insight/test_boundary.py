@@ -14,7 +14,7 @@ from taught import taught
 import luthier
 from luthier.errors import StudyError
 from luthier.insight import boundary
-from luthier.insight.wider import hard_limits, wider
+from luthier.space.wider import hard_limits, wider
 from luthier.study import events as ev
 from luthier.study.log import read_log
 

@@ -105,6 +105,8 @@ def told(history):
         history.last_lease,
         history.ended,
         history.limits,
+        history.widening,
+        [(record.first, record.change) for record in history.changes],
         None if history.best is None else history.best.number,
         sorted(history.active),
         sorted(history.paused),

@@ -104,12 +104,13 @@ def serve(host: str, port: int, token: str | None, storage: str | None) -> None:
 def replay(study: str, storage: str | None) -> None:
     """Derive every proposal and verdict of STUDY again from its log, and report the first that differs."""
     from luthier.run.opening import header_of, made_parts
+    from luthier.search.widening import due
     from luthier.storage import open_store
     from luthier.study.log import read_log
     from luthier.study.replay import replay as run
 
     store = open_store(storage, read_only=True)
-    report = run(read_log(store, study), *made_parts(header_of(store, study)))
+    report = run(read_log(store, study), *made_parts(header_of(store, study)), due)
     click.echo(
         f"{report.events} events: {report.proposals} proposals, {report.moves} moves and "
         f"{report.verdicts} verdicts derived again"

@@ -132,10 +132,11 @@ def print_study(history: History, top: int) -> None:
 
 
 def _print_story(history: History, out: Console) -> None:
-    """Print the stages one by one, and who has looked at the test set."""
-    if history.stages:
+    """Print the stages one by one, changes of the space, and who has looked at the test set."""
+    paragraphs = story(history)
+    if paragraphs:
         out.print()
-    for paragraph in story(history):
+    for paragraph in paragraphs:
         out.print(clean(paragraph), soft_wrap=not out.is_terminal)
     for read in history.test_reads:
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(read.time))

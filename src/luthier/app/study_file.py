@@ -83,6 +83,9 @@ class StudyFile(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, omit_d
         ),
     ] = "auto"
     staged: Annotated[bool, Meta(description="Tune in stages, the learning rate first.")] = False
+    widen: Annotated[
+        bool | None, Meta(description="May the study widen its space where the best crowd an edge?")
+    ] = None
     workers: Annotated[_Count | None, Meta(description="Trials at the same time.")] = None
     gpus_per_trial: Annotated[float | None, Meta(description="0.5 lets two share a GPU.")] = None
     hang_after: Annotated[

@@ -13,11 +13,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from luthier.app import words
+from luthier.app.extras import installed
 from luthier.app.fence import read_test
 from luthier.app.live import Progress
 from luthier.app.notebook import in_kernel
 from luthier.app.refit import Keep, Refits, best_epoch, refit
-from luthier.craft.stages import Stages, searcher_for, story
+from luthier.craft.stages import Stages, may_widen, searcher_for, story
 from luthier.errors import LuthierWarning, StudyError
 from luthier.insight import boundary
 from luthier.insight.race import RaceResult, race
@@ -289,6 +290,7 @@ def tune(
     searcher: str | Searcher | None = None,
     scheduler: str | Scheduler | None = "auto",
     staged: bool | Stages = False,
+    widen: bool | None = None,
     workers: int | Engine | None = None,
     gpus_per_trial: float | None = None,
     hang_after: float | str = "10m",
@@ -326,6 +328,11 @@ def tune(
             trial trains to its end), another of ``luthier.schedule.SCHEDULERS``, or a scheduler.
         staged: True tunes in stages, the learning rate first, each with its conclusion; or
             ``luthier.craft.stages.Stages(order=..., ...)``. See ``Result.stages``.
+        widen: True lets the study widen its space where the best trials crowd an edge, as far as makes
+            sense for the hyperparameter; it looks after every ten trials, or at the end of each stage.
+            Left out, only ``staged`` does so, for learning rates, momenta and regularisation, each side
+            once and by a decade at most; any other study says at its end where it would. False forbids
+            it. Every widening is in the log, with its reason; what was tried counts.
         workers: trials trained at the same time, each in a process of its own; 1 trains in this one;
             or an engine, such as ``luthier.run.ray(num_workers=8)``. By default 1.
         gpus_per_trial: 0.5 lets two trials share a GPU, 2 gives each trial two; by default each worker
@@ -384,6 +391,9 @@ def tune(
     )
     if finalists is not None:
         _set_race(study, finalists, repetitions)
+    widen = may_widen(widen, os.environ)
+    if widen is not None:
+        _let_widen(study, widen)
     plan = _planned(study)
     if plan is None and study.deadline is None:
         raise StudyError(
@@ -415,6 +425,13 @@ def _set_race(study: Study, finalists: int, repetitions: int) -> None:
     known = study.history.race
     if known is None or (known.finalists, known.repetitions) != (finalists, repetitions):
         study.steer.race(finalists, repetitions, reason="finalists= was given")
+
+
+def _let_widen(study: Study, widen: bool) -> None:
+    if widen:
+        with installed("widen=True", "search"):
+            import scipy.stats  # noqa: F401 # pyright: ignore[reportUnusedImport]
+    study.steer.widen(widen, reason=f"widen={widen} was given")
 
 
 def _planned(study: Study) -> Plan | None:
@@ -532,7 +549,7 @@ def _crowded(study: Study, store: Store) -> list[str]:
         option = _storage_option(store)
         lines.append(
             f"to widen it: luthier boundary {_quoted(study.name)} --act{option}, then run again with "
-            "a larger budget; what was tried counts"
+            "a larger budget; what was tried counts. widen=True lets a study do so by itself"
         )
     return lines
 

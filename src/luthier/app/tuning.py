@@ -68,6 +68,11 @@ def _options(command: Any) -> Any:
 @click.option(
     "--order", default="one by one", show_default=True, help="The stages' order: this, or ng."
 )
+@click.option(
+    "--widen/--no-widen",
+    default=None,
+    help="Let the study widen its space where the best trials crowd an edge, or forbid it.",
+)
 @_options
 @click.argument("script")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
@@ -76,6 +81,7 @@ def tune(
     context: click.Context,
     staged: bool,
     order: str,
+    widen: bool | None,
     script: str,
     arguments: tuple[str, ...],
     **given: Any,
@@ -94,13 +100,15 @@ def tune(
     Behind SCRIPT, options are the script's own, but from --space on.
     """
     given = {name: value for name, value in given.items() if value not in (None, ())}
+    known = {} if widen is None else {"widen": widen}
+    known |= {"staged": True} if staged else {}
     is_file = Path(script).suffix in _FILES
     behind = 0 if is_file else _place_of_space(arguments)
     if behind is not None:
         given |= _read(context, arguments[behind:])
         arguments = arguments[:behind]
     if is_file:
-        _tune_file(script, given, staged=staged)
+        _tune_file(script, {**given, **known})
         return
     if "space" not in given and not any(map(_RANGE.search, arguments)):
         _only_for_other_scripts(given)
@@ -112,6 +120,10 @@ def tune(
 
             checked_order(order)
             os.environ[VARIABLE] = order
+        if widen is not None:
+            from luthier.craft.stages import WIDEN
+
+            os.environ[WIDEN] = "yes" if widen else "no"
         run_script(script, arguments)
         return
     from luthier.app.scripts import program, tune_script
@@ -120,7 +132,7 @@ def tune(
         names = [path.name for path in Path().iterdir()]
         raise StudyError(f"There is no script or program {script!r}.{nearest(script, names)}")
     command = [*(program(script) if Path(script).is_file() else [script]), *arguments]
-    study, space = _settings({}, "the command line", given, staged=staged)
+    study, space = _settings({}, "the command line", {**given, **known})
     if Path(script).is_file() and not study.study:
         study.study = Path(script).stem
     tune_script(study, space, command)
@@ -134,17 +146,17 @@ def schema() -> None:
     click.echo(json.dumps(schema_of_files(), indent=2))
 
 
-def _tune_file(path: str, given: dict[str, Any], *, staged: bool) -> None:
+def _tune_file(path: str, given: dict[str, Any]) -> None:
     """Tune what a study file describes, with options over it."""
     from luthier.app.scripts import tune_script
     from luthier.app.study_file import read_data
 
-    study, space = _settings(read_data(path), path, given, staged=staged)
+    study, space = _settings(read_data(path), path, given)
     study.study = study.study or Path(path).stem
     tune_script(study, space)
 
 
-_NOT_BEHIND = ("staged", "order", "script", "arguments")
+_NOT_BEHIND = ("staged", "order", "widen", "script", "arguments")
 
 
 def _place_of_space(arguments: tuple[str, ...]) -> int | None:
@@ -161,9 +173,7 @@ def _read(context: click.Context, words: tuple[str, ...]) -> dict[str, Any]:
         return {name: value for name, value in found.params.items() if value not in (None, ())}
 
 
-def _settings(
-    data: dict[str, Any], where: str, given: dict[str, Any], *, staged: bool
-) -> tuple[Any, Any]:
+def _settings(data: dict[str, Any], where: str, given: dict[str, Any]) -> tuple[Any, Any]:
     """Return the study and its space: what the file says, and the options over it."""
     from luthier.app.study_file import space_of, study_from
 
@@ -175,8 +185,6 @@ def _settings(
         given["metrics"] = dict(map(_pattern, given.pop("metric")))
     if str(given.get("scheduler")).lower() == "none":
         given["scheduler"] = None
-    if staged:
-        given["staged"] = True
     folder = Path() if "space" in given else Path(where).parent
     study = study_from({**data, **given}, where)
     return study, space_of(study, folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from luthier.insight.race import RaceResult
@@ -55,12 +56,14 @@ def plan_lines(plan: Plan) -> list[str]:
         *search, race = plan.brackets
         (rung,) = race.rungs
         return [
-            *plan_lines(Plan(tuple(search), plan.at_most)),
-            f"  then a race of the finalists on new seeds: at most {rung.trials} x {rung.step} "
-            f"epochs = {race.epochs} epochs",
+            *plan_lines(replace(plan, brackets=tuple(search))),
+            f"  then a race of the finalists on new seeds: at most {rung.trials} trainings"
+            + ("" if plan.to_end else f" x {rung.step} epochs = {race.epochs} epochs"),
         ]
     if len(plan.brackets) == 1 and len(plan.brackets[0].rungs) == 1:
         (rung,) = plan.brackets[0].rungs
+        if plan.to_end:
+            return [f"{rung.trials} trials"]
         return [f"{rung.trials} trials x {rung.step} epochs = {plan.word}{plan.epochs} epochs"]
     many = len(plan.brackets) > 1
     lines = [

@@ -16,8 +16,9 @@ from luthier.search.staged.roles import ORDERS, ROLES, checked_order, role_of
 from luthier.space import Space
 from luthier.study.history import History
 from luthier.study.protocols import Searcher
-from luthier.study.records import StageRecord
+from luthier.study.records import SpaceRecord, StageRecord
 
+WIDEN = "LUTHIER_WIDEN"  # set by ``luthier tune --widen`` (yes) and ``--no-widen`` (no)
 VARIABLE = "LUTHIER_STAGED"  # set by ``luthier tune --staged``: the order, by its name
 
 
@@ -52,12 +53,36 @@ def planned(
 
 
 def story(history: History) -> list[str]:
-    """Return the study stage by stage, a paragraph each: its heading, why it came, what it showed."""
-    return [
-        f"{stage.begun.stage + 1}. {stage.name} ({_about(stage)}): {stage.begun.reason}. "
-        f"{stage.conclusion or f'{stage.trials} trials so far.'}"
+    """Return the study in paragraphs: each stage, why it came, what it showed; changes of the space."""
+    told = [
+        (
+            stage.first,
+            f"{stage.begun.stage + 1}. {stage.name} ({_about(stage)}): {stage.begun.reason}. "
+            f"{stage.conclusion or f'{stage.trials} trials so far.'}",
+        )
         for stage in history.stages
     ]
+    # A change between two stages comes before the one that began with it.
+    changes = [(record.first - 0.5, _changed(record)) for record in history.changes]
+    return [paragraph for _, paragraph in sorted([*told, *changes], key=lambda pair: pair[0])]
+
+
+def _changed(record: SpaceRecord) -> str:
+    change = record.change
+    how = "widened by itself" if change.itself else "changed by hand"
+    who = f", by {change.who}" if change.who else ""
+    return f"After {record.first} trials the space was {how}{who}: {change.reason or 'no reason given'}."
+
+
+def may_widen(widen: bool | None, environment: Mapping[str, str]) -> bool | None:
+    """Return whether ``tune``'s argument, or the ``luthier tune`` command, lets a study widen its space.
+
+    Args:
+        widen: the argument; None where it was left out.
+        environment: the process's.
+    """
+    said = environment.get(WIDEN, "")
+    return said == "yes" if widen is None and said else widen
 
 
 def _about(stage: StageRecord) -> str:
@@ -94,9 +119,11 @@ __all__ = [
     "ORDERS",
     "ROLES",
     "VARIABLE",
+    "WIDEN",
     "StageRecord",
     "Stages",
     "checked_order",
+    "may_widen",
     "planned",
     "role_of",
     "searcher_for",

@@ -18,6 +18,7 @@ from luthier.run.renewal import keep_renewing
 from luthier.schedule import SCHEDULERS
 from luthier.schedule.race import Race
 from luthier.search import SEARCHERS
+from luthier.search.widening import due
 from luthier.space import Space
 from luthier.storage import open_store
 from luthier.study import events as ev
@@ -126,6 +127,7 @@ def open_study(
         checkpoints_of(store, existing),
         deadline,
         on_lease=keep_renewing if renews and store.address != "memory" else None,
+        widens=due,
     )
     _ = study.limits  # a searcher that cannot search this space says so
     for other in [learn_from] if isinstance(learn_from, str | Study) else learn_from:

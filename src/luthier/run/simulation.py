@@ -16,6 +16,7 @@ from typing import Any
 
 from luthier.errors import StudyError
 from luthier.run.opening import Opening, header_for, made_parts, seconds_from
+from luthier.search.widening import due
 from luthier.space import Space
 from luthier.storage import MemoryStore
 from luthier.study import events as ev
@@ -147,6 +148,7 @@ def simulate(
     max_time: float | str | None = None,
     finalists: int | None = None,
     repetitions: int = 10,
+    widen: bool | None = None,
     epoch_seconds: float | EpochSeconds = 1.0,
     failures: float = 0.0,
     cut_off: float = 0.0,
@@ -172,6 +174,7 @@ def simulate(
         max_time: virtual seconds, or a text such as ``"2h"``.
         finalists: as for ``tune``.
         repetitions: as for ``tune``.
+        widen: as for ``tune``.
         epoch_seconds: virtual seconds of an epoch: a number, or
             ``(configuration, step, randomness) -> seconds``; ``heavy_tailed`` makes one.
         failures: probability that a worker dies during a job, at a random moment of it.
@@ -195,11 +198,20 @@ def simulate(
     parts = made_parts(header)
     deadline = None if max_time is None else clock.now + seconds_from(max_time)
     study = Study(
-        store, header.name, *parts, RememberedCheckpoints(), deadline, clock=clock, leases=leases
+        store,
+        header.name,
+        *parts,
+        RememberedCheckpoints(),
+        deadline,
+        clock=clock,
+        leases=leases,
+        widens=due,
     )
     study.steer.budget(trials=max_trials, epochs=max_epochs)
     if finalists is not None:
         study.steer.race(finalists, repetitions)
+    if widen is not None:
+        study.steer.widen(widen)
     if study.scheduler.plan(Limits(max_trials, max_epochs)) is None and deadline is None:
         raise StudyError("Nothing would end this study: give max_trials=, max_epochs=, max_time=.")
     duration = epoch_seconds if callable(epoch_seconds) else _constant(epoch_seconds)

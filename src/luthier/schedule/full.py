@@ -43,7 +43,9 @@ class Full:
         trials = _affordable(self.epochs, limits)
         if trials is None:
             return None
-        return Plan((Bracket(0, "all", (Rung(trials, self.epochs or 1),)),))
+        return Plan(
+            (Bracket(0, "all", (Rung(trials, self.epochs or 1),)),), to_end=self.epochs is None
+        )
 
     def next(self, history: History, limits: Limits) -> Move:
         """Start a new trial while the limits hold."""

@@ -100,7 +100,7 @@ class Race:
         if not count:
             return plan
         race = Bracket(BRACKET, "race", (Rung(count, self.epochs or 1),))
-        return Plan((*plan.brackets, race), at_most=True)
+        return Plan((*plan.brackets, race), at_most=True, to_end=plan.to_end)
 
     def next(self, history: History, limits: Limits) -> Move:
         """Let the search go on; when it is over, begin the repetition that the race needs next."""

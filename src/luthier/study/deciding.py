@@ -28,7 +28,9 @@ from luthier.study.protocols import (
     Scheduler,
     Searcher,
     Start,
+    Turn,
     Verdict,
+    Widens,
     in_stages,
 )
 from luthier.study.records import TrialRecord, TrialState
@@ -91,6 +93,7 @@ class Deciding:
     holder: ev.Holder
     term: float
     now: float
+    widens: Widens | None = None
 
     def stragglers(self) -> Decision | None:
         """Stop the paused trials that the scheduler will never let go on."""
@@ -106,8 +109,8 @@ class Deciding:
         )
 
     def turn(self, move: Start | Done) -> Decision | None:
-        """End a stage, or begin the next one, when that is due before *move*."""
-        due = turn(self.history, self.searcher, self.scheduler, self.limits, move)
+        """End a stage, begin the next one, or widen the space, when that is due before *move*."""
+        due = turn(self.history, self.searcher, self.scheduler, self.limits, move, self.widens)
         return None if due is None else Decision([msgspec.structs.replace(due, time=self.now)])
 
     def take_over(self, trial: TrialRecord) -> Decision:
@@ -224,11 +227,18 @@ def stage_of(history: History) -> int:
 
 
 def turn(
-    history: History, searcher: Searcher, scheduler: Scheduler, limits: Limits, move: Start | Done
-) -> ev.StageBegun | ev.StageConcluded | None:
-    """Return the end or the beginning of a stage that is due before *move*; mostly None."""
+    history: History,
+    searcher: Searcher,
+    scheduler: Scheduler,
+    limits: Limits,
+    move: Start | Done,
+    widens: Widens | None,
+) -> Turn | None:
+    """Return the end or the beginning of a stage, or a wider space, due before *move*; mostly None."""
     if not in_stages(searcher):
-        return None
+        if not history.widening or widens is None or isinstance(move, Done) or move.repeats >= 0:
+            return None
+        return widens(history, room(searched(history), scheduler, limits))
     seen = searched(history)
     if isinstance(move, Done) or move.repeats >= 0:  # a race begins when the search is over
         return searcher.turn(seen, 0)

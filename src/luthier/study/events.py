@@ -98,9 +98,24 @@ class RaceSet(Event, frozen=True, tag="race set"):
 
 
 class SpaceChanged(Event, frozen=True, tag="space changed"):
-    """Somebody widened or narrowed the space; what was tried stays in the history."""
+    """The space was widened or narrowed; what was tried stays in the history.
+
+    *itself*: the study did so, by a rule that the log tells (``WideningSet``), and nobody by hand.
+    """
 
     space: dict[str, Any]
+    reason: str = ""
+    who: str = ""
+    itself: bool = False
+
+
+class WideningSet(Event, frozen=True, tag="widening set"):
+    """Whether the study may widen its space by itself where the best trials crowd an edge.
+
+    Without this event a study in stages does so within narrow limits, and any other does not.
+    """
+
+    allowed: bool
     reason: str = ""
     who: str = ""
 
@@ -365,6 +380,7 @@ AnyEvent = (
     | BudgetSet
     | RaceSet
     | SpaceChanged
+    | WideningSet
     | StudyPaused
     | StudyStopped
     | StudyContinued

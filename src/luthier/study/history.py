@@ -17,7 +17,7 @@ from luthier.study import events as ev
 from luthier.study.goals import Goals, constraint_from, front_of
 from luthier.study.limits import Limits
 from luthier.study.objective import Objective
-from luthier.study.records import StageRecord, TrialRecord, TrialState
+from luthier.study.records import SpaceRecord, StageRecord, TrialRecord, TrialState
 
 
 class History:
@@ -29,6 +29,8 @@ class History:
         space: the search space as it stands now.
         formerly: what hyperparameters were before somebody widened or narrowed the space, by name:
             define-by-run code still asks for that.
+        changes: every widening or narrowing of the space.
+        widening: whether the study may widen its space by itself; None while nobody has said.
         limits: how much may be tried.
         earlier: what other studies found, to learn from.
         until: when to stop, in seconds since 1970, or None.
@@ -54,6 +56,8 @@ class History:
         self._goals: Goals | None = None
         self.space = Space()
         self.formerly: dict[str, list[Domain]] = {}
+        self.changes: list[SpaceRecord] = []
+        self.widening: bool | None = None
         self.limits = Limits()
         self.budgeted = False  # whether the log says what the limits are
         self.until: float | None = None
@@ -90,6 +94,7 @@ class History:
             ev.BudgetSet: self._budgeted,
             ev.RaceSet: self._race_set,
             ev.SpaceChanged: self._changed,
+            ev.WideningSet: self._widening_set,
             ev.StudyPaused: self._study_paused,
             ev.StudyStopped: self._study_stopped,
             ev.StudyContinued: self._study_continued,
@@ -225,7 +230,11 @@ class History:
     def _grown(self, event: ev.SpaceGrown) -> None:
         self.space = Space.from_dict(event.space)
 
+    def _widening_set(self, event: ev.WideningSet) -> None:
+        self.widening = event.allowed
+
     def _changed(self, event: ev.SpaceChanged) -> None:
+        self.changes.append(SpaceRecord(event, len(self.trials)))
         before, self.space = self.space.domains, Space.from_dict(event.space)
         for key, domain in before.items():
             if key in self.space and self.space[key].free != domain.free:

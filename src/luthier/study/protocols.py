@@ -151,11 +151,13 @@ class Plan:
     """What will be trained, exactly; ``at_most`` where a rule may stop trials earlier.
 
     ``about`` where what is trained depends on the results, and may be somewhat more than this, too.
+    ``to_end`` where nobody has said how long a training is: each trial counts as one epoch.
     """
 
     brackets: tuple[Bracket, ...]
     at_most: bool = False
     about: bool = False
+    to_end: bool = False
 
     @property
     def word(self) -> str:
@@ -268,14 +270,29 @@ class SchedulerExplains(Protocol):
         ...
 
 
+Turn = ev.StageBegun | ev.StageConcluded | ev.SpaceChanged
+
+
+class Widens(Protocol):
+    """Says whether a study that may widen its space by itself does so now."""
+
+    def __call__(self, history: History, room: int | None) -> ev.SpaceChanged | None:
+        """Return the wider space, which must be in the log before the next trial; mostly None.
+
+        A function of its arguments, of which *room* is how many more trials are expected to be begun
+        (None: no end is known); its time is 0.
+        """
+        ...
+
+
 class InStages(Protocol):
     """A searcher that divides the study into stages, which the log tells."""
 
-    def turn(self, history: History, room: int | None) -> ev.StageBegun | ev.StageConcluded | None:
+    def turn(self, history: History, room: int | None) -> Turn | None:
         """Return what must be in the log before the next trial is proposed; mostly nothing.
 
-        That is the end of a stage whose trials are known, or then the beginning of the next. A function
-        of its arguments; its time is 0.
+        That is the end of a stage whose trials are known, then a wider space where they crowd an edge,
+        or the beginning of the next. A function of its arguments; its time is 0.
 
         Args:
             history: the study, which is about to begin a trial or has come to its end.

@@ -205,6 +205,14 @@ class StageRecord:
         return self.concluded.words if self.concluded is not None else ""
 
 
+@dataclass(slots=True, eq=False)
+class SpaceRecord:
+    """A change of the space, and the number of trials that had been begun before it."""
+
+    change: ev.SpaceChanged
+    first: int
+
+
 _COLUMNS = {"steps", "losses", "seconds", "loss_sums", "names", "values"}
 _names: dict[tuple[str, ...], tuple[str, ...]] = {}
 

@@ -17,7 +17,17 @@ import msgspec
 from luthier.study import events as ev
 from luthier.study.deciding import proposed, stage_of, turn, within_space
 from luthier.study.history import History, thawed
-from luthier.study.protocols import Done, Fate, Resume, Scheduler, Searcher, Start, Verdict
+from luthier.study.protocols import (
+    Done,
+    Fate,
+    Resume,
+    Scheduler,
+    Searcher,
+    Start,
+    Turn,
+    Verdict,
+    Widens,
+)
 from luthier.study.records import TrialState
 
 
@@ -54,6 +64,7 @@ class _Expected:
 class _Replayer:
     searcher: Searcher
     scheduler: Scheduler
+    widens: Widens | None
     now: History = field(default_factory=History)
     behind: History = field(default_factory=History)  # at the ``seen`` of the last proposal
     pending: deque[tuple[int, ev.AnyEvent]] = field(default_factory=deque[tuple[int, ev.AnyEvent]])
@@ -103,7 +114,9 @@ class _Replayer:
             case ev.TrialProposed():
                 return self._check_proposal(event)
             case ev.StageBegun() | ev.StageConcluded():
-                return self._check_stage(event)
+                return self._check_turn(event)
+            case ev.SpaceChanged(itself=True):
+                return self._check_turn(event)
             case ev.JobLeased():
                 self.expected.pop(event.trial, None)
                 return self._check_resumed(event)
@@ -141,17 +154,18 @@ class _Replayer:
             )
         return ""
 
-    def _check_stage(self, event: ev.StageBegun | ev.StageConcluded) -> str:
+    def _check_turn(self, event: Turn) -> str:
         limits = within_space(self.now.limits, self.searcher, self.now.space)
         move = self.scheduler.next(self.now, limits)
         self.counts["moves"] += 1
         due = None
         if isinstance(move, Start | Done):
-            due = turn(self.now, self.searcher, self.scheduler, limits, move)
+            due = turn(self.now, self.searcher, self.scheduler, limits, move, self.widens)
         derived = None if due is None else msgspec.structs.replace(due, time=event.time)
         if derived is not None and ev.decode(ev.encode(derived)) == event:
             return ""
-        return f"stage {event.stage} is told otherwise, derived again: {derived}"
+        what = "the space" if isinstance(event, ev.SpaceChanged) else f"stage {event.stage}"
+        return f"{what} is told otherwise, derived again: {derived}"
 
     def _check_resumed(self, event: ev.JobLeased) -> str:
         trial = self.now.trials[event.trial]
@@ -195,10 +209,20 @@ def _as_read(configuration: dict[str, Any]) -> dict[str, Any]:
 
 
 def replay(
-    log: Iterable[tuple[int, ev.AnyEvent]], searcher: Searcher, scheduler: Scheduler
+    log: Iterable[tuple[int, ev.AnyEvent]],
+    searcher: Searcher,
+    scheduler: Scheduler,
+    widens: Widens | None = None,
 ) -> Replay:
-    """Derive what the log says again, up to the first difference."""
-    replayer, events, difference = _Replayer(searcher, scheduler), 0, ""
+    """Derive what the log says again, up to the first difference.
+
+    Args:
+        log: the study's events with their numbers.
+        searcher: the study's.
+        scheduler: the study's.
+        widens: the rule by which it widens its space by itself.
+    """
+    replayer, events, difference = _Replayer(searcher, scheduler, widens), 0, ""
     for number, event in log:
         difference = replayer.take(number, event)
         if difference:

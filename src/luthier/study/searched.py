@@ -17,6 +17,8 @@ _SHARED = (
         "created",
         "space",
         "formerly",
+        "changes",
+        "widening",
         "limits",
         "budgeted",
         "until",

@@ -18,9 +18,9 @@ from luthier.study.history import History, thawed
 from luthier.study.limits import Limits
 from luthier.study.log import decoded
 from luthier.study.protocols import PAGE, Store
-from luthier.study.records import StageRecord, TrialRecord, TrialState
+from luthier.study.records import SpaceRecord, StageRecord, TrialRecord, TrialState
 
-_LAYOUT = 7  # raised whenever what is below, or the fold, changes
+_LAYOUT = 8  # raised whenever what is below, or the fold, changes
 _FIRST = 20_000  # events before the first snapshot, and between early ones
 _LATER = 100_000  # events between snapshots of long logs
 _STATES = list(TrialState)
@@ -36,6 +36,8 @@ class _Kept(msgspec.Struct, array_like=True):
     created: ev.StudyCreated
     space: dict[str, Any]
     formerly: dict[str, list[dict[str, Any]]]
+    changes: list[tuple[ev.SpaceChanged, int]]
+    widening: bool | None
     limits: tuple[int | None, int | None]
     race: ev.RaceSet | None
     until: float | None
@@ -132,6 +134,8 @@ def encode(history: History) -> bytes:
         history.header,
         history.space.to_dict(),
         {key: [Space({key: d}).to_dict() for d in ds] for key, ds in history.formerly.items()},
+        [(record.change, record.first) for record in history.changes],
+        history.widening,
         (history.limits.trials, history.limits.epochs),
         history.race,
         history.until,
@@ -179,6 +183,8 @@ def decode(body: bytes) -> History | None:
     history.formerly = {
         key: [Space.from_dict(one)[key] for one in spaces] for key, spaces in kept.formerly.items()
     }
+    history.changes = [SpaceRecord(change, first) for change, first in kept.changes]
+    history.widening = kept.widening
     history.limits, history.until, history.budgeted = Limits(*kept.limits), kept.until, True
     history.held, history.held_why = kept.held
     history.earlier = [

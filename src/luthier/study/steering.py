@@ -181,6 +181,29 @@ class Steering:
             ]
         )
 
+    def widen(self, allowed: bool, reason: str = "") -> None:
+        """Let the study widen its space by itself where the best trials crowd an edge, or forbid it.
+
+        Args:
+            allowed: False also keeps a study in stages within the space as it stands.
+            reason: kept in the log.
+
+        Raises:
+            StudyError: no truth value, or a grid, whose every point would move.
+        """
+        given: Any = allowed
+        if type(given) is not bool:
+            raise StudyError(f"widen must be True or False, got {given!r}.")
+        history = self._refresh()
+        if allowed and history.header.searcher["name"] == "grid":
+            raise StudyError(
+                "widen=True was given beside the searcher 'grid', whose points would all move with a "
+                "range: take another searcher, such as 'auto', or widen the space yourself."
+            )
+        if history.widening is not allowed:
+            now = self._clock.time()
+            self._append([ev.WideningSet(time=now, allowed=allowed, reason=reason, who=self.who)])
+
     def learn_from(self, earlier: ev.EarlierTrials) -> None:
         """Give the searcher what another study found; the same study counts once."""
         if all(known.study != earlier.study for known in self._refresh().earlier):

@@ -32,6 +32,7 @@ from luthier.study.protocols import (
     Store,
     Verdict,
     Wait,
+    Widens,
     judges_alone,
 )
 from luthier.study.reading import Reading
@@ -69,6 +70,7 @@ class Study(Reading):
         clock: Clock = SYSTEM_CLOCK,
         leases: Leases | None = None,
         on_lease: Callable[[Study], object] | None = None,
+        widens: Widens | None = None,
     ) -> None:
         super().__init__(store, name)
         self._pace = Pace()
@@ -83,6 +85,7 @@ class Study(Reading):
         self._local = "://" not in store.address
         self.leases = leases or ProcessLeases(holder_for(self), clock, local=self._local)
         self._on_lease = on_lease
+        self._widens = widens
         self._looked = -_LOOK_FOR_LAPSED
         self._seconds_to_decide = 0.0  # the last time
         self._limits: tuple[Limits, Space, Limits] | None = None
@@ -161,6 +164,7 @@ class Study(Reading):
             holder or self.leases.holder,
             self.leases.term,
             self.clock.time(),
+            self._widens,
         )
 
     def _choose(

@@ -195,7 +195,13 @@ def _said(event: ev.AnyEvent) -> dict[str, Any] | None:
         case ev.RaceSet():
             return _by(event, "steered", f"a race of {event.finalists} finalists", event.reason)
         case ev.SpaceChanged():
+            if event.itself:
+                text = f"the space was widened: {event.reason}"
+                return {"kind": "stage", "text": text}
             return _by(event, "steered", "the space was changed", event.reason)
+        case ev.WideningSet():
+            may = "may widen" if event.allowed else "may not widen"
+            return _by(event, "steered", f"the study {may} its space by itself", event.reason)
         case ev.Enqueued():
             return _by(event, "steered", "a configuration was enqueued", "")
         case ev.NoteTaken():

@@ -15,13 +15,12 @@ from typing import Any
 from luthier.app import words
 from luthier.app.forms import as_yaml
 from luthier.app.report.answering import answer, chosen, code
-from luthier.app.report.learned import asked, boundaries, sufficiency
+from luthier.app.report.learned import Lessons, boundaries, sufficiency
 from luthier.app.report.markdown import document
 from luthier.app.report.parts import Items, Part, Report, Section, Table, Text
 from luthier.app.report.settings import settings
 from luthier.app.whole_files import replace
 from luthier.errors import LuthierError
-from luthier.insight import boundary
 from luthier.insight.race import race
 from luthier.study.history import History
 
@@ -51,12 +50,13 @@ class About:
 
 def card(history: History, about: About, storage: str = "") -> str:
     """Return the model card of the study's chosen configuration, as Markdown with front matter."""
+    lessons = Lessons(history)
     sections: list[tuple[str, Callable[[], list[Part]]]] = [
         ("The answer", lambda: answer(history)),
-        ("What was searched", lambda: _searched(history)),
+        ("What was searched", lambda: _searched(lessons)),
         ("Data", lambda: _data(history, about)),
         ("Train it", lambda: code(history, storage)),
-        ("Limitations", lambda: _limitations(history)),
+        ("Limitations", lambda: _limitations(lessons)),
         ("Settings and versions", lambda: settings(history)),
     ]
     done = tuple(Section(heading, tuple(parts())) for heading, parts in sections)
@@ -123,7 +123,8 @@ def _on_the_test_set(history: History, trial: int) -> list[dict[str, Any]]:
     ]
 
 
-def _searched(history: History) -> list[Part]:
+def _searched(lessons: Lessons) -> list[Part]:
+    history = lessons.history
     ranges = tuple((name, repr(domain)) for name, domain in history.space.domains.items())
     counts = ", ".join(f"{count} {state}" for state, count in history.counts().items())
     header = history.header
@@ -134,7 +135,7 @@ def _searched(history: History) -> list[Part]:
             f"{history.goals}."
         ),
         *([Table(("hyperparameter", "range"), ranges)] if ranges else []),
-        *boundaries(history),
+        *boundaries(lessons),
     ]
 
 
@@ -153,8 +154,9 @@ def _data(history: History, about: About) -> list[Part]:
     return parts
 
 
-def _limitations(history: History) -> list[Part]:
+def _limitations(lessons: Lessons) -> list[Part]:
     """Return what the log itself says against believing the answer too much."""
+    history = lessons.history
     metric, ranking, raced = history.objective.metric, history.ranking(), race(history)
     lines: list[str] = []
     if ranking and (raced is None or raced.winner is None):
@@ -170,7 +172,7 @@ def _limitations(history: History) -> list[Part]:
         lines.append(f"The test set was read {len(history.test_reads)} times.")
     if len(ranking) < _FEW:
         lines.append(f"Only {len(ranking)} trials ended with a value.")
-    edges: Any = asked(lambda: boundary.check(history)) if history.space.dimension else []
+    edges = lessons.edges if history.space.dimension else ()
     if not isinstance(edges, str) and edges:
         names = ", ".join(dict.fromkeys(edge.name for edge in edges))
         lines.append(
@@ -181,4 +183,4 @@ def _limitations(history: History) -> list[Part]:
         share = 100 * len(lost) / len(history.trials)
         lines.append(f"{len(lost)} trials diverged or failed: {words.number(share)} %.")
     parts: list[Part] = [Items(tuple(lines))] if lines else []
-    return [*parts, *(p for p in sufficiency(history) if isinstance(p, Text))]
+    return [*parts, *(p for p in sufficiency(lessons) if isinstance(p, Text))]

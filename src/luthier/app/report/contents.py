@@ -7,7 +7,7 @@ from collections.abc import Callable
 from luthier.app import words
 from luthier.app.reading import failures, returns
 from luthier.app.report.answering import answer, code
-from luthier.app.report.learned import boundaries, diagnosis, importances, sufficiency
+from luthier.app.report.learned import Lessons, boundaries, diagnosis, importances, sufficiency
 from luthier.app.report.next_steps import next_steps
 from luthier.app.report.parts import Items, Part, Picture, Report, Section, Table, Text
 from luthier.app.report.settings import settings
@@ -27,15 +27,16 @@ def contents(history: History, storage: str = "") -> Report:
         storage: where it is kept, for the commands and the code that the report gives; '' for the
             default.
     """
+    lessons = Lessons(history)
     sections: list[tuple[str, Callable[[], list[Part]]]] = [
         ("The answer", lambda: answer(history)),
-        ("What to do next", lambda: next_steps(history)),
+        ("What to do next", lambda: next_steps(lessons)),
         ("How it was found", lambda: _found(history)),
         ("The best trials", lambda: _best(history)),
         ("What matters", lambda: importances(history)),
-        ("The edges of the space", lambda: boundaries(history)),
-        ("What the learning curves say", lambda: diagnosis(history)),
-        ("Have we tried enough?", lambda: sufficiency(history)),
+        ("The edges of the space", lambda: boundaries(lessons)),
+        ("What the learning curves say", lambda: diagnosis(lessons)),
+        ("Have we tried enough?", lambda: sufficiency(lessons)),
         ("How trials ended", lambda: _ended(history)),
         ("Train it", lambda: code(history, storage)),
         ("Settings", lambda: settings(history)),

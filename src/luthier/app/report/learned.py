@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from luthier import insight
@@ -11,7 +13,7 @@ from luthier.app import words
 from luthier.app.report.parts import Items, Part, Picture, Table, Text
 from luthier.errors import StudyError
 from luthier.insight import boundary
-from luthier.insight.diagnosis import diagnose
+from luthier.insight.diagnosis import StudyDiagnosis, diagnose
 from luthier.plot.contoured import drawn
 from luthier.study.history import History
 
@@ -25,6 +27,31 @@ def asked(question: Callable[[], Any]) -> Any:
         return question()
     except StudyError as error:
         return str(error)
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """What several sections ask of a study, each answered once, when it is first asked for.
+
+    An answer in words says why there is too little to answer from.
+    """
+
+    history: History
+
+    @cached_property
+    def edges(self) -> tuple[boundary.Crowded, ...] | str:
+        """Return the edges of the space that the best trials crowd."""
+        return asked(lambda: boundary.check(self.history))
+
+    @cached_property
+    def curves(self) -> StudyDiagnosis:
+        """Return what the learning curves show."""
+        return diagnose(self.history)
+
+    @cached_property
+    def enough(self) -> insight.Enough | str:
+        """Return whether more trials would help."""
+        return asked(lambda: insight.enough(self.history))
 
 
 def importances(history: History) -> list[Part]:
@@ -73,11 +100,11 @@ def _isolated(history: History, names: Sequence[str]) -> list[Part]:
     return parts
 
 
-def boundaries(history: History) -> list[Part]:
+def boundaries(lessons: Lessons) -> list[Part]:
     """Return the edges that the best trials crowd."""
-    if not history.space.dimension:
+    if not lessons.history.space.dimension:
         return []
-    found: Any = asked(lambda: boundary.check(history))
+    found = lessons.edges
     if isinstance(found, str):
         return [Text(found)]
     if not found:
@@ -85,9 +112,9 @@ def boundaries(history: History) -> list[Part]:
     return [Items(tuple(map(str, found)))]
 
 
-def diagnosis(history: History) -> list[Part]:
+def diagnosis(lessons: Lessons) -> list[Part]:
     """Return what the curves of all trials show, and of the best three."""
-    found = diagnose(history)
+    found = lessons.curves
     if not found.by_trial:
         return []
     healthy = sum(not several for several in found.by_trial.values())
@@ -107,9 +134,9 @@ def diagnosis(history: History) -> list[Part]:
     return parts
 
 
-def sufficiency(history: History) -> list[Part]:
+def sufficiency(lessons: Lessons) -> list[Part]:
     """Return whether more trials would help."""
-    found: Any = asked(lambda: insight.enough(history))
+    found = lessons.enough
     if isinstance(found, str):
         return [Text(found)]
     picture = Picture(

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
-from luthier import insight
 from luthier.app.reading import failures
-from luthier.app.report.learned import asked
+from luthier.app.report.learned import Lessons
 from luthier.app.report.parts import Items, Part, Text
 from luthier.app.show import ADVICE
-from luthier.insight import boundary
-from luthier.insight.diagnosis import diagnose
 from luthier.insight.race import race
 from luthier.study.history import History
 
 _MANY = 0.2  # of the trials: worth to change something
 
 
-def next_steps(history: History) -> list[Part]:
+def next_steps(lessons: Lessons) -> list[Part]:
     """Return the steps, or that there are none."""
+    history = lessons.history
     if not history.trials:
         return [Text("Run the study: it has no trial yet.")]
-    steps = [*_failing(history), *_edges(history), *_curves(history), *_going_on(history)]
+    steps = [*_failing(history), *_edges(lessons), *_curves(lessons), *_going_on(lessons)]
     if history.ranking() and race(history) is None and len(history.ranking()) > 1:
         steps.append(
             "Race the best trials on new seeds before you believe their order: "
@@ -42,15 +39,15 @@ def _failing(history: History) -> list[str]:
     ]
 
 
-def _edges(history: History) -> list[str]:
-    found: Any = asked(lambda: boundary.check(history))
+def _edges(lessons: Lessons) -> list[str]:
+    found = lessons.edges
     if isinstance(found, str):
         return []
     return [f"Widen the space: {f}." for f in found if f.to is not None]
 
 
-def _curves(history: History) -> list[str]:
-    found = diagnose(history)
+def _curves(lessons: Lessons) -> list[str]:
+    found = lessons.curves
     changed = [found.length.action] if found.length.change != "keep" else []
     return changed + [
         f"{f.action[0].upper()}{f.action[1:]} ({f.kind}: {f.top} of the {f.of_top} best trials)."
@@ -58,8 +55,8 @@ def _curves(history: History) -> list[str]:
     ]
 
 
-def _going_on(history: History) -> list[str]:
-    found: Any = asked(lambda: insight.enough(history))
+def _going_on(lessons: Lessons) -> list[str]:
+    found = lessons.enough
     if isinstance(found, str):
         return [f"Run more trials: {found}"]
     if found.stop or not math.isfinite(found.chance):

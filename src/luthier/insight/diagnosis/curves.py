@@ -68,7 +68,7 @@ class Curves:
         return (1.0 if self.is_accuracy else 0.0) - self.validation_metric
 
 
-def aligned(
+def curves(
     *,
     train_loss: Sequence[float] | Array | None = None,
     validation_loss: Sequence[float] | Array | None = None,
@@ -79,8 +79,14 @@ def aligned(
     rises: bool = True,
     classes: int | None = None,
     attainable: float | None = None,
+    nan_diverged: bool = True,
 ) -> Curves:
-    """Return curves that fit together; one without any number counts as missing.
+    """Return the curves of a run, which need not be in a study; one without any number counts as missing.
+
+    The arguments are the attributes of ``Curves``. NaN says that nothing was measured.
+
+    Args:
+        nan_diverged: a training loss that is NaN to the end has diverged; False: it was not reported.
 
     Raises:
         StudyError: the curves differ in length, the epochs do not rise, or *classes* is below 2.
@@ -91,6 +97,11 @@ def aligned(
         "train_metric": train_metric,
         "validation_metric": validation_metric,
     }
+    if train_loss is not None and nan_diverged:
+        train_loss = np.array(train_loss, np.float64).ravel()
+        measured = np.flatnonzero(np.isfinite(train_loss))
+        train_loss[measured[-1] + 1 if len(measured) else 0 :] = np.inf
+        given["train_loss"] = train_loss
     arrays = {n: np.asarray(v, np.float64).ravel() for n, v in given.items() if v is not None}
     lengths = {name: len(array) for name, array in arrays.items()}
     count = max(lengths.values(), default=0)
@@ -106,34 +117,3 @@ def aligned(
         raise StudyError(f"A classifier has at least 2 classes, got classes={classes}.")
     known = {name: array for name, array in arrays.items() if not np.isnan(array).all()}
     return Curves(at, **known, metric=metric, rises=rises, classes=classes, attainable=attainable)
-
-
-def curves(
-    *,
-    train_loss: Sequence[float] | Array | None = None,
-    validation_loss: Sequence[float] | Array | None = None,
-    train_metric: Sequence[float] | Array | None = None,
-    validation_metric: Sequence[float] | Array | None = None,
-    epochs: Sequence[int] | None = None,
-    metric: str = "accuracy",
-    rises: bool = True,
-    classes: int | None = None,
-    attainable: float | None = None,
-) -> Curves:
-    """Return the curves of a run that is in no study.
-
-    The arguments are the attributes of ``Curves``. NaN says that nothing was measured; a training
-    loss that is NaN to the end has diverged.
-
-    Raises:
-        StudyError: the curves differ in length, the epochs do not rise, or *classes* is below 2.
-    """
-    if train_loss is not None:
-        train_loss = np.array(train_loss, np.float64).ravel()
-        known = np.flatnonzero(np.isfinite(train_loss))
-        train_loss[known[-1] + 1 if len(known) else 0 :] = np.inf
-    return aligned(
-        train_loss=train_loss, validation_loss=validation_loss, train_metric=train_metric,
-        validation_metric=validation_metric, epochs=epochs, metric=metric, rises=rises,
-        classes=classes, attainable=attainable,
-    )  # fmt: skip

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Iterable
 
-from luthier.insight.diagnosis.curves import Curves, aligned
+from luthier.insight.diagnosis.curves import Curves, curves
 from luthier.study.objective import Objective
 from luthier.study.records import TrialRecord
 
@@ -91,7 +91,7 @@ def curves_of(
     shown = [v for v in (*(train or ()), *(validation or ())) if math.isfinite(v)]
     if metric in SHARES and 1 < max(shown, default=0.0) <= 100:  # per cent
         train, validation = (m and [v / 100 for v in m] for m in (train, validation))
-    return aligned(
+    return curves(
         train_loss=found("train", loss),
         validation_loss=found("validation", loss),
         train_metric=train,
@@ -101,6 +101,7 @@ def curves_of(
         rises=rises,
         classes=classes,
         attainable=attainable,
+        nan_diverged=False,
     )
 
 

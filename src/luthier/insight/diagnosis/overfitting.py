@@ -8,11 +8,13 @@ import numpy as np
 
 from luthier.insight.diagnosis.curves import Curves
 from luthier.insight.diagnosis.finding import Finding, Kind, confidence
-from luthier.insight.diagnosis.shape import end, jitter, late, lowest_at, smoothed
+from luthier.insight.diagnosis.noisy_validation import examples
+from luthier.insight.diagnosis.shape import end, finite, jitter, late, lowest_at, smoothed
 
 RISES = 0.06  # of its lowest value
 DESPITE = 0.24  # of it, where the accuracy has got better all the same
 BETTER = 0.02  # of accuracy
+NATS = 5.0  # over all validation examples: one that is answered wrongly for sure costs as much
 JITTERS = 2.0  # the rise exceeds so many standard errors of the end's mean
 _ACTION = (
     "Regularise more (weight decay, dropout, data augmentation, label smoothing), get more data, or "
@@ -45,7 +47,7 @@ def overfitting(curves: Curves) -> Finding | None:
     gained = _gained(curves, int(epochs[at]))
     if rise <= (DESPITE if gained > BETTER else RISES) or last - lowest <= JITTERS * error:
         return None
-    if not _training_goes_on(curves, int(epochs[at])):
+    if not _training_goes_on(curves, int(epochs[at])) or _of_few(curves, last - lowest):
         return None
     epoch = int(epochs[at])
     if curves.validation_loss is not None:
@@ -60,6 +62,18 @@ def overfitting(curves: Curves) -> Finding | None:
         Kind.OVERFITTING, epoch, seen + keeps, _ACTION.format(epoch=epoch), confidence(rise, RISES),
         numbers,
     )  # fmt: skip
+
+
+def _of_few(curves: Curves, rise: float) -> bool:
+    """Return whether one or two validation examples may be all of the rise of the validation loss.
+
+    A mean over n examples rises by *rise* when a single one's loss rises by n times that: on a small set
+    and from a low loss a single example that the net gets sure of, wrongly, looks like a turn.
+    """
+    if curves.validation_loss is None or curves.validation_metric is None or not curves.is_accuracy:
+        return False
+    count = examples(finite(curves.validation_metric))
+    return count is not None and count * rise < NATS
 
 
 def _training_goes_on(curves: Curves, epoch: int) -> bool:

@@ -10,8 +10,8 @@ from luthier.insight.diagnosis.shape import finite, jitter, late
 
 JUMPS = 0.015  # of the training loss, from epoch to epoch, in the last half
 FELT = 0.007  # the same, of the loss of guessing: jumps between tiny losses do no harm
-FELT_ALONE = 0.012  # the same, where a small validation set jumps by itself and cannot bear witness
-VALIDATION_JUMPS = 0.045  # of the validation loss
+FELT_ALONE = 0.015  # the same, where a small validation set jumps by itself and cannot bear witness
+VALIDATION_JUMPS = 0.03  # of the validation loss
 _ACTION = (
     "Let the learning rate decay (cosine to zero, or a tenth of it for the last third), or lower it "
     "threefold; averaging the weights of the last epochs does the same"

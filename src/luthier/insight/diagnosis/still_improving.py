@@ -9,7 +9,7 @@ from luthier.insight.diagnosis.finding import Finding, Kind, confidence
 from luthier.insight.diagnosis.shape import jitter, late, smoothed
 
 GAINS = 0.03  # of the lowest value, in the last quarter
-JITTERS = 3.0  # what the last eighth gained exceeds so many times the curve's noise
+JITTERS = 2.5  # what the last eighth gained exceeds so many times the curve's noise
 _ACTION = (
     "Train longer, half as long again to begin with; where the training loss falls slowly and "
     "smoothly a higher learning rate gets there sooner"

@@ -10,7 +10,7 @@ from luthier.insight.diagnosis.finding import Finding, Kind, confidence
 from luthier.insight.diagnosis.noisy_validation import noisy_validation
 from luthier.insight.diagnosis.shape import end, finite
 
-HIGH = 0.22  # of the loss of guessing
+HIGH = 0.207  # of the loss of guessing
 HIGH_IF_UNKNOWN = 0.3  # of the first training loss, where the number of classes is unknown
 HIGH_IF_COARSE = 0.28  # the same as HIGH where a small validation set leaves the gap in doubt
 UNSURE_HIGH = 0.12  # the same where the net is mostly right but UNSURE times less sure of it

@@ -28,13 +28,16 @@ from luthier.search.staged.concluding import conclusion
 from luthier.search.staged.effects import importance
 from luthier.search.staged.planning import JOINT, Settings, coarse, is_over, next_stage
 from luthier.search.staged.roles import checked_order, grouped
+from luthier.search.staged.widening import widening
 from luthier.search.staged.within import as_fixed, fits, opened, room_of
 from luthier.search.surrogate.threads import one_thread
 from luthier.search.transfer import sources_of
+from luthier.search.widening import changed_now
 from luthier.space import Space
 from luthier.study import events as ev
 from luthier.study.chance import Chance
 from luthier.study.history import History
+from luthier.study.protocols import Turn
 
 _DRAWN = 64  # places of which the first new one is taken where nothing guides
 
@@ -117,8 +120,8 @@ class Stages:
         grouped(space, checked_order(self.order), self.roles)
         return None
 
-    def turn(self, history: History, room: int | None) -> ev.StageBegun | ev.StageConcluded | None:
-        """Return the end of a stage, or the beginning of the next, when it is due."""
+    def turn(self, history: History, room: int | None) -> Turn | None:
+        """Return the end of a stage, a wider space, or the beginning of the next stage, when it is due."""
         space, stages = history.space, history.stages
         if not space.searched:
             return None
@@ -128,6 +131,10 @@ class Stages:
             return conclusion(history, space, stages[-1], self._settings, importance)
         if room == 0:
             return None
+        if stages and not changed_now(history):
+            wider = widening(history, space, stages[-1])
+            if wider is not None:
+                return wider
         return next_stage(history, space, self._settings, room, importance)
 
     def explain(self, history: History, space: Space) -> str:

@@ -1,0 +1,47 @@
+"""A study that may widen its space by itself: when it looks, and what it does.
+
+It looks after every ten trials, as a tuner would: often enough that what is found still has a budget to be
+used, and at fixed numbers, so that every process decides alike and a replay does, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from luthier.search.crowding import Crowded, crowded, widened
+from luthier.study import events as ev
+from luthier.study.history import History
+
+_EVERY = 10  # trials between two looks
+_WORTH = 5  # trials that must be left, to be tried in what is new
+
+
+def due(history: History, room: int | None) -> ev.SpaceChanged | None:
+    """Return the wider space where the best trials crowd an edge that can move; mostly None.
+
+    Args:
+        history: the study, which is about to begin a trial.
+        room: how many more trials are expected to be begun; None: no end is known.
+    """
+    count = len(history.trials)
+    if not history.widening or count == 0 or count % _EVERY or changed_now(history):
+        return None
+    if room is not None and room < _WORTH:
+        return None
+    return change(history, crowded(history))
+
+
+def changed_now(history: History) -> bool:
+    """Return True when the space was changed since the last trial was begun: nothing new is known."""
+    return bool(history.changes) and history.changes[-1].first == len(history.trials)
+
+
+def change(history: History, findings: Sequence[Crowded]) -> ev.SpaceChanged | None:
+    """Return the event by which the space widens for *findings*, at time 0; None where none can move."""
+    moved = [finding for finding in findings if finding.to is not None]
+    if not moved:
+        return None
+    wider = widened(history.space, moved)
+    seen = (finding.words.rpartition("; ")[0] for finding in moved)
+    reason = "; ".join(f"{s}; widened to {f.to:g}" for s, f in zip(seen, moved, strict=True))
+    return ev.SpaceChanged(time=0.0, space=wider.to_dict(), reason=reason, itself=True)
