@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from pausing import curves, run
+from tests.train.pausing import curves, run
 
 from luthier.space import discover
 from luthier.train.fused import loaded, streamed
