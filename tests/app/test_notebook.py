@@ -123,7 +123,7 @@ result
 
 
 def test_a_kernel_shows_progress_in_one_output_and_then_the_result() -> None:
-    nbformat = pytest.importorskip("nbformat")
+    import nbformat
     from nbclient import NotebookClient
 
     seen: list[str] = []

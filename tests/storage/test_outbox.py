@@ -120,6 +120,25 @@ def test_what_a_killed_process_deferred_is_there_once(path, moment):
     assert files(path) == []
 
 
+def test_ctrl_c_while_waiting_to_decide_leaves_the_store_usable(path):
+    store, other = SQLiteStore(path), SQLiteStore(path)
+    store.append("s", [b"1"])
+
+    def interrupted():
+        raise KeyboardInterrupt
+
+    with (
+        other.deciding("s", briefly=True),
+        pytest.raises(KeyboardInterrupt),
+        store.deciding("s", briefly=True, meanwhile=interrupted),
+    ):
+        raise AssertionError("it has the lock that another one holds")
+    assert store.defer("s", [b"2"], 1)
+    assert store.read("s") == [(1, b"1"), (2, b"2")]
+    with other.deciding("s", briefly=True):
+        assert other.append("s", [b"3"]) == 3
+
+
 def test_a_child_leaves_its_parents_outbox_alone(path):
     store = SQLiteStore(path)
     store.defer("s", [b"parent"], 0)

@@ -36,9 +36,9 @@ class FileLock:
 
         Without *seconds* it is for locks that are held for moments: whoever is stopped (Ctrl-Z) while
         it holds one stops the others until it goes on or is killed. One process at a time then tries
-        again and again, since to be woken takes longer than such a lock is held, and all others sleep
-        until the kernel makes them that one. A limited time cannot be waited in the kernel; it is a
-        series of short pauses.
+        again after pauses that double, so that whoever has the lock often takes it several times in a
+        row, which costs less than changing hands; all others sleep until the kernel makes them that
+        one. A limited time cannot be waited in the kernel; it is a series of short pauses.
 
         Args:
             seconds: to wait at most; None to wait until it is ours.
@@ -51,7 +51,7 @@ class FileLock:
         if taken(self._handle):
             return True
         if seconds is None:
-            return self._acquire_as_the_next(self._handle, meanwhile or os.sched_yield)
+            return self._acquire_as_the_next(self._handle, meanwhile)
         until, pause = time.monotonic() + seconds, 0.0001
         while time.monotonic() < until:
             time.sleep(pause)
@@ -60,7 +60,7 @@ class FileLock:
                 return True
         return False
 
-    def _acquire_as_the_next(self, handle: int, meanwhile: Callable[[], object]) -> bool:
+    def _acquire_as_the_next(self, handle: int, meanwhile: Callable[[], object] | None) -> bool:
         assert fcntl is not None
         if self._next is None:
             self._next = _opened(Path(f"{self._path}-next"))
@@ -68,7 +68,8 @@ class FileLock:
         try:
             until, pause = time.monotonic() + _PATIENCE, _PAUSES[0]
             while time.monotonic() < until:
-                meanwhile()
+                if meanwhile is not None:
+                    meanwhile()
                 if taken(handle):
                     return True
                 time.sleep(pause)

@@ -17,6 +17,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Collection, Generator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,9 +28,7 @@ from luthier.storage.locks import lockable, taken
 SECONDS = 0.05  # that an event waits at most while its process runs
 _KERNEL_SECONDS = 1.0  # that the locks of a process may outlive it, and more
 _BYTES = 1 << 16
-_RANGE = struct.Struct(
-    "Q"
-)  # end << 32 | begin of the records that count: one word, whole or not at all
+_RANGE = struct.Struct("Q")  # end << 32 | begin of the records that count, in one word
 _LENGTH = struct.Struct("=I")
 _HIDDEN = "."  # begins the name of a file that its process has not locked yet
 
@@ -141,8 +140,8 @@ class Outbox:
     def flush(self) -> None:
         """Append what waits."""
         if self.holds:
-            append = self._flush()
-            _ = self._otherwise(self.path) if append is None else append()
+            append = self._flush() or partial(self._otherwise, self.path)
+            append()
 
     def _keep_flushing(self) -> None:
         while True:

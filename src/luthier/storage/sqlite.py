@@ -317,17 +317,19 @@ class SQLiteStore:
     def _deciding_alone(self, meanwhile: Callable[[], object] | None) -> Generator[None]:
         """Keep all other writers out: what is read stays true until something is appended."""
         with _Reading(self) as connection:
-            self._alone = True  # so that reading meanwhile does not wait for the same lock again
-            queued = self._write_lock.acquire(meanwhile=meanwhile)
+            queued, self._alone = False, True  # reading meanwhile must not wait for the same lock
             try:
+                queued = self._write_lock.acquire(meanwhile=meanwhile)
                 connection.execute("BEGIN IMMEDIATE")
                 self._begun = True
-                self._insert_waiting(connection)
-                yield
+                try:
+                    self._insert_waiting(connection)
+                    yield
+                finally:
+                    if self._begun:
+                        self._begun = False
+                        self._end("COMMIT" if self._taken else "ROLLBACK")
             finally:
-                if self._begun:
-                    self._begun = False
-                    self._end("COMMIT" if self._taken else "ROLLBACK")
                 self._alone = False
                 if queued:
                     self._write_lock.release()

@@ -82,8 +82,8 @@ class Study(Reading):
         self.leased: dict[int, int] = {}
         self.warned: set[str] = set()
         self.clock = clock
-        self._local = "://" not in store.address
-        self.leases = leases or ProcessLeases(holder_for(self), clock, local=self._local)
+        local = "://" not in store.address
+        self.leases = leases or ProcessLeases(holder_for(self), clock, local=local)
         self._on_lease = on_lease
         self._widens = widens
         self._looked = -_LOOK_FOR_LAPSED
