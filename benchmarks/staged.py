@@ -42,11 +42,11 @@ SPACE = luthier.Space(
 TUNERS: dict[str, tuple[Any, str | None]] = {
     "random": ("random", None),
     "hyperband": ("random", "hyperband"),
-    "auto": ("auto", None),
-    "stages": (Stages(), None),
-    "stages, Ng's order": (Stages(order="ng"), None),
-    "stages, hyperband": (Stages(), "hyperband"),
-    "stages, asha": (Stages(), "asha"),
+    "auto": (None, "auto"),
+    "stages": (Stages(), "auto"),
+    "auto, full trainings": (None, None),
+    "stages, full trainings": (Stages(), None),
+    "stages, Ng's order": (Stages(order="ng"), "auto"),
 }
 RESAMPLES = 2000
 
@@ -159,6 +159,7 @@ def run(options: argparse.Namespace, name: str, tuner: str, seed: int) -> list[f
         study = luthier.simulate(
             objective, SPACE, minimize="val_loss", searcher=searcher, scheduler=scheduler,
             epochs=EPOCHS, max_epochs=options.trainings * EPOCHS, workers=1, seed=seed,
+            widen=False,  # all search the same space
         ).study  # fmt: skip
     found = chosen_errors(study, options.trainings)
     options.cache.mkdir(parents=True, exist_ok=True)

@@ -8,6 +8,7 @@ import threading
 
 import pytest
 
+import luthier
 from luthier.errors import StorageError
 from luthier.storage import MemoryStore, SQLiteStore, open_store, sqlite_file
 from luthier.storage.locks import FileLock
@@ -141,3 +142,27 @@ def test_a_child_does_not_hold_on_to_its_parents_locks(tmp_path):
     os.close(writer)
     os.waitpid(child, 0)
     os.close(reader)
+
+
+def test_a_full_disk_while_deciding_leaves_the_trials_in_flight_reportable(tmp_path):
+    study = luthier.open(
+        "s",
+        {"x": luthier.Float(0, 1)},
+        minimize="loss",
+        searcher="random",
+        scheduler=None,
+        storage=tmp_path / "luthier.db",
+    )
+    first = study.ask()
+    study.enqueue({"x": 0.5})
+    connection = study.store._connected()
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    connection.execute(f"PRAGMA max_page_count={pages}")
+    asked = []
+    with pytest.raises(StorageError, match="free space"):
+        asked.extend(study.ask() for _ in range(10_000))
+    connection.execute("PRAGMA max_page_count=1000000")
+    first.report(loss=1.0)
+    study.tell(first)
+    assert study.history.trials[first.number].losses[-1] == 1.0
+    assert study.ask().number == len(asked) + 1

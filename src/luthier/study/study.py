@@ -149,9 +149,10 @@ class Study(Reading):
                 yield
                 self._seconds_to_decide = time.perf_counter() - begin
         except StorageError:
-            self._history = (
-                History()
-            )  # it may hold deferred events that were not appended after all
+            # It may hold deferred events that were not appended after all.
+            self._history = History()
+            with contextlib.suppress(StorageError):
+                self.refresh()
             raise
 
     def _decider(self, holder: ev.Holder | None = None) -> Deciding:

@@ -31,7 +31,8 @@ def lines(facts: Facts, found: Sequence[Advice]) -> Iterator[str]:
         yield _line("", card)
     yield _line("memory", f"{_size(facts.memory_free)} free of {_size(facts.memory)}")
     storage = facts.storage
-    studies = f", {storage.studies} studies" if storage.state == "reachable" else ""
+    count = "1 study" if storage.studies == 1 else f"{storage.studies} studies"
+    studies = f", {count}" if storage.state == "reachable" else ""
     disk = "" if storage.free is None else f", {_size(storage.free)} free ({storage.system or '?'})"
     yield _line("storage", f"{storage.place}: {storage.state}{studies}{disk}")
     yield _line("temporary", f"{_size(facts.temporary_free)} free")
