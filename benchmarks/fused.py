@@ -61,6 +61,7 @@ WAYS = {
     "Luthier, fused, again": Way("fused_luthier.py", None, fused="auto"),
     "Luthier on TensorFlow": Way("fused_luthier.py", None, "tensorflow"),
     "Optuna + PyTorch": Way("fused_optuna.py", OPTUNA),
+    "KerasTuner on JAX": Way("fused_keras_tuner.py", KERAS_TUNER, "jax"),
     "KerasTuner on TensorFlow": Way("fused_keras_tuner.py", KERAS_TUNER, "tensorflow"),
 }
 

@@ -37,7 +37,14 @@ RECIPES = {
     "neps": Recipe(("neural-pipeline-search==0.17.0",), torch=True),
     # Without tensorboard it fails on TensorFlow 2.21, which no longer brings it.
     "keras-tuner-tensorflow": Recipe(
-        ("keras-tuner==1.4.8", "keras==3.15.1", "tensorflow-cpu==2.21.0", "tensorboard", "six", "jax")
+        (
+            "keras-tuner==1.4.8",
+            "keras==3.15.1",
+            "tensorflow-cpu==2.21.0",
+            "tensorboard",
+            "six",
+            "jax",
+        )
     ),
     # On PyTorch: with TensorFlow it also imports tensorboard. It does not ask for that, nor for six.
     "keras-tuner": Recipe(("keras-tuner==1.4.8", "keras==3.15.1", "six"), torch=True),

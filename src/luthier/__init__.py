@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from luthier.version import __version__
 
 if TYPE_CHECKING:
-    from luthier.app.tune import Result, tune
+    from luthier.app.result import Result
+    from luthier.app.tune import tune
     from luthier.client import report
     from luthier.errors import LuthierError, LuthierWarning, SpaceError, StudyError
     from luthier.run.opening import open_study as open
@@ -35,7 +36,7 @@ _PUBLIC = {
     "LuthierWarning": "luthier.errors",
     "MedianStopping": "luthier.schedule",
     "RandomSearch": "luthier.search",
-    "Result": "luthier.app.tune",
+    "Result": "luthier.app.result",
     "Sobol": "luthier.search",
     "Space": "luthier.space",
     "SpaceError": "luthier.errors",

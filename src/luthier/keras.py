@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from luthier.app.tune import Result
+from luthier.app.result import Result
 from luthier.app.tune import tune as tune_any
 from luthier.craft.range_finder import RangeTest, read, sweep_rates
 from luthier.space import discover

@@ -13,8 +13,9 @@ from urllib.parse import quote
 
 import msgspec
 
+from luthier.app.result import Result
 from luthier.app.study_file import StudyFile
-from luthier.app.tune import Result, tune
+from luthier.app.tune import tune
 from luthier.errors import StudyError, nearest
 from luthier.run.places import working_folder
 from luthier.space import Space

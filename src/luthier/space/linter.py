@@ -12,7 +12,8 @@ from luthier.space.space import Space
 # No alpha: besides the learning rate it is scikit-learn's L2, XGBoost's L1, mixup's and LeakyReLU's.
 _RATE = re.compile(r"(^|_)(lr|learning_rate|eta)(_|$)|learning_?rate", re.IGNORECASE)
 _LOG = re.compile(
-    r"(^|_)(weight_decay|decay|wd|epsilon|eps|l1|l2|lambda|reg_alpha|regulari[sz]ation)(_|$)", re.IGNORECASE
+    r"(^|_)(weight_decay|decay|wd|epsilon|eps|l1|l2|lambda|reg_alpha|regulari[sz]ation)(_|$)",
+    re.IGNORECASE,
 )
 _MOMENTUM = re.compile(r"(^|_)(momentum|beta|beta_?[12]|rho)(_|$)", re.IGNORECASE)
 # lr_patience, lr_decay, learning_rate_factor: about a schedule, and no rate itself.
