@@ -12,8 +12,8 @@ it opens another.
 import tempfile
 from importlib.metadata import version as version_of
 
-from ConfigSpace import Categorical, ConfigurationSpace, Float, InCondition, Integer
 from dehb import DEHB
+from peers.configuration_space import configuration_space
 
 from fidelity import Job
 
@@ -54,23 +54,6 @@ class Tuner:
 
 def epochs(job):
     return int(job["fidelity"] + ROUNDING)
-
-
-def configuration_space(space, seed):
-    made = ConfigurationSpace(seed=seed)
-    for p in space:
-        made.add(parameter(p))
-    for p in space:
-        if rule := p["condition"]:
-            made.add(InCondition(made[p["name"]], made[rule["name"]], rule["values"]))
-    return made
-
-
-def parameter(p):
-    if p["kind"] == "choice":
-        return Categorical(p["name"], p["options"])
-    make = Integer if p["kind"] == "int" else Float
-    return make(p["name"], (p["low"], p["high"]), log=p["log"])
 
 
 def version():

@@ -13,7 +13,8 @@ import tempfile
 from pathlib import Path
 
 import smac
-from peers.smac_adapter import configuration_space, version
+from peers.configuration_space import configuration_space
+from peers.smac_adapter import version
 from smac.intensifier.hyperband_utils import get_n_trials_for_hyperband_multifidelity
 from smac.runhistory.dataclasses import TrialValue
 from smac.runhistory.enumerations import StatusType

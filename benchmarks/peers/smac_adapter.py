@@ -8,16 +8,11 @@ from importlib.metadata import version as version_of
 from pathlib import Path
 
 import smac
-from ConfigSpace import (
-    Categorical,
-    Configuration,
-    ConfigurationSpace,
-    Float,
-    InCondition,
-    Integer,
-)
+from ConfigSpace import Configuration
 from smac.runhistory.dataclasses import TrialInfo, TrialValue
 from smac.runhistory.enumerations import StatusType
+
+from peers.configuration_space import configuration_space
 
 FACADES = {"forest": smac.HyperparameterOptimizationFacade, "gp": smac.BlackBoxFacade}
 
@@ -67,23 +62,6 @@ class Tuner:
             return TrialValue(cost=worst, status=StatusType.CRASHED)
         self.worst = loss if self.worst is None else max(self.worst, loss)
         return TrialValue(cost=loss)
-
-
-def configuration_space(space, seed):
-    made = ConfigurationSpace(seed=seed)
-    for p in space:
-        made.add(parameter(p))
-    for p in space:
-        if rule := p["condition"]:
-            made.add(InCondition(made[p["name"]], made[rule["name"]], rule["values"]))
-    return made
-
-
-def parameter(p):
-    if p["kind"] == "choice":
-        return Categorical(p["name"], p["options"])
-    make = Integer if p["kind"] == "int" else Float
-    return make(p["name"], (p["low"], p["high"]), log=p["log"])
 
 
 def version():

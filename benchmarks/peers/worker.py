@@ -8,7 +8,7 @@ The first line is {"space": [...], "kind": ..., "seed": ..., "evaluations": ...}
 {"fill": [[configuration, loss], ...]} -> {"seconds": ...}, trials that the peer never asked for.
 """
 
-import importlib.util
+import importlib
 import json
 import os
 import sys
@@ -46,10 +46,8 @@ def main() -> None:
 def load(name):
     """Import a file next to this one, and have the peer find none of the others in place of its own."""
     here = sys.path.pop(0)
-    spec = importlib.util.spec_from_file_location(name, os.path.join(here, f"{name}.py"))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    sys.path.append(os.path.dirname(here))
+    return importlib.import_module(f"peers.{name}")
 
 
 def plain(value):
