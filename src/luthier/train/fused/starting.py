@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import keras
@@ -67,9 +68,8 @@ class _Drawing:
         def draw(chance: np.random.Generator, shape: Sequence[int]) -> np.ndarray:
             return minval + (maxval - minval) * chance.random(shape, np.float32)
 
-        if not isinstance(seed, int):
-            return self._others.uniform(shape, minval, maxval, dtype=dtype, seed=seed)
-        return _drawn(draw, shape, dtype, seed)
+        otherwise = partial(self._others.uniform, minval=minval, maxval=maxval)
+        return _drawn(draw, otherwise, shape, dtype, seed)
 
     def normal(
         self,
@@ -82,9 +82,8 @@ class _Drawing:
         def draw(chance: np.random.Generator, shape: Sequence[int]) -> np.ndarray:
             return mean + stddev * chance.standard_normal(shape, np.float32)
 
-        if not isinstance(seed, int):
-            return self._others.normal(shape, mean, stddev, dtype=dtype, seed=seed)
-        return _drawn(draw, shape, dtype, seed)
+        otherwise = partial(self._others.normal, mean=mean, stddev=stddev)
+        return _drawn(draw, otherwise, shape, dtype, seed)
 
     def truncated_normal(
         self,
@@ -100,13 +99,19 @@ class _Drawing:
                 values[far] = chance.standard_normal(np.count_nonzero(far), np.float32)
             return mean + stddev * values
 
-        if not isinstance(seed, int):
-            return self._others.truncated_normal(shape, mean, stddev, dtype=dtype, seed=seed)
-        return _drawn(draw, shape, dtype, seed)
+        otherwise = partial(self._others.truncated_normal, mean=mean, stddev=stddev)
+        return _drawn(draw, otherwise, shape, dtype, seed)
 
 
-def _drawn(draw: Draw, shape: Sequence[int], dtype: Any, seed: int) -> Any:
-    """Return the values of one variable: like Keras's, they depend on seed and shape alone."""
+def _drawn(
+    draw: Draw, otherwise: Callable[..., Any], shape: Sequence[int], dtype: Any, seed: Any
+) -> Any:
+    """Return the values of one variable: like Keras's, they depend on seed and shape alone.
+
+    A seed that is no number (Keras's own generator of seeds) is Keras's to draw by: *otherwise*.
+    """
+    if not isinstance(seed, int):
+        return otherwise(shape, dtype=dtype, seed=seed)
     import jax.numpy as jnp
 
     size = tuple(shape)
