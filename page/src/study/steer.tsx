@@ -1,12 +1,12 @@
 // Steering: every wish is an event in the log, with who and when.
 import { useState } from "preact/hooks";
-import type { Hyperparameter, Study } from "./data";
-import { STATES } from "./data";
-import { Card, Prune, Said, Select, useSteers, useWish } from "./parts";
-import { link } from "./route";
-import { Feed, useChronicle, type View } from "./study-views";
-import { Note } from "./trial";
-import { cut, number } from "./words";
+import { type Hyperparameter, STATES, type Study } from "../data";
+import { Card, Prune, Said, Select, useSteers, useWish } from "../parts";
+import { link } from "../route";
+import { Note } from "../trial/note";
+import { cut, number } from "../words";
+import { Feed } from "./feed";
+import { useChronicle, type View } from "./view";
 
 export function Steer({ view }: { view: View }) {
   const { study } = view;

@@ -1,13 +1,13 @@
 // The learning rate's range test: where the loss falls, how fast, and where it climbs again.
-import { useAnswer } from "./data";
-import { Card } from "./parts";
-import { Picture } from "./picture";
-import type { Draw } from "./pictures";
-import { frame, type Mark } from "./plot";
-import { scaled } from "./scales";
-import type { View } from "./study-views";
-import type { Theme } from "./theme";
-import { number } from "./words";
+import { useAnswer } from "../data";
+import { Card } from "../parts";
+import { Picture } from "../picture";
+import type { Draw } from "../pictures/draw";
+import { frame, type Mark } from "../plot";
+import { scaled } from "../scales";
+import type { Theme } from "../theme";
+import { number } from "../words";
+import type { View } from "./view";
 
 type Name = "steepest" | "minimum" | "divergence" | "suggestion" | "low" | "high";
 

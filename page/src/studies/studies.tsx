@@ -1,10 +1,10 @@
 // The list of studies.
 import { useState } from "preact/hooks";
-import { type Line, useAnswer, useLive, usePaused } from "./data";
-import { link } from "./route";
-import { Spark } from "./parts";
-import { State } from "./trials-table";
-import { csv, duration, number, save } from "./words";
+import { type Line, useAnswer, useLive, usePaused } from "../data";
+import { Spark } from "../parts";
+import { link } from "../route";
+import { State } from "../study/trials-table";
+import { csv, duration, number, save } from "../words";
 
 export function Studies() {
   const [seen, tell] = useState(0);

@@ -1,14 +1,14 @@
 // Whole studies side by side: how each came to its best, what it found, where and how it searched.
-import { type Line, useAnswer, useLive, usePaused } from "./data";
 import { useState } from "preact/hooks";
-import { Select, Toggle } from "./parts";
-import { Picture } from "./picture";
-import type { Draw } from "./pictures";
-import { frame, key, type Mark, nothing } from "./plot";
-import { link, put } from "./route";
-import { scaled } from "./scales";
-import { State } from "./trials-table";
-import { cut, duration, many, number } from "./words";
+import { type Line, useAnswer, useLive, usePaused } from "../data";
+import { Select, Toggle } from "../parts";
+import { Picture } from "../picture";
+import type { Draw } from "../pictures/draw";
+import { frame, key, type Mark, nothing } from "../plot";
+import { link, put } from "../route";
+import { scaled } from "../scales";
+import { State } from "../study/trials-table";
+import { cut, duration, many, number } from "../words";
 
 interface Against extends Line {
   metric: string;

@@ -1,10 +1,9 @@
 // The trials that are selected, in a table of which only the rows in sight exist.
 import { useMemo, useRef, useState } from "preact/hooks";
-import type { Study } from "./data";
-import { STATES } from "./data";
-import { link, put } from "./route";
-import { shown } from "./selection";
-import { csv, cut, number, save } from "./words";
+import { STATES, type Study } from "../data";
+import { link, put } from "../route";
+import { shown } from "../selection";
+import { csv, cut, number, save } from "../words";
 
 const ROW = 32;
 
