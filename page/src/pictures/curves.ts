@@ -1,6 +1,6 @@
 // Learning curves.
 import { frame, type Mark, nothing } from "../plot";
-import { robust, scaled } from "../scales";
+import { counted, robust, type Scale, scaled, timed } from "../scales";
 import type { Theme } from "../theme";
 import { cut, duration, number } from "../words";
 import { type Draw, inside, padded } from "./draw";
@@ -28,6 +28,9 @@ export function smoothed(values: (number | null)[], weight: number): (number | n
   });
 }
 
+// An axis of epochs; a single one lies in its middle.
+const epochs = (least: number, most: number): Scale => (most > Math.min(1, least) ? counted(Math.min(1, least), most) : counted(least - 0.5, least + 0.5));
+
 export interface CurveStyle {
   colour(trial: number, theme: Theme): string;
   width(trial: number): number;
@@ -52,7 +55,7 @@ export function curvesPicture(
     for (const row of xs) for (const v of row) [least, most] = [Math.min(least, v), Math.max(most, v)];
     const y = padded(...robust(all, options.direction), options.log);
     const f = frame(s, w, h, theme, {
-      x: scaled("linear", options.x === "seconds" ? 0 : Math.min(1, least), Math.max(most, least + 1)),
+      x: options.x === "seconds" ? timed(0, most) : epochs(least, most),
       y,
       xLabel: options.x === "seconds" ? "seconds trained" : "epoch",
       yLabel: cut(metrics.join(", "), 40),
@@ -61,7 +64,7 @@ export function curvesPicture(
       if (options.x !== "seconds") s.line([f.x(rung), f.top, f.x(rung), f.top + f.height], { stroke: theme.dim, dash: [2, 4], alpha: 0.6 });
     const order = curves.trials.map((_, i) => i).sort((a, b) => options.style.front(curves.trials[a]) - options.style.front(curves.trials[b]));
     const marks: Mark[] = [];
-    s.clip(f.left, f.top - 1, f.width + 2, f.height + 2, () => {
+    s.clip(f.left - 3, f.top - 3, f.width + 6, f.height + 6, () => {
       for (const i of order) {
         const trial = curves.trials[i];
         const { style } = options;
@@ -81,7 +84,7 @@ export function curvesPicture(
               });
           });
           const look = { stroke: style.colour(trial, theme), width: style.width(trial), alpha: style.alpha(trial) };
-          if (values.length === 1) s.circle(line[0], line[1], 2, { fill: look.stroke, alpha: look.alpha });
+          if (values.length === 1) s.circle(line[0], line[1], Math.max(2.4, style.width(trial) * 1.3), { fill: look.stroke, alpha: look.alpha });
           else s.line(line, { ...look, dash: m ? [5, 3] : undefined });
         });
       }
@@ -105,7 +108,7 @@ export function eachOnItsOwn(curves: Curves, metrics: string[]): Draw {
   return (s, w, h, theme) => {
     if (!curves.trials.length) return nothing(s, w, h, theme, "Nothing has been reported yet.");
     const steps = stepsOf(curves.steps[0]);
-    const f = frame(s, w, h, theme, { x: scaled("linear", Math.min(1, steps[0]), Math.max(2, steps[steps.length - 1])), y: scaled("linear", 0, 1), xLabel: "epoch", left: 34, right: Math.min(190, w * 0.36), bare: true });
+    const f = frame(s, w, h, theme, { x: epochs(steps[0], steps[steps.length - 1]), y: scaled("linear", 0, 1), xLabel: "epoch", left: 34, right: Math.min(190, w * 0.36), bare: true });
     const marks: Mark[] = [];
     const labels: { y: number; text: string; colour: string }[] = [];
     metrics.forEach((m, i) => {
@@ -113,9 +116,12 @@ export function eachOnItsOwn(curves: Curves, metrics: string[]): Draw {
       const finite = values.filter((v) => v !== null) as number[];
       if (!finite.length) return;
       const [low, high] = [Math.min(...finite), Math.max(...finite)];
-      const y = (v: number) => f.top + f.height - ((v - low) / (high - low || 1)) * f.height * 0.96 - f.height * 0.02;
+      // What never changed lies one above the other, not all on one spot.
+      const flat = metrics.length > 1 ? (i + 1) / (metrics.length + 1) : 0.5;
+      const y = (v: number) => f.top + f.height - (high > low ? (v - low) / (high - low) : flat) * f.height * 0.96 - f.height * 0.02;
       const colour = theme.series[i % theme.series.length];
       s.line(values.flatMap((v, k) => [f.x(steps[k]), v === null ? NaN : y(v)]), { stroke: colour, width: 1.7, dash: i >= theme.series.length ? [4, 3] : undefined });
+      if (finite.length === 1) values.forEach((v, k) => v !== null && s.circle(f.x(steps[k]), y(v), 3, { fill: colour }));
       values.forEach((v, k) => v !== null && marks.push({ x: f.x(steps[k]), y: y(v), text: `${m} ${number(v, 5)}\nepoch ${steps[k]}` }));
       labels.push({ y: y(finite[finite.length - 1]), text: `${cut(m, 16)} ${number(finite[finite.length - 1])}`, colour });
     });

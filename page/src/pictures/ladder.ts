@@ -1,6 +1,6 @@
 // The rung ladder of one bracket.
 import type { Study } from "../data";
-import { cross, frame, key, type Mark, nothing } from "../plot";
+import { cross, type Entry, frame, key, keyHeight, type Mark, nothing } from "../plot";
 import { category } from "../scales";
 import { cut, number } from "../words";
 import { type Draw, inside, valueScale } from "./draw";
@@ -10,6 +10,8 @@ export interface Ladder {
     bracket: number;
     name: string;
     trials: number;
+    spent: number; // epochs
+    full: number;
     rungs: {
       step: number;
       planned: number;
@@ -23,8 +25,6 @@ export interface Ladder {
   }[];
   hidden: number;
   scheduler: string;
-  planned_trials: number | null;
-  planned_epochs: number | null;
 }
 
 export function ladder(bracket: Ladder["brackets"][number], study: Study, log: boolean): Draw {
@@ -34,17 +34,18 @@ export function ladder(bracket: Ladder["brackets"][number], study: Study, log: b
     const values = rungs.flatMap((r) => r.value);
     if (!values.some((v) => v !== null)) return nothing(s, w, h, theme, "Nobody has arrived at a rung yet.");
     const y = valueScale(values, direction, log);
-    const x = category(rungs.map((r) => `epoch ${r.step}`));
-    const f = frame(s, w, h, theme, { x, y, yLabel: metric, top: 26, bottom: 44 });
-    const places = new Map<string, [number, number]>();
-    const marks: Mark[] = [];
-    const wide = f.width / rungs.length;
     const colours: Record<string, string> = {
       promoted: theme.accent,
       ended: theme.best,
       waits: theme.states.paused,
       stopped: theme.states.stopped,
     };
+    const entries: Entry[] = [["went on", colours.promoted], ["stopped", colours.stopped], ["waits", colours.waits], ["trained to its end", colours.ended]];
+    const x = category(rungs.map((r) => `epoch ${r.step}`));
+    const f = frame(s, w, h, theme, { x, y, yLabel: metric, top: 14 + keyHeight(entries, w - 60), bottom: 44 });
+    const places = new Map<string, [number, number]>();
+    const marks: Mark[] = [];
+    const wide = f.width / rungs.length;
     rungs.forEach((rung, r) => {
       const middle = f.x(r);
       rung.trial.forEach((trial, k) => {
@@ -84,7 +85,7 @@ export function ladder(bracket: Ladder["brackets"][number], study: Study, log: b
       const count = rung.planned ? `${rung.arrived} of ${rung.planned}` : String(rung.arrived);
       s.text(middle, f.top + f.height + 29, cut(`${count} in, ${rung.promoted} on`, Math.floor(wide / 5.6)), { fill: theme.dim, anchor: "middle", size: 10.5 });
     });
-    key(s, theme, f.left + 4, 11, [["went on", colours.promoted], ["stopped", colours.stopped], ["waits", colours.waits], ["trained to its end", colours.ended]]);
+    key(s, theme, f.left + 4, 11, entries, w - 60);
     return marks;
   };
 }

@@ -1,7 +1,7 @@
 // The best so far, over trials, epochs or seconds.
 import { STATES, type Study } from "../data";
 import { cross, frame, type Frame, type Mark, nothing } from "../plot";
-import { scaled } from "../scales";
+import { counted, scaled, timed } from "../scales";
 import type { Surface } from "../surface";
 import type { Theme } from "../theme";
 import { duration } from "../words";
@@ -33,14 +33,14 @@ export function best(study: Study, x: string, chronicle: Chronicle | null, log: 
     const y = valueScale(columns.value, direction, log);
     const marks: Mark[] = [];
     if (x === "trials") {
-      const f = frame(s, w, h, theme, { x: scaled("linear", 0, Math.max(1, count - 1)), y, xLabel: "trial", yLabel: metric });
+      const f = frame(s, w, h, theme, { x: counted(0, Math.max(1, count - 1)), y, xLabel: "trial", yLabel: metric });
       const r = count > 3000 ? 1.3 : count > 500 ? 1.9 : 3;
       const alpha = count > 3000 ? 0.45 : 0.75;
       for (let i = 0; i < count; i++) {
         const v = columns.value[i];
         const state = columns.state[i];
         const px = f.x(i);
-        const colour = theme.states[STATES[state]];
+        const colour = columns.violation[i] ? theme.bad : theme.states[STATES[state]];
         if (v === null || spoilt(state)) {
           if (v === null && !spoilt(state)) continue;
           cross(s, px, f.top + 4, 3, colour, kept[i] ? 0.9 : 0.2);
@@ -60,11 +60,11 @@ export function best(study: Study, x: string, chronicle: Chronicle | null, log: 
     const points = ats.map((at, i) => ({ at, value: told.value[i]!, trial: told.trial[i] }));
     const burnt = (x === "epochs" ? chronicle!.burn.epochs : chronicle!.burn.seconds) as number[];
     const end = Math.max(1e-9, burnt.at(-1) ?? 0, ...ats.slice(-1));
-    const label = x === "epochs" ? "epochs of all trials together" : "seconds since the study began";
+    const label = x === "epochs" ? "epochs of all trials together" : `${end < 90 ? "seconds" : "time"} since the study began`;
     const values = points.map((p) => p.value);
     const [low, high] = values.length ? [Math.min(...values), Math.max(...values)] : [0, 1];
     const own = scaled(log && low > 0 ? "log" : "linear", low - (log ? 0 : 0.04 * (high - low)), high + 0.04 * (high - low));
-    const f = frame(s, w, h, theme, { x: scaled("linear", 0, end), y: own, xLabel: label, yLabel: metric });
+    const f = frame(s, w, h, theme, { x: x === "epochs" ? counted(0, Math.max(1, end)) : timed(0, end), y: own, xLabel: label, yLabel: metric });
     stairs(s, f, theme, points, end);
     for (const p of points) {
       const text = `${trialText(study, p.trial)}\nafter ${x === "epochs" ? `${p.at} epochs` : duration(p.at)}`;

@@ -58,7 +58,7 @@ export function spaces(study: Study, edges: { name: string; side: string; to: nu
       marks.push({
         x: Number.isNaN(where) ? (a + b) / 2 : where,
         y,
-        text: `${p.name}\n${scale.kind === "category" ? (p.options ?? []).join(", ") : `${number(p.low!)} to ${number(p.high!)}, ${p.scale}`}${best !== null && !Number.isNaN(where) ? `\nbest: ${shown(p, own[best])}` : ""}${p.condition.map(([n, v]) => `\nonly with ${n} ${v.join(" or ")}`).join("")}`,
+        text: `${p.name}\n${scale.kind === "category" ? (p.options ?? []).join(", ") : `${number(p.low!)} to ${number(p.high!)}, ${p.scale === "one_minus_log" ? "log of 1 − x" : p.scale}`}${best !== null && !Number.isNaN(where) ? `\nbest: ${shown(p, own[best])}` : ""}${p.condition.map(([n, v]) => `\nonly with ${n} ${v.join(" or ")}`).join("")}`,
       });
     });
     return marks;

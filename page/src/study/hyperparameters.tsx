@@ -16,6 +16,7 @@ export interface Edges {
 }
 
 const SLICES = 12;
+const SCALES = { linear: "linear", log: "log", one_minus_log: "log of 1 − x" };
 
 export function Hyperparameters({ view }: { view: View }) {
   const { study, query, kept } = view;
@@ -97,7 +98,7 @@ export function Hyperparameters({ view }: { view: View }) {
                 key={name}
                 level={3}
                 title={cut(name, 60)}
-                sentence={h.kind === "choice" ? `${h.options!.length} options. Later trials are stronger; crosses diverged or failed.` : `${number(h.low)} to ${number(h.high)}, ${h.scale} scale. Later trials are stronger; crosses diverged or failed.`}
+                sentence={h.kind === "choice" ? `${h.options!.length} options. Later trials are stronger; crosses diverged or failed.` : `${number(h.low)} to ${number(h.high)}, ${SCALES[h.scale ?? "linear"]} scale. Later trials are stronger; crosses diverged or failed.`}
                 height={220}
                 table={() => ({ head: ["trial", name, summary.objectives[0].metric], rows: (study.columns.hyperparameters[name] ?? []).map((v, i) => [i, h.kind === "choice" && v !== null ? h.options![v] : v, study.columns.value[i]]) })}
                 draw={slice(study, h, log, kept, crowded.filter((c) => c.name === name), expected.answer?.rows?.find((r) => r.name === name))}

@@ -1,8 +1,8 @@
 // How the study stands: the best so far, the budget, what runs, what happened.
 import { STATES } from "../data";
 import { Card, Meter, Prune, Select, Toggle, useSteers } from "../parts";
-import { Picture } from "../picture";
-import { budgetOf, burn, projected } from "../pictures/budget";
+import { Picture, Tabled } from "../picture";
+import { budgetOf, burn, type Spent, timeLeft } from "../pictures/budget";
 import { front } from "../pictures/objectives";
 import { best, bestByTrial } from "../pictures/progress";
 import { link, put } from "../route";
@@ -22,8 +22,10 @@ export function Overview({ view }: { view: View }) {
   const steps = bestByTrial(study);
   const last = steps.at(-1);
   const budget = budgetOf(summary);
-  const end = projected(chronicle, budget.epochs);
-  const now = summary.now - summary.created;
+  const left = timeLeft(study, chronicle);
+  const asked = query.get("spent");
+  const spent: Spent = asked === "trials" || asked === "epochs" ? asked : budget.epochs === null && budget.trials !== null ? "trials" : "epochs";
+  const over = ["completed", "stopped", "diverged", "failed"].reduce((n, s) => n + (summary.counts[s] ?? 0), 0);
   const running = Array.from({ length: study.count }, (_, i) => i).filter((i) => STATES[columns.state[i]] === "running");
   const sentence = last
     ? `The best ${metric} so far is ${number(last.value, 5)}, of trial ${last.trial}` +
@@ -52,7 +54,12 @@ export function Overview({ view }: { view: View }) {
           <Meter label="trials" value={summary.trials} most={budget.trials} />
           <Meter label="epochs" value={summary.epochs} most={budget.epochs} />
           {summary.until !== null && <p class="dim">until {when(summary.until)}</p>}
-          {end !== null && end > now && <p class="dim">at this pace {duration(end - now)} left</p>}
+          {left !== null && (
+            <p class="dim">
+              {left.by === "clock" ? `${duration(left.seconds)} left by the clock` : `at this pace ${duration(left.seconds)} left, until the ${left.by} are spent`}
+              {summary.state === "running" ? "" : ", once it goes on"}
+            </p>
+          )}
         </Card>
         <Card title="Trials" kind={summary.counts.failed ? "bad" : summary.counts.diverged ? "warn" : "plain"}>
           <p class="counts">
@@ -84,18 +91,24 @@ export function Overview({ view }: { view: View }) {
         />
         {summary.objectives.length > 1 && <Front view={view} />}
         <Picture
-          title="Epochs spent"
+          title="Budget spent"
           sentence={
-            `${summary.epochs} epochs in ${duration(summary.last_sign - summary.created)}` +
-            (budget.epochs ? ` of ${budget.epochs} planned.` : "; no end is planned.")
+            `${spent === "epochs" ? many(summary.epochs, "epoch") : `${many(over, "trial")} ended`}${budget[spent] ? ` of ${budget[spent]} planned` : "; no end is planned"}, ` +
+            `in ${duration(summary.last_sign - summary.created)}.`
           }
           height={300}
-          table={() => ({ head: ["seconds", "epochs"], rows: (chronicle?.burn.seconds ?? []).map((t, i) => [t, chronicle!.burn.epochs[i]]) })}
-          draw={burn(study, chronicle)}
-          redraw={[study.version, chronicle]}
+          controls={<Select label="in" value={spent} options={["epochs", "trials"]} onChange={(v) => put({ spent: v })} />}
+          table={() => ({
+            head: ["seconds", spent],
+            rows: spent === "epochs" ? (chronicle?.burn.seconds ?? []).map((t, i) => [t, chronicle!.burn.epochs[i]]) : (chronicle?.finished.seconds ?? []).map((t, i) => [t, chronicle!.finished.trials[i]]),
+          })}
+          draw={burn(study, chronicle, spent)}
+          redraw={[study.version, chronicle, spent]}
         />
-        <section class="picture" aria-label="Running trials">
-          <div class="picture-head"><h2>Running trials</h2></div>
+        <Tabled
+          title="Running trials"
+          table={{ head: ["trial", "epoch", "of", metric, "worker"], rows: running.map((i) => [i, columns.step[i], columns.to_step[i], columns.value[i], columns.worker[i]]) }}
+        >
           {running.length === 0 ? (
             <p class="caption">None at the moment.</p>
           ) : (
@@ -116,7 +129,7 @@ export function Overview({ view }: { view: View }) {
               </table>
             </div>
           )}
-        </section>
+        </Tabled>
         <Feed study={study} chronicle={chronicle} />
       </div>
     </>
@@ -131,7 +144,10 @@ function Front({ view }: { view: View }) {
   return (
     <Picture
       title="Pareto front"
-      sentence={`${many(study.summary.front.length, "trial")} that no other one beats in every objective.`}
+      sentence={
+        `${many(study.summary.front.length, "trial")} that no other one beats in every objective` +
+        (study.columns.violation.some((v) => v) ? "; red: trials that break a constraint." : ".")
+      }
       height={300}
       controls={
         names.length > 2 ? (

@@ -1,7 +1,7 @@
 // Who climbed which rung.
 import { useAnswer } from "../data";
 import { Select, Toggle } from "../parts";
-import { Picture, PlainTable } from "../picture";
+import { Picture, Tabled } from "../picture";
 import { ladder, type Ladder } from "../pictures/ladder";
 import { put } from "../route";
 import { many } from "../words";
@@ -17,14 +17,12 @@ export function Rungs({ view }: { view: View }) {
     return <p class="empty">No rungs: {answer.scheduler ? `the scheduler ${answer.scheduler}` : "this study"} has not sorted any trial out between epochs yet.</p>;
   const asked = Number(query.get("bracket") ?? answer.brackets[0].bracket);
   const bracket = answer.brackets.find((b) => b.bracket === asked) ?? answer.brackets[0];
-  const spent = bracket.rungs.reduce((sum, r, i) => sum + r.arrived * (r.step - (bracket.rungs[i - 1]?.step ?? 0)), 0);
-  const full = bracket.trials * bracket.rungs[bracket.rungs.length - 1].step;
   return (
     <>
       <Picture
         title="Rung ladder"
         sentence={
-          `Bracket ${bracket.name}: ${many(bracket.trials, "trial")}, about ${spent} epochs in place of the ${full} ` +
+          `Bracket ${bracket.name}: ${many(bracket.trials, "trial")}, about ${bracket.spent} epochs in place of the ${bracket.full} ` +
           `that training all of them to the end takes. The broken line is the worst value with which a trial went on.`
         }
         height={440}
@@ -50,18 +48,15 @@ export function Rungs({ view }: { view: View }) {
         redraw={[answer, bracket.bracket, log]}
         onTrial={open(study)}
       />
-      <section class="picture" aria-label="All brackets">
-        <div class="picture-head"><h2>All brackets</h2></div>
-        <PlainTable
-          label="All brackets"
-          height={340}
-          table={{
-            head: ["bracket", "rungs", "trials", "arrived at each rung"],
-            rows: answer.brackets.map((b) => [b.name, b.rungs.map((r) => r.step).join(" › "), b.trials, b.rungs.map((r) => (r.planned ? `${r.arrived}/${r.planned}` : r.arrived)).join(" › ")]),
-          }}
-        />
-        {answer.hidden > 0 && <p class="caption">{answer.hidden} earlier brackets are left out.</p>}
-      </section>
+      <Tabled
+        title="All brackets"
+        height={340}
+        table={{
+          head: ["bracket", "rungs", "trials", "arrived at each rung", "epochs", "to train all"],
+          rows: answer.brackets.map((b) => [b.name, b.rungs.map((r) => r.step).join(" › "), b.trials, b.rungs.map((r) => (r.planned ? `${r.arrived} of ${r.planned}` : r.arrived)).join(" › "), b.spent, b.full]),
+        }}
+      />
+      {answer.hidden > 0 && <p class="caption">{many(answer.hidden, "earlier bracket")} left out.</p>}
     </>
   );
 }

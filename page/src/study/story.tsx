@@ -1,6 +1,6 @@
 // The stages, the race of the finalists, and the looks at the test set.
 import { Meter } from "../parts";
-import { Picture, PlainTable } from "../picture";
+import { Picture, Tabled } from "../picture";
 import { importance } from "../pictures/hyperparameter";
 import { race } from "../pictures/race";
 import { link } from "../route";
@@ -21,7 +21,7 @@ export function Story({ view }: { view: View }) {
         </p>
       )}
       <ol class="story">
-        {summary.stages.map((st) => (
+        {summary.stages.map((st, i) => (
           <li class="picture">
             <h2>{st.name}</h2>
             <p class="dim">
@@ -48,7 +48,7 @@ export function Story({ view }: { view: View }) {
             )}
             <p><strong>{st.words || "Still under way."}</strong></p>
             {st.dead.length > 0 && <p class="dim">fixed for good: {st.dead.join(", ")}</p>}
-            {st.best >= 0 && <p><a href={link("/trial", { name, n: st.best })}>trial {st.best}</a> is where the next stage starts from.</p>}
+            {st.best >= 0 && <p><a href={link("/trial", { name, n: st.best })}>trial {st.best}</a> {i + 1 < summary.stages.length ? "is where the next stage started from." : "was the best when it ended."}</p>}
           </li>
         ))}
       </ol>
@@ -65,10 +65,14 @@ export function Story({ view }: { view: View }) {
       )}
       {summary.race && summary.race.words.length > 1 && <ul class="caption">{summary.race.words.slice(1).map((w) => <li>{w}</li>)}</ul>}
       {summary.test_reads.length > 0 && (
-        <section class="picture" aria-label="Looks at the test set">
-          <div class="picture-head"><h2>Looks at the test set</h2></div>
-          <PlainTable label="Looks at the test set" table={{ head: ["when", "trial", "who", "values"], rows: summary.test_reads.map((r) => [when(r.time), r.trial, r.who, Object.entries(r.values).map(([k, v]) => `${k} ${number(v)}`).join(", ")]) }} />
-        </section>
+        <Tabled title="Looks at the test set" table={{ head: ["when", "trial", "who", "values"], rows: summary.test_reads.map((r) => [when(r.time), r.trial, r.who, Object.entries(r.values).map(([k, v]) => `${k} ${number(v)}`).join(", ")]) }} />
+      )}
+      {summary.notes.length > 0 && (
+        <Tabled
+          title="Notes"
+          height={420}
+          table={{ head: ["when", "about", "who", "note"], rows: [...summary.notes].sort((a, b) => b.time - a.time).map((n) => [when(n.time), n.trial < 0 ? "the study" : `trial ${n.trial}`, n.who, n.text]) }}
+        />
       )}
     </>
   );

@@ -3,7 +3,7 @@ import { useEffect, useMemo } from "preact/hooks";
 import { usePaused, useStudy } from "../data";
 import { put } from "../route";
 import { brushesFrom, selected } from "../selection";
-import { cut, duration } from "../words";
+import { cut, duration, when } from "../words";
 import { CurvesView } from "./curves";
 import { Filters } from "./filters";
 import { Health } from "./health";
@@ -62,6 +62,7 @@ export function StudyPage({ name, query }: { name: string; query: URLSearchParam
     );
   const [key, , Body, filters] = tab;
   const { summary } = study;
+  const own = summary.notes.find((n) => n.trial < 0);
   return (
     <main id="main" data-view={key} data-version={study.version}>
       <div class="title">
@@ -75,7 +76,12 @@ export function StudyPage({ name, query }: { name: string; query: URLSearchParam
       <p class="dim objective">
         {summary.objective}; last sign {duration(summary.now - summary.last_sign)} ago
       </p>
-      {summary.note && <p class="note">{summary.note}</p>}
+      {summary.note && (
+        <p class="note">
+          {summary.note}
+          {own && <span class="dim"> ({own.who && `${own.who}, `}{when(own.time)})</span>}
+        </p>
+      )}
       {error && <p class="wrong" role="alert">{error}</p>}
       <nav class="tabs" aria-label="Views of the study">
         {TABS.map(([k, label], i) => {

@@ -46,6 +46,8 @@ export function columnsOf(study: Study): Column[] {
   ];
 }
 
+const longest = (c: Column): number => (c.key === "why" ? 60 : 30); // letters
+
 interface Props {
   study: Study;
   kept: Uint8Array;
@@ -146,7 +148,7 @@ export function TrialsTable({ study, kept, sort, chosen }: Props) {
                     ) : c.key === "state" ? (
                       <State state={c.text(i)} />
                     ) : (
-                      <span title={c.text(i).length > 30 ? c.text(i) : undefined}>{cut(c.text(i), 30)}</span>
+                      <span title={c.text(i).length > longest(c) ? c.text(i) : undefined}>{cut(c.text(i), longest(c))}</span>
                     )}
                   </td>
                 ))}

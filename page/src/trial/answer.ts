@@ -35,6 +35,7 @@ export interface TrialPage {
   seconds: number | null;
   note: string;
   note_who: string;
+  note_when: number | null;
   diagnosis: { kind: string; evidence: string; action: string; confidence: number }[];
 }
 

@@ -1,7 +1,7 @@
 // Trials side by side.
 import { useAnswer, useStudy } from "../data";
 import { Select, Toggle } from "../parts";
-import { Picture } from "../picture";
+import { Picture, Tabled } from "../picture";
 import { type Curves, curvesPicture, flat } from "../pictures/curves";
 import { go, link, put } from "../route";
 import { State } from "../study/trials-table";
@@ -60,8 +60,19 @@ export function Compare({ name, query }: { name: string; query: URLSearchParams 
         redraw={[answer, metric, log]}
         onTrial={(t) => go(link("/trial", { name, n: t }))}
       />
-      <section class="picture" aria-label="Side by side">
-        <div class="picture-head"><h2>Side by side</h2></div>
+      <Tabled
+        title="Side by side"
+        table={{
+          head: ["", ...trials.map((t) => `trial ${t.number}`)],
+          rows: [
+            ["state", ...trials.map((t) => t.state)],
+            ...outcomes.map((m) => [m, ...trials.map((t) => t.outcomes[m])]),
+            ["epochs", ...trials.map((t) => t.step)],
+            ...ordered.map((n) => [n, ...trials.map((t) => value(t, n))]),
+            ["note", ...trials.map((t) => t.note)],
+          ],
+        }}
+      >
         <div class="table-holder" tabIndex={0} role="region" aria-label="Table of the trials side by side">
           <table class="compare">
             <thead>
@@ -83,7 +94,7 @@ export function Compare({ name, query }: { name: string; query: URLSearchParams 
             </tbody>
           </table>
         </div>
-      </section>
+      </Tabled>
     </main>
   );
 }

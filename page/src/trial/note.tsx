@@ -1,8 +1,9 @@
 // A note that one may write on a trial or a study.
 import { useState } from "preact/hooks";
 import { Card, Said, useWish } from "../parts";
+import { when } from "../words";
 
-export function Note({ study, trial, note, who, steers }: { study: string; trial?: number; note: string; who?: string; steers: boolean }) {
+export function Note({ study, trial, note, who, time, steers }: { study: string; trial?: number; note: string; who?: string; time?: number | null; steers: boolean }) {
   const [text, set] = useState<string | null>(null);
   const { send, said } = useWish();
   const keep = async () => {
@@ -13,7 +14,7 @@ export function Note({ study, trial, note, who, steers }: { study: string; trial
       {text === null ? (
         <>
           <p class="note">{note || "–"}</p>
-          {who && note && <p class="dim">by {who}</p>}
+          {note && (who || time) && <p class="dim">{who && `by ${who}`}{who && time ? ", " : ""}{time ? when(time) : ""}</p>}
           {steers && <button type="button" onClick={() => set(note)}>{note ? "Change" : "Write one"}</button>}
         </>
       ) : (

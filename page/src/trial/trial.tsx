@@ -1,7 +1,8 @@
 // One trial in full.
-import { STATES, useAnswer, useStudy } from "../data";
+import { STATES, type Study, useAnswer, useStudy } from "../data";
 import { Card, Copy, Prune, Select, Toggle, useSteers } from "../parts";
-import { Picture } from "../picture";
+import { Csv, Picture, Tabled } from "../picture";
+import type { Happening } from "../pictures/chronicle";
 import { type Curves, curvesPicture, type CurveStyle, eachOnItsOwn, flat } from "../pictures/curves";
 import { go, link, put } from "../route";
 import { State } from "../study/trials-table";
@@ -67,7 +68,7 @@ export function TrialView({ name, query }: { name: string; query: URLSearchParam
           {trial.repeats >= 0 && <p>repeats <a href={to(trial.repeats)}>trial {trial.repeats}</a> on another seed</p>}
           {trial.repetitions.trials.length > 0 && <p>repeated on {many(trial.repetitions.trials.length, "seed")}: {trial.repetitions.trials.map((c) => <a href={to(c)}>{c} </a>)}</p>}
         </Card>
-        <Note study={name} trial={n} note={trial.note} who={trial.note_who} steers={steers} />
+        <Note study={name} trial={n} note={trial.note} who={trial.note_who} time={trial.note_when} steers={steers} />
       </div>
       <div class="grid">
         <section class="picture" aria-label="Configuration">
@@ -76,6 +77,7 @@ export function TrialView({ name, query }: { name: string; query: URLSearchParam
             <div class="exports">
               <Copy label="Copy Python" text={trial.python} />
               <Copy label="Copy YAML" text={trial.yaml} />
+              <Csv title={`configuration of trial ${n}`} table={() => ({ head: ["hyperparameter", "value", "best trial"], rows: trial.configuration.map((row) => [row.name, row.value, row.best]) })} />
             </div>
           </div>
           <div class="table-holder" tabIndex={0} role="region" aria-label="Table of the configuration" style={{ maxHeight: "420px" }}>
@@ -134,8 +136,31 @@ export function TrialView({ name, query }: { name: string; query: URLSearchParam
             </>
           )}
         </section>
+        <TrialLog study={study} n={n} />
       </div>
     </main>
+  );
+}
+
+// What the log says of the trial, the newest first.
+function TrialLog({ study, n }: { study: Study; n: number }) {
+  const { answer, error } = useAnswer<{ rows: Happening[]; hidden: number }>("trial-log", { study: study.summary.name, trial: String(n) }, study.version, 2000);
+  const rows = answer?.rows ?? [];
+  const { created } = study.summary;
+  return (
+    <Tabled title="Log" table={{ head: ["seconds", "when", "kind", "what", "who"], rows: rows.map((e) => [e.time, new Date((created + e.time) * 1000).toISOString(), e.kind, e.text, e.who]) }}>
+      {error && <p class="wrong" role="alert">{error}</p>}
+      {!answer && !error && <p class="caption">Reading the whole log…</p>}
+      <ul class="feed" tabIndex={0} aria-label={`What happened to trial ${n}`}>
+        {rows.map((e) => (
+          <li class={e.kind}>
+            <time dateTime={new Date((created + e.time) * 1000).toISOString()} title={when(created + e.time)}>{duration(e.time)}</time> {e.text}
+            {e.who && <span class="dim"> by {e.who}</span>}
+          </li>
+        ))}
+      </ul>
+      {answer && <p class="caption">{answer.hidden ? `${many(answer.hidden, "earlier event")} left out. ` : ""}Times are since the study began.</p>}
+    </Tabled>
   );
 }
 

@@ -24,7 +24,7 @@ from starlette.routing import Route
 from luthier.app.dashboard import curves as curves_
 from luthier.app.dashboard.against import against
 from luthier.app.dashboard.door import Door
-from luthier.app.dashboard.ladder import ladder
+from luthier.app.dashboard.ladder import ladder_page
 from luthier.app.dashboard.lessons import LESSONS
 from luthier.app.dashboard.live import Live
 from luthier.app.dashboard.steering import Helm, Wish
@@ -77,6 +77,7 @@ class Dashboard:
                 Route("/api/chronicle", self.chronicle),
                 Route("/api/lesson", self.lesson),
                 Route("/api/trial", self.trial),
+                Route("/api/trial-log", self.trial_log),
                 Route("/api/live", self.live),
                 Route("/api/steer", self.steer, methods=["POST"]),
             ],
@@ -165,7 +166,7 @@ class Dashboard:
     async def ladder(self, request: Request) -> Response:
         """Answer with the rungs."""
         watched = self._watched(request)
-        return await _answer(request, lambda: watched().read(ladder))
+        return await _answer(request, lambda: watched().read(ladder_page))
 
     async def chronicle(self, request: Request) -> Response:
         """Answer with the timeline and the feed."""
@@ -192,6 +193,11 @@ class Dashboard:
             }
 
         return await _answer(request, lambda: watched().read(answer))
+
+    async def trial_log(self, request: Request) -> Response:
+        """Answer with what the log says of one trial."""
+        watched, asked = self._watched(request), _numbers(request, "trial") or [-1]
+        return await _answer(request, lambda: watched().trial_log(asked[0]), self._slow)
 
     async def live(self, request: Request) -> Response:
         """Answer with a stream that says when there is something new."""
