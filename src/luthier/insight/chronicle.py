@@ -18,6 +18,7 @@ from luthier.study.history import History
 from luthier.study.log import decoded
 from luthier.study.protocols import Store
 from luthier.study.records import TrialState
+from luthier.study.study import Study
 
 _FEED = 300
 _BURN = 1000  # points of the epochs spent
@@ -30,13 +31,8 @@ _END_OF = {
     ev.TrialDiverged: "diverged",
     ev.TrialFailed: "failed",
 }
-_UNASKED = (
-    "lost",
-    "hung",
-    "out of memory",
-    "interrupted",
-    "preempted",
-)  # ends that call for a retry
+LOST = ("lost", "hung", "out of memory")  # ways in which a worker is lost with its job
+_UNASKED = (*LOST, "interrupted", "preempted")  # ends that call for a retry
 _OFTEN = (ev.Reported, ev.CheckpointWritten, ev.LeaseRenewed)
 
 
@@ -61,6 +57,13 @@ class Job:
     end: float | None = None
     how: str = ""
     again: str = ""
+
+
+def chronicle(study: Study) -> Chronicle:
+    """Return the fold of the whole log of *study* as it stands."""
+    known = Chronicle()
+    known.follow(study.store, study.name, study.refresh().cursor)
+    return known
 
 
 @dataclass(eq=False)

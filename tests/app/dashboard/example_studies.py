@@ -93,7 +93,7 @@ def troubled(name: str, storage: Path) -> None:
     log: list[ev.AnyEvent] = [
         ev.StudyCreated(
             time=now, format=1, name=name, metric="loss", direction="minimize", space=space.to_dict(),
-            seed=0, searcher={"name": "random"}, scheduler={"name": "full", "epochs": 4}, luthier="0",
+            seed=0, searcher={"name": "random"}, scheduler={"name": "none"}, luthier="0",
         ),
         ev.BudgetSet(time=now, trials=20),
     ]  # fmt: skip
