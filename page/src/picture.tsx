@@ -216,6 +216,9 @@ export function Tabled({ title, table, height, children }: { title: string; tabl
   );
 }
 
+// The class of a cell that does not break: numbers and names stay whole, long texts do not.
+export const short = (text: string | null | undefined): string => ((text ?? "").length <= 24 ? "short" : "");
+
 export function PlainTable({ table, label, height }: { table: Table; label: string; height?: number }) {
   const rows = table.rows.slice(0, MOST_ROWS);
   return (
@@ -229,7 +232,7 @@ export function PlainTable({ table, label, height }: { table: Table; label: stri
             <tr>
               {row.map((cell) => {
                 const text = cell === null || cell === undefined || cell === "" ? "–" : String(cell);
-                return <td class={text.length <= 24 ? "short" : ""}>{text}</td>;
+                return <td class={short(text)}>{text}</td>;
               })}
             </tr>
           ))}

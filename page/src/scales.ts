@@ -45,8 +45,9 @@ export function scaled(kind: "linear" | "log" | "one_minus_log", low: number, hi
     const found =
       kind === "linear" ? even(low, high, count) : kind === "log" ? decades(a, b, count) : nines(low, high);
     const ends = found.length >= 2 ? found : kind === "linear" ? found : even(low, high, count);
+    const near = new Set(ends.map((v) => number(v, 3))).size < ends.length; // then three digits tell too little
     return ends
-      .map((v) => ({ at: place(v), label: number(v, 3) }))
+      .map((v) => ({ at: place(v), label: number(v, near ? 6 : 3) }))
       .filter((t) => t.at >= -1e-6 && t.at <= 1 + 1e-6);
   };
   return { kind, low, high, place, value, ticks };

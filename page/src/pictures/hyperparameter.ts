@@ -125,7 +125,7 @@ export function importance(found: Importance): Draw {
     return rows.map((r, i) => {
       const y = top + height * (i + 0.5);
       const thick = Math.min(18, height * 0.62);
-      s.text(left - 8, y, cut(r.name, Math.floor((left - 10) / 6.4)), { fill: theme.ink, anchor: "end", size: 11.5 });
+      s.text(left - 8, y, cut(r.name, Math.floor((left - 12) / 6.9)), { fill: theme.ink, anchor: "end", size: 11.5 });
       s.rect(f.left, y - thick / 2, Math.max(1, x(r.share) - f.left), thick, { fill: theme.accent, alpha: 0.85 });
       if (r.high > r.low) s.line([x(r.low), y, x(r.high), y], { stroke: theme.ink, width: 1.6 });
       for (const end of r.high > r.low ? [r.low, r.high] : []) s.line([x(end), y - 4, x(end), y + 4], { stroke: theme.ink, width: 1.6 });

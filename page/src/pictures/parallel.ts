@@ -102,15 +102,16 @@ export const alphaOf = (count: number) => Math.min(0.9, Math.max(0.25, 12 / Math
 export function drawAxes(s: Surface, axes: Axis[], g: Geometry, brushes: Brushes, theme: Theme): void {
   const gap = axes.length > 1 ? g.xs[1] - g.xs[0] : 200;
   const turns = gap < 130; // titles take turns on two lines
-  const letters = Math.max(4, Math.floor((gap * (turns ? 2 : 1) - 10) / 7.3));
+  // The outermost titles have no room beyond their axes, and are moved inwards.
+  const letters = (i: number) => Math.max(4, Math.floor((gap * (turns ? (i && i + 1 < axes.length ? 2 : 1.5) : 1) - 12) / 7.6));
   const end = g.xs.length ? g.xs[g.xs.length - 1] + gap / 2 : gap;
   axes.forEach((axis, i) => {
     const x = g.xs[i];
     const length = g.bottom - TOP;
     s.line([x, TOP, x, g.bottom], { stroke: theme.ink, alpha: 0.75 });
     s.line([x - 5, g.bottom + RAIL, x + 5, g.bottom + RAIL], { stroke: theme.dim, alpha: 0.8 });
-    const title = cut(axis.label, letters);
-    const half = title.length * 3.65;
+    const title = cut(axis.label, letters(i));
+    const half = title.length * 3.8;
     s.text(Math.min(end - half, Math.max(half, x)), i % 2 && turns ? 28 : 14, title, {
       fill: theme.ink,
       anchor: "middle",

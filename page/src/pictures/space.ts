@@ -25,7 +25,7 @@ export function spaces(study: Study, edges: { name: string; side: string; to: nu
       const y = row * i + row * 0.5;
       const [a, b] = [left + 60, w - 66];
       const x = (v: number) => a + Math.min(1, Math.max(0, scale.place(v))) * (b - a);
-      s.text(left - 8, y, cut(p.short, Math.floor((left - 10) / 6.4)), { fill: theme.ink, anchor: "end", size: 11.5 });
+      s.text(left - 8, y, cut(p.short, Math.floor((left - 12) / 6.9)), { fill: theme.ink, anchor: "end", size: 11.5 });
       const bins = new Float64Array(scale.kind === "category" ? scale.options!.length : 40);
       const goodBins = new Float64Array(bins.length);
       const bin = (v: number) => Math.min(bins.length - 1, Math.max(0, Math.floor(scale.place(v) * bins.length)));

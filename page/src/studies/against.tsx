@@ -2,7 +2,7 @@
 import { useState } from "preact/hooks";
 import { type Line, useAnswer, useLive, usePaused } from "../data";
 import { Select, Toggle } from "../parts";
-import { Picture, Tabled } from "../picture";
+import { Picture, short, Tabled } from "../picture";
 import type { Draw } from "../pictures/draw";
 import { type Entry, frame, key, type Mark, nothing } from "../plot";
 import { link, namesFrom, put } from "../route";
@@ -102,7 +102,7 @@ export function CompareStudies({ query }: { query: URLSearchParams }) {
       <>
         <tr class="outcome"><th scope="rowgroup" colSpan={studies.length + 1}>{title}</th></tr>
         {[...keys.filter(differ), ...keys.filter((k) => !differ(k))].map((k) => (
-          <tr class={differ(k) ? "differs" : "dim"}><th scope="row">{cut(k, 120)}</th>{studies.map((one) => <td>{of(one)[k] === undefined ? "–" : cut(of(one)[k], 160)}</td>)}</tr>
+          <tr class={differ(k) ? "differs" : "dim"}><th scope="row">{cut(k, 120)}</th>{studies.map((one) => <td class={short(of(one)[k])}>{of(one)[k] === undefined ? "–" : cut(of(one)[k], 160)}</td>)}</tr>
         ))}
       </>
     );

@@ -93,8 +93,8 @@ export function Overview({ view }: { view: View }) {
         <Picture
           title="Budget spent"
           sentence={
-            `${spent === "epochs" ? many(summary.epochs, "epoch") : `${many(over, "trial")} ended`}${budget[spent] ? ` of ${budget[spent]} planned` : "; no end is planned"}, ` +
-            `in ${duration(summary.last_sign - summary.created)}.`
+            `${spent === "epochs" ? many(summary.epochs, "epoch") : `${many(over, "trial")} ended`} in ${duration(summary.last_sign - summary.created)}` +
+            (budget[spent] ? `, of ${budget[spent]} planned.` : "; no end is planned.")
           }
           height={300}
           controls={<Select label="in" value={spent} options={["epochs", "trials"]} onChange={(v) => put({ spent: v })} />}

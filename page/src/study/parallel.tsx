@@ -6,7 +6,7 @@ import { alphaOf, axesOf, drawAxes, lineOf, nearestLine, places, TOP, warmth } f
 import type { Brushes } from "../selection";
 import { CanvasSurface, type Surface, SvgSurface } from "../surface";
 import { ramp, useTheme } from "../theme";
-import { save } from "../words";
+import { many, save } from "../words";
 import { AxisHandle, HoverLine } from "./axis-handle";
 import { fit, MOST, Painter } from "./painter";
 
@@ -151,7 +151,7 @@ export function Parallel(props: Props) {
   const sentence =
     study.count === 0
       ? "No trial yet."
-      : `${count} of ${study.count} trials, a line each${count > MOST ? ` (the best ${MOST} are drawn)` : ""}; the best are the warmest. Drag along an axis to keep a ` +
+      : `${count} of ${many(study.count, "trial")}, a line each${count > MOST ? ` (the best ${MOST} are drawn)` : ""}; the best are the warmest. Drag along an axis to keep a ` +
         "part of it, click it to let go. Lines end at the lower rail where a hyperparameter was not active.";
   return (
     <figure class="picture" role="group" aria-label="Parallel coordinates">

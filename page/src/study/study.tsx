@@ -1,5 +1,5 @@
 // One study: its views, a tab each.
-import { useEffect, useMemo } from "preact/hooks";
+import { useEffect, useMemo, useRef } from "preact/hooks";
 import { usePaused, useStudy } from "../data";
 import { put } from "../route";
 import { brushesFrom, selected } from "../selection";
@@ -41,6 +41,12 @@ export function StudyPage({ name, query }: { name: string; query: URLSearchParam
   const brushes = useMemo(() => brushesFrom(brushText), [brushText]);
   const states = useMemo(() => stateText.split(",").filter(Boolean), [stateText]);
   const kept = useMemo(() => (study ? selected(study, brushes, states, filter) : new Uint8Array(0)), [study, brushes, states, filter]);
+  const tabs = useRef<HTMLElement>(null);
+  useEffect(() => {
+    // Where not all tabs have room, the open one is brought into sight; the page itself stays where it is.
+    const [strip, own] = [tabs.current, tabs.current?.querySelector<HTMLElement>("[aria-current]")];
+    if (strip && own) strip.scrollLeft = own.offsetLeft - strip.offsetLeft - (strip.clientWidth - own.clientWidth) / 2;
+  }, [tab[0], !study]);
   useEffect(() => {
     const keys = (e: KeyboardEvent) => {
       const target = e.target as HTMLElement;
@@ -83,7 +89,7 @@ export function StudyPage({ name, query }: { name: string; query: URLSearchParam
         </p>
       )}
       {error && <p class="wrong" role="alert">{error}</p>}
-      <nav class="tabs" aria-label="Views of the study">
+      <nav class="tabs" aria-label="Views of the study" ref={tabs}>
         {TABS.map(([k, label], i) => {
           const next = new URLSearchParams(query);
           next.set("tab", k);

@@ -3,7 +3,7 @@ import { useMemo, useRef, useState } from "preact/hooks";
 import { STATES, type Study } from "../data";
 import { link, put } from "../route";
 import { shown } from "../selection";
-import { csv, cut, number, save } from "../words";
+import { csv, cut, many, number, save } from "../words";
 
 const ROW = 32;
 
@@ -163,7 +163,7 @@ export function TrialsTable({ study, kept, sort, chosen }: Props) {
         </table>
       </div>
       <p class="caption">
-        {order.length === study.count ? `All ${study.count} trials.` : `${order.length} of ${study.count} trials.`}
+        {order.length === study.count ? `All ${many(study.count, "trial")}.` : `${order.length} of ${many(study.count, "trial")}.`}
       </p>
     </section>
   );

@@ -1,7 +1,7 @@
 // Trials side by side.
 import { useAnswer, useStudy } from "../data";
 import { Select, Toggle } from "../parts";
-import { Picture, Tabled } from "../picture";
+import { Picture, short, Tabled } from "../picture";
 import { type Curves, curvesPicture, flat } from "../pictures/curves";
 import { go, link, put } from "../route";
 import { State } from "../study/trials-table";
@@ -88,7 +88,7 @@ export function Compare({ name, query }: { name: string; query: URLSearchParams 
               {outcomes.map((m) => <tr class="outcome"><th scope="row">{m}</th>{trials.map((t) => <td>{number(t.outcomes[m], 5)}</td>)}</tr>)}
               <tr><th scope="row">epochs</th>{trials.map((t) => <td>{t.step}</td>)}</tr>
               {ordered.map((n) => (
-                <tr class={differ(n) ? "differs" : "dim"}><th scope="row">{n}</th>{trials.map((t) => <td>{value(t, n)}</td>)}</tr>
+                <tr class={differ(n) ? "differs" : "dim"}><th scope="row">{n}</th>{trials.map((t) => <td class={short(value(t, n))}>{value(t, n)}</td>)}</tr>
               ))}
               <tr><th scope="row">note</th>{trials.map((t) => <td class="note">{t.note || "–"}</td>)}</tr>
             </tbody>

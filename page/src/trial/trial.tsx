@@ -1,7 +1,7 @@
 // One trial in full.
 import { STATES, type Study, useAnswer, useStudy } from "../data";
 import { Card, Copy, Prune, Select, Toggle, useSteers } from "../parts";
-import { Csv, Picture, Tabled } from "../picture";
+import { Csv, Picture, short, Tabled } from "../picture";
 import type { Happening } from "../pictures/chronicle";
 import { type Curves, curvesPicture, type CurveStyle, eachOnItsOwn, flat } from "../pictures/curves";
 import { go, link, put } from "../route";
@@ -87,8 +87,8 @@ export function TrialView({ name, query }: { name: string; query: URLSearchParam
                 {trial.configuration.map((row) => (
                   <tr class={row.best !== null && row.best !== row.value ? "differs" : ""}>
                     <th scope="row">{row.name}</th>
-                    <td>{row.value}</td>
-                    {!isBest && <td class="dim">{row.best === null ? "–" : row.best === row.value ? "same" : row.best}</td>}
+                    <td class={short(row.value)}>{row.value}</td>
+                    {!isBest && <td class={`dim ${short(row.best)}`}>{row.best === null ? "–" : row.best === row.value ? "same" : row.best}</td>}
                   </tr>
                 ))}
               </tbody>
