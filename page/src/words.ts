@@ -49,6 +49,11 @@ export function cut(text: string, length: number): string {
   return `${text.slice(0, head)}…${text.slice(text.length - (length - 1 - head))}`;
 }
 
+// A long number as it is best read, anything else as it is.
+export function brief(text: string): string {
+  return text.length > 9 && text.trim() !== "" && Number.isFinite(Number(text)) ? number(Number(text), 6) : text;
+}
+
 export function csv(head: string[], rows: unknown[][]): string {
   const cell = (value: unknown) => {
     let text = value === null || value === undefined ? "" : String(value);

@@ -5,7 +5,7 @@ import { Picture, short, Tabled } from "../picture";
 import { type Curves, curvesPicture, flat } from "../pictures/curves";
 import { go, link, put } from "../route";
 import { State } from "../study/trials-table";
-import { many, number } from "../words";
+import { brief, many, number } from "../words";
 import type { TrialPage, Trials } from "./answer";
 
 export function Compare({ name, query }: { name: string; query: URLSearchParams }) {
@@ -88,7 +88,7 @@ export function Compare({ name, query }: { name: string; query: URLSearchParams 
               {outcomes.map((m) => <tr class="outcome"><th scope="row">{m}</th>{trials.map((t) => <td>{number(t.outcomes[m], 5)}</td>)}</tr>)}
               <tr><th scope="row">epochs</th>{trials.map((t) => <td>{t.step}</td>)}</tr>
               {ordered.map((n) => (
-                <tr class={differ(n) ? "differs" : "dim"}><th scope="row">{n}</th>{trials.map((t) => <td class={short(value(t, n))}>{value(t, n)}</td>)}</tr>
+                <tr class={differ(n) ? "differs" : "dim"}><th scope="row">{n}</th>{trials.map((t) => <td class={short(value(t, n))} title={value(t, n)}>{brief(value(t, n))}</td>)}</tr>
               ))}
               <tr><th scope="row">note</th>{trials.map((t) => <td class="note">{t.note || "–"}</td>)}</tr>
             </tbody>

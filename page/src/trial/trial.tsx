@@ -6,7 +6,7 @@ import type { Happening } from "../pictures/chronicle";
 import { type Curves, curvesPicture, type CurveStyle, eachOnItsOwn, flat } from "../pictures/curves";
 import { go, link, put } from "../route";
 import { State } from "../study/trials-table";
-import { cut, duration, many, number, share, when } from "../words";
+import { brief, cut, duration, many, number, share, when } from "../words";
 import type { Trials } from "./answer";
 import { Note } from "./note";
 
@@ -88,7 +88,7 @@ export function TrialView({ name, query }: { name: string; query: URLSearchParam
                   <tr class={row.best !== null && row.best !== row.value ? "differs" : ""}>
                     <th scope="row">{row.name}</th>
                     <td class={short(row.value)}>{row.value}</td>
-                    {!isBest && <td class={`dim ${short(row.best)}`}>{row.best === null ? "–" : row.best === row.value ? "same" : row.best}</td>}
+                    {!isBest && <td class={`dim ${short(row.best)}`}>{row.best === null ? "–" : row.best === row.value ? "same" : brief(row.best)}</td>}
                   </tr>
                 ))}
               </tbody>
