@@ -42,7 +42,7 @@ export interface CurveStyle {
 export function curvesPicture(
   curves: Curves | null,
   metrics: string[],
-  options: { log: boolean; smooth: number; x: string; direction: string; style: CurveStyle; empty?: string; rungs?: number[] },
+  options: { log: boolean; smooth: number; x: string; direction: string; style: CurveStyle; empty?: string; rungs?: number[]; parentOf?: (trial: number) => number },
 ): Draw {
   return (s, w, h, theme) => {
     if (!curves) return nothing(s, w, h, theme, "Fetching the curves…");
@@ -62,6 +62,15 @@ export function curvesPicture(
     });
     for (const rung of options.rungs ?? [])
       if (options.x !== "seconds") s.line([f.x(rung), f.top, f.x(rung), f.top + f.height], { stroke: theme.dim, dash: [2, 4], alpha: 0.6 });
+    const places = new Map(curves.trials.map((t, i) => [t, i]));
+    // Where a trial goes on from another one's checkpoint, its line begins on that one's.
+    const origin = (i: number, m: number): [number, number] | null => {
+      const from = places.get(options.parentOf?.(curves.trials[i]) ?? -1);
+      if (from === undefined || options.x === "seconds" || !xs[i].length) return null;
+      const k = xs[from].indexOf(xs[i][0] - 1);
+      const v = k < 0 ? null : drawn[m][from]?.[k];
+      return v === null || v === undefined ? null : [f.x(xs[from][k]), f.y(v)];
+    };
     const order = curves.trials.map((_, i) => i).sort((a, b) => options.style.front(curves.trials[a]) - options.style.front(curves.trials[b]));
     const marks: Mark[] = [];
     s.clip(f.left - 3, f.top - 3, f.width + 6, f.height + 6, () => {
@@ -84,6 +93,8 @@ export function curvesPicture(
               });
           });
           const look = { stroke: style.colour(trial, theme), width: style.width(trial), alpha: style.alpha(trial) };
+          const begin = origin(i, m);
+          if (begin && line.length) s.line([...begin, line[0], line[1]], { ...look, dash: [2, 3] });
           if (values.length === 1) s.circle(line[0], line[1], Math.max(2.4, style.width(trial) * 1.3), { fill: look.stroke, alpha: look.alpha });
           else s.line(line, { ...look, dash: m ? [5, 3] : undefined });
         });

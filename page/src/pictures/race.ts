@@ -11,7 +11,11 @@ export function race(summary: Summary): Draw {
     const told = finalists.filter((f) => f.values.length);
     if (!told.length) return nothing(s, w, h, theme, "No repetition has ended yet.");
     const all = told.flatMap((f) => [...f.values, f.found ?? f.values[0]]);
-    const [low, high] = [Math.min(...all), Math.max(...all)];
+    let [low, high] = [Math.min(...all), Math.max(...all)];
+    // Intervals are shown whole, but for those so wide that the values would be one line.
+    const reach = 1.5 * (high - low);
+    const ends = told.flatMap((f) => [f.low, f.high]).filter((v) => v !== null) as number[];
+    [low, high] = [Math.min(low, Math.max(low - reach, Math.min(low, ...ends))), Math.max(high, Math.min(high + reach, Math.max(high, ...ends)))];
     const pad = (high - low || 1) * 0.08;
     const f = frame(s, w, h, theme, { x: category(told.map((t) => `trial ${t.trial}`)), y: scaled("linear", low - pad, high + pad), yLabel: summary.objectives[0].metric });
     return told.flatMap((t, i) => {

@@ -57,7 +57,7 @@ export function CurvesView({ view }: { view: View }) {
             stepsOf(shownCurves!.steps[i]).map((step, k) => [t, step, ...metrics.map((m) => shownCurves!.values[m]?.[i]?.[k])]),
           ),
         })}
-        draw={curvesPicture(shownCurves, metrics, { log, smooth, x, direction, style, rungs: rungs.length <= 8 ? rungs : [] })}
+        draw={curvesPicture(shownCurves, metrics, { log, smooth, x, direction, style, rungs: rungs.length <= 8 ? rungs : [], parentOf: (t) => columns.parent[t] })}
         redraw={[shownCurves, log, smooth, x, metric, second, study.version]}
         onTrial={open(study)}
       />

@@ -55,7 +55,7 @@ export function Story({ view }: { view: View }) {
       {summary.race && (
         <Picture
           title="Race of the finalists"
-          sentence={summary.race.words[0]}
+          sentence={`${summary.race.words[0].charAt(0).toUpperCase()}${summary.race.words[0].slice(1)}.`}
           height={320}
           table={() => ({ head: ["trial", "found in the search", "mean on new seeds", "low", "high", "seeds", "why"], rows: summary.race!.finalists.map((f) => [f.trial, f.found, f.mean, f.low, f.high, f.values.length, f.why]) })}
           draw={race(summary)}

@@ -7,7 +7,7 @@ import { type Curves, curvesPicture, type CurveStyle, eachOnItsOwn, flat } from 
 import { go, link, put } from "../route";
 import { State } from "../study/trials-table";
 import { brief, cut, duration, many, number, share, when } from "../words";
-import type { Trials } from "./answer";
+import type { TrialPage, Trials } from "./answer";
 import { Note } from "./note";
 
 const plain = (front: number): Omit<CurveStyle, "colour" | "text"> => ({ width: (t) => (t === front ? 2.6 : 1.4), alpha: (t) => (t === front ? 1 : 0.7), front: (t) => (t === front ? 1 : 0) });
@@ -30,6 +30,7 @@ export function TrialView({ name, query }: { name: string; query: URLSearchParam
   const to = (trial: number) => link("/trial", { name, n: trial });
   const direction = summary.objectives[0].direction;
   const rivals = joined([trial.curves, trial.rivals], metric);
+  const seeds = joined([trial.curves, trial.repetitions], metric);
   const shown = query.get("tm") ?? "all";
   const running = !["completed", "stopped", "diverged", "failed"].includes(trial.state);
   return (
@@ -113,6 +114,21 @@ export function TrialView({ name, query }: { name: string; query: URLSearchParam
           redraw={[rivals, log, n]}
           onTrial={(t) => t !== n && go(to(t))}
         />
+        {trial.repetitions.trials.length > 0 && (
+          <Picture
+            title="On other seeds"
+            sentence={seedsSentence(trial, study, metric)}
+            height={320}
+            controls={<Toggle label="log" on={log} onChange={(on) => put({ log: on ? "1" : null })} />}
+            table={() => flat(seeds, [metric])}
+            draw={curvesPicture(seeds, [metric], {
+              log, smooth: 0, x: "epochs", direction,
+              style: { ...plain(n), colour: (t, theme) => (t === n ? theme.best : theme.accent), text: (t) => (t === n ? "in the search" : "on another seed") },
+            })}
+            redraw={[seeds, log, n]}
+            onTrial={(t) => t !== n && go(to(t))}
+          />
+        )}
         {metrics.length > 1 && (
           <Picture
             title="All that it reported"
@@ -140,6 +156,14 @@ export function TrialView({ name, query }: { name: string; query: URLSearchParam
       </div>
     </main>
   );
+}
+
+function seedsSentence(trial: TrialPage, study: Study, metric: string): string {
+  const values = trial.repetitions.trials.map((t) => study.columns.value[t]).filter((v) => v !== null && v !== undefined) as number[];
+  const told = `Trained again on ${many(trial.repetitions.trials.length, "seed")}`;
+  if (!values.length) return `${told}: none has a finite value yet.`;
+  const mean = values.reduce((a, b) => a + b, 0) / values.length;
+  return `${told}: ${metric} ${number(mean, 5)} in the mean, ${number(Math.min(...values), 5)} to ${number(Math.max(...values), 5)}; the search had found ${number(trial.value, 5)} (thick).`;
 }
 
 // What the log says of the trial, the newest first.

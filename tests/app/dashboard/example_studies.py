@@ -147,7 +147,10 @@ def make_all(storage: Path) -> None:
     quiet: dict[str, Any] = {"storage": storage, "minimize": "val_loss"}
     ladder: dict[str, Any] = {"scheduler": "hyperband", "searcher": "random", "epochs": 9}
     luthier.tune(train, SPACE, name="hyperband", max_epochs=170, **ladder, **quiet)
-    luthier.tune(train, SPACE, name="stages", staged=True, epochs=2, max_trials=22, **quiet)
+    raced: dict[str, Any] = {"finalists": 2, "repetitions": 3}
+    luthier.tune(
+        train, SPACE, name="stages", staged=True, epochs=2, max_trials=22, **raced, **quiet
+    )
     range_test(luthier.open("hyperband", storage=storage))
     one = Space(x=Float(0, 1))
     luthier.open("empty", one, minimize="loss", storage=storage)

@@ -189,6 +189,19 @@ def test_the_contour_and_the_slices_show_what_a_surrogate_expects(browser: Brows
     browser.until(lambda: browser.run(heads)[:1] == ["learning_rate"], "the other contour")
 
 
+def test_repeats_on_other_seeds_are_beside_the_trial(browser: Browser, storage: Path) -> None:
+    history = luthier.open("stages", storage=storage).history
+    winner = next(t.repeats for t in history.trials if t.repeats >= 0)
+    again = [t for t in history.trials if t.repeats == winner]
+    browser.open("/trial", name="stages", n=winner)
+    seeds = "seed" if len(again) == 1 else "seeds"
+    assert f"Trained again on {len(again)} {seeds}: val_loss " in browser.text
+    browser.picture("trial-repeated")
+    browser.size(*DESK)
+    browser.open("/study", name="stages", tab="story")
+    assert "Race of the finalists" in browser.text
+
+
 def test_lost_workers_and_retries_are_told(browser: Browser) -> None:
     browser.open("/study", name="troubled workers", tab="workers", tables="timeline-of-workers")
     text = browser.text
