@@ -202,8 +202,17 @@ def opened(url: str, picture: str, patience: float = 180.0) -> tuple[float, floa
         driver.quit()
 
 
-def brushed(url: str) -> tuple[list[float], list[float]]:
-    """Return the milliseconds between frames of a page at rest, and while a brush is drawn; sorted."""
+def worked(driver: webdriver.Chrome) -> float:
+    """Return the seconds of processor time that the page's thread has taken."""
+    metrics = driver.execute_cdp_cmd("Performance.getMetrics", {})["metrics"]
+    return next(m["value"] for m in metrics if m["name"] == "TaskDuration")
+
+
+def brushed(url: str) -> tuple[list[float], list[float], float]:
+    """Return the milliseconds between frames of a page at rest, and while a brush is drawn, each sorted.
+
+    And those of processor time that one of the latter takes the page.
+    """
     driver = browser()
     try:
         driver.get(url)
@@ -227,12 +236,15 @@ def brushed(url: str) -> tuple[list[float], list[float]]:
 
         time.sleep(1.5)
         quiet = sorted(driver.execute_script("return window.frames_.splice(0)"))
+        driver.execute_cdp_cmd("Performance.enable", {"timeDomain": "threadTicks"})
+        before = worked(driver)
         mouse("mousePressed", where[1] + 10)
         for i in range(80):
             mouse("mouseMoved", where[1] + 10 + where[2] * 0.8 * (0.5 - 0.5 * math.cos(i / 8)))
         frames = driver.execute_script("return window.frames_.slice(1)")
+        each = 1000 * (worked(driver) - before) / max(1, len(frames))
         mouse("mouseReleased", where[1] + 40)
-        return quiet, sorted(frames)
+        return quiet, sorted(frames), each
     finally:
         driver.quit()
 
@@ -266,10 +278,11 @@ def measure_ours(found: Found, ours: Path) -> None:
         found["luthier, server just started"] = opened(page, OURS)
         found["luthier, again"] = opened(page, OURS)
         found["luthier, MB after the first pages"] = memory(process)
-        quiet, frames = brushed(f"{page}&tab=trials")
+        quiet, frames, each = brushed(f"{page}&tab=trials")
         found["page at rest: median, 95 %, worst ms"] = told(quiet)
         found["luthier, brushing: frames"] = len(frames)
         found["luthier, brushing: median, 95 %, worst ms"] = told(frames)
+        found["luthier, brushing: ms of processor time a frame"] = each
         for tab in ("curves", "hyperparameters", "health", "workers"):
             picture = OURS if tab != "health" else "document.querySelector('.finding')"
             first, _ = opened(f"{page}&tab={tab}", picture)

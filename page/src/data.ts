@@ -98,7 +98,7 @@ export interface Summary extends Line {
   failures: Record<string, number>;
   returns: Record<string, number>;
   late_reports: number;
-  notes: Record<string, string>;
+  notes: { trial: number; text: string; who: string; time: number }[];
   story: string[];
   stages: Stage[];
   race: { finalists: Finalist[]; over: boolean; rounds: number; words: string[] } | null;

@@ -1,95 +1,16 @@
 // The page: its frame, its places, its keys.
 import "./page.css";
 import { render } from "preact";
-import { useEffect, useMemo, useState } from "preact/hooks";
-import { theSession, togglePause, usePaused, useStudy } from "./data";
-import { LearningRate } from "./rate";
-import { go, link, put, useRoute } from "./route";
-import { brushesFrom, selected } from "./selection";
-import { CompareStudies } from "./against";
-import { Steer } from "./steer";
-import { Studies } from "./studies";
-import { CurvesView, Filters, Health, Hyperparameters, Overview, Rungs, Story, Trials, type View, Workers } from "./study-views";
+import { useEffect, useState } from "preact/hooks";
+import { theSession, togglePause, usePaused } from "./data";
+import { go, link, useRoute } from "./route";
+import { CompareStudies } from "./studies/against";
+import { Studies } from "./studies/studies";
+import { StudyPage } from "./study/study";
 import { choose, chosen, useTheme } from "./theme";
-import { Compare, TrialView } from "./trial";
-import { State } from "./trials-table";
-import { cut, duration } from "./words";
-
-const TABS: [string, string, (props: { view: View }) => preact.JSX.Element, boolean][] = [
-  ["overview", "Overview", Overview, true],
-  ["trials", "Trials", Trials, true],
-  ["curves", "Curves", CurvesView, true],
-  ["rungs", "Rungs", Rungs, false],
-  ["hyperparameters", "Hyperparameters", Hyperparameters, true],
-  ["health", "Diagnosis", Health, false],
-  ["story", "Story", Story, false],
-  ["workers", "Workers", Workers, false],
-  ["steer", "Steer", Steer, false],
-  ["rate", "Learning rate", LearningRate, false],
-];
-
-function StudyPage({ name, query }: { name: string; query: URLSearchParams }) {
-  const { study, error, live } = useStudy(name);
-  const paused = usePaused();
-  const tab = TABS.find(([key]) => key === query.get("tab")) ?? TABS[0];
-  const brushText = query.get("b");
-  const stateText = query.get("s") ?? "";
-  const filter = query.get("f") ?? "";
-  const brushes = useMemo(() => brushesFrom(brushText), [brushText]);
-  const states = useMemo(() => stateText.split(",").filter(Boolean), [stateText]);
-  const kept = useMemo(() => (study ? selected(study, brushes, states, filter) : new Uint8Array(0)), [study, brushes, states, filter]);
-  useEffect(() => {
-    const keys = (e: KeyboardEvent) => {
-      const target = e.target as HTMLElement;
-      if (e.ctrlKey || e.metaKey || e.altKey || ["INPUT", "TEXTAREA", "SELECT"].includes(target.tagName)) return;
-      if (/^[0-9]$/.test(e.key)) put({ tab: TABS[(Number(e.key) + 9) % 10][0] });
-      else if (e.key === "/") {
-        document.getElementById("filter")?.focus();
-        e.preventDefault();
-      }
-    };
-    addEventListener("keydown", keys);
-    return () => removeEventListener("keydown", keys);
-  }, []);
-  if (!study)
-    return error ? (
-      <main id="main"><p class="wrong" role="alert">{error}</p><p><a href="#/">All studies</a></p></main>
-    ) : (
-      <main id="main"><p class="wait" role="status">Reading {cut(name, 80)}…</p></main>
-    );
-  const [key, , Body, filters] = tab;
-  const { summary } = study;
-  return (
-    <main id="main" data-view={key} data-version={study.version}>
-      <div class="title">
-        <h1 title={name}>{name}</h1>
-        <State state={summary.state} />
-        {summary.stages.length > 0 && <span class="dim">stage: {summary.stages[summary.stages.length - 1].name}</span>}
-        <span class={`live ${paused ? "paused" : live ? "on" : "off"}`} role="status">
-          {paused ? "paused" : live ? "live" : "not connected"}
-        </span>
-      </div>
-      <p class="dim objective">
-        {summary.objective}; last sign {duration(summary.now - summary.last_sign)} ago
-      </p>
-      {summary.note && <p class="note">{summary.note}</p>}
-      {error && <p class="wrong" role="alert">{error}</p>}
-      <nav class="tabs" aria-label="Views of the study">
-        {TABS.map(([k, label], i) => {
-          const next = new URLSearchParams(query);
-          next.set("tab", k);
-          return (
-            <a href={`#/study?${next}`} aria-current={k === key ? "page" : undefined} title={`key ${(i + 1) % 10}`}>
-              {label}
-            </a>
-          );
-        })}
-      </nav>
-      {filters && <Filters view={{ study, query, kept, brushes, states, filter }} />}
-      <Body view={{ study, query, kept, brushes, states, filter }} />
-    </main>
-  );
-}
+import { Compare } from "./trial/compare";
+import { TrialView } from "./trial/trial";
+import { cut } from "./words";
 
 function Help({ onClose }: { onClose: () => void }) {
   useEffect(() => {

@@ -40,7 +40,7 @@ export function Card({ title, kind, children }: { title: string; kind?: "good" |
 export function Spark({ values, label }: { values: (number | null)[]; label: string }) {
   const theme: Theme = useTheme();
   const finite = values.filter((v) => v !== null) as number[];
-  if (finite.length < 2) return <span class="dim">–</span>;
+  if (finite.length < 2) return <span class="spark" />;
   const [low, high] = [Math.min(...finite), Math.max(...finite)];
   const points = values
     .map((v, i) => (v === null ? null : `${((i / (values.length - 1)) * 96 + 2).toFixed(1)},${(22 - ((v - low) / (high - low || 1)) * 20).toFixed(1)}`))

@@ -2,6 +2,7 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { type Mark, said } from "./plot";
+import { put, useRoute } from "./route";
 import { CanvasSurface, type Surface, SvgSurface } from "./surface";
 import { type Theme, useTheme } from "./theme";
 import { csv, save } from "./words";
@@ -34,7 +35,10 @@ export function Picture(props: Props) {
   const marks = useRef<Mark[]>([]);
   const [size, setSize] = useState({ w: 0, dpr: 1 });
   const [at, setAt] = useState<Mark | null>(null);
-  const [tabled, setTabled] = useState(false);
+  const name = fileName(title);
+  const asTables = (useRoute().query.get("tables") ?? "").split(",").filter(Boolean);
+  const tabled = asTables.includes(name);
+  const turn = () => put({ tables: (tabled ? asTables.filter((n) => n !== name) : [...asTables, name]).join(",") });
   const [seen, setSeen] = useState(false);
 
   useLayoutEffect(() => {
@@ -99,7 +103,6 @@ export function Picture(props: Props) {
     else if (event.key === "Escape") setAt(null);
   };
 
-  const name = title.toLowerCase().replace(/\W+/g, "-");
   const paint = (s: Surface) => draw(s, size.w, height, theme);
   const png = () => {
     const large = document.createElement("canvas");
@@ -117,10 +120,6 @@ export function Picture(props: Props) {
     paint(surface);
     save(`${name}.svg`, new Blob([surface.document(size.w, height, theme.paper)], { type: "image/svg+xml" }));
   };
-  const text = () => {
-    const { head, rows } = table!();
-    save(`${name}.csv`, new Blob([csv(head, rows)], { type: "text/csv" }));
-  };
   const Heading = props.level === 3 ? "h3" : "h2";
 
   return (
@@ -130,13 +129,13 @@ export function Picture(props: Props) {
         <div class="controls">{props.controls}</div>
         <div class="exports" role="group" aria-label={`Save ${title}`}>
           {table && (
-            <button type="button" aria-pressed={tabled} onClick={() => setTabled(!tabled)}>
+            <button type="button" aria-pressed={tabled} onClick={turn}>
               Table
             </button>
           )}
           <button type="button" onClick={png}>PNG</button>
           <button type="button" onClick={svg}>SVG</button>
-          {table && <button type="button" onClick={text}>CSV</button>}
+          {table && <Csv title={title} table={table} />}
         </div>
       </div>
       <div class="drawing" ref={box}>
@@ -189,6 +188,37 @@ function Hover({ mark, width, height }: { mark: Mark; width: number; height: num
   );
 }
 
+const fileName = (title: string): string => title.toLowerCase().replace(/\W+/g, "-");
+
+// The button that saves a table.
+export function Csv({ title, table }: { title: string; table: () => Table }) {
+  const write = () => {
+    const { head, rows } = table();
+    save(`${fileName(title)}.csv`, new Blob([csv(head, rows)], { type: "text/csv" }));
+  };
+  return <button type="button" onClick={write}>CSV</button>;
+}
+
+// A table under its title; *children* stand in place of it where its cells are more than text.
+export function Tabled({ title, table, height, children }: { title: string; table: Table; height?: number; children?: ComponentChildren }) {
+  return (
+    <section class="picture" aria-label={title}>
+      <div class="picture-head">
+        <h2>{title}</h2>
+        {table.rows.length > 0 && (
+          <div class="exports" role="group" aria-label={`Save ${title}`}>
+            <Csv title={title} table={() => table} />
+          </div>
+        )}
+      </div>
+      {children ?? <PlainTable label={title} height={height} table={table} />}
+    </section>
+  );
+}
+
+// The class of a cell that does not break: numbers and names stay whole, long texts do not.
+export const short = (text: string | null | undefined): string => ((text ?? "").length <= 24 ? "short" : "");
+
 export function PlainTable({ table, label, height }: { table: Table; label: string; height?: number }) {
   const rows = table.rows.slice(0, MOST_ROWS);
   return (
@@ -199,7 +229,12 @@ export function PlainTable({ table, label, height }: { table: Table; label: stri
         </thead>
         <tbody>
           {rows.map((row) => (
-            <tr>{row.map((cell) => <td>{cell === null || cell === undefined ? "–" : String(cell)}</td>)}</tr>
+            <tr>
+              {row.map((cell) => {
+                const text = cell === null || cell === undefined || cell === "" ? "–" : String(cell);
+                return <td class={short(text)}>{text}</td>;
+              })}
+            </tr>
           ))}
         </tbody>
       </table>

@@ -90,13 +90,40 @@ export function cross(s: Surface, x: number, y: number, r: number, stroke: strin
   s.line([x - r, y + r, x + r, y - r], { stroke, width: 1.4, alpha });
 }
 
-// A key of colours in one line, above the picture's right end.
-export function key(s: Surface, theme: Theme, x: number, y: number, entries: [string, string][]): void {
-  for (const [label, colour] of entries) {
-    s.circle(x, y, 3.5, { fill: colour });
-    s.text(x + 8, y, label, { fill: theme.dim, size: 10.5 });
-    x += 8 + label.length * 6 + 14;
-  }
+export function arrow(s: Surface, x: number, y: number, r: number, fill: string, stroke?: string): void {
+  s.polygon([x - r * 0.8, y - r, x + r, y, x - r * 0.8, y + r], { fill, stroke, width: 1 });
+}
+
+export type Entry = [label: string, colour: string, mark?: "dot" | "cross" | "arrow" | "line"];
+const KEY_LINE = 15;
+
+// How many pixels the lines of a key take.
+export function keyHeight(entries: Entry[], room: number): number {
+  return KEY_LINE * laid(entries, room).lines;
+}
+
+function laid(entries: Entry[], room: number): { places: [number, number][]; lines: number } {
+  let [x, line] = [0, 0];
+  const places = entries.map(([label]): [number, number] => {
+    const width = 8 + label.length * 6 + 14;
+    if (x && x + width - 10 > room) [x, line] = [0, line + 1];
+    x += width;
+    return [x - width, line];
+  });
+  return { places, lines: line + 1 };
+}
+
+// A key of colours and marks above the picture, in as many lines as its room needs.
+export function key(s: Surface, theme: Theme, x: number, y: number, entries: Entry[], room = Infinity): void {
+  laid(entries, room).places.forEach(([dx, line], i) => {
+    const [label, colour, mark] = entries[i];
+    const [px, py] = [x + dx, y + KEY_LINE * line];
+    if (mark === "cross") cross(s, px, py, 3.5, colour);
+    else if (mark === "arrow") arrow(s, px, py, 4, colour);
+    else if (mark === "line") s.line([px - 4, py, px + 4, py], { stroke: colour, width: 1.5 });
+    else s.circle(px, py, 3.5, { fill: colour });
+    s.text(px + 8, py, label, { fill: theme.dim, size: 10.5 });
+  });
 }
 
 export function nothing(s: Surface, w: number, h: number, theme: Theme, text: string): Mark[] {

@@ -43,3 +43,13 @@ export function put(changes: Record<string, string | number | null | undefined>)
 export function go(to: string): void {
   location.hash = to;
 }
+
+// Names that a link carries as a list; none where it is broken.
+export function namesFrom(text: string | null): string[] {
+  try {
+    const found: unknown = JSON.parse(text ?? "[]");
+    return Array.isArray(found) ? found.map(String) : [];
+  } catch {
+    return [];
+  }
+}

@@ -15,7 +15,7 @@ export interface Scale {
   ticks(count: number): Tick[];
 }
 
-import { number } from "./words";
+import { clock, number } from "./words";
 
 const forward = {
   linear: (x: number) => x,
@@ -45,11 +45,34 @@ export function scaled(kind: "linear" | "log" | "one_minus_log", low: number, hi
     const found =
       kind === "linear" ? even(low, high, count) : kind === "log" ? decades(a, b, count) : nines(low, high);
     const ends = found.length >= 2 ? found : kind === "linear" ? found : even(low, high, count);
+    const near = new Set(ends.map((v) => number(v, 3))).size < ends.length; // then three digits tell too little
     return ends
-      .map((v) => ({ at: place(v), label: number(v, 3) }))
+      .map((v) => ({ at: place(v), label: number(v, near ? 6 : 3) }))
       .filter((t) => t.at >= -1e-6 && t.at <= 1 + 1e-6);
   };
   return { kind, low, high, place, value, ticks };
+}
+
+// Of what is counted in whole numbers: epochs, trials.
+export function counted(low: number, high: number): Scale {
+  const whole = scaled("linear", low, high);
+  const ticks = (count: number) =>
+    even(low, high, Math.max(1, Math.min(count, high - low)), [1, 2, 5, 10]).map((v) => ({ at: whole.place(v), label: number(v, 3) }));
+  return { ...whole, ticks };
+}
+
+const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 432000, 864000];
+
+// Of seconds, marked in minutes, hours and days where they are many.
+export function timed(low: number, high: number): Scale {
+  const whole = scaled("linear", low, high);
+  const ticks = (count: number) => {
+    const step = STEPS.find((s) => s >= (high - low) / Math.max(1, count)) ?? (high - low) / Math.max(1, count);
+    const found = [];
+    for (let v = Math.ceil(low / step) * step; v <= high; v += step) found.push({ at: whole.place(v), label: clock(v) });
+    return found;
+  };
+  return high - low < 90 ? whole : { ...whole, ticks };
 }
 
 export function category(options: string[]): Scale {
@@ -65,10 +88,10 @@ export function category(options: string[]): Scale {
   };
 }
 
-function even(low: number, high: number, count: number): number[] {
+function even(low: number, high: number, count: number, multiples = [1, 2, 2.5, 5, 10]): number[] {
   const rough = (high - low) / Math.max(1, count);
   const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 2.5, 5, 10].map((m) => m * power).find((s) => s >= rough * 0.999) ?? rough;
+  const step = multiples.map((m) => m * power).find((s) => s >= rough * 0.999) ?? rough;
   const found: number[] = [];
   for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-9 && found.length < 50; i++)
     found.push(Number((i * step).toPrecision(12)));

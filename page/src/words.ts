@@ -19,6 +19,16 @@ export function duration(seconds: number | null | undefined): string {
   return `${Math.floor(whole / 86400)} d ${Math.floor((whole % 86400) / 3600)} h`;
 }
 
+// A time on an axis: shorter than a duration.
+export function clock(seconds: number): string {
+  const whole = Math.round(seconds);
+  if (whole && whole % 86400 === 0) return `${whole / 86400} d`;
+  const minutes = Math.floor((whole % 3600) / 60);
+  if (whole >= 3600) return `${Math.floor(whole / 3600)} h${minutes ? ` ${String(minutes).padStart(2, "0")}` : ""}`;
+  if (whole >= 60) return whole % 60 ? `${minutes}:${String(whole % 60).padStart(2, "0")} min` : `${minutes} min`;
+  return whole ? `${whole} s` : "0";
+}
+
 export function when(time: number): string {
   return new Date(time * 1000).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
 }
@@ -37,6 +47,11 @@ export function cut(text: string, length: number): string {
   if (length < 3) return text.slice(0, Math.max(1, length));
   const head = Math.ceil((length - 1) / 2);
   return `${text.slice(0, head)}…${text.slice(text.length - (length - 1 - head))}`;
+}
+
+// A long number as it is best read, anything else as it is.
+export function brief(text: string): string {
+  return text.length > 9 && text.trim() !== "" && Number.isFinite(Number(text)) ? number(Number(text), 6) : text;
 }
 
 export function csv(head: string[], rows: unknown[][]): string {

@@ -5,18 +5,19 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from luthier.app import options, words
 from luthier.app.completing import study_argument
-from luthier.app.dashboard.ladder import ladder
 from luthier.app.dashboard.summary import sparks
 from luthier.app.reading import activity
 from luthier.app.show import clean, console
 from luthier.app.sparkline import sparkline
 from luthier.errors import StudyError, nearest
+from luthier.insight.happening import worker_of
+from luthier.insight.ladder import ladder
 from luthier.study.history import History
 from luthier.study.records import TrialRecord, TrialState
 from luthier.study.snapshot import follow
@@ -88,7 +89,7 @@ def picture(history: History, width: int, height: int, now: float) -> list[Text]
         lines += [(_row(history, t, width), "") for t in ranking]
     if rungs := _rungs(history, width):
         lines += [("", ""), ("rungs", "bold"), *((line, "") for line in rungs)]
-    workers = {f"{t.holder.host}:{t.holder.pid}": t.number for t in running if t.holder is not None}
+    workers = {worker_of(t.holder): t.number for t in running if t.holder is not None}
     if workers:
         held = ", ".join(f"{worker} trial {number}" for worker, number in workers.items())
         lines += [("", ""), (f"{len(workers)} worker{'s' * (len(workers) > 1)}: {held}", "dim")]
@@ -143,14 +144,12 @@ def _losses(history: History, trial: TrialRecord) -> Sequence[float]:
 
 def _rungs(history: History, width: int) -> list[str]:
     """Return the newest brackets with rungs, each on one line: how many arrived of how many planned."""
-    told: dict[str, Any] = ladder(history)
-    brackets = [b for b in told["brackets"] if len(b["rungs"]) > 1][-_RUNGS:]
+    brackets = [b for b in ladder(history).brackets if len(b.rungs) > 1][-_RUNGS:]
     lines: list[str] = []
     for bracket in brackets:
         rungs = [
-            f"{r['arrived']}{'/' + str(r['planned']) if r['planned'] else ''} at {r['step']}"
-            for r in bracket["rungs"]
+            f"{r.arrived}{f'/{r.planned}' if r.planned else ''} at {r.step}" for r in bracket.rungs
         ]
-        name = f"bracket {bracket['name']}: " if width >= _NARROW else ""
+        name = f"bracket {bracket.name}: " if width >= _NARROW else ""
         lines.append(f"  {name}{' > '.join(rungs)}")
     return lines

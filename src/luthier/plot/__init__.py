@@ -1,8 +1,9 @@
 """Pictures of a study as matplotlib figures, for notebooks and for the report.
 
-Every function takes a study or its history and returns a ``matplotlib.figure.Figure`` that belongs to
-nobody: no window opens, and ``figure.savefig("name.svg")`` writes it. Pictures need
-``pip install "luthier[plot]"``; without it each raises StudyError.
+Every function takes a study or its history (``workers`` and ``spent``: a study, whose log they read) and
+returns a ``matplotlib.figure.Figure`` that belongs to nobody: no window opens, and
+``figure.savefig("name.svg")`` writes it. The numbers are those that the dashboard's page draws. Pictures
+need ``pip install "luthier[plot]"``; without it each raises StudyError.
 """
 
 from __future__ import annotations
@@ -14,12 +15,17 @@ if TYPE_CHECKING:
     from luthier.plot.answers import enough, importance, interactions, isolation
     from luthier.plot.compared import compare
     from luthier.plot.contoured import contour
+    from luthier.plot.laddered import ladder
     from luthier.plot.learning import curves
     from luthier.plot.objectives import front
     from luthier.plot.parallels import parallel
     from luthier.plot.progressing import progress
+    from luthier.plot.raced import race
+    from luthier.plot.rates import learning_rate
     from luthier.plot.sliced import slices
+    from luthier.plot.spaces import space
     from luthier.plot.trained import budgets
+    from luthier.plot.working import spent, workers
 
 _HOME = {
     "budgets": "trained",
@@ -31,9 +37,15 @@ _HOME = {
     "importance": "answers",
     "interactions": "answers",
     "isolation": "answers",
+    "ladder": "laddered",
+    "learning_rate": "rates",
     "parallel": "parallels",
     "progress": "progressing",
+    "race": "raced",
     "slices": "sliced",
+    "space": "spaces",
+    "spent": "working",
+    "workers": "working",
 }
 
 __all__ = [
@@ -46,9 +58,15 @@ __all__ = [
     "importance",
     "interactions",
     "isolation",
+    "ladder",
+    "learning_rate",
     "parallel",
     "progress",
+    "race",
     "slices",
+    "space",
+    "spent",
+    "workers",
 ]
 
 

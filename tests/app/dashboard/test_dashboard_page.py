@@ -71,6 +71,9 @@ def test_every_view_is_whole_and_accessible(browser: Browser, look: str) -> None
     everything = [("studies", "/", {}), *views("hyperband")]
     everything.append(("stages", "/study", {"name": "stages", "tab": "story"}))
     everything.append(("front", "/study", {"name": "several objectives"}))
+    everything.append(("troubled", "/study", {"name": "troubled workers", "tab": "workers"}))
+    everything.append(("troubled-trial", "/trial", {"name": "troubled workers", "n": 7}))
+    everything.append(("troubled-overview", "/study", {"name": "troubled workers"}))
     browser.open()
     for name, path, query in everything:
         browser.size(*(PHONE if look == "phone" else DESK))
@@ -184,6 +187,38 @@ def test_the_contour_and_the_slices_show_what_a_surrogate_expects(browser: Brows
     browser.settle()
     browser.until(lambda: "cx1=learning_rate" in browser.run("return location.hash"), "the URL")
     browser.until(lambda: browser.run(heads)[:1] == ["learning_rate"], "the other contour")
+
+
+def test_repeats_on_other_seeds_are_beside_the_trial(browser: Browser, storage: Path) -> None:
+    history = luthier.open("stages", storage=storage).history
+    winner = next(t.repeats for t in history.trials if t.repeats >= 0)
+    again = [t for t in history.trials if t.repeats == winner]
+    browser.open("/trial", name="stages", n=winner)
+    seeds = "seed" if len(again) == 1 else "seeds"
+    assert f"Trained again on {len(again)} {seeds}: val_loss " in browser.text
+    browser.picture("trial-repeated")
+    browser.size(*DESK)
+    browser.open("/study", name="stages", tab="story")
+    assert "Race of the finalists" in browser.text
+
+
+def test_lost_workers_and_retries_are_told(browser: Browser) -> None:
+    browser.open("/study", name="troubled workers", tab="workers", tables="timeline-of-workers")
+    text = browser.text
+    assert "2 jobs lost with a worker, 3 jobs tried again" in text
+    again = "return [...document.querySelectorAll('figure tr')].map(r => r.cells[7].innerText)"
+    assert sorted(set(browser.run(again))) == [
+        "error", "out of memory", "preempted", "tried again after", "–",
+    ]  # fmt: skip
+    browser.open("/trial", name="troubled workers", n=5)
+    log = browser.run(
+        "return document.querySelector('section[aria-label=Log] .feed').innerText"
+    ).splitlines()
+    assert "completed after epoch 4" in log[0]
+    assert "lost its worker: signal 9" in log[2]
+    assert log[-1].endswith("proposed")
+    browser.open("/study", name="troubled workers")
+    assert "left, until the trials are spent, once it goes on" in browser.text
 
 
 def test_studies_are_ticked_and_compared(browser: Browser) -> None:

@@ -12,14 +12,16 @@ from tests.app.dashboard.example_studies import SPACE, range_test, train
 
 import luthier
 from luthier.app.dashboard.against import against
-from luthier.app.dashboard.chronicle import Chronicle, chronicle_page
+from luthier.app.dashboard.chronicle import chronicle_page
 from luthier.app.dashboard.columns import described, rounded, trial_columns
 from luthier.app.dashboard.curves import MOST_CURVES, chosen, curves
-from luthier.app.dashboard.ladder import ladder
+from luthier.app.dashboard.ladder import ladder_page
 from luthier.app.dashboard.lessons import lesson
 from luthier.app.dashboard.summary import listed, summary
 from luthier.app.dashboard.trial_page import trial_page
 from luthier.app.dashboard.watched import as_json
+from luthier.insight.chronicle import Chronicle
+from luthier.insight.happening import of_trial
 from luthier.space import Bool, Choice, Constant, Float, Int, Space
 from luthier.storage import MemoryStore
 from luthier.study import events as ev
@@ -141,7 +143,8 @@ def hyperband() -> tuple[MemoryStore, History]:
 def test_the_ladder_tells_what_hyperband_did(hyperband: tuple[MemoryStore, History]) -> None:
     """Nine trials to epoch 1, three to 3, one to 9, as the paper's bracket s=2 for R=9."""
     _, history = hyperband
-    first = ladder(history)["brackets"][0]
+    first = ladder_page(history)["brackets"][0]
+    assert (first["spent"], first["full"]) == (9 + 3 * 2 + 6, 81)
     assert [r["step"] for r in first["rungs"]] == [1, 3, 9]
     assert [r["planned"] for r in first["rungs"]] == [9, 3, 1]
     assert [r["arrived"] for r in first["rungs"]] == [9, 3, 1]
@@ -160,9 +163,9 @@ def test_the_chronicle_adds_up(hyperband: tuple[MemoryStore, History]) -> None:
     page = chronicle_page(known, history)
     assert known.epochs == history.epochs
     assert page["burn"]["epochs"][-1] == history.epochs
-    trained = [b - a for a, b in zip(page["segments"]["from"], page["segments"]["to"], strict=True)]
+    trained = [b - a for a, b in zip(page["jobs"]["from"], page["jobs"]["to"], strict=True)]
     assert sum(trained) == history.epochs
-    assert all(end is not None for end in page["segments"]["end"])
+    assert all(end is not None for end in page["jobs"]["end"])
     best = history.best
     assert best is not None
     assert page["best"]["trial"][-1] == best.number
@@ -198,6 +201,14 @@ def test_a_worker_that_vanished_is_told_from_one_that_gave_its_job_back() -> Non
         ev.Reported(time=112.0, trial=0, lease=1, step=2, metrics={"loss": 0.1}),  # too late
         ev.Reported(time=113.0, trial=0, lease=2, step=1, metrics={"loss": 0.9}),
         ev.JobReleased(time=114.0, trial=0, lease=2, reason="", cause="preempted"),
+        ev.JobLeased(time=115.0, lease=3, holder=holder[1], **leased),
+        ev.TrialFailed(
+            time=116.0, trial=0, lease=3, step=1, kind="out of memory", message="too large"
+        ),
+        ev.TrialRequeued(time=116.5, trial=0, reason="half the batch", cause="out of memory"),
+        ev.JobLeased(time=117.0, lease=4, holder=holder[0], **leased),
+        ev.TrialPaused(time=118.0, trial=0, lease=4, step=1),
+        ev.JobLeased(time=119.0, lease=5, holder=holder[0], **leased),
     ]
     history, known = History(), Chronicle()
     for number, event in enumerate(log, 1):
@@ -205,11 +216,19 @@ def test_a_worker_that_vanished_is_told_from_one_that_gave_its_job_back() -> Non
         known.apply(number, event)
     page = chronicle_page(known, history)
     assert page["workers"] == ["host:1", "host:2"]
-    assert page["segments"]["how"] == ["lost", "preempted"]
-    assert page["segments"]["begin"] == [1.0, 11.0]
-    assert page["segments"]["end"] == [10.0, 14.0]
+    assert page["jobs"]["how"] == ["lost", "preempted", "failed", "paused", ""]
+    assert page["jobs"]["begin"] == [1.0, 11.0, 15.0, 17.0, 19.0]
+    assert page["jobs"]["end"] == [10.0, 14.0, 16.0, 18.0, None]
+    assert page["jobs"]["again"] == ["", "lost", "preempted", "out of memory", ""]
     assert page["burn"]["epochs"][-1] == 2, "the late report trained nothing that counts"
-    assert [e["kind"] for e in page["feed"]] == ["lost", "created"]
+    assert [e["kind"] for e in page["feed"]] == ["requeued", "failed", "lost", "created"]
+    about = [log[number - 1] for number in known.numbers_about(0)]
+    assert about == [event for event in log[1:] if not isinstance(event, ev.Reported)]
+    told = [of_trial(event) for event in about]
+    assert told[0] == {"kind": "proposed", "text": "proposed"}
+    assert told[1] == {"kind": "leased", "text": "given to host:1, epochs 1 to 9"}
+    assert all(told), "every one of them has its words"
+    assert known.numbers_about(1) == []
 
 
 def test_every_page_is_json(hyperband: tuple[MemoryStore, History]) -> None:
@@ -218,7 +237,7 @@ def test_every_page_is_json(hyperband: tuple[MemoryStore, History]) -> None:
         summary(history),
         listed("s", history),
         trial_columns(history),
-        ladder(history),
+        ladder_page(history),
         curves(history, ["val_loss", "loss", "no such metric"]),
         *(trial_page(history, n) for n in range(len(history.trials))),
     ):

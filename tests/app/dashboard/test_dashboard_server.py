@@ -5,6 +5,8 @@ from __future__ import annotations
 import http.client
 import json
 import re
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -327,3 +329,23 @@ def test_a_note_survives_a_snapshot() -> None:
     assert again.notes[0] == ev.NoteTaken(
         time=again.notes[0].time, text="a good one", trial=0, who="Ada"
     )
+
+
+def test_a_long_computation_does_not_keep_the_server_from_ending() -> None:
+    program = (
+        "import asyncio, time\n"
+        "from luthier.app.dashboard.answering import beside\n"
+        "async def main():\n"
+        "    assert await beside(lambda: 7) == 7\n"
+        "    try:\n"
+        "        await beside(lambda: 1 / 0)\n"
+        "    except ZeroDivisionError:\n"
+        "        print('raised')\n"
+        "    asyncio.create_task(beside(lambda: time.sleep(300)))\n"
+        "    await asyncio.sleep(0.1)\n"
+        "asyncio.run(main())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert (done.stdout, done.stderr) == ("raised\n", "")

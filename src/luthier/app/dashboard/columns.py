@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from luthier.insight.happening import worker_of
 from luthier.space import Bool, Choice, Constant, Domain, Float, Int, Space
 from luthier.study.goals import outcome
 from luthier.study.history import History
@@ -117,8 +118,8 @@ def trial_columns(history: History, numbers: Sequence[int] | None = None) -> dic
 
 
 def worker(trial: TrialRecord) -> str | None:
-    """Return which process holds the trial, as host:pid."""
-    return None if trial.holder is None else f"{trial.holder.host}:{trial.holder.pid}"
+    """Return which worker holds the trial, as the timeline names it."""
+    return None if trial.holder is None else worker_of(trial.holder)
 
 
 def _texts(trials: Sequence[TrialRecord]) -> dict[str, Any]:

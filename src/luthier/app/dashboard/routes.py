@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import gzip
 import secrets
 import threading
 from collections.abc import Awaitable, Callable
@@ -12,7 +11,7 @@ from importlib import resources
 from typing import Any
 
 import msgspec
-from anyio import CapacityLimiter, to_thread
+from anyio import CapacityLimiter
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -23,14 +22,15 @@ from starlette.routing import Route
 
 from luthier.app.dashboard import curves as curves_
 from luthier.app.dashboard.against import against
+from luthier.app.dashboard.answering import answered
 from luthier.app.dashboard.door import Door
-from luthier.app.dashboard.ladder import ladder
+from luthier.app.dashboard.ladder import ladder_page
 from luthier.app.dashboard.lessons import LESSONS
 from luthier.app.dashboard.live import Live
 from luthier.app.dashboard.steering import Helm, Wish
 from luthier.app.dashboard.summary import listed
 from luthier.app.dashboard.trial_page import trial_page
-from luthier.app.dashboard.watched import Watch, as_json
+from luthier.app.dashboard.watched import Watch
 from luthier.app.server import incoming
 from luthier.errors import LuthierError
 from luthier.study.history import History
@@ -47,7 +47,6 @@ _MOST_COMPARED = 50
 _MOST_STUDIES = 20
 _LARGEST_WISH = 1 << 20
 _SLOW = 4  # lessons and chronicles at the same time
-_WORTH_PACKING = 1400  # bytes: less than that is one packet anyway
 
 
 class Dashboard:
@@ -77,6 +76,7 @@ class Dashboard:
                 Route("/api/chronicle", self.chronicle),
                 Route("/api/lesson", self.lesson),
                 Route("/api/trial", self.trial),
+                Route("/api/trial-log", self.trial_log),
                 Route("/api/live", self.live),
                 Route("/api/steer", self.steer, methods=["POST"]),
             ],
@@ -98,7 +98,7 @@ class Dashboard:
 
     async def session(self, request: Request) -> Response:
         """Answer what this dashboard is, and the key that the page's wishes must carry."""
-        return await _answer(
+        return await answered(
             request,
             lambda: {
                 "version": __version__,
@@ -125,12 +125,12 @@ class Dashboard:
                     wrong.append(str(error))
             return {"studies": lines, "wrong": wrong}
 
-        return await _answer(request, answer)
+        return await answered(request, answer)
 
     async def study(self, request: Request) -> Response:
         """Answer with a study's summary and its trials, or those that changed."""
         watched, since = self._watched(request), request.query_params.get("since", "")
-        return await _answer(request, lambda: watched().columns(since))
+        return await answered(request, lambda: watched().columns(since))
 
     async def against(self, request: Request) -> Response:
         """Answer with whole studies, to be seen side by side, and with what is wrong with the others."""
@@ -148,7 +148,7 @@ class Dashboard:
                     wrong.append(str(error))
             return {"studies": found, "wrong": wrong}
 
-        return await _answer(request, answer)
+        return await answered(request, answer)
 
     async def curves(self, request: Request) -> Response:
         """Answer with learning curves: those asked for, or the most telling ones."""
@@ -160,17 +160,17 @@ class Dashboard:
             names = metrics or [history.objective.metric]
             return curves_.curves(history, names, _known(history, asked))
 
-        return await _answer(request, lambda: watched().read(answer))
+        return await answered(request, lambda: watched().read(answer))
 
     async def ladder(self, request: Request) -> Response:
         """Answer with the rungs."""
         watched = self._watched(request)
-        return await _answer(request, lambda: watched().read(ladder))
+        return await answered(request, lambda: watched().read(ladder_page))
 
     async def chronicle(self, request: Request) -> Response:
         """Answer with the timeline and the feed."""
         watched = self._watched(request)
-        return await _answer(request, lambda: watched().chronicle(), self._slow)
+        return await answered(request, lambda: watched().chronicle(), self._slow)
 
     async def lesson(self, request: Request) -> Response:
         """Answer with what the study taught of one thing."""
@@ -178,7 +178,7 @@ class Dashboard:
         what, name = request.query_params.get("what", ""), request.query_params.get("name", "")
         if what not in LESSONS:
             raise HTTPException(422, f"what must be one of {', '.join(LESSONS)}.")
-        return await _answer(request, lambda: watched().lesson(what, name), self._slow)
+        return await answered(request, lambda: watched().lesson(what, name), self._slow)
 
     async def trial(self, request: Request) -> Response:
         """Answer with everything about one or several trials."""
@@ -191,7 +191,12 @@ class Dashboard:
                 "missing": [n for n in asked if n not in numbers],
             }
 
-        return await _answer(request, lambda: watched().read(answer))
+        return await answered(request, lambda: watched().read(answer))
+
+    async def trial_log(self, request: Request) -> Response:
+        """Answer with what the log says of one trial."""
+        watched, asked = self._watched(request), _numbers(request, "trial") or [-1]
+        return await answered(request, lambda: watched().trial_log(asked[0]), self._slow)
 
     async def live(self, request: Request) -> Response:
         """Answer with a stream that says when there is something new."""
@@ -213,7 +218,7 @@ class Dashboard:
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise HTTPException(422, f"This is no request that a page makes: {error}") from error
         helm, who = self._helm, _who(request, wish.who)
-        return await _answer(request, lambda: {"done": helm.grant(wish, who)})
+        return await answered(request, lambda: {"done": helm.grant(wish, who)})
 
     def _watched(self, request: Request) -> Callable[[], Any]:
         name = request.query_params.get("study", "")
@@ -254,23 +259,6 @@ def _shown(address: str) -> str:
     """Return the store's address without a password or token."""
     scheme, sign, rest = address.partition("://")
     return f"{scheme}{sign}{rest.rpartition('@')[2]}" if sign else address
-
-
-async def _answer(
-    request: Request, question: Callable[[], Any], threads: CapacityLimiter | None = None
-) -> Response:
-    """Answer in a thread of its own, packed where that is worth it and understood."""
-    packs = "gzip" in request.headers.get("accept-encoding", "")
-
-    def work() -> tuple[bytes, bool]:
-        body = as_json(question())
-        if packs and len(body) > _WORTH_PACKING:
-            return gzip.compress(body, 1), True
-        return body, False
-
-    body, packed = await to_thread.run_sync(work, limiter=threads)
-    headers = {"content-encoding": "gzip"} if packed else {}
-    return Response(body, media_type="application/json", headers=headers)
 
 
 def _file(name: str) -> Callable[[Request], Awaitable[Response]]:

@@ -8,8 +8,8 @@ from typing import Any
 from luthier.app import reading, words
 from luthier.app.dashboard.columns import described, rounded
 from luthier.app.dashboard.curves import metrics_of
-from luthier.app.dashboard.ladder import plan_of
 from luthier.craft.stages import story
+from luthier.insight.ladder import plan_of
 from luthier.insight.race import race
 from luthier.space import Space
 from luthier.study.history import History
@@ -77,7 +77,10 @@ def summary(history: History) -> dict[str, Any]:
         "failures": dict(reading.failures(history)),
         "returns": dict(reading.returns(history)),
         "late_reports": history.late_reports,
-        "notes": {str(n): note.text for n, note in history.notes.items()},
+        "notes": [
+            {"trial": n, "text": note.text, "who": note.who, "time": note.time}
+            for n, note in history.notes.items()
+        ],
         "story": story(history),
         "stages": [_stage(history, i) for i in range(len(history.stages))],
         "race": _race(history),

@@ -62,6 +62,7 @@ def trial_page(history: History, number: int) -> dict[str, Any]:
         "seconds": rounded([sum(trial.seconds)])[0],
         "note": note.text if note else "",
         "note_who": note.who if note else "",
+        "note_when": note.time if note else None,
         "diagnosis": [plain_finding(f) for f in found],
     }
 

@@ -12,12 +12,15 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from luthier.app.dashboard.chronicle import Chronicle, chronicle_page
+from luthier.app.dashboard.chronicle import chronicle_page
 from luthier.app.dashboard.columns import trial_columns
 from luthier.app.dashboard.lessons import lesson
 from luthier.app.dashboard.summary import summary
 from luthier.errors import LuthierError, StudyError, nearest
+from luthier.insight.chronicle import Chronicle
+from luthier.insight.happening import of_trial
 from luthier.study.history import History
+from luthier.study.log import decoded
 from luthier.study.protocols import Store
 from luthier.study.snapshot import follow
 
@@ -26,6 +29,7 @@ Answer = TypeVar("Answer")
 _PATIENCE = 5.0  # seconds for which a lesson stands though there is more to learn from
 _SHARE = 20  # a lesson may take one part in so many of a processor
 _WARMED = 8  # studies that are read before anybody asks
+_MOST_TOLD = 60  # events of a trial
 _PAUSE = 0.2  # seconds between two looks at the log
 
 
@@ -103,6 +107,20 @@ class Watched:
             up_to = self.refresh()
             self._chronicle.follow(self._store, self.name, up_to)
             return self.read(lambda history: chronicle_page(self._chronicle, history))
+
+    def trial_log(self, trial: int) -> dict[str, Any]:
+        """Return what the log says of *trial*, the newest first; its reports are its curves."""
+        with self._chronicle_lock:
+            self._chronicle.follow(self._store, self.name, self.refresh())
+            created = self._chronicle.created
+            numbers = self._chronicle.numbers_about(trial)
+        rows: list[dict[str, Any]] = []
+        for number in reversed(numbers[-_MOST_TOLD:]):
+            for at, body in self._store.read(self.name, number - 1, 1):
+                event = decoded(self.name, at, body)
+                if said := of_trial(event):
+                    rows.append({"number": at, "time": event.time - created, **said})
+        return {"rows": rows, "hidden": max(0, len(numbers) - _MOST_TOLD)}
 
     def lesson(self, what: str, name: str = "") -> dict[str, Any]:
         """Return what the study taught, as fresh as it can be without taking the processor from training."""

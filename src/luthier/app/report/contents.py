@@ -13,6 +13,7 @@ from luthier.app.report.parts import Items, Part, Picture, Report, Section, Tabl
 from luthier.app.report.settings import settings
 from luthier.app.show import ADVICE
 from luthier.craft.stages import story
+from luthier.insight.ladder import ladder
 from luthier.insight.race import race
 from luthier.study.history import History
 
@@ -61,6 +62,15 @@ def _found(history: History) -> list[Part]:
     raced = race(history)
     if raced is not None:
         parts.append(Items(tuple(words.race_lines(raced, history.objective.metric))))
+        if any(finalist.values for finalist in raced.finalists):
+            parts.append(
+                Picture(
+                    "race",
+                    "The finalists on new seeds: each one's values, their mean and its 95 % interval; the "
+                    "short line is what the search had found.",
+                    lambda: plot.race(history),
+                )
+            )
     if any(len(t.steps) > 1 for t in history.trials):
         parts += [
             Picture(
@@ -74,6 +84,15 @@ def _found(history: History) -> list[Part]:
                 lambda: plot.budgets(history),
             ),
         ]
+    if any(len(bracket.rungs) > 1 for bracket in ladder(history).brackets):
+        parts.append(
+            Picture(
+                "ladder",
+                "The first bracket with several rungs: who arrived with what, and who went on. The broken "
+                "line is the worst value with which a trial went on.",
+                lambda: plot.ladder(history),
+            )
+        )
     return parts
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from luthier import insight
+from luthier import insight, plot
 from luthier.app import words
 from luthier.app.report.parts import Items, Part, Picture, Table, Text
 from luthier.errors import StudyError
@@ -107,9 +107,15 @@ def boundaries(lessons: Lessons) -> list[Part]:
     found = lessons.edges
     if isinstance(found, str):
         return [Text(found)]
+    picture = Picture(
+        "space",
+        "Where all trials lie (grey), the best tenth (blue) and the best one (line), each hyperparameter on "
+        "its own scale; a red edge is crowded.",
+        lambda: plot.space(lessons.history),
+    )
     if not found:
-        return [Text("The best trials crowd no edge of the space.")]
-    return [Items(tuple(map(str, found)))]
+        return [Text("The best trials crowd no edge of the space."), picture]
+    return [Items(tuple(map(str, found))), picture]
 
 
 def diagnosis(lessons: Lessons) -> list[Part]:

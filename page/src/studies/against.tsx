@@ -1,14 +1,14 @@
 // Whole studies side by side: how each came to its best, what it found, where and how it searched.
-import { type Line, useAnswer, useLive, usePaused } from "./data";
 import { useState } from "preact/hooks";
-import { Select, Toggle } from "./parts";
-import { Picture } from "./picture";
-import type { Draw } from "./pictures";
-import { frame, key, type Mark, nothing } from "./plot";
-import { link, put } from "./route";
-import { scaled } from "./scales";
-import { State } from "./trials-table";
-import { cut, duration, many, number } from "./words";
+import { type Line, useAnswer, useLive, usePaused } from "../data";
+import { Select, Toggle } from "../parts";
+import { Picture, short, Tabled } from "../picture";
+import type { Draw } from "../pictures/draw";
+import { type Entry, frame, key, type Mark, nothing } from "../plot";
+import { link, namesFrom, put } from "../route";
+import { counted, scaled, timed } from "../scales";
+import { State } from "../study/trials-table";
+import { cut, duration, many, number } from "../words";
 
 interface Against extends Line {
   metric: string;
@@ -36,7 +36,7 @@ function racePicture(studies: Against[], all: Against[], by: By, log: boolean): 
     const logs = log && low > 0;
     const air = logs ? 0 : 0.04 * (high - low);
     const end = Math.max(1e-9, ...told.map((one) => (one.progress[by] as number[]).at(-1)!));
-    const f = frame(s, w, h, theme, { x: scaled("linear", 0, end), y: scaled(logs ? "log" : "linear", low - air, high + air), xLabel: LABELS[by], yLabel: told[0].metric, top: 26 });
+    const f = frame(s, w, h, theme, { x: by === "seconds" ? timed(0, end) : counted(0, Math.max(1, end)), y: scaled(logs ? "log" : "linear", low - air, high + air), xLabel: LABELS[by], yLabel: told[0].metric, top: 26 });
     const marks: Mark[] = [];
     s.clip(f.left, f.top - 2, f.width + 6, f.height + 4, () =>
       told.forEach((one) => {
@@ -54,18 +54,27 @@ function racePicture(studies: Against[], all: Against[], by: By, log: boolean): 
       }),
     );
     const room = Math.max(4, Math.floor(f.width / told.length / 6.4) - 4);
-    key(s, theme, f.left + 4, 11, told.map((one): [string, string] => [cut(one.name, room), theme.series[all.indexOf(one) % theme.series.length]]));
+    key(s, theme, f.left + 4, 11, told.map((one): Entry => [cut(one.name, room), theme.series[all.indexOf(one) % theme.series.length]]));
     return marks;
   };
 }
 
-function namesFrom(text: string | null): string[] {
-  try {
-    const found: unknown = JSON.parse(text ?? "[]");
-    return Array.isArray(found) ? found.map(String) : [];
-  } catch {
-    return [];
-  }
+function plainRows(studies: Against[]): unknown[][] {
+  const group = (of: (one: Against) => Record<string, string>) =>
+    [...new Set(studies.flatMap((one) => Object.keys(of(one))))].map((k) => [k, ...studies.map((one) => of(one)[k])]);
+  const row = (name: string, of: (one: Against) => unknown) => [name, ...studies.map(of)];
+  return [
+    row("state", (one) => one.state),
+    row("objective", (one) => one.objective),
+    row("best", (one) => one.best),
+    row("best trial", (one) => one.best_trial),
+    row("trials", (one) => one.trials),
+    row("epochs", (one) => one.epochs),
+    ...group((one) => one.settings),
+    ...group((one) => one.configuration),
+    ...group((one) => one.space),
+    row("note", (one) => one.note),
+  ];
 }
 
 export function CompareStudies({ query }: { query: URLSearchParams }) {
@@ -93,7 +102,7 @@ export function CompareStudies({ query }: { query: URLSearchParams }) {
       <>
         <tr class="outcome"><th scope="rowgroup" colSpan={studies.length + 1}>{title}</th></tr>
         {[...keys.filter(differ), ...keys.filter((k) => !differ(k))].map((k) => (
-          <tr class={differ(k) ? "differs" : "dim"}><th scope="row">{cut(k, 120)}</th>{studies.map((one) => <td>{of(one)[k] === undefined ? "–" : cut(of(one)[k], 160)}</td>)}</tr>
+          <tr class={differ(k) ? "differs" : "dim"}><th scope="row">{cut(k, 120)}</th>{studies.map((one) => <td class={short(of(one)[k])}>{of(one)[k] === undefined ? "–" : cut(of(one)[k], 160)}</td>)}</tr>
         ))}
       </>
     );
@@ -118,8 +127,7 @@ export function CompareStudies({ query }: { query: URLSearchParams }) {
             draw={racePicture(alike, studies, by, log)}
             redraw={[answer, by, log]}
           />
-          <section class="picture" aria-label="Side by side">
-            <div class="picture-head"><h2>Side by side</h2></div>
+          <Tabled title="Side by side" table={{ head: ["", ...studies.map((one) => one.name)], rows: plainRows(studies) }}>
             <div class="table-holder" tabIndex={0} role="region" aria-label="Table of the studies side by side">
               <table class="compare">
                 <thead>
@@ -141,7 +149,7 @@ export function CompareStudies({ query }: { query: URLSearchParams }) {
                 </tbody>
               </table>
             </div>
-          </section>
+          </Tabled>
         </>
       )}
     </main>

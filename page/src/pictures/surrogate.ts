@@ -1,16 +1,12 @@
 // What a Gaussian process expects over one hyperparameter, or over two, with all others as in the best trial.
-import { useRef } from "preact/hooks";
-import { type Hyperparameter, type Study, useAnswer } from "./data";
-import { Select } from "./parts";
-import { Picture } from "./picture";
-import { axisOf, type Draw, trialText } from "./pictures";
-import { cross, type Frame, frame, type Mark } from "./plot";
-import { go, link, put } from "./route";
-import type { Scale } from "./scales";
-import { shown } from "./selection";
-import type { Surface } from "./surface";
-import { ramp, type Theme } from "./theme";
-import { cut, number } from "./words";
+import type { Hyperparameter, Study } from "../data";
+import { cross, type Frame, frame, type Mark } from "../plot";
+import type { Scale } from "../scales";
+import type { Surface } from "../surface";
+import { ramp, type Theme } from "../theme";
+import { cut, number } from "../words";
+import { type Draw, trialText } from "./draw";
+import { axisOf } from "./hyperparameter";
 
 export interface Expected {
   name: string;
@@ -40,7 +36,7 @@ export function band(s: Surface, f: Frame, h: Hyperparameter, found: Expected, t
   s.line(across.flatMap((x, i) => [x, y(found.mean[i])]), { stroke: theme.ink, width: 1.4, alpha: 0.85 });
 }
 
-interface Contour {
+export interface Contour {
   names: [string, string];
   across: (number | null)[];
   up: (number | null)[];
@@ -58,7 +54,7 @@ function borders(scale: Scale, values: (number | null)[]): number[] {
   return [Math.max(0, at[0] - ((between[0] ?? 1) - at[0])), ...between, Math.min(1, 2 * at[at.length - 1] - (between.at(-1) ?? 0))];
 }
 
-function contourPicture(study: Study, found: Contour, kept: Uint8Array): Draw {
+export function contourPicture(study: Study, found: Contour, kept: Uint8Array): Draw {
   return (s, w, h, theme) => {
     const { columns, summary, count } = study;
     const [one, two] = found.names.map((n) => summary.space.find((p) => p.name === n)!);
@@ -103,47 +99,4 @@ function contourPicture(study: Study, found: Contour, kept: Uint8Array): Draw {
     s.text(f.left + steps * 5 + 8, 13, `expected ${cut(summary.objectives[0].metric, 20)}: ${number(low, 3)} to ${number(high, 3)}`, { fill: theme.dim, size: 10.5 });
     return marks;
   };
-}
-
-export function ContourView({ study, query, order, kept, ended, ready }: { study: Study; query: URLSearchParams; order: string[]; kept: Uint8Array; ended: number; ready: boolean }) {
-  const known = (name: string | null) => (name && order.includes(name) ? name : null);
-  const first = known(query.get("cx1")) ?? order[0];
-  const second = known(query.get("cx2")) ?? order.find((n) => n !== first)!;
-  const asked = ready ? JSON.stringify([first, second]) : "";
-  const { answer: fresh, error } = useAnswer<Contour>("lesson", { study: study.summary.name, what: "contour", name: asked }, ready ? ended : -1, 4000);
-  // The picture before stays until the next one is there.
-  const last = useRef<Contour | null>(null);
-  if (fresh) last.current = fresh;
-  const answer = last.current;
-  const controls = (
-    <>
-      <Select label="across" value={first} options={order.map((n): [string, string] => [n, cut(n, 40)])} onChange={(v) => put({ cx1: v, cx2: v === second ? first : second })} />
-      <Select label="up" value={second} options={order.filter((n) => n !== first).map((n): [string, string] => [n, cut(n, 40)])} onChange={(v) => put({ cx1: first, cx2: v })} />
-    </>
-  );
-  if (!answer || answer.why_not)
-    return (
-      <section class="picture" aria-label="Two together">
-        <div class="picture-head"><h2>Two together</h2><div class="controls">{controls}</div></div>
-        <p class="caption">{(ready && (answer?.why_not || error)) || "Computing…"}</p>
-      </section>
-    );
-  const kinds = answer.names.map((n) => study.summary.space.find((p) => p.name === n));
-  if (kinds.some((k) => !k)) return null; // the space has changed since
-  const text = (axis: number, v: number | null) => (kinds[axis]!.kind === "choice" ? shown(kinds[axis]!, v) : v);
-  return (
-    <Picture
-      title="Two together"
-      sentence={`What a Gaussian process expects, all else as in trial ${answer.around} (the ring). Warm is good; pale is where few trials have been, so little is known.`}
-      height={400}
-      controls={controls}
-      table={() => ({
-        head: [...answer.names, "expected", "width of the 90 % interval"],
-        rows: answer.up.flatMap((v, j) => answer.across.map((u, i) => [text(0, u), text(1, v), answer.mean[j][i], answer.width[j][i]])),
-      })}
-      draw={contourPicture(study, answer, kept)}
-      redraw={[study.version, answer, kept]}
-      onTrial={(t) => go(link("/trial", { name: study.summary.name, n: t }))}
-    />
-  );
 }

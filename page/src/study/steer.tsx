@@ -1,12 +1,13 @@
 // Steering: every wish is an event in the log, with who and when.
 import { useState } from "preact/hooks";
-import type { Hyperparameter, Study } from "./data";
-import { STATES } from "./data";
-import { Card, Prune, Said, Select, useSteers, useWish } from "./parts";
-import { link } from "./route";
-import { Feed, useChronicle, type View } from "./study-views";
-import { Note } from "./trial";
-import { cut, number } from "./words";
+import { type Hyperparameter, STATES, type Study } from "../data";
+import { Card, Prune, Said, Select, useSteers, useWish } from "../parts";
+import { Tabled } from "../picture";
+import { link } from "../route";
+import { Note } from "../trial/note";
+import { cut, number } from "../words";
+import { Feed } from "./feed";
+import { useChronicle, type View } from "./view";
 
 export function Steer({ view }: { view: View }) {
   const { study } = view;
@@ -19,6 +20,7 @@ export function Steer({ view }: { view: View }) {
         <Feed study={study} chronicle={chronicle} kinds={["steered", "note"]} />
       </>
     );
+  const own = study.summary.notes.find((n) => n.trial < 0);
   return (
     <>
       <div class="cards wide-cards">
@@ -26,7 +28,7 @@ export function Steer({ view }: { view: View }) {
         <Budget study={study} />
         <Enqueue study={study} />
         <Widen study={study} />
-        <Note study={study.summary.name} note={study.summary.note} steers />
+        <Note study={study.summary.name} note={study.summary.note} who={own?.who} time={own?.time} steers />
         <Who />
       </div>
       <Under study={study} />
@@ -212,8 +214,7 @@ function Under({ study }: { study: Study }) {
   const { columns, summary } = study;
   const under = columns.state.map((_, i) => i).filter((i) => columns.state[i] <= 2).slice(-200);
   return (
-    <section class="picture" aria-label="Trials under way">
-      <div class="picture-head"><h2>Trials under way</h2></div>
+    <Tabled title="Trials under way" table={{ head: ["trial", "state", "epoch", summary.objectives[0].metric], rows: under.map((i) => [i, STATES[columns.state[i]], columns.step[i], columns.value[i]]) }}>
       {under.length === 0 ? <p class="caption">None.</p> : (
         <div class="table-holder" tabIndex={0} role="region" aria-label="Table of the trials under way" style={{ maxHeight: "360px" }}>
           <table>
@@ -232,6 +233,6 @@ function Under({ study }: { study: Study }) {
           </table>
         </div>
       )}
-    </section>
+    </Tabled>
   );
 }

@@ -1,16 +1,19 @@
 // The list of studies.
 import { useState } from "preact/hooks";
-import { type Line, useAnswer, useLive, usePaused } from "./data";
-import { link } from "./route";
-import { Spark } from "./parts";
-import { State } from "./trials-table";
-import { csv, duration, number, save } from "./words";
+import { type Line, useAnswer, useLive, usePaused } from "../data";
+import { Spark } from "../parts";
+import { link, namesFrom, put, useRoute } from "../route";
+import { State } from "../study/trials-table";
+import { csv, duration, many, number, save } from "../words";
 
 export function Studies() {
   const [seen, tell] = useState(0);
   const paused = usePaused();
-  const [chosen, setChosen] = useState<string[]>([]);
-  const choose = (name: string) => setChosen((old) => (old.includes(name) ? old.filter((n) => n !== name) : [...old, name]));
+  const chosen = namesFrom(useRoute().query.get("names"));
+  const choose = (name: string) => {
+    const next = chosen.includes(name) ? chosen.filter((n) => n !== name) : [...chosen, name];
+    put({ names: next.length ? JSON.stringify(next) : null });
+  };
   useLive("", paused, () => tell((n) => n + 1));
   const { answer, error } = useAnswer<{ studies: Line[]; wrong: string[] }>("studies", {}, seen, 1000);
   if (error) return <main id="main"><p class="wrong" role="alert">{error}</p></main>;
@@ -64,7 +67,7 @@ export function Studies() {
               ))}
             </p>
             <p class="dim">
-              {l.trials}{l.max_trials ? ` of ${l.max_trials}` : ""} trials, {l.epochs}{l.max_epochs ? ` of ${l.max_epochs}` : ""} epochs,
+              {l.max_trials ? `${l.trials} of ${many(l.max_trials, "trial")}` : many(l.trials, "trial")}, {l.max_epochs ? `${l.epochs} of ${many(l.max_epochs, "epoch")}` : many(l.epochs, "epoch")},
               last sign {duration(now - l.last_sign)} ago
             </p>
             {l.note && <p class="note">{l.note}</p>}

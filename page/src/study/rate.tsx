@@ -1,13 +1,13 @@
 // The learning rate's range test: where the loss falls, how fast, and where it climbs again.
-import { useAnswer } from "./data";
-import { Card } from "./parts";
-import { Picture } from "./picture";
-import type { Draw } from "./pictures";
-import { frame, type Mark } from "./plot";
-import { scaled } from "./scales";
-import type { View } from "./study-views";
-import type { Theme } from "./theme";
-import { number } from "./words";
+import { useAnswer } from "../data";
+import { Card } from "../parts";
+import { Picture } from "../picture";
+import type { Draw } from "../pictures/draw";
+import { frame, type Mark } from "../plot";
+import { scaled } from "../scales";
+import type { Theme } from "../theme";
+import { number } from "../words";
+import type { View } from "./view";
 
 type Name = "steepest" | "minimum" | "divergence" | "suggestion" | "low" | "high";
 
@@ -39,12 +39,17 @@ function rangePicture(test: RangeTest, searched: Searched[]): Draw {
   return (s, w, h, theme) => {
     const [low, high] = [Math.min(...test.smoothed), Math.max(...test.smoothed)];
     const air = 0.15 * (high - low) || 0.5;
+    // Their names take turns on two lines above, in a narrow picture on four, so that near ones do not overlap.
+    const named = LINES.map(([name, label, colour, dash]) => ({ label, colour, dash, at: test.marks[name] }))
+      .filter((one) => one.at !== null)
+      .sort((a, b) => a.at! - b.at!);
+    const lines = w < 560 ? Math.max(1, named.length) : 2;
     const f = frame(s, w, h, theme, {
       x: scaled("log", test.rates[0], test.rates[test.rates.length - 1]),
       y: scaled("linear", low - air, high + air),
       xLabel: "learning rate",
       yLabel: "training loss of a batch",
-      top: 40,
+      top: 8 + 16 * lines,
     });
     const marks: Mark[] = [];
     s.clip(f.left, f.top, f.width, f.height, () => {
@@ -59,17 +64,13 @@ function rangePicture(test: RangeTest, searched: Searched[]): Draw {
       s.line(test.smoothed.flatMap((v, i) => [f.x(test.rates[i]), f.y(v)]), { stroke: theme.accent, width: 2.4 });
     });
     test.smoothed.forEach((v, i) => marks.push({ x: f.x(test.rates[i]), y: f.y(v), text: `rate ${number(test.rates[i], 3)}\nloss ${number(v, 4)}` }));
-    // Their names take turns on two lines above, so that near ones do not overlap.
-    LINES.map(([name, label, colour, dash]) => ({ label, colour, dash, at: test.marks[name] }))
-      .filter((one) => one.at !== null)
-      .sort((a, b) => a.at! - b.at!)
-      .forEach(({ label, colour, dash, at }, i) => {
-        const x = f.x(at!);
-        s.line([x, f.top, x, f.top + f.height], { stroke: colour(theme), dash, width: 1.5 });
-        const text = `${label} ${number(at, 2)}`;
-        const half = text.length * 3.1;
-        s.text(Math.min(w - half - 2, Math.max(half + 2, x)), i % 2 ? 28 : 12, text, { fill: colour(theme), anchor: "middle", size: 10.5 });
-      });
+    named.forEach(({ label, colour, dash, at }, i) => {
+      const x = f.x(at!);
+      s.line([x, f.top, x, f.top + f.height], { stroke: colour(theme), dash, width: 1.5 });
+      const text = `${label} ${number(at, 2)}`;
+      const half = text.length * 3.1;
+      s.text(Math.min(w - half - 2, Math.max(half + 2, x)), 12 + 16 * (i % lines), text, { fill: colour(theme), anchor: "middle", size: 10.5 });
+    });
     return marks;
   };
 }

@@ -1,10 +1,9 @@
 // The trials that are selected, in a table of which only the rows in sight exist.
 import { useMemo, useRef, useState } from "preact/hooks";
-import type { Study } from "./data";
-import { STATES } from "./data";
-import { link, put } from "./route";
-import { shown } from "./selection";
-import { csv, cut, number, save } from "./words";
+import { STATES, type Study } from "../data";
+import { link, put } from "../route";
+import { shown } from "../selection";
+import { csv, cut, many, number, save } from "../words";
 
 const ROW = 32;
 
@@ -46,6 +45,8 @@ export function columnsOf(study: Study): Column[] {
     { key: "why", label: "why it ended", numeric: false, text: (i) => columns.reasons[columns.reason[i]], value: (i) => columns.reasons[columns.reason[i]] },
   ];
 }
+
+const longest = (c: Column): number => (c.key === "why" ? 60 : 30); // letters
 
 interface Props {
   study: Study;
@@ -147,7 +148,7 @@ export function TrialsTable({ study, kept, sort, chosen }: Props) {
                     ) : c.key === "state" ? (
                       <State state={c.text(i)} />
                     ) : (
-                      <span title={c.text(i).length > 30 ? c.text(i) : undefined}>{cut(c.text(i), 30)}</span>
+                      <span title={c.text(i).length > longest(c) ? c.text(i) : undefined}>{cut(c.text(i), longest(c))}</span>
                     )}
                   </td>
                 ))}
@@ -162,7 +163,7 @@ export function TrialsTable({ study, kept, sort, chosen }: Props) {
         </table>
       </div>
       <p class="caption">
-        {order.length === study.count ? `All ${study.count} trials.` : `${order.length} of ${study.count} trials.`}
+        {order.length === study.count ? `All ${many(study.count, "trial")}.` : `${order.length} of ${many(study.count, "trial")}.`}
       </p>
     </section>
   );
