@@ -1,9 +1,9 @@
 """The dashboard at 10,000 trials of 50 reports: time to the first picture, memory, frames while brushing.
 
+    python benchmarks/dashboard.py --install    # optuna-dashboard's environment
     python benchmarks/dashboard.py [--trials 10000] [--points 50] [--no-peer]
 
-Beside it optuna-dashboard on a study of the same trials, from ``~/.cache/luthier-peers/optuna-dashboard``
-(python -m venv there, pip install optuna-dashboard). Both get a fresh server process and a fresh page,
+Beside it optuna-dashboard on a study of the same trials. Both get a fresh server process and a fresh page,
 in Debian's Chromium without a window or a GPU. Needs the group ``test``.
 
 - first picture: from the navigation until the first chart has its points.
@@ -28,7 +28,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import peers
 import psutil
+from peers.install import install
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
@@ -38,7 +40,8 @@ from luthier.study import events as ev
 from luthier.study.history import History
 from luthier.study.snapshot import keep_snapshot_if_due
 
-PEER = Path.home() / ".cache/luthier-peers/optuna-dashboard"
+PEER_NAME = "optuna-dashboard"
+PEER = peers.VENVS / PEER_NAME
 SPACE = Space(
     learning_rate=Float(1e-5, 1e-1, scale="log"),
     weight_decay=Float(1e-6, 1e-2, scale="log"),
@@ -322,7 +325,10 @@ def main() -> None:
     parser.add_argument("--no-peer", action="store_true")
     parser.add_argument("--peer-only", action="store_true")
     parser.add_argument("--keep", type=Path, help="a folder for the studies, used again when there")
+    parser.add_argument("--install", action="store_true", help="make the peer's environment")
     wanted = parser.parse_args()
+    if wanted.install:
+        sys.exit(1 if install(peers.VENVS, [PEER_NAME]) else 0)
     folder = wanted.keep or Path(tempfile.mkdtemp(prefix="dashboard-"))
     folder.mkdir(parents=True, exist_ok=True)
     load = os.getloadavg()[0]

@@ -30,6 +30,7 @@ RECIPES = {
     "hyperopt": Recipe(("hyperopt==0.3.0", "setuptools<81")),
     "smac": Recipe(("smac==2.4.1",)),
     "optuna": Recipe(("optuna==5.0.0", "scipy", "cmaes"), torch=True),
+    "optuna-dashboard": Recipe(("optuna-dashboard==0.21.0", "optuna==5.0.0")),
     "ax": Recipe(("ax-platform==1.3.1",), torch=True),
     "hebo": Recipe(("HEBO==0.3.6", "setuptools<81"), torch=True, overrides=("GPy>=1.13",)),
     "dehb": Recipe(("dehb==0.1.2",)),
