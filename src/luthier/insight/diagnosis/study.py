@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
+import numpy as np
+
+from luthier.insight.diagnosis.curves import Curves
 from luthier.insight.diagnosis.finding import Finding, Kind
 from luthier.insight.diagnosis.length import TrainingLength, training_length
 from luthier.insight.diagnosis.names import curves_of
 from luthier.insight.diagnosis.run import findings
-from luthier.insight.diagnosis.shape import end, finite
+from luthier.insight.diagnosis.shape import lowest_at, smoothed
 from luthier.study.history import History
 from luthier.study.objective import Objective
 from luthier.study.records import TrialRecord, TrialState
@@ -18,7 +23,7 @@ from luthier.study.records import TrialRecord, TrialState
 TOP_SHARE, FEWEST_TOP, MOST_TOP = 0.2, 3, 10  # which trials are the best ones
 WORTH_SAYING = 0.3  # of the best trials
 WORTH_SAYING_OF_ALL = {Kind.DIVERGING: 0.1, Kind.NOT_LEARNING: 0.1, Kind.TRAIN_LOSS_RISING: 0.05}
-BETTER = 0.93  # of a validation loss: by so much must the best trial be better to set a measure
+BETTER = 0.93  # of a validation loss: by so much must another trial be better to set a measure
 ACTIONS = {
     Kind.DIVERGING: "lower the upper end of the learning rate's range, or add warm-up and clipping",
     Kind.NOT_LEARNING: "raise the lower end of the learning rate's range; check initial weights",
@@ -100,17 +105,18 @@ def diagnose_trial(
 def diagnose_study(history: History, *, classes: int | None = None) -> StudyDiagnosis:
     """Return what the trials of a study show, and what to change.
 
-    A trial is said to underfit by comparison with the best one where that one reaches both a lower
-    validation loss and a lower training loss: then the latter is attainable.
+    A trial is said to underfit by comparison where another one reaches both a lower validation loss and,
+    at that epoch, a lower training loss: then the latter is attainable.
     """
     ranking = history.ranking()
     reported = [trial for trial in history.trials if trial.steps]
     count = min(MOST_TOP, max(FEWEST_TOP, round(TOP_SHARE * len(reported))))
     top = ranking[:count]
-    standard = _standard(ranking, history.objective)
+    best = {trial.number: _best(curves_of(trial, history.objective)) for trial in reported}
+    measure = _Measure.of(best.values())
     by_trial: dict[int, tuple[Finding, ...]] = {}
     for trial in reported:
-        attainable = _attainable(trial, history.objective, standard)
+        attainable = measure.attainable(best[trial.number])
         by_trial[trial.number] = diagnose_trial(
             trial, history.objective, classes=classes, attainable=attainable
         )
@@ -122,24 +128,36 @@ def diagnose_study(history: History, *, classes: int | None = None) -> StudyDiag
     )
 
 
-def _standard(ranking: Sequence[TrialRecord], objective: Objective) -> tuple[float, float] | None:
-    """Return the best trial's lowest validation loss and the training loss that it ends with."""
-    if not ranking:
+def _best(curves: Curves) -> tuple[float, float] | None:
+    """Return a trial's lowest validation loss and the training loss that it had then, no lucky epochs."""
+    if curves.validation_loss is None or curves.train_loss is None:
         return None
-    best = curves_of(ranking[0], objective)
-    validation, train = finite(best.validation_loss), finite(best.train_loss)
-    return (float(validation.min()), end(train)) if len(validation) and len(train) else None
+    known = np.isfinite(curves.validation_loss) & np.isfinite(curves.train_loss)
+    validation, train = curves.validation_loss[known], curves.train_loss[known]
+    if not len(validation):
+        return None
+    return float(smoothed(validation).min()), float(smoothed(train)[lowest_at(validation)])
 
 
-def _attainable(
-    trial: TrialRecord, objective: Objective, standard: tuple[float, float] | None
-) -> float | None:
-    if standard is None:
-        return None
-    validation = finite(curves_of(trial, objective).validation_loss)
-    if not len(validation) or not 0 < standard[0] < BETTER * float(validation.min()):
-        return None
-    return standard[1]
+@dataclass(frozen=True)
+class _Measure:
+    """What the trials of a study have reached: rising validation losses, and with each the lowest training
+    loss of all trials that validate as well. Shape (trials,) both."""
+
+    validation: Sequence[float]
+    train: Sequence[float]
+
+    @staticmethod
+    def of(best: Iterable[tuple[float, float] | None]) -> _Measure:
+        known = sorted(reached for reached in best if reached is not None)
+        return _Measure([v for v, _ in known], list(accumulate((t for _, t in known), min)))
+
+    def attainable(self, best: tuple[float, float] | None) -> float | None:
+        """Return the lowest training loss of the trials that validate clearly better; None without any."""
+        if best is None or best[0] <= 0:
+            return None
+        better = bisect_left(self.validation, BETTER * best[0])
+        return self.train[better - 1] if better else None
 
 
 def _summary(

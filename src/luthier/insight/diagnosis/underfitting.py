@@ -16,7 +16,10 @@ HIGH_IF_COARSE = 0.28  # the same as HIGH where a small validation set leaves th
 UNSURE_HIGH = 0.12  # the same where the net is mostly right but UNSURE times less sure of it
 UNSURE, MOSTLY_RIGHT = 5.0, 0.9  # loss over -ln(accuracy); accuracy
 STILL_FALLS = 0.09  # of the training loss, in the last third: it has not levelled off
-ABOVE_ATTAINABLE = 1.6  # times what comparable runs have reached
+ABOVE_ATTAINABLE = 1.6  # times what runs have reached that validate better
+FAR_ABOVE_ATTAINABLE = (
+    0.05  # and so much of the loss of guessing: small losses differ by large factors
+)
 GAP = 0.9  # of the training loss: validation further above than that is variance rather than bias
 LEARNED = 0.9  # of the loss of guessing: the validation loss must be below
 _ACTION = (
@@ -29,9 +32,9 @@ def underfitting(curves: Curves) -> Finding | None:
     """Return whether the run has levelled off with a high training loss and a small gap.
 
     High bias (Ng, Machine Learning Yearning, ch. 20-25; Smith 2018, section 3): the training error
-    is far from what can be had, and larger than what validation adds to it. What can be had is the
-    lowest training loss of comparable runs (``curves.attainable``); without them, a share of guessing,
-    and less where nearly all answers are right but none is sure, as strong regularisation makes them.
+    is far from what can be had, and larger than what validation adds to it. What can be had is what
+    runs have had that validate better (``curves.attainable``), or else a share of guessing, and less
+    where nearly all answers are right but none is sure, as strong regularisation makes them.
     """
     losses = finite(curves.train_loss)
     if len(losses) < 5:
@@ -42,8 +45,12 @@ def underfitting(curves: Curves) -> Finding | None:
         bound = max(bound, HIGH_IF_COARSE * level)
     if _unsure(curves, last):
         bound = UNSURE_HIGH * level
+    compared = math.inf
     if curves.attainable is not None:
-        bound = max(ABOVE_ATTAINABLE * curves.attainable, 0.02 * level)
+        compared = max(
+            ABOVE_ATTAINABLE * curves.attainable, curves.attainable + FAR_ABOVE_ATTAINABLE * level
+        )
+    bound = min(bound, compared)
     fell = float(losses[2 * len(losses) // 3]) - last
     if last <= bound or fell > STILL_FALLS * last:
         return None
@@ -52,15 +59,17 @@ def underfitting(curves: Curves) -> Finding | None:
     if gap > GAP or (len(validation) and end(validation) > LEARNED * level):
         return None
     seen = f"the training loss levels off at {last:.3g}"
-    if curves.attainable is not None:
+    if last > compared:
         seen += f", where another trial reached {curves.attainable:.3g}"
     else:
         seen += f", {100 * last / level:.0f} % of what guessing gives"
     if len(validation):
         seen += f", and the validation loss is {100 * gap:+.0f} % from it"
+    numbers = {"end": last, "level": level, "gap": gap}
+    if last > compared:
+        numbers["attainable"] = curves.attainable or 0.0
     return Finding(
-        Kind.UNDERFITTING, None, seen, _ACTION, confidence(last, bound),
-        {"end": last, "level": level, "gap": gap},
+        Kind.UNDERFITTING, None, seen, _ACTION, confidence(last, bound), numbers,
     )  # fmt: skip
 
 
