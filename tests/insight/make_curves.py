@@ -65,7 +65,7 @@ from labels import labelled
 from training_runs import pools
 
 FOLDER = Path(__file__).parent / "curves"
-TURNS, FRESH_TURNS, MORE_TURNS, LATER_TURNS = 10, 2, 2, 4
+TURNS, FRESH_TURNS, MORE_TURNS, LATER_TURNS = 10, 2, 2, 6
 QUICK = [  # families that go on for two more turns, for more positives
     "dead", "rate far too low", "ascent late", "stopped early", "slow", "tiny train set",
     "tiny validation set", "label noise",
