@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 
-import numpy as np
-
+from luthier.insight.diagnosis.comparing import Reached
 from luthier.insight.diagnosis.curves import Curves
 from luthier.insight.diagnosis.finding import Finding, Kind
 from luthier.insight.diagnosis.length import TrainingLength, training_length
 from luthier.insight.diagnosis.names import curves_of
 from luthier.insight.diagnosis.run import findings
-from luthier.insight.diagnosis.shape import lowest_at, smoothed
 from luthier.study.history import History
 from luthier.study.objective import Objective
 from luthier.study.records import TrialRecord, TrialState
@@ -23,7 +19,6 @@ from luthier.study.records import TrialRecord, TrialState
 TOP_SHARE, FEWEST_TOP, MOST_TOP = 0.2, 3, 10  # which trials are the best ones
 WORTH_SAYING = 0.3  # of the best trials
 WORTH_SAYING_OF_ALL = {Kind.DIVERGING: 0.1, Kind.NOT_LEARNING: 0.1, Kind.TRAIN_LOSS_RISING: 0.05}
-BETTER = 0.93  # of a validation loss: by so much must another trial be better to set a measure
 ACTIONS = {
     Kind.DIVERGING: "lower the upper end of the learning rate's range, or add warm-up and clipping",
     Kind.NOT_LEARNING: "raise the lower end of the learning rate's range; check initial weights",
@@ -86,13 +81,15 @@ def diagnose_trial(
     objective: Objective | None = None,
     *,
     classes: int | None = None,
-    attainable: float | None = None,
 ) -> tuple[Finding, ...]:
     """Return what one trial's curves show, the gravest first; () when they look healthy.
 
     Of a trial that somebody else cut short nobody says that it should have gone on.
     """
-    known = curves_of(trial, objective, classes=classes, attainable=attainable)
+    return _shown(trial, curves_of(trial, objective, classes=classes))
+
+
+def _shown(trial: TrialRecord, known: Curves) -> tuple[Finding, ...]:
     found = findings(known)
     if trial.state is TrialState.DIVERGED and Kind.DIVERGING not in {f.kind for f in found}:
         action = "Divide the learning rate by 3 to 10; look at what was reported last"
@@ -106,58 +103,21 @@ def diagnose_study(history: History, *, classes: int | None = None) -> StudyDiag
     """Return what the trials of a study show, and what to change.
 
     A trial is said to underfit by comparison where another one reaches both a lower validation loss and,
-    at that epoch, a lower training loss: then the latter is attainable.
+    at that epoch, a lower training loss; and not to underfit where others fit better but validate no better.
     """
     ranking = history.ranking()
     reported = [trial for trial in history.trials if trial.steps]
     count = min(MOST_TOP, max(FEWEST_TOP, round(TOP_SHARE * len(reported))))
     top = ranking[:count]
-    best = {trial.number: _best(curves_of(trial, history.objective)) for trial in reported}
-    measure = _Measure.of(best.values())
-    by_trial: dict[int, tuple[Finding, ...]] = {}
-    for trial in reported:
-        attainable = measure.attainable(best[trial.number])
-        by_trial[trial.number] = diagnose_trial(
-            trial, history.objective, classes=classes, attainable=attainable
-        )
+    known = {t.number: curves_of(t, history.objective, classes=classes) for t in reported}
+    reached = Reached.by(known.values())
+    by_trial = {t.number: _shown(t, reached.measure(known[t.number])) for t in reported}
     order = {trial.number: rank for rank, trial in enumerate(ranking)}
     ranked = sorted(by_trial, key=lambda number: (order.get(number, math.inf), number))
     numbers = tuple(trial.number for trial in top)
     return StudyDiagnosis(
         _summary(by_trial, ranked, numbers), training_length(top), by_trial, numbers
     )
-
-
-def _best(curves: Curves) -> tuple[float, float] | None:
-    """Return a trial's lowest validation loss and the training loss that it had then, no lucky epochs."""
-    if curves.validation_loss is None or curves.train_loss is None:
-        return None
-    known = np.isfinite(curves.validation_loss) & np.isfinite(curves.train_loss)
-    validation, train = curves.validation_loss[known], curves.train_loss[known]
-    if not len(validation):
-        return None
-    return float(smoothed(validation).min()), float(smoothed(train)[lowest_at(validation)])
-
-
-@dataclass(frozen=True)
-class _Measure:
-    """What the trials of a study have reached: rising validation losses, and with each the lowest training
-    loss of all trials that validate as well. Shape (trials,) both."""
-
-    validation: Sequence[float]
-    train: Sequence[float]
-
-    @staticmethod
-    def of(best: Iterable[tuple[float, float] | None]) -> _Measure:
-        known = sorted(reached for reached in best if reached is not None)
-        return _Measure([v for v, _ in known], list(accumulate((t for _, t in known), min)))
-
-    def attainable(self, best: tuple[float, float] | None) -> float | None:
-        """Return the lowest training loss of the trials that validate clearly better; None without any."""
-        if best is None or best[0] <= 0:
-            return None
-        better = bisect_left(self.validation, BETTER * best[0])
-        return self.train[better - 1] if better else None
 
 
 def _summary(

@@ -16,10 +16,9 @@ HIGH_IF_COARSE = 0.28  # the same as HIGH where a small validation set leaves th
 UNSURE_HIGH = 0.12  # the same where the net is mostly right but UNSURE times less sure of it
 UNSURE, MOSTLY_RIGHT = 5.0, 0.9  # loss over -ln(accuracy); accuracy
 STILL_FALLS = 0.09  # of the training loss, in the last third: it has not levelled off
-ABOVE_ATTAINABLE = 1.6  # times what runs have reached that validate better
-FAR_ABOVE_ATTAINABLE = (
-    0.05  # and so much of the loss of guessing: small losses differ by large factors
-)
+ABOVE = 1.6  # times the training loss of another run: that one fits far better
+ABOVE_BY = 0.05  # and by so much of the loss of guessing: small losses differ by large factors
+WITHIN = 1.2  # times that of another run: that one fits about as well
 GAP = 0.9  # of the training loss: validation further above than that is variance rather than bias
 LEARNED = 0.9  # of the loss of guessing: the validation loss must be below
 _ACTION = (
@@ -34,7 +33,8 @@ def underfitting(curves: Curves) -> Finding | None:
     High bias (Ng, Machine Learning Yearning, ch. 20-25; Smith 2018, section 3): the training error
     is far from what can be had, and larger than what validation adds to it. What can be had is what
     runs have had that validate better (``curves.attainable``), or else a share of guessing, and less
-    where nearly all answers are right but none is sure, as strong regularisation makes them.
+    where nearly all answers are right but none is sure, as strong regularisation makes them. Where others
+    fit far better (``curves.fitted``) and none that does validates better, a lower bias is no help.
     """
     losses = finite(curves.train_loss)
     if len(losses) < 5:
@@ -45,12 +45,13 @@ def underfitting(curves: Curves) -> Finding | None:
         bound = max(bound, HIGH_IF_COARSE * level)
     if _unsure(curves, last):
         bound = UNSURE_HIGH * level
-    compared = math.inf
-    if curves.attainable is not None:
-        compared = max(
-            ABOVE_ATTAINABLE * curves.attainable, curves.attainable + FAR_ABOVE_ATTAINABLE * level
-        )
-    bound = min(bound, compared)
+    attainable = math.inf if curves.attainable is None else curves.attainable
+    fitted = math.inf if curves.fitted is None else curves.fitted
+    outdone = last > _far_above(attainable, level)
+    if outdone:
+        bound = _far_above(attainable, level)
+    elif last > _far_above(fitted, level) and last < WITHIN * attainable:
+        return None
     fell = float(losses[2 * len(losses) // 3]) - last
     if last <= bound or fell > STILL_FALLS * last:
         return None
@@ -59,18 +60,20 @@ def underfitting(curves: Curves) -> Finding | None:
     if gap > GAP or (len(validation) and end(validation) > LEARNED * level):
         return None
     seen = f"the training loss levels off at {last:.3g}"
-    if last > compared:
-        seen += f", where another trial reached {curves.attainable:.3g}"
+    if outdone:
+        seen += f", where another trial reached {attainable:.3g}"
     else:
         seen += f", {100 * last / level:.0f} % of what guessing gives"
     if len(validation):
         seen += f", and the validation loss is {100 * gap:+.0f} % from it"
     numbers = {"end": last, "level": level, "gap": gap}
-    if last > compared:
-        numbers["attainable"] = curves.attainable or 0.0
-    return Finding(
-        Kind.UNDERFITTING, None, seen, _ACTION, confidence(last, bound), numbers,
-    )  # fmt: skip
+    if outdone:
+        numbers["attainable"] = attainable
+    return Finding(Kind.UNDERFITTING, None, seen, _ACTION, confidence(last, bound), numbers)
+
+
+def _far_above(loss: float, level: float) -> float:
+    return max(ABOVE * loss, loss + ABOVE_BY * level)
 
 
 def _unsure(curves: Curves, loss: float) -> bool:
