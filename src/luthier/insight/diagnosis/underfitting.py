@@ -18,7 +18,7 @@ UNSURE, MOSTLY_RIGHT = 5.0, 0.9  # loss over -ln(accuracy); accuracy
 STILL_FALLS = 0.09  # of the training loss, in the last third: it has not levelled off
 ABOVE = 1.6  # times the training loss of another run: that one fits far better
 ABOVE_BY = 0.05  # and by so much of the loss of guessing: small losses differ by large factors
-WITHIN = 1.2  # times that of another run: that one fits about as well
+WITHIN = 1.2  # times that of another run, or less: that one fits about as well
 GAP = 0.9  # of the training loss: validation further above than that is variance rather than bias
 LEARNED = 0.9  # of the loss of guessing: the validation loss must be below
 _ACTION = (
@@ -34,23 +34,25 @@ def underfitting(curves: Curves) -> Finding | None:
     is far from what can be had, and larger than what validation adds to it. What can be had is what
     runs have had that validate better (``curves.attainable``), or else a share of guessing, and less
     where nearly all answers are right but none is sure, as strong regularisation makes them. Where others
-    fit far better (``curves.fitted``) and none that does validates better, a lower bias is no help.
+    fit better (``curves.fitted``) and none validates better, a lower bias is no help. A small
+    validation set does not tell which run validates better.
     """
     losses = finite(curves.train_loss)
     if len(losses) < 5:
         return None
     last, level = end(losses), untrained_loss(curves)
     bound = (HIGH_IF_UNKNOWN if curves.chance is None else HIGH) * level
-    if noisy_validation(curves):
+    coarse = noisy_validation(curves) is not None
+    if coarse:
         bound = max(bound, HIGH_IF_COARSE * level)
     if _unsure(curves, last):
         bound = UNSURE_HIGH * level
-    attainable = math.inf if curves.attainable is None else curves.attainable
-    fitted = math.inf if curves.fitted is None else curves.fitted
+    attainable = math.inf if coarse or curves.attainable is None else curves.attainable
+    fitted = math.inf if coarse or curves.fitted is None else curves.fitted
     outdone = last > _far_above(attainable, level)
     if outdone:
         bound = _far_above(attainable, level)
-    elif last > _far_above(fitted, level) and last < WITHIN * attainable:
+    elif attainable == math.inf and last > WITHIN * fitted:
         return None
     fell = float(losses[2 * len(losses) // 3]) - last
     if last <= bound or fell > STILL_FALLS * last:
