@@ -22,12 +22,10 @@ class Best(NamedTuple):
     Attributes:
         validation: its lowest validation loss, no lucky epoch.
         train: the training loss that it had then.
-        fitted: its lowest training loss, no lucky epoch.
     """
 
     validation: float
     train: float
-    fitted: float
 
 
 @dataclass(frozen=True)
@@ -37,30 +35,25 @@ class Reached:
     Attributes:
         validation: their lowest validation losses, rising, shape (runs,).
         train: with each the lowest training loss of all runs that validate as well, shape (runs,).
-        fitted: the lowest training loss of all; None without runs.
     """
 
     validation: Sequence[float]
     train: Sequence[float]
-    fitted: float | None
 
     @staticmethod
     def by(runs: Iterable[Curves]) -> Reached:
         """Return what *runs* have reached; those without both losses do not count."""
         known = sorted(found for run in runs if (found := best(run)) is not None)
         lowest = accumulate((run.train for run in known), min)
-        fitted = min((run.fitted for run in known), default=None)
-        return Reached([run.validation for run in known], list(lowest), fitted)
+        return Reached([run.validation for run in known], list(lowest))
 
     def measure(self, run: Curves) -> Curves:
-        """Return *run* with what the others have reached: ``attainable`` and ``fitted``."""
+        """Return *run* with what others have reached that validate better as its ``attainable``."""
         own = best(run)
         if own is None or own.validation <= 0:
             return run
         better = bisect_left(self.validation, BETTER * own.validation)
-        return replace(
-            run, attainable=self.train[better - 1] if better else None, fitted=self.fitted
-        )
+        return replace(run, attainable=self.train[better - 1] if better else None)
 
 
 def best(run: Curves) -> Best | None:
@@ -72,4 +65,4 @@ def best(run: Curves) -> Best | None:
     if not len(validation):
         return None
     at = lowest_at(validation)
-    return Best(float(smoothed(validation).min()), float(train[at]), float(train.min()))
+    return Best(float(smoothed(validation).min()), float(train[at]))

@@ -29,7 +29,6 @@ class Curves:
         classes: how many classes a classifier tells apart, None where nobody said.
         attainable: the lowest training loss of runs on the same data that validate better, at the epoch
             where they do; None where there is none.
-        fitted: the lowest training loss of any run on the same data, None where unknown.
     """
 
     epochs: NDArray[np.int64]
@@ -41,7 +40,6 @@ class Curves:
     rises: bool = True
     classes: int | None = None
     attainable: float | None = None
-    fitted: float | None = None
 
     @property
     def chance(self) -> float | None:
@@ -82,7 +80,6 @@ def curves(
     rises: bool = True,
     classes: int | None = None,
     attainable: float | None = None,
-    fitted: float | None = None,
     nan_diverged: bool = True,
 ) -> Curves:
     """Return the curves of a run, which need not be in a study; one without any number counts as missing.
@@ -120,12 +117,4 @@ def curves(
     if classes is not None and classes < 2:
         raise StudyError(f"A classifier has at least 2 classes, got classes={classes}.")
     known = {name: array for name, array in arrays.items() if not np.isnan(array).all()}
-    return Curves(
-        at,
-        **known,
-        metric=metric,
-        rises=rises,
-        classes=classes,
-        attainable=attainable,
-        fitted=fitted,
-    )
+    return Curves(at, **known, metric=metric, rises=rises, classes=classes, attainable=attainable)

@@ -103,7 +103,7 @@ def diagnose_study(history: History, *, classes: int | None = None) -> StudyDiag
     """Return what the trials of a study show, and what to change.
 
     A trial is said to underfit by comparison where another one reaches both a lower validation loss and,
-    at that epoch, a lower training loss; and not to underfit where others fit better but validate no better.
+    at that epoch, a lower training loss: then the latter is attainable.
     """
     ranking = history.ranking()
     reported = [trial for trial in history.trials if trial.steps]

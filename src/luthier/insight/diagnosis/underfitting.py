@@ -18,7 +18,6 @@ UNSURE, MOSTLY_RIGHT = 5.0, 0.9  # loss over -ln(accuracy); accuracy
 STILL_FALLS = 0.09  # of the training loss, in the last third: it has not levelled off
 ABOVE = 1.6  # times the training loss of another run: that one fits far better
 ABOVE_BY = 0.05  # and by so much of the loss of guessing: small losses differ by large factors
-WITHIN = 1.2  # times that of another run, or less: that one fits about as well
 GAP = 0.9  # of the training loss: validation further above than that is variance rather than bias
 LEARNED = 0.9  # of the loss of guessing: the validation loss must be below
 _ACTION = (
@@ -32,10 +31,9 @@ def underfitting(curves: Curves) -> Finding | None:
 
     High bias (Ng, Machine Learning Yearning, ch. 20-25; Smith 2018, section 3): the training error
     is far from what can be had, and larger than what validation adds to it. What can be had is what
-    runs have had that validate better (``curves.attainable``), or else a share of guessing, and less
-    where nearly all answers are right but none is sure, as strong regularisation makes them. Where others
-    fit better (``curves.fitted``) and none validates better, a lower bias is no help. A small
-    validation set does not tell which run validates better.
+    runs have had that validate better (``curves.attainable``; a small validation set does not tell which
+    do), or else a share of guessing, and less where nearly all answers are right but none is sure, as
+    strong regularisation makes them.
     """
     losses = finite(curves.train_loss)
     if len(losses) < 5:
@@ -48,12 +46,9 @@ def underfitting(curves: Curves) -> Finding | None:
     if _unsure(curves, last):
         bound = UNSURE_HIGH * level
     attainable = math.inf if coarse or curves.attainable is None else curves.attainable
-    fitted = math.inf if coarse or curves.fitted is None else curves.fitted
     outdone = last > _far_above(attainable, level)
     if outdone:
         bound = _far_above(attainable, level)
-    elif attainable == math.inf and last > WITHIN * fitted:
-        return None
     fell = float(losses[2 * len(losses) // 3]) - last
     if last <= bound or fell > STILL_FALLS * last:
         return None
