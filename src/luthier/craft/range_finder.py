@@ -12,8 +12,8 @@ minimum. On both sides of the minimum the curve passes the heights at which 50, 
 is done; α₁ and α₂ are the means, in the logarithm, of the rates at which it does so on its way down and up. The
 suggestion is α₁^⅔ α₂^⅓ / 1.5. The steep sides barely depend on the noise, where the minimum is flat and the
 steepest point moves about. And what L₀ happens to be, which the initial weights decide more than anything else,
-nearly cancels: a higher one moves α₁ down and α₂ up. The weights are for that; 1.5 was chosen so that on half
-of the combinations in ``benchmarks/range_finder.py`` the suggestion lies about where 85 % of the drop is done.
+nearly cancels: a higher one moves α₁ down and α₂ up. The weights are for that; 1.5 was chosen so that on the
+combinations of ``benchmarks/range_finder.py`` the suggestion lies about where 85 % of the drop is done.
 """
 
 from __future__ import annotations
