@@ -41,7 +41,7 @@ class Combination(NamedTuple):
         return f"{self.model}, {self.optimizer}, {self.data}, {self.batch_size}"
 
 
-TUNED = [  # the finder's rule was chosen by these
+TUNED = [  # the finder's first rule was chosen by these
     Combination("linear", "sgd", "digits", 32),
     Combination("mlp", "momentum", "fashion", 64),
     Combination("deep", "adam", "fashion", 64),

@@ -35,10 +35,17 @@ def curve(fall=1e-3, rise=0.1, first=2.3, lowest=0.3, noise=0.0, sweeps=3, seed=
 
 
 def test_what_it_reads_off_a_smooth_curve():
-    """By the curve's formula: 85 % of the fall is done where 4·log10(α/10⁻³) = ln(0.85/0.15)."""
+    """By the curve's formula a share q of the fall is done where 4·log10(α/10⁻³) = ln(q/(1 − q)).
+
+    It has risen again to that height where 20·up = 2(1 − q), so 6·log10(α/30) = ln((1 − q)/(9 + q)).
+    """
     found = read(RATES, curve(rise=30.0))
     assert found.problem is None
-    assert found.suggestion == pytest.approx(10 ** (-3 + math.log(0.85 / 0.15) / 4), rel=0.25)
+    q = np.array([0.5, 0.6, 0.7, 0.8, 0.9])
+    falls = -3 + np.mean(np.log(q / (1 - q))) / 4
+    rises = math.log10(30) + np.mean(np.log((1 - q) / (9 + q))) / 6
+    expected = 10 ** (2 / 3 * falls + 1 / 3 * rises) / 1.5
+    assert found.suggestion == pytest.approx(expected, rel=0.1)
     assert found.low == pytest.approx(10 ** (-3 - math.log(9) / 4), rel=0.25)
     assert found.steepest == pytest.approx(1e-3, rel=0.15)
     assert found.initial == pytest.approx(2.3, rel=0.01)
@@ -84,6 +91,24 @@ def test_the_suggestion_lies_between_steepest_and_divergence(fall, ratio, scale,
 def test_noise_moves_it_by_less_than_a_factor_of_two():
     found = [read(RATES, curve(noise=0.25, seed=seed)).suggestion for seed in range(10)]
     assert max(found) / min(found) < 2
+
+
+def test_where_the_loss_begins_moves_it_little():
+    """Initial weights decide that; the loss at higher rates does not depend on it."""
+    found = []
+    for first in (1.0, 2.0, 4.0):
+        losses = 0.1 + 1 / (1 / first + 500 * RATES) + (RATES / 10) ** 2
+        found.append(read(RATES, losses).suggestion)
+    assert max(found) / min(found) < 2  # where a share of the drop is done moves by a factor of 4
+
+
+def test_without_a_rise_the_highest_rate_stands_for_it():
+    wide, narrow = sweep_rates(1e-6, 100.0, 161), sweep_rates(1e-6, 1.0, 121)
+    found = [read(r, 0.3 + 2 / (1 + (r / 1e-3) ** 2)) for r in (wide, narrow)]
+    assert found[0].divergence is found[1].divergence is None
+    ratio = found[0].suggestion / found[1].suggestion
+    assert ratio == pytest.approx(100 ** (1 / 3), rel=0.05)
+    assert all(f.suggestion <= f.minimum for f in found)
 
 
 def test_sweeps_that_stopped_or_exploded_count_as_the_ceiling():

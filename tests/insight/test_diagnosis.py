@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -280,3 +281,46 @@ def test_a_trial_underfits_where_the_best_one_fits_better_and_validates_better()
     assert Kind.UNDERFITTING not in {f.kind for f in diagnose(study.trials[1], classes=10)}
     (found,) = [f for f in diagnose(study, classes=10).by_trial[1] if f.kind is Kind.UNDERFITTING]
     assert "another trial reached 0.2" in found.evidence
+
+
+def test_a_trial_that_blew_up_after_its_best_epoch_is_a_measure_at_that_epoch():
+    good = falling(0.2, 20, speed=0.5).tolist()
+    poor = falling(0.4, 20, speed=0.5).tolist()
+    study = study_of(
+        rows(loss=[*good, 9.0, 11.0], val_loss=[*good, 8.0, 12.0]),
+        rows(loss=poor, val_loss=poor),
+        minimize="val_loss",
+    )
+    (found,) = [f for f in diagnose(study, classes=10).by_trial[1] if f.kind is Kind.UNDERFITTING]
+    assert found.numbers["attainable"] == pytest.approx(0.2, rel=0.01)
+
+
+def test_a_tiny_validation_set_does_not_tell_which_trial_validates_better():
+    curve = falling(0.35, 20, speed=0.5)
+    accuracy = [0.8, 0.9] * 10  # of 10 examples
+    shown = curves(
+        train_loss=curve,
+        validation_loss=curve,
+        validation_metric=accuracy,
+        classes=10,
+        attainable=0.1,
+    )
+    assert Kind.UNDERFITTING not in {f.kind for f in findings(shown)}
+    sure = dataclasses.replace(shown, validation_metric=None)
+    assert Kind.UNDERFITTING in {f.kind for f in findings(sure)}
+
+
+def test_a_loss_that_jumps_on_its_way_down_has_steps_that_are_not_too_large():
+    jumps = 1 + 0.1 * np.resize([1, -1], 40)
+    late = 0.6 * jumps
+    early = np.geomspace(2.3, 0.01, 40) * jumps
+    assert Kind.STEP_TOO_LARGE in kinds(train_loss=late, validation_loss=late, classes=10)
+    assert Kind.STEP_TOO_LARGE not in kinds(train_loss=early, validation_loss=late, classes=10)
+
+
+def test_noise_excuses_better_values_only_where_the_mean_does_not_fall():
+    noise = np.random.default_rng(0).normal(size=60)
+    flat = np.r_[2.0, 1.0 + 0.06 * noise]
+    sinks = flat * np.geomspace(1.15, 0.9, 61)
+    assert Kind.SATURATED in kinds(validation_loss=flat)
+    assert Kind.SATURATED not in kinds(validation_loss=sinks)

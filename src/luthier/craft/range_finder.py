@@ -8,10 +8,12 @@ where it rises again, the rate is too high. This file reads such a curve; ``luth
 How it is read. Losses are averaged over the sweeps, cut at a ceiling (a diverging loss says no more than
 that it diverges) and smoothed by bias-corrected exponential averages, one from each side, so that the
 curve is not shifted. L₀ is the loss at the lowest rates, where nothing is learned, L* the smoothed
-minimum. The suggestion is the first rate at which 85 % of the drop L₀ − L* is done. It lies on the steep
-side of the curve, where it barely depends on the seed; the minimum itself is flat, noisy and close to
-instability, and the steepest point moves with the noise. The share was chosen on half of the
-combinations in ``benchmarks/range_finder.py``.
+minimum. On both sides of the minimum the curve passes the heights at which 50, 60, … 90 % of the drop L₀ − L*
+is done; α₁ and α₂ are the means, in the logarithm, of the rates at which it does so on its way down and up. The
+suggestion is α₁^⅔ α₂^⅓ / 1.5. The steep sides barely depend on the noise, where the minimum is flat and the
+steepest point moves about. And what L₀ happens to be, which the initial weights decide more than anything else,
+nearly cancels: a higher one moves α₁ down and α₂ up. The weights are for that; 1.5 was chosen so that on the
+combinations of ``benchmarks/range_finder.py`` the suggestion lies about where 85 % of the drop is done.
 """
 
 from __future__ import annotations
@@ -29,7 +31,9 @@ if TYPE_CHECKING:
 
     from luthier.study.study import Study
 
-SUGGESTED_DROP = 0.85  # share of L₀ − L* that is done at the suggestion
+HEIGHTS = (0.5, 0.6, 0.7, 0.8, 0.9)  # shares of L₀ − L* that are done where the sides are measured
+RISING_SIDE = 1 / 3  # the weight of the rising side in the suggestion, in the logarithm
+BELOW = 1.5  # times below that: the suggestion
 LOWEST_DROP = 0.1  # and at the low end of the range
 CLIMB = 0.9  # share of L₀ − L* that the loss has climbed back at the divergence point
 WIDTH = 0.25  # decades that the smoothing averages over, on each side
@@ -156,11 +160,29 @@ def read(rates: ArrayLike, losses: ArrayLike) -> RangeTest:
         steepest=float(rates[falling][int(np.argmin(slopes[falling]))]),
         minimum=float(rates[lowest]),
         divergence=divergence,
-        suggestion=_crossing(logs, smoothed, initial - SUGGESTED_DROP * drop, 0),
+        suggestion=_suggestion(logs, smoothed, initial, lowest),
         low=low,
         high=high,
         problem="falling" if divergence is None and lowest >= 0.95 * (len(rates) - 1) else None,
     )
+
+
+def _suggestion(
+    logs: NDArray[np.float64], smoothed: NDArray[np.float64], initial: float, lowest: int
+) -> float:
+    """Return the rate between the two sides of the curve, at most that of the minimum.
+
+    Where it does not climb back its rising side is taken to be at the highest rate.
+    """
+    drop, highest = initial - float(smoothed[lowest]), math.exp(float(logs[-1]))
+    place = -math.log(BELOW)
+    for share in HEIGHTS:
+        level = initial - share * drop
+        falls = _crossing(logs, smoothed, level, 0) or highest
+        rises = _crossing(logs, smoothed, level, lowest, rising=True) or highest
+        place += (1.0 - RISING_SIDE) / len(HEIGHTS) * math.log(falls)
+        place += RISING_SIDE / len(HEIGHTS) * math.log(rises)
+    return math.exp(min(place, float(logs[lowest])))
 
 
 def smooth(values: NDArray[np.float64], weight: float) -> NDArray[np.float64]:

@@ -41,7 +41,7 @@ def explain(test: RangeTest) -> str:
     else:
         words.append("; it did not climb back within the rates that were tried.")
     words.append(
-        f" Suggested: {test.suggestion:.2g}, the rate by which 85 % of the drop was done. To search: "
+        f" Suggested: {test.suggestion:.2g}, between where it falls and where it rises. To search: "
         f"{test.low:.2g} to {test.high:.2g} on a log scale. "
         "With a warm-up or a decaying schedule, the peak may be two or three times higher."
     )

@@ -27,7 +27,8 @@ class Curves:
         metric: the name of that metric.
         rises: whether more of it is better.
         classes: how many classes a classifier tells apart, None where nobody said.
-        attainable: the lowest training loss that comparable runs have reached, None where unknown.
+        attainable: the lowest training loss of runs on the same data that validate better, at the epoch
+            where they do; None where there is none.
     """
 
     epochs: NDArray[np.int64]

@@ -50,7 +50,6 @@ def curves_of(
     objective: Objective | None = None,
     *,
     classes: int | None = None,
-    attainable: float | None = None,
 ) -> Curves:
     """Return a trial's curves, found by the names of its metrics.
 
@@ -100,7 +99,6 @@ def curves_of(
         metric=metric or "metric",
         rises=rises,
         classes=classes,
-        attainable=attainable,
         nan_diverged=False,
     )
 

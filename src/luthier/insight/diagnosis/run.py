@@ -37,7 +37,7 @@ def findings(curves: Curves) -> tuple[Finding, ...]:
 
     A run that is still improving cannot be said to underfit, or to be saturated, yet; one whose steps
     are too large cannot be said to underfit, as smaller steps may be all that it takes; and in one that
-    overfits the variance comes first.
+    overfits the variance comes first, unless another run fits better and validates better.
     """
     for rule in ALONE:
         if found := rule(curves):
@@ -47,6 +47,7 @@ def findings(curves: Curves) -> tuple[Finding, ...]:
     unknown: set[Kind] = set()
     if Kind.STILL_IMPROVING in kinds:
         unknown |= {Kind.UNDERFITTING, Kind.SATURATED}
-    if kinds & {Kind.STEP_TOO_LARGE, Kind.OVERFITTING}:
+    outdone = any("attainable" in found.numbers for found in several)
+    if Kind.STEP_TOO_LARGE in kinds or (Kind.OVERFITTING in kinds and not outdone):
         unknown.add(Kind.UNDERFITTING)
     return tuple(found for found in several if found.kind not in unknown)

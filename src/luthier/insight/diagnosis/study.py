@@ -6,11 +6,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from luthier.insight.diagnosis.comparing import Reached
+from luthier.insight.diagnosis.curves import Curves
 from luthier.insight.diagnosis.finding import Finding, Kind
 from luthier.insight.diagnosis.length import TrainingLength, training_length
 from luthier.insight.diagnosis.names import curves_of
 from luthier.insight.diagnosis.run import findings
-from luthier.insight.diagnosis.shape import end, finite
 from luthier.study.history import History
 from luthier.study.objective import Objective
 from luthier.study.records import TrialRecord, TrialState
@@ -18,7 +19,6 @@ from luthier.study.records import TrialRecord, TrialState
 TOP_SHARE, FEWEST_TOP, MOST_TOP = 0.2, 3, 10  # which trials are the best ones
 WORTH_SAYING = 0.3  # of the best trials
 WORTH_SAYING_OF_ALL = {Kind.DIVERGING: 0.1, Kind.NOT_LEARNING: 0.1, Kind.TRAIN_LOSS_RISING: 0.05}
-BETTER = 0.93  # of a validation loss: by so much must the best trial be better to set a measure
 ACTIONS = {
     Kind.DIVERGING: "lower the upper end of the learning rate's range, or add warm-up and clipping",
     Kind.NOT_LEARNING: "raise the lower end of the learning rate's range; check initial weights",
@@ -81,13 +81,15 @@ def diagnose_trial(
     objective: Objective | None = None,
     *,
     classes: int | None = None,
-    attainable: float | None = None,
 ) -> tuple[Finding, ...]:
     """Return what one trial's curves show, the gravest first; () when they look healthy.
 
     Of a trial that somebody else cut short nobody says that it should have gone on.
     """
-    known = curves_of(trial, objective, classes=classes, attainable=attainable)
+    return _shown(trial, curves_of(trial, objective, classes=classes))
+
+
+def _shown(trial: TrialRecord, known: Curves) -> tuple[Finding, ...]:
     found = findings(known)
     if trial.state is TrialState.DIVERGED and Kind.DIVERGING not in {f.kind for f in found}:
         action = "Divide the learning rate by 3 to 10; look at what was reported last"
@@ -100,46 +102,22 @@ def diagnose_trial(
 def diagnose_study(history: History, *, classes: int | None = None) -> StudyDiagnosis:
     """Return what the trials of a study show, and what to change.
 
-    A trial is said to underfit by comparison with the best one where that one reaches both a lower
-    validation loss and a lower training loss: then the latter is attainable.
+    A trial is said to underfit by comparison where another one reaches both a lower validation loss and,
+    at that epoch, a lower training loss: then the latter is attainable.
     """
     ranking = history.ranking()
     reported = [trial for trial in history.trials if trial.steps]
     count = min(MOST_TOP, max(FEWEST_TOP, round(TOP_SHARE * len(reported))))
     top = ranking[:count]
-    standard = _standard(ranking, history.objective)
-    by_trial: dict[int, tuple[Finding, ...]] = {}
-    for trial in reported:
-        attainable = _attainable(trial, history.objective, standard)
-        by_trial[trial.number] = diagnose_trial(
-            trial, history.objective, classes=classes, attainable=attainable
-        )
+    known = {t.number: curves_of(t, history.objective, classes=classes) for t in reported}
+    reached = Reached.by(known.values())
+    by_trial = {t.number: _shown(t, reached.measure(known[t.number])) for t in reported}
     order = {trial.number: rank for rank, trial in enumerate(ranking)}
     ranked = sorted(by_trial, key=lambda number: (order.get(number, math.inf), number))
     numbers = tuple(trial.number for trial in top)
     return StudyDiagnosis(
         _summary(by_trial, ranked, numbers), training_length(top), by_trial, numbers
     )
-
-
-def _standard(ranking: Sequence[TrialRecord], objective: Objective) -> tuple[float, float] | None:
-    """Return the best trial's lowest validation loss and the training loss that it ends with."""
-    if not ranking:
-        return None
-    best = curves_of(ranking[0], objective)
-    validation, train = finite(best.validation_loss), finite(best.train_loss)
-    return (float(validation.min()), end(train)) if len(validation) and len(train) else None
-
-
-def _attainable(
-    trial: TrialRecord, objective: Objective, standard: tuple[float, float] | None
-) -> float | None:
-    if standard is None:
-        return None
-    validation = finite(curves_of(trial, objective).validation_loss)
-    if not len(validation) or not 0 < standard[0] < BETTER * float(validation.min()):
-        return None
-    return standard[1]
 
 
 def _summary(

@@ -16,7 +16,8 @@ HIGH_IF_COARSE = 0.28  # the same as HIGH where a small validation set leaves th
 UNSURE_HIGH = 0.12  # the same where the net is mostly right but UNSURE times less sure of it
 UNSURE, MOSTLY_RIGHT = 5.0, 0.9  # loss over -ln(accuracy); accuracy
 STILL_FALLS = 0.09  # of the training loss, in the last third: it has not levelled off
-ABOVE_ATTAINABLE = 1.6  # times what comparable runs have reached
+ABOVE = 1.6  # times the training loss of another run: that one fits far better
+ABOVE_BY = 0.05  # and by so much of the loss of guessing: small losses differ by large factors
 GAP = 0.9  # of the training loss: validation further above than that is variance rather than bias
 LEARNED = 0.9  # of the loss of guessing: the validation loss must be below
 _ACTION = (
@@ -29,21 +30,25 @@ def underfitting(curves: Curves) -> Finding | None:
     """Return whether the run has levelled off with a high training loss and a small gap.
 
     High bias (Ng, Machine Learning Yearning, ch. 20-25; Smith 2018, section 3): the training error
-    is far from what can be had, and larger than what validation adds to it. What can be had is the
-    lowest training loss of comparable runs (``curves.attainable``); without them, a share of guessing,
-    and less where nearly all answers are right but none is sure, as strong regularisation makes them.
+    is far from what can be had, and larger than what validation adds to it. What can be had is what
+    runs have had that validate better (``curves.attainable``; a small validation set does not tell which
+    do), or else a share of guessing, and less where nearly all answers are right but none is sure, as
+    strong regularisation makes them.
     """
     losses = finite(curves.train_loss)
     if len(losses) < 5:
         return None
     last, level = end(losses), untrained_loss(curves)
     bound = (HIGH_IF_UNKNOWN if curves.chance is None else HIGH) * level
-    if noisy_validation(curves):
+    coarse = noisy_validation(curves) is not None
+    if coarse:
         bound = max(bound, HIGH_IF_COARSE * level)
     if _unsure(curves, last):
         bound = UNSURE_HIGH * level
-    if curves.attainable is not None:
-        bound = max(ABOVE_ATTAINABLE * curves.attainable, 0.02 * level)
+    attainable = math.inf if coarse or curves.attainable is None else curves.attainable
+    outdone = last > _far_above(attainable, level)
+    if outdone:
+        bound = _far_above(attainable, level)
     fell = float(losses[2 * len(losses) // 3]) - last
     if last <= bound or fell > STILL_FALLS * last:
         return None
@@ -52,16 +57,20 @@ def underfitting(curves: Curves) -> Finding | None:
     if gap > GAP or (len(validation) and end(validation) > LEARNED * level):
         return None
     seen = f"the training loss levels off at {last:.3g}"
-    if curves.attainable is not None:
-        seen += f", where another trial reached {curves.attainable:.3g}"
+    if outdone:
+        seen += f", where another trial reached {attainable:.3g}"
     else:
         seen += f", {100 * last / level:.0f} % of what guessing gives"
     if len(validation):
         seen += f", and the validation loss is {100 * gap:+.0f} % from it"
-    return Finding(
-        Kind.UNDERFITTING, None, seen, _ACTION, confidence(last, bound),
-        {"end": last, "level": level, "gap": gap},
-    )  # fmt: skip
+    numbers = {"end": last, "level": level, "gap": gap}
+    if outdone:
+        numbers["attainable"] = attainable
+    return Finding(Kind.UNDERFITTING, None, seen, _ACTION, confidence(last, bound), numbers)
+
+
+def _far_above(loss: float, level: float) -> float:
+    return max(ABOVE * loss, loss + ABOVE_BY * level)
 
 
 def _unsure(curves: Curves, loss: float) -> bool:
