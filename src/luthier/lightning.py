@@ -10,6 +10,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +25,15 @@ except ModuleNotFoundError as error:
         "luthier.lightning needs Lightning: pip install 'luthier[lightning]'", name="lightning"
     ) from error
 
+from lightning.pytorch.strategies.launchers import (
+    _MultiProcessingLauncher,  # pyright: ignore[reportPrivateUsage]
+    _SubprocessScriptLauncher,  # pyright: ignore[reportPrivateUsage]
+)
+
 from luthier.errors import StudyError
+from luthier.run.ranks import Group, Leader, leader_here
+from luthier.run.ranks.elsewhere import Elsewhere, Ranks
+from luthier.run.ranks.meeting import ADDRESS, new_address
 from luthier.study.trial import Trial
 from luthier.train.callbacks import Epochs, length
 
@@ -43,7 +54,7 @@ class Report(pl.Callback):
         super().__init__()
         self.path: str | None = None
         self._trainer: Any = None
-        self.epochs = Epochs(trial, self._save, self._restore)
+        self.epochs: Epochs | Ranks = Epochs(trial, self.save, self._restore)
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """Report what was logged, at the end of an epoch, when it is whole."""
@@ -52,7 +63,8 @@ class Report(pl.Callback):
         if self.epochs.report(metrics):
             trainer.should_stop = True
 
-    def _save(self, folder: Path) -> None:
+    def save(self, folder: Path) -> None:
+        """Write Lightning's checkpoint into *folder*; every process has to call it."""
         self._trainer.save_checkpoint(folder / _FILE)
 
     def _restore(self, folder: Path) -> None:
@@ -71,6 +83,11 @@ def fit(
 
     Every metric that the module logs is reported after each epoch, under its own name.
 
+    With ``devices=2, strategy="ddp"`` the trial trains in two processes of this machine. Lightning starts
+    the script again for each further one, or ``torchrun`` has started them all; there ``luthier.tune``
+    trains what rank 0 was given, and returns what it found. With ``"ddp_spawn"`` only the training is in
+    other processes. What rank 0 logs counts: log with ``sync_dist=True``.
+
     Args:
         trial: the trial.
         module: built from the trial's hyperparameters.
@@ -81,8 +98,9 @@ def fit(
             they say otherwise.
 
     Raises:
-        StudyError: no number of epochs; a trainer over several processes.
+        StudyError: no number of epochs; a trainer over several machines.
         CheckpointError: the checkpoint to go on from is missing or damaged.
+        TrialError: another process of the trial failed.
     """
     report = Report(trial)
     quiet: dict[str, Any] = {
@@ -93,18 +111,43 @@ def fit(
     }
     callbacks: Any = [*options.pop("callbacks", ()), report]
     end = length(trial, epochs, "epochs=")
-    trainer = pl.Trainer(max_epochs=end, callbacks=callbacks, **{**quiet, **options})
-    if trainer.world_size > 1:
+    trainer: Any = pl.Trainer(max_epochs=end, callbacks=callbacks, **{**quiet, **options})
+    if trainer.num_nodes > 1:
         raise StudyError(
-            f"The trainer has {trainer.world_size} processes: a trial of luthier.lightning trains in one. "
-            "Use devices=1, and workers= of luthier.tune for trials at the same time."
+            f"The trainer has {trainer.num_nodes} nodes: a trial of luthier.lightning trains on one machine. "
+            "Use num_nodes=1, and run the script on each machine, on one study in a store that they share."
         )
-    pl.seed_everything(trial.seed_of(report.epochs.begin), verbose=False)
+    pl.seed_everything(trial.seed_of(trial.from_step), verbose=False)
     try:
-        trainer.fit(module, *args, datamodule=datamodule, ckpt_path=report.path)
+        with _ranks(trial, trainer, report):
+            trainer.fit(module, *args, datamodule=datamodule, ckpt_path=report.path)
     finally:
         report.epochs.close()
     return trainer
+
+
+@contextlib.contextmanager
+def _ranks(trial: Trial, trainer: Any, report: Report) -> Generator[None]:
+    """Lead the processes that *trainer* is about to start, if it is."""
+    launcher, strategy = trainer.strategy.launcher, trainer.strategy
+    if isinstance(launcher, _MultiProcessingLauncher):
+        with Elsewhere(trial, strategy.num_processes, report.epochs.report) as ranks:
+            own, report.epochs = report.epochs, ranks.handed(report.save)
+            try:
+                yield
+            finally:
+                report.epochs = own
+    elif isinstance(launcher, _SubprocessScriptLauncher) and leader_here() is None:
+        if strategy.cluster_environment.creates_processes_externally:
+            yield
+            return
+        leader = Leader(Group(0, strategy.num_processes, new_address())).lead()
+        os.environ[ADDRESS] = leader.group.address
+        trial.lead(leader)
+        with leader.blamed(trial):
+            yield
+    else:
+        yield
 
 
 __all__ = ["Report", "fit"]

@@ -93,6 +93,7 @@ class LuthierSearchCV(BaseSearchCV):
         max_time: stop after so many seconds, or ``"45m"``.
         study: the study's name; a study that is there already goes on.
         storage: where it is kept, as for ``luthier.tune``; without it and without *study*, nowhere.
+        track: where else to write what happens, as for ``luthier.tune``: ``"tensorboard:runs"``, ….
 
     Attributes:
         cv_results_: scikit-learn's columns, a row a candidate, and "trial", the number in the study, and
@@ -131,6 +132,7 @@ class LuthierSearchCV(BaseSearchCV):
         max_time: float | str | None = None,
         study: str | None = None,
         storage: Any = None,
+        track: Any = None,
     ) -> None:
         super().__init__(
             estimator=estimator,
@@ -151,6 +153,7 @@ class LuthierSearchCV(BaseSearchCV):
         self.max_time = max_time
         self.study = study
         self.storage = storage
+        self.track = track
 
     @fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: Any, y: Any = None, **params: Any) -> LuthierSearchCV:
@@ -256,6 +259,7 @@ class LuthierSearchCV(BaseSearchCV):
                 workers=workers,
                 max_time=self.max_time,
                 progress=None if self.verbose else False,
+                track=self.track,
                 data_size=len(task.splits[0][0]),
                 **settings,
             )

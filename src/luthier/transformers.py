@@ -60,7 +60,8 @@ class _Report(TrainerCallback):
         return control
 
     def _save(self, folder: Path) -> None:
-        shutil.copytree(self._saved, folder / _FOLDER)
+        # Each rank has an output_dir of its own, with its random state; rank 0's has all the rest.
+        shutil.copytree(self._saved, folder / _FOLDER, dirs_exist_ok=True)
 
     def _restore(self, folder: Path) -> None:
         self.path = str(folder / _FOLDER)
@@ -72,7 +73,8 @@ def fit(trial: Trial, trainer: Any, *, epochs: int | None = None) -> Any:
     After each epoch it evaluates; every number of ``metrics`` is reported under its own name, such as
     ``eval_loss``. The trainer's own checkpoint (weights, optimizer, schedule, random state) is the trial's,
     so a paused trial goes on exactly. Its length is the study's; the learning-rate schedule is as long as
-    ``num_train_epochs`` of its arguments says, so give them the study's ``epochs``.
+    ``num_train_epochs`` of its arguments says, so give them the study's ``epochs``. In a script that
+    ``torchrun`` or ``accelerate launch`` has started, all ranks train the same trial.
 
     Args:
         trial: the trial.

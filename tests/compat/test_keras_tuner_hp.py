@@ -28,10 +28,10 @@ def ask(hp):
 
 def test_by_hand_it_answers_with_defaults_and_given_values():
     hp = HyperParameters()
-    assert ask(hp) == ("mlp", 8, 2, 0.0, 0.9, False)
+    assert ask(hp) == ("mlp", 8, None, 0.0, 0.9, None)
     assert hp.values == {"kind": "mlp", "units": 8, "head/rate": 0.0, "momentum": 0.9}
     given = HyperParameters({"kind": "cnn", "units": 6, "head/rate": 0.5, "extra": True})
-    assert ask(given) == ("cnn", 8, 6, 0.5, 0.9, True)
+    assert ask(given) == ("cnn", None, 6, 0.5, 0.9, True)
     assert given.get("units") == given["units"] == 6
     assert "extra" in given
     other = given.copy()
@@ -112,3 +112,31 @@ def test_the_direction_is_told_by_the_name():
         objectives("val_score")
     with pytest.raises(StudyError, match=r"expected 'min' or 'max'"):
         Objective("x", "minimum")
+
+
+def test_inactive_values_are_none_and_merging_takes_over():
+    hp = HyperParameters()
+    hp.Choice("a", [1, 2], default=2)
+    with hp.conditional_scope("a", 1):
+        assert hp.Int("b", 0, 9, default=3) is None
+    with pytest.raises(KeyError, match=r"^'b' is currently inactive"):
+        hp.get("b")
+    with pytest.raises(KeyError, match=r"^'c' does not exist"):
+        hp.get("c")
+    other = HyperParameters()
+    other.Fixed("a", 1)
+    other.Fixed("c", 4)
+    hp.merge(other, overwrite=False)
+    assert hp.values == {"a": 2, "c": 4}
+    hp.merge(other)
+    assert hp.values == {"a": 1, "c": 4}
+
+
+def test_an_objective_compares():
+    large, small = Objective("accuracy", "max"), Objective("loss", "min")
+    assert large.better_than(1, 0)
+    assert small.better_than(0, 1)
+    assert not small.better_than(0, 0)
+    assert small.has_value({"loss": 2.0})
+    assert not large.has_value({"loss": 2.0})
+    assert small.get_value({"loss": 2.0}) == 2.0

@@ -353,3 +353,22 @@ def test_importance_and_rows():
     first = rows(study)[0]
     assert first["params_x"] == study.trials[0].params["x"]
     assert first["state"] == "COMPLETE"
+
+
+def test_a_name_asked_for_as_something_else_is_told():
+    study = door.create_study()
+    trial = study.ask()
+    assert trial.suggest_float("x", 0, 1) == trial.suggest_float("x", 0, 1)
+    trial.suggest_categorical("kind", ["a", "b"])
+    with pytest.warns(LuthierWarning, match="'x' from"):
+        assert trial.suggest_float("x", 2, 3) <= 1
+    for asked in (trial, study.ask()):
+        with pytest.raises(StudyError, match="another name"):
+            asked.suggest_int("x", 0, 1)
+        with pytest.raises(StudyError, match="another name"):
+            asked.suggest_categorical("kind", ["a", "c"])
+    study.tell(trial, 1.0)
+    with pytest.raises(RuntimeError, match="ended already"):
+        study.tell(trial, 1.0)
+    with pytest.raises(TypeError, match="a trial or its number"):
+        study.tell("1", 1.0)

@@ -8,11 +8,12 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
 import tomllib
-import venv
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -25,6 +26,8 @@ EXTRAS = sorted(PROJECT["optional-dependencies"])
 # Looked up without what they need themselves: that is gigabytes, or minutes of CI.
 LARGE = {"keras", "tensorflow", "torch", "jax", "lightning", "transformers", "xgboost", "wandb"}
 LARGE |= {"ray", "dask", "gcs", "s3"}
+PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
+REQUIRED = "3.11"  # the others are tried where they are
 
 
 def run(*command, check=True):
@@ -36,10 +39,20 @@ def run(*command, check=True):
     return done
 
 
-def environment(folder):
+def environment(folder, python=sys.executable):
     """Return the Python of a new virtual environment with pip and nothing else."""
-    venv.create(folder, with_pip=True, symlinks=True)
+    run(python, "-m", "venv", "--symlinks", folder)
     return folder / "bin" / "python"
+
+
+def interpreter(version):
+    """Return a whole Python of *version*, from the path or from pyenv; None where there is none."""
+    homes = (Path.home() / ".pyenv" / "versions").glob(f"{version}*/bin/python{version}")
+    code = f"import sys, ensurepip, sqlite3, venv; assert sys.version.startswith('{version}.')"
+    for found in (sys.executable, shutil.which(f"python{version}"), *sorted(homes)):
+        if found and run(found, "-c", code, check=False).returncode == 0:
+            return found
+    return None
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +103,7 @@ def test_what_the_source_archive_holds(built):
     assert not any("node_modules" in name or name.endswith(".db") for name in names)
 
 
-def test_it_installs_small_and_runs(clean, tmp_path):
+def test_it_installs_small(clean):
     listed = json.loads(run(clean, "-m", "pip", "list", "--format", "json").stdout)
     packages = {p["name"].lower() for p in listed} - {"pip", "setuptools"}
     assert "luthier" in packages
@@ -99,18 +112,55 @@ def test_it_installs_small_and_runs(clean, tmp_path):
     files = [f for f in site.rglob("*") if f.is_file()]
     own = [f for f in files if not re.match(r"(pip|setuptools)\b", f.relative_to(site).parts[0])]
     assert sum(f.stat().st_size for f in own if "__pycache__" not in f.parts) < 200e6
-    help_ = run(clean.parent / "luthier", "--help").stdout
+
+
+SCRIPT = """
+import os, sys
+import luthier as lt
+
+def train(trial):
+    trial.set_attribute("process", os.getpid())
+    for epoch in trial.epochs():
+        trial.report(loss=trial["x"] + 1 / (epoch + 1))
+
+if __name__ == "__main__":
+    study = lt.open("s", {"x": lt.Float(0, 1)}, minimize="loss", storage="memory")
+    for _ in range(12):
+        trial = study.ask()
+        study.tell(trial, loss=trial["x"])
+    assert study.best_value < 0.2
+    found = lt.tune(
+        train, {"x": lt.Float(0, 1)}, minimize="loss", epochs=2, scheduler=None, max_trials=6,
+        workers=2, name="two", storage=sys.argv[1], progress=False,
+    )
+    written = found.study.refresh().attributes
+    processes = {written[trial.number]["process"] for trial in found.trials}
+    print(len(found.trials), os.getpid() in processes, sys.version.split()[0])
+"""
+
+
+@pytest.mark.parametrize("version", PYTHONS)
+def test_it_runs_on_every_python(version, clean, wheel, tmp_path):
+    found = interpreter(version)
+    if found is None:
+        assert version != REQUIRED
+        warnings.warn(f"not tried: there is no Python {version} here", stacklevel=1)
+        pytest.skip(f"there is no Python {version} here")
+    python = clean
+    if version != ".".join(map(str, sys.version_info[:2])):
+        python = environment(tmp_path / "venv", found)
+        run(python, "-m", "pip", "install", "--quiet", "--only-binary", ":all:", wheel)
+    script, store = tmp_path / "script.py", tmp_path / "studies.db"
+    script.write_text(SCRIPT)
+    trials, trained_itself, told = run(python, script, store).stdout.split()
+    assert (trials, trained_itself) == ("6", "False")
+    assert told.startswith(f"{version}.")
+    help_ = run(python.parent / "luthier", "--help").stdout
     assert "export" in help_
     assert "doctor" in help_
-    code = (
-        "import luthier as lt\n"
-        "study = lt.open('s', {'x': lt.Float(0, 1)}, minimize='loss', storage='memory')\n"
-        "for _ in range(12):\n    trial = study.ask()\n    study.tell(trial, loss=trial['x'])\n"
-        "print(study.best_value < 0.2)"
-    )
-    assert run(clean, "-c", code).stdout == "True\n"
-    told = run(clean.parent / "luthier", "doctor", "--storage", tmp_path / "l.db").stdout
+    told = run(python.parent / "luthier", "doctor", "--storage", store).stdout
     assert "No deep-learning framework is here" in told
+    assert "two" in run(python.parent / "luthier", "list", "--storage", store).stdout
 
 
 @pytest.mark.parametrize("extra", EXTRAS)
@@ -137,6 +187,7 @@ def test_keras_brings_no_backend(clean, wheel, tmp_path):
 
 
 def test_it_says_which_pythons_it_takes():
-    low, _, high = "3.11", "", f"{sys.version_info[0]}.{sys.version_info[1]}"
-    assert PROJECT["requires-python"] == f">={low}"
-    assert f"Programming Language :: Python :: {high}" in PROJECT["classifiers"]
+    assert PROJECT["requires-python"] == f">={REQUIRED}"
+    named = [c.rpartition(" ")[2] for c in PROJECT["classifiers"] if ":: Python :: 3." in c]
+    assert named == [version for version in PYTHONS if version in named]
+    assert {v for v in PYTHONS if interpreter(v)} <= set(named)

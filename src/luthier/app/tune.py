@@ -21,8 +21,9 @@ from luthier.craft.stages import Stages, may_widen, searcher_for
 from luthier.errors import LuthierWarning, StudyError
 from luthier.run.engines import Engine, wanted_workers
 from luthier.run.opening import open_study, seconds_from
+from luthier.run.ranks import Group, Leader, follow, group_here, leader_here
 from luthier.run.supervisor import supervise
-from luthier.run.worker import PREEMPTED_CODE, Train, work
+from luthier.run.worker import PREEMPTED_CODE, Train, preemptible, work
 from luthier.schedule.race import Race
 from luthier.space import Space, lint
 from luthier.storage import open_store
@@ -70,6 +71,9 @@ def tune(
     progress: bool | None = None,
 ) -> Result:
     """Find a good configuration of *train*; go on where an earlier call of the same name ended.
+
+    In a script that runs in several processes (``torchrun``, Lightning's ``ddp``), all of them train the
+    same trial: rank 0 has the study, the others follow it.
 
     Args:
         train: called with a ``Trial``; reads ``trial["learning_rate"]``, loops over
@@ -126,7 +130,15 @@ def tune(
         TrialError: with several workers, the training code raised; with one it raises itself.
         KeyboardInterrupt: everything is kept; the same call goes on.
     """
+    group = group_here()
+    if group is not None and group.rank:
+        return _followed(group, name or _script_name(), train, load)
     engine = wanted_workers(workers)
+    if group is not None and (engine != 1 or gpus_per_trial is not None):
+        raise StudyError(
+            f"One trial trains over the {group.size} processes of this script: leave out workers= and "
+            "gpus_per_trial=. For several trials at a time, start the script several times, on one storage."
+        )
     trackers = trackers_from(track)
     study_store = open_store(storage)
     study = open_study(
@@ -170,6 +182,8 @@ def tune(
         with ExitStack() as watching:
             watching.enter_context(Tracking(_own(study.store), study.name, trackers))
             watching.enter_context(_progress(study, plan, engine, progress))
+            if group is not None and leader_here() is None:
+                Leader(group).lead()
             reason = _run(study, train, engine, gpus_per_trial, seconds_from(hang_after))
     except KeyboardInterrupt:
         say(f"interrupted; everything is kept in {words.place(study_store)}: run it again to go on")
@@ -177,6 +191,20 @@ def tune(
     conclude(study, study_store, reason, say)
     if study.preempted:
         say("everything is kept: run it again to go on")
+        sys.exit(PREEMPTED_CODE)
+    return Result(study, reason, load, train if isinstance(train, Refits) else None)
+
+
+@dataclass
+class _Asked:
+    preempted: str = ""
+
+
+def _followed(group: Group, name: str, train: Train, load: Load | None) -> Result:
+    """Train what rank 0 trains, and return what it found."""
+    with preemptible(_Asked()):  # rank 0 hears SIGTERM too, and decides when to go
+        study, reason, preempted = follow(group, name, train)
+    if preempted:
         sys.exit(PREEMPTED_CODE)
     return Result(study, reason, load, train if isinstance(train, Refits) else None)
 

@@ -7,10 +7,11 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Generator
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from luthier.run.abreast import Abreast, train_abreast
 from luthier.run.garbage import collect_if_due
+from luthier.run.ranks.leading import Leader, leader_here, led
 from luthier.run.recording import conclude, recorded
 from luthier.run.recording import out_of_memory as out_of_memory
 from luthier.run.seeding import seed_everything
@@ -46,23 +47,34 @@ def work(study: Study, train: Train, enough: Callable[[], bool] | None = None) -
 
 def _work(study: Study, train: Train, enough: Callable[[], bool] | None) -> str:
     while True:
-        if getattr(train, "abreast", 1) > 1:
+        leader = leader_here()
+        if leader is not None:
+            leader.check()
+        elif getattr(train, "abreast", 1) > 1:
             train_abreast(study, cast(Abreast, train), enough)
         job = study.next_job()
         if isinstance(job, Done):
             study.checkpoints.collect(study.history)
+            if leader is not None:
+                leader.finish(study, job.reason)
             return job.reason
         if isinstance(job, Wait):
             study.wait(_WAIT_SECONDS)
             continue
-        run_job(study, job, train)
+        run_job(study, job, train, leader)
         study.checkpoints.collect(study.refresh())
         if enough is not None and enough():
             return "replaced"
 
 
+class MayBePreempted(Protocol):
+    """A study, or what stands for it in a process that follows another one."""
+
+    preempted: str
+
+
 @contextlib.contextmanager
-def preemptible(study: Study) -> Generator[None]:
+def preemptible(study: MayBePreempted) -> Generator[None]:
     """Have SIGTERM ask *study* to give its jobs back, in the main thread; elsewhere nothing changes."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -86,13 +98,13 @@ def preemptible(study: Study) -> Generator[None]:
         signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
-def run_job(study: Study, job: Job, train: Train) -> None:
-    """Train one job and record how it ended."""
+def run_job(study: Study, job: Job, train: Train, leader: Leader | None = None) -> None:
+    """Train one job, with the ranks that *leader* leads, and record how it ended."""
     trial = Trial(study, job)
     seed_everything(trial.seed)
     try:
         with recorded(study, trial):
-            conclude(study, trial, train(trial))
+            conclude(study, trial, led(trial, train, leader))
     finally:
         trial.closed = True
         collect_if_due()

@@ -33,6 +33,30 @@ class Resumable(Protocol):
         ...
 
 
+class Ranks(Protocol):
+    """The other processes that train the same trial, and hear from this one what becomes of it."""
+
+    def begin(self, study: Study, job: Job, folder: Path | None) -> None:
+        """Have them train *job*, which goes on from the checkpoint in *folder*."""
+        ...
+
+    def together(self, save: Callable[[Path], object], /) -> Callable[[Path], object]:
+        """Return *save* done by all of them, into the same folder."""
+        ...
+
+    def tell(self, step: int, verdict: Verdict) -> None:
+        """Tell the verdict on what was reported after *step*."""
+        ...
+
+    def turned(self) -> None:
+        """Tell that an epoch of ``Trial.epochs`` is over."""
+        ...
+
+    def end(self) -> None:
+        """Tell that the training code has returned, and wait until theirs has."""
+        ...
+
+
 class Trial:
     """One configuration on its way through training.
 
@@ -42,6 +66,7 @@ class Trial:
         from_step: epochs that the checkpoint already holds; 0 for a fresh trial.
         to_step: epoch at which this job ends (its rung), whatever comes after it; None when only the
             training code knows. A learning-rate schedule that ends here is finished when it is compared.
+        ranks: the other processes that train this trial; None where this one does alone.
     """
 
     def __init__(self, study: Study, job: Job) -> None:
@@ -49,7 +74,8 @@ class Trial:
         self.lease = job.lease
         self.from_step = job.from_step
         self.to_step = job.to_step
-        self._source = job.source
+        self._job = job
+        self.ranks: Ranks | None = None
         self._start = study.history.trials[job.trial].start
         self.step = job.from_step
         self.verdict: Verdict = GO_ON
@@ -61,6 +87,7 @@ class Trial:
         self._pending: dict[str, float] | None = None
         self._defers = False
         self._ready: Callable[[], bool] | None = None
+        self._every_rank = False
         self._clock = self._study.clock.monotonic()
 
     def _repr_html_(self) -> str:
@@ -94,6 +121,11 @@ class Trial:
         return None if compares is None else compares(self.to_step, self._study.limits)
 
     @property
+    def study(self) -> Study:
+        """Return the study that the trial is part of."""
+        return self._study
+
+    @property
     def history(self) -> History:
         """Return what this process knows of the study so far, for code that compares trials itself."""
         return self._study.history
@@ -112,6 +144,15 @@ class Trial:
         if subject not in self._study.warned:
             self._study.warned.add(subject)
             warnings.warn(text, LuthierWarning, stacklevel=3)
+
+    def lead(self, ranks: Ranks) -> None:
+        """Have *ranks* train this trial in step with this process.
+
+        Raises:
+            CheckpointError: the checkpoint to go on from is missing or damaged.
+        """
+        ranks.begin(self._study, self._job, self._checkpoint())
+        self.ranks = ranks
 
     # -- the configuration -----------------------------------------------------------------------
 
@@ -220,6 +261,8 @@ class Trial:
         now = self._study.clock.monotonic()
         seconds, self._clock = now - self._clock, now
         self.verdict = self._study.record(self, metrics, seconds, checkpointed=checkpointed)
+        if self.ranks is not None:
+            self.ranks.tell(self.step, self.verdict)
 
     # -- the loop --------------------------------------------------------------------------------
 
@@ -241,7 +284,8 @@ class Trial:
         Args:
             state: an object with ``save(folder)`` and ``restore(folder)``; instead of the next two. If
                 it has ``looks_at(trial)``, that is called first; if it has ``ready()``, no checkpoint
-                is written while that returns False.
+                is written while that returns False. Where several processes train the trial, rank 0
+                alone saves; with ``every_rank = True`` all do, into the same folder.
             save: writes the whole training state into the folder it is given.
             restore: reads it back.
             every: write a checkpoint every so many epochs (and always at the end of a rung).
@@ -268,13 +312,19 @@ class Trial:
                 "luthier.torch.State(model=model, optimizer=optimizer); or use a scheduler that "
                 "never pauses: None or 'median'."
             )
-        if restore is not None and self._source is not None:
-            inherit = getattr(state, "inherit", restore)
-            inherit(self._study.checkpoints.path(*self._source))
-        elif restore is not None and self.from_step:
-            restore(self._study.checkpoints.path(self.number, self.from_step))
+        if restore is not None and (folder := self._checkpoint()) is not None:
+            inherits = self._job.source is not None
+            read = getattr(state, "inherit", restore) if inherits else restore
+            read(folder)
         self._ready = getattr(state, "ready", None)
+        self._every_rank = getattr(state, "every_rank", False)
         return self._loop(save, every)
+
+    def _checkpoint(self) -> Path | None:
+        """Return the checkpoint to go on from; None for a fresh trial."""
+        if self._job.source is not None:
+            return self._study.checkpoints.path(*self._job.source)
+        return self._study.checkpoints.path(self.number, self.from_step) if self.from_step else None
 
     def _loop(self, save: Callable[[Path], object] | None, every: int) -> Iterator[int]:
         self.settle()
@@ -286,18 +336,29 @@ class Trial:
                 if self.should_stop:
                     return
                 yield epoch
-                self._turn(save, every)
+                self._turned(save, every)
             if self.to_step is not None and not self.closed and not self.should_stop:
-                raise StudyError(
-                    f"Trial {self.number} trained {self.to_step} epochs but its last report is for "
-                    f"epoch {self.step}. Call trial.report(...) at the end of every epoch."
-                )
+                self._unreported()
         except GeneratorExit:  # the training code left the loop by itself
             if not self.closed:
-                self._turn(save, every)
+                self._left(save, every)
             raise
         finally:
             self._defers = False
+
+    def _unreported(self) -> None:
+        raise StudyError(
+            f"Trial {self.number} trained {self.to_step} epochs but its last report is for "
+            f"epoch {self.step}. Call trial.report(...) at the end of every epoch."
+        )
+
+    def _left(self, save: Callable[[Path], object] | None, every: int) -> None:
+        self._turned(save, every)
+
+    def _turned(self, save: Callable[[Path], object] | None, every: int) -> None:
+        self._turn(save, every)
+        if self.ranks is not None:
+            self.ranks.turned()
 
     def _turn(self, save: Callable[[Path], object] | None, every: int) -> None:
         if self._pending is None or self.closed:
@@ -309,5 +370,7 @@ class Trial:
         checkpointed = checkpointed and (self._ready is None or self._ready())
         if save is not None and checkpointed:
             seconds = self._study.clock.monotonic() - self._clock
+            if self.ranks is not None and self._every_rank:
+                save = self.ranks.together(save)
             self._study.checkpoints.save(self.number, self.step, save, metrics, seconds)
         self._write(metrics, checkpointed=checkpointed)

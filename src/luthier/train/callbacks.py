@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from luthier.study.trial import Trial
 
 Save = Callable[[Path], object]
+
+
+@dataclass(frozen=True)
+class _Whole:
+    save: Save
+    restore: Save
+    every_rank = True  # saving is a collective operation in the frameworks that own the loop
 
 
 class Epochs:
@@ -18,7 +26,8 @@ class Epochs:
 
     Args:
         trial: whose epochs.
-        save: writes the whole training state into a folder.
+        save: writes the whole training state into a folder; where several processes train the trial,
+            each calls it with the same folder.
         restore: called at once, with the folder to go on from, when there is one.
 
     Attributes:
@@ -28,7 +37,7 @@ class Epochs:
 
     def __init__(self, trial: Trial, save: Save, restore: Save) -> None:
         self._trial = trial
-        self._turns = trial.epochs(save=save, restore=restore)
+        self._turns = trial.epochs(_Whole(save, restore))
         self.begin = trial.from_step
         self.over = next(self._turns, None) is None
 

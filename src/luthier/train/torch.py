@@ -18,6 +18,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from luthier.errors import CheckpointError, StudyError
+from luthier.run.ranks import rank_here
 from luthier.space import HyperParameters
 from luthier.study.records import TrialRecord
 from luthier.study.study import Study
@@ -50,8 +51,11 @@ class State:
             ...
 
     A checkpoint is one file of tensors and plain containers. It is read without executing pickled
-    code (``weights_only=True``), and on any device, whichever one it was written on.
+    code (``weights_only=True``), and on any device, whichever one it was written on. Where several
+    processes train the trial (DDP), rank 0 writes it, and each other rank a file of its random state.
     """
+
+    every_rank = True
 
     def __init__(self, **parts: Any) -> None:
         """Name the parts; the same names must be given when a trial goes on.
@@ -84,9 +88,12 @@ class State:
                 containers of them.
             OSError: the file cannot be written.
         """
-        parts = {name: _plain(_state_of(part), name) for name, part in self.parts.items()}
+        rank = rank_here()
+        content: dict[str, Any] = {"random": _random_state()}
+        if not rank:
+            content["parts"] = {n: _plain(_state_of(part), n) for n, part in self.parts.items()}
         try:
-            torch.save({"parts": parts, "random": _random_state()}, Path(folder) / _FILE)
+            torch.save(content, Path(folder) / (f"random-{rank}.pt" if rank else _FILE))
         except RuntimeError as error:  # how torch says that the disk is full
             raise OSError(f"torch.save failed: {error}") from error
 
@@ -100,7 +107,7 @@ class State:
             CheckpointError: no such file, other parts than these, or a part that does not fit, such
                 as a layer of another size.
         """
-        content = _read(folder)
+        content = _read(Path(folder) / _FILE)
         saved: dict[str, Any] = content["parts"]
         if saved.keys() != self.parts.keys():
             raise CheckpointError(
@@ -113,7 +120,8 @@ class State:
             _fill(name, part, saved[name])
         for name, part in self.parts.items():
             _tie(part, lengths[name])
-        _set_random_state(content["random"])
+        own = Path(folder) / f"random-{rank_here()}.pt"
+        _set_random_state((_read(own) if own.is_file() else content)["random"])
 
     def looks_at(self, trial: Trial, /) -> None:
         """Warn when *trial* is compared long before a schedule that is as long as its full budget ends.
@@ -247,7 +255,7 @@ class Training:
         hp = study.hyperparameters(record.configuration, _never)
         model, _, _ = _built(self.build(hp))
         model.cpu()
-        _fill("model", model, _read(folder)["parts"]["model"])
+        _fill("model", model, _read(folder / _FILE)["parts"]["model"])
         return model.eval()
 
 
@@ -418,8 +426,7 @@ def _fill(name: str, part: Any, saved: Any) -> None:
         ) from error
 
 
-def _read(folder: Path) -> dict[str, Any]:
-    path = Path(folder) / _FILE
+def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise CheckpointError(
             f"{path} is missing: this checkpoint was not written by luthier.torch.State."

@@ -401,3 +401,22 @@ def test_it_is_an_estimator_like_others():
         warnings.simplefilter("error")
         assert "LuthierSearchCV" in repr(search)
     assert search.__sklearn_tags__().classifier_tags.multi_class
+
+
+def test_it_is_tracked(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    search = LuthierSearchCV(
+        DummyClassifier(),
+        {"strategy": ["prior", "uniform"]},
+        n_iter=2,
+        scheduler=None,
+        cv=3,
+        random_state=0,
+        track=f"tensorboard:{tmp_path}",
+    ).fit(X, Y)
+    runs = sorted({path.parent for path in tmp_path.rglob("*tfevents*")})
+    known = [EventAccumulator(str(run)).Reload() for run in runs]
+    scored = [run.Scalars(tag)[-1].value for run in known for tag in run.Tags()["scalars"]]
+    assert set(np.round(search.cv_results_["mean_test_score"], 5)) <= set(np.round(scored, 5))
+    assert clone(search).track == f"tensorboard:{tmp_path}"

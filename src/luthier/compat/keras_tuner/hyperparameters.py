@@ -29,8 +29,16 @@ class Policy:
     allow_new: bool = True
 
 
+class NoValue(SpaceError, KeyError):
+    """A hyperparameter that was not asked for, or is not active."""
+
+    __str__ = Exception.__str__  # a KeyError shows its message in quotes
+
+
 class HyperParameters:
     """Values by name. Made by hand it answers with defaults, or with the values that it was given.
+
+    What is asked for in a conditional scope whose condition does not hold is None.
 
     Attributes:
         values: what was answered so far, by name; those of inactive conditional scopes are not there.
@@ -139,12 +147,14 @@ class HyperParameters:
         """Return a value that was asked for.
 
         Raises:
-            SpaceError: it was not, or is not active.
+            SpaceError: it was not, or is not active; a KeyError, too.
         """
         for key in (self._full(name), name):
             if key in self.values:
                 return self.values[key]
-        raise SpaceError(f"{name!r} does not exist here.{nearest(name, self.values)}")
+        if name in self.space or self._full(name) in self.space:
+            raise NoValue(f"{name!r} is currently inactive: its condition does not hold.")
+        raise NoValue(f"{name!r} does not exist here.{nearest(name, self.values)}")
 
     def __getitem__(self, name: str) -> Any:
         """Return ``get(name)``."""
@@ -156,6 +166,15 @@ class HyperParameters:
     def is_active(self, name: str) -> bool:
         """Return whether *name* has a value."""
         return name in self.values
+
+    def merge(self, hps: HyperParameters, overwrite: bool = True) -> None:
+        """Take over what *hps* was asked for, and its values; those known already, with *overwrite*."""
+        for name, domain in hps.space.items():
+            if overwrite or name not in self.space:
+                self.space[name] = domain
+                self.values.pop(name, None)
+                if name in hps.values:
+                    self.values[name] = hps.values[name]
 
     def copy(self) -> HyperParameters:
         """Return one with the same values, which can be changed by itself."""
@@ -191,7 +210,7 @@ class HyperParameters:
         if active:
             self.values[name] = value
             self._answered[key] = value
-        return value
+        return value if active else None
 
     def _decided(self, name: str, domain: Domain) -> Domain:
         if name in self._policy.listed:

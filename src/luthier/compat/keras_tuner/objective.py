@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +35,18 @@ class Objective:
                 f"Objective({self.name!r}, {self.direction!r}): expected 'min' or 'max'."
                 f"{nearest(str(self.direction), ('min', 'max'))}"
             )
+
+    def has_value(self, logs: Mapping[str, Any]) -> bool:
+        """Return whether *logs* have the metric."""
+        return self.name in logs
+
+    def get_value(self, logs: Mapping[str, Any]) -> Any:
+        """Return the metric's value in *logs*."""
+        return logs[self.name]
+
+    def better_than(self, a: float, b: float) -> bool:
+        """Return whether *a* is better than *b*, and not only as good."""
+        return a > b if self.direction == "max" else a < b
 
 
 def objectives(given: Any) -> list[Objective]:

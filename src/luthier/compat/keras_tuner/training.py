@@ -16,6 +16,7 @@ from typing import Any, cast
 
 import keras
 
+from luthier.run.seeding import seed_keras
 from luthier.study.trial import Trial as OwnTrial
 from luthier.train.keras import State
 
@@ -112,7 +113,7 @@ class Reporter(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Have what is drawn in this epoch depend on the trial and the epoch alone."""
-        keras.utils.set_random_seed(self._running.own.seed_of(epoch))
+        seed_keras(keras, self._running.own.seed_of(epoch))
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Report, and end training when it is over."""
@@ -141,7 +142,7 @@ class _Recorder(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Seed."""
-        keras.utils.set_random_seed((self._seed + epoch) % 2**31)
+        seed_keras(keras, (self._seed + epoch) % 2**31)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Remember."""
@@ -183,7 +184,7 @@ def run_executions(
         loop = own.epochs(together)
         runs: list[list[dict[str, float]]] = []
         for execution in range(count):
-            keras.utils.set_random_seed((own.seed + execution) % 2**31)
+            seed_keras(keras, (own.seed + execution) % 2**31)
             folder = Path(scratch) / f"execution-{execution}"
             given = dict(arguments)
             callbacks = copied(given.pop("callbacks", None) or [], own.number, execution)

@@ -27,6 +27,7 @@ from luthier.compat.keras_tuner.training import (
 from luthier.compat.keras_tuner.trial import Trial, seen
 from luthier.errors import CheckpointError, LuthierWarning, StudyError, TrialEnded
 from luthier.run.opening import open_study
+from luthier.run.seeding import seed_keras
 from luthier.run.worker import out_of_memory, work
 from luthier.space import Space, discover
 from luthier.space.asking import Asking
@@ -132,7 +133,7 @@ class Tuner:
                 kwargs,
             )
             return None
-        keras.utils.set_random_seed(own.seed)
+        seed_keras(keras, own.seed)
         model = build()
         callbacks = copied(kwargs.pop("callbacks", None) or [], own.number, 0)
         reporter = Reporter(running, callbacks)

@@ -17,6 +17,10 @@ class DuplicatedStudyError(OptunaError, StudyError):
     """There is a study of that name already."""
 
 
+class AlreadyTold(OptunaError, StudyError, RuntimeError):
+    """The trial has ended already."""
+
+
 class StorageInternalError(OptunaError):
     """A store that cannot be read or written."""
 
@@ -26,6 +30,7 @@ class ExperimentalWarning(LuthierWarning):
 
 
 __all__ = [
+    "AlreadyTold",
     "DuplicatedStudyError",
     "ExperimentalWarning",
     "OptunaError",

@@ -63,6 +63,7 @@ class Study:
         self.grid: Container[str] = set(own.space) if grid and len(sampler.space()) else ()
         self.stopped = False
         self.optimizing = False
+        self.met: dict[str, BaseDistribution] = {}  # how each name was asked for first
         self.live: dict[int, Trial] = {}
         self._curves = Curves()
         self._ended: dict[int, FrozenTrial] = {}

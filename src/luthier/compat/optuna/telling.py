@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from luthier.compat.optuna.distributions import label_of, to_domain
+from luthier.compat.optuna.exceptions import AlreadyTold
 from luthier.compat.optuna.frozen import frozen, names_of
 from luthier.compat.optuna.trial import FrozenTrial, Trial, TrialState
 from luthier.compat.writing import Foreign, enter
@@ -36,6 +37,8 @@ def tell(
     skip_if_finished: bool,
 ) -> FrozenTrial:
     """End a trial; see ``Study.tell``."""
+    if not isinstance(trial, Trial | int):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"study.tell({trial!r}, ...): expected a trial or its number.")
     number = trial if isinstance(trial, int) else trial.number
     records = study.own.refresh().trials
     if not 0 <= number < len(records):
@@ -43,7 +46,7 @@ def tell(
     if records[number].state.ended:
         if skip_if_finished:
             return study.frozen(number)
-        raise StudyError(f"Trial {number} has ended already: it is {records[number].state}.")
+        raise AlreadyTold(f"Trial {number} has ended already: it is {records[number].state}.")
     numbers, state = _checked(study, number, values, state)
     own = trial.own if isinstance(trial, Trial) else _own(study, number)
     own.settle()

@@ -225,11 +225,27 @@ class Trial(BaseTrial):
 
     def _suggest(self, name: str, distribution: BaseDistribution) -> Any:
         if name in self.params:
+            self._check_again(name, self.distributions[name], distribution)
             return self.params[name]
+        if (known := self.study.met.setdefault(name, distribution)) != distribution:
+            _check_kind(name, known, distribution)
         with self.study.lock:
             value = self._answered(name, distribution)
         self.params[name], self.distributions[name] = value, distribution
         return value
+
+    def _check_again(
+        self, name: str, first: BaseDistribution, distribution: BaseDistribution
+    ) -> None:
+        """Say so when a trial is asked for a name twice, as something else."""
+        if first == distribution:
+            return
+        _check_kind(name, first, distribution)
+        self.own.warn_once(
+            f"{name} twice",
+            f"Trial {self.number} has suggested {name!r} from {first!r} already; that value stays, whatever "
+            f"{distribution!r} says. Give one of them another name.",
+        )
 
     def _answered(self, name: str, distribution: BaseDistribution) -> Any:
         fixed: Mapping[str, Any] = self.study.sampler.fixed
@@ -305,6 +321,19 @@ class Trial(BaseTrial):
     def relative_params(self) -> dict[str, Any]:
         """Return what was proposed before anything was suggested."""
         return self.own.configuration
+
+
+def _check_kind(name: str, known: BaseDistribution, asked: BaseDistribution) -> None:
+    """Refuse a name that was asked for as another kind, or with other choices.
+
+    Raises:
+        StudyError: it was.
+    """
+    if type(known) is not type(asked) or isinstance(known, CategoricalDistribution):
+        raise StudyError(
+            f"{name!r} was suggested from {known!r} before, and is now asked for as {asked!r}: give one of "
+            "them another name."
+        )
 
 
 def _same(a: Any, b: Any) -> bool:

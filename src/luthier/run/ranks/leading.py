@@ -1,0 +1,314 @@
+"""Rank 0: tells the others what to train, waits for them where it must, and hears when one fails."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Generator
+from multiprocessing.connection import Connection, Listener
+from pathlib import Path
+from typing import Any
+
+from luthier.errors import TrialEnded, TrialError
+from luthier.run.ranks import messages as ms
+from luthier.run.ranks.meeting import Group, met
+from luthier.run.recording import out_of_memory
+from luthier.study.deciding import Job
+from luthier.study.log import read_bodies
+from luthier.study.protocols import Verdict
+from luthier.study.study import Study
+from luthier.study.trial import Trial
+
+_GRACE_SECONDS = 30.0  # for the training code to notice that a rank is gone
+_WORD_SECONDS = 1.0  # for the word of the rank whose end made our own training code fail
+
+_leader: list[Leader] = []  # of this process; at most one
+
+
+class RankLost(TrialError):
+    """Another rank of the trial failed; the message holds its own traceback."""
+
+
+class RanOut(RankLost, MemoryError):
+    """Another rank of the trial ran out of memory."""
+
+
+def leader_here() -> Leader | None:
+    """Return the leader that this process is, if it is one."""
+    return _leader[0] if _leader else None
+
+
+def led(trial: Trial, train: Callable[[Trial], Any], leader: Leader | None) -> Any:
+    """Train *trial*, in step with the ranks that *leader* leads, and return what *train* does."""
+    if leader is None:
+        outcome = train(trial)
+    else:
+        trial.lead(leader)
+        with leader.blamed(trial):
+            outcome = train(trial)
+    if trial.ranks is not None:  # a leader that the training code has brought with it, too
+        trial.ranks.end()
+    return outcome
+
+
+class Leader:
+    """Leads the other ranks through jobs; at most one in a process, and it stays for the process's life.
+
+    What it says is kept: a rank that joins later (one that Lightning starts in the middle of a trial)
+    hears it from the beginning.
+
+    Args:
+        group: this process's.
+        others: how many ranks will join; by default all but this one.
+        on_report: called with the metrics that rank 0 sends, where this process is no rank itself.
+    """
+
+    def __init__(
+        self,
+        group: Group,
+        *,
+        others: int | None = None,
+        on_report: Callable[[dict[str, float]], object] | None = None,
+    ) -> None:
+        self.group = group
+        self._others = group.size - 1 if others is None else others
+        self._on_report = on_report
+        self._reporting: threading.Thread | None = None
+        self._changed = threading.Condition()
+        self._said: list[bytes] = []
+        self._lines: dict[int, Connection[Any, Any]] = {}
+        self._answers: dict[int, int] = {}  # by rank: how often it has answered
+        self._asked = 0
+        self._failure, self._ran_out = "", False
+        self._busy = False
+        self._cursors: dict[str, int] = {}  # by study: what has been said of its log
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(group.address)  # of a run that was killed
+        self._listener = Listener(group.address, family="AF_UNIX", backlog=group.size)
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def lead(self) -> Leader:
+        """Make this the process's leader, and return it."""
+        _leader[:] = [self]
+        met(self.group)
+        return self
+
+    def close(self) -> None:
+        """Let the ranks go, when what they have reported is written."""
+        self._fail("the ranks were let go")
+        if self._reporting is not None:
+            self._reporting.join()
+        self._listener.close()
+        with self._changed:
+            for line in self._lines.values():
+                line.close()
+
+    # -- jobs ------------------------------------------------------------------------------------
+
+    def begin(self, study: Study, job: Job, folder: Path | None) -> None:
+        """Have every rank train *job*, which goes on from the checkpoint in *folder*.
+
+        Raises:
+            RankLost: one is gone already.
+        """
+        self.check()
+        self._busy = True
+        self._tell_log(study)
+        self._say(
+            ms.Begun(
+                study.name, job.trial, job.lease, dict(job.configuration), job.from_step, job.to_step,
+                job.source, "" if folder is None else str(folder),
+            )
+        )  # fmt: skip
+
+    def together(self, save: Callable[[Path], object]) -> Callable[[Path], object]:
+        """Return *save* done by every rank, into one folder."""
+
+        def saved(folder: Path) -> None:
+            self._ask(ms.Saving(str(folder)))
+            if self._on_report is None:
+                save(folder)
+            self._wait()
+
+        return saved
+
+    def tell(self, step: int, verdict: Verdict) -> None:
+        """Tell the verdict on epoch *step*."""
+        self._say(ms.Told(step, verdict.fate.value, verdict.reason, verdict.cause))
+        self.check()
+
+    def turned(self) -> None:
+        """Tell that the loop over the epochs has turned."""
+        self._say(ms.Turned())
+
+    def end(self) -> None:
+        """Tell that the training code has returned, and wait until it has in every rank.
+
+        Raises:
+            RankLost: in one of them it raised.
+        """
+        self._ask(ms.Returned())
+        self._wait()
+        self._busy = False
+
+    def finish(self, study: Study, reason: str) -> None:
+        """Let the ranks return from their ``luthier.tune``."""
+        self._busy = False
+        self._tell_log(study)
+        self._say(ms.Finished(study.name, reason, bool(study.preempted)))
+
+    def give_up(self, text: str) -> None:
+        """Tell every rank that the trial has failed here."""
+        self._say(ms.Failed(text))
+
+    @contextlib.contextmanager
+    def blamed(self, trial: Trial) -> Generator[None]:
+        """Raise what another rank failed of, where that made the training code fail here.
+
+        A rank that is gone may leave this one waiting for it, in a library that no exception reaches. Then
+        the trial's failure is written from another thread, and the process ends.
+        """
+        over = threading.Event()
+        threading.Thread(target=self._watch, args=(trial, over), daemon=True).start()
+        try:
+            yield
+        except TrialEnded:
+            self.end()
+            raise
+        except RankLost:
+            raise
+        except Exception as error:
+            own = f"{type(error).__name__}: {error}"
+            with self._changed:
+                self._changed.wait_for(lambda: self._failure, _WORD_SECONDS)
+                theirs = self._failure
+            if own not in theirs:
+                self._fail(f"rank 0 failed: {own}", ran_out=out_of_memory(error))
+                self._say(ms.Failed(self._failure))
+                if theirs:
+                    raise self._lost() from error
+            raise
+        except BaseException as error:
+            self._say(ms.Failed(f"rank 0 was interrupted: {type(error).__name__}"))
+            raise
+        finally:
+            over.set()
+
+    def _watch(self, trial: Trial, over: threading.Event) -> None:
+        with self._changed:
+            while not self._failure and not over.is_set():
+                self._changed.wait(1.0)
+        if over.wait(_GRACE_SECONDS):
+            return
+        kind = "out of memory" if self._ran_out else "error"
+        trial.study.fail(trial, kind, self._failure)
+        print(f"luthier: {self._failure}", file=sys.stderr, flush=True)
+        os._exit(1)
+
+    def _tell_log(self, study: Study) -> None:
+        since = self._cursors.get(study.name, 0)
+        bodies = [bytes(body) for _, body in read_bodies(study.store, study.name, since)]
+        self._cursors[study.name] = since + len(bodies)
+        self._say(ms.Logged(study.name, bodies))
+
+    # -- words -----------------------------------------------------------------------------------
+
+    def _say(self, message: ms.Down) -> None:
+        body = ms.encode(message)
+        with self._changed:
+            self._said.append(body)
+            for line in self._lines.values():
+                with contextlib.suppress(OSError):  # its reading thread tells of it
+                    line.send_bytes(body)
+
+    def _ask(self, message: ms.Down) -> None:
+        self._asked += 1
+        self._say(message)
+
+    def _wait(self) -> None:
+        """Wait until every rank has answered all that it was asked.
+
+        Raises:
+            RankLost: one failed, or has never come.
+        """
+        until = time.monotonic() + ms.JOIN_SECONDS
+        with self._changed:
+            while not self._failure:
+                if len(self._answers) < self._others and time.monotonic() > until:
+                    absent = sorted(set(range(self.group.size)) - {0, *self._answers})
+                    self._failure = (
+                        f"rank {', '.join(map(str, absent))} has not come to luthier.tune in "
+                        f"{ms.JOIN_SECONDS:g} s: expected every rank to run the same script"
+                    )
+                elif len(self._answers) == self._others and (
+                    min(self._answers.values()) >= self._asked
+                ):
+                    return
+                self._changed.wait(1.0)
+        self.check()
+
+    def check(self) -> None:
+        """Do nothing while every rank is in step.
+
+        Raises:
+            RankLost: one has failed.
+        """
+        if self._failure:
+            raise self._lost()
+
+    def _lost(self) -> RankLost:
+        return RanOut(self._failure) if self._ran_out else RankLost(self._failure)
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                line = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._hear, args=(line,), daemon=True).start()
+
+    def _hear(self, line: Connection[Any, Any]) -> None:
+        rank = -1
+        try:
+            while True:
+                message = ms.decode_up(line.recv_bytes())
+                match message:
+                    case ms.Joined():
+                        rank = message.rank
+                        self._join(rank, line)
+                    case ms.Answer():
+                        self._count(rank)
+                    case ms.Reported():
+                        assert self._on_report is not None
+                        # Not here: it asks the ranks to save, and this thread hears their answers.
+                        self._reporting = threading.Thread(
+                            target=self._on_report, args=(message.metrics,), daemon=True
+                        )
+                        self._reporting.start()
+                    case ms.Failed():
+                        self._fail(f"rank {rank} failed: {message.text}", message.ran_out)
+        except (OSError, EOFError):
+            if self._busy:
+                self._fail(f"rank {rank} ended without a word, as a killed process does")
+
+    def _join(self, rank: int, line: Connection[Any, Any]) -> None:
+        with self._changed:
+            for body in self._said:
+                line.send_bytes(body)
+            self._lines[rank] = line
+            self._answers.setdefault(rank, 0)
+            self._changed.notify_all()
+
+    def _count(self, rank: int) -> None:
+        with self._changed:
+            self._answers[rank] += 1
+            self._changed.notify_all()
+
+    def _fail(self, text: str, ran_out: bool = False) -> None:
+        with self._changed:
+            if not self._failure:
+                self._failure, self._ran_out = text, ran_out
+            self._changed.notify_all()
