@@ -164,3 +164,22 @@ def test_a_study_that_may_widens_its_space_and_says_so(tmp_path, capfd):
         tune(tmp_path, **options, name="g", searcher=grid, widen=True, max_trials=2)
     with pytest.raises(StudyError, match="widen must be True or False, got 'yes'"):
         tune(tmp_path, **options, name="h", widen="yes", max_trials=2)
+
+
+@pytest.mark.parametrize("first", ["the space's", "the code's"])
+def test_what_is_read_of_the_space_is_kept_beside_what_the_code_asks_for(first):
+    def train(trial):
+        if first == "the space's":
+            x = trial["x"]
+            rate = trial.hp.float("rate", 1e-4, 1e-1, scale="log")
+        else:
+            rate = trial.hp.float("rate", 1e-4, 1e-1, scale="log")
+            x = trial["x"]
+        assert trial.configuration == {"x": x, "rate": rate}
+        trial.report(loss=rate + x)
+
+    space = {"x": lt.Float(0, 1), "unread": lt.Float(0, 1)}
+    result = lt.tune(train, space, minimize="loss", max_trials=3, storage="memory", progress=False)
+    for trial in result.trials:
+        assert sorted(trial.configuration) == ["rate", "x"]
+        assert trial.losses[0] == pytest.approx(sum(trial.configuration.values()))

@@ -84,6 +84,7 @@ class Trial:
         self._chance = Chance(study.seed, ("trial", self.number))
         self._parameters: HyperParameters | None = None
         self._configuration: dict[str, Any] = dict(job.configuration)
+        self._used: dict[str, Any] = {}  # of these, beside what is asked for by ``hp``
         self._pending: dict[str, float] | None = None
         self._defers = False
         self._ready: Callable[[], bool] | None = None
@@ -95,7 +96,7 @@ class Trial:
 
         upto = f" of {self.to_step}" if self.to_step is not None else ""
         said = f"epoch {self.step}{upto}{', over' if self.closed else ''}"
-        return trial_html(self.number, said, self.configuration)
+        return trial_html(self.number, said, self._values())
 
     @property
     def seed(self) -> int:
@@ -158,10 +159,18 @@ class Trial:
 
     @property
     def configuration(self) -> dict[str, Any]:
-        """Return a copy of the values, by the hyperparameters' full names."""
-        if self._parameters is not None:
-            return dict(self._parameters.configuration)
-        return dict(self._configuration)
+        """Return a copy of the values, by the hyperparameters' full names.
+
+        Where the code asks by ``hp``, these are the values that it asked for or read so far.
+        """
+        if self._parameters is None:
+            self._used.update(self._configuration)
+        return self._values()
+
+    def _values(self) -> dict[str, Any]:
+        if self._parameters is None:
+            return dict(self._configuration)
+        return {**self._used, **self._parameters.configuration}
 
     def __getitem__(self, name: str) -> Any:
         """Return the value of one hyperparameter, by its full name or its name within its branch.
@@ -169,16 +178,17 @@ class Trial:
         Raises:
             StudyError: when this trial has no such hyperparameter.
         """
-        values = self.configuration
-        if name in values:
-            return values[name]
-        short = {Space.short(key): value for key, value in values.items()}
-        if name in short:
-            return short[name]
-        raise StudyError(
-            f"Trial {self.number} has no hyperparameter {name!r}; it has "
-            f"{', '.join(map(repr, values)) or 'none'}.{nearest(name, [*values, *short])}"
-        )
+        values = {**self._configuration, **self._values()}
+        short = {Space.short(key): key for key in values}
+        key = name if name in values else short.get(name)
+        if key is None:
+            raise StudyError(
+                f"Trial {self.number} has no hyperparameter {name!r}; it has "
+                f"{', '.join(map(repr, values)) or 'none'}.{nearest(name, [*values, *short])}"
+            )
+        if key in self._configuration:
+            self._used[key] = self._configuration[key]
+        return values[key]
 
     def get(self, name: str, default: Any = None) -> Any:
         """Return ``trial[name]``, or *default* when the hyperparameter is not active here."""
@@ -203,7 +213,7 @@ class Trial:
         """Record what the define-by-run code asked for, once it has been built."""
         if self._parameters is not None and not self.closed:
             grown = self._parameters.space if self._parameters.grew else None
-            self._study.settle(self, dict(self._parameters.configuration), grown)
+            self._study.settle(self, self._values(), grown)
 
     # -- reporting -------------------------------------------------------------------------------
 
