@@ -5,7 +5,8 @@ layers, decay, λ and dropout, on 4,000 images of Fashion-MNIST and on scikit-le
 All tuners search the same joint space, go by the loss on the validation part, and are judged by the error
 on the test part of the configuration that they hold for the best, after so many epochs of all trials.
 
-    python benchmarks/staged.py --seeds 5               # an hour of one core
+    python benchmarks/staged.py --seeds 5               # some 40 minutes of one core
+    python benchmarks/staged.py --data digits breast_cancer --seeds 15
     python benchmarks/staged.py --data digits --seeds 2 --trainings 30
     python benchmarks/staged.py --report
 """
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from peers.results import conditions, verdict, write_section
 
 import luthier
 from luthier.craft.stages import Stages
@@ -49,11 +51,16 @@ TUNERS: dict[str, tuple[Any, str | None]] = {
     "stages, Ng's order": (Stages(order="ng"), "auto"),
 }
 RESAMPLES = 2000
+TITLE = "Stages"
 
 
 @cache
-def data(name: str) -> tuple[np.ndarray, ...]:
-    """Return inputs and classes of the train, validation and test part."""
+def data(name: str, seed: int) -> tuple[np.ndarray, ...]:
+    """Return inputs and classes of the train, validation and test part.
+
+    The small sets are divided anew for each seed: their test parts are of a few hundred examples, and all
+    seeds on one of them would share its luck.
+    """
     if name == "fashion":
         whole = luthier.datasets.fashion_mnist("subset")
         parts = (whole.train, whole.validation, whole.test)
@@ -71,8 +78,8 @@ def data(name: str) -> tuple[np.ndarray, ...]:
 
     x, y = getattr(datasets, f"load_{name}")(return_X_y=True)
     x = ((x - x.mean(axis=0)) / (x.std(axis=0) + 1e-9)).astype(np.float32)
-    x, test_x, y, test_y = train_test_split(x, y, test_size=0.3, random_state=0, stratify=y)
-    x, val_x, y, val_y = train_test_split(x, y, test_size=0.3, random_state=0, stratify=y)
+    x, test_x, y, test_y = train_test_split(x, y, test_size=0.3, random_state=seed, stratify=y)
+    x, val_x, y, val_y = train_test_split(x, y, test_size=0.3, random_state=seed, stratify=y)
     return x, y, val_x, val_y, test_x, test_y
 
 
@@ -80,7 +87,7 @@ class Net:
     """A rectified net, trained an epoch at a time."""
 
     def __init__(self, name: str, c: dict[str, Any], seed: int) -> None:
-        self.data, self.c, self.epoch = data(name), c, 0
+        self.data, self.c, self.epoch = data(name, seed), c, 0
         self.draws = np.random.default_rng(seed)
         classes = int(self.data[1].max()) + 1
         sizes = [self.data[0].shape[1], *[c["units"]] * c["layers"], classes]
@@ -181,24 +188,67 @@ def chosen_errors(study: luthier.Study, trainings: int) -> list[float]:
     return found
 
 
-def table(options: argparse.Namespace) -> str:
+def curves(options: argparse.Namespace, name: str, tuner: str) -> np.ndarray:
+    """Return the test error by full trainings, a row for each seed."""
+    kept = sorted(options.cache.glob(f"{name}__{tuner}__{options.trainings}__*.json"))
+    return np.array([json.loads(path.read_text()) for path in kept]).reshape(-1, options.trainings)
+
+
+def table(options: argparse.Namespace) -> list[str]:
     lines = ["| data | trainings | " + " | ".join(options.tuners) + " |"]
     lines.append("|---|--:|" + "--:|" * len(options.tuners))
     for name in options.data:
+        found = {tuner: curves(options, name, tuner) for tuner in options.tuners}
         for at in sorted(
             {max(1, options.trainings // 4), options.trainings // 2, options.trainings}
         ):
-            cells: list[str] = []
-            for tuner in options.tuners:
-                pattern = f"{name}__{tuner}__{options.trainings}__*.json"
-                kept = sorted(options.cache.glob(pattern))
-                values = [json.loads(path.read_text())[at - 1] for path in kept]
-                cells.append(interval(values) if values else "-")
+            cells = [interval(rows[:, at - 1]) if len(rows) else "-" for rows in found.values()]
             lines.append(f"| {name} | {at} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    return lines
 
 
-def interval(values: list[float]) -> str:
+def judged(options: argparse.Namespace) -> list[str]:
+    """Return how stages stand beside the best of the others, and beside random search's final error."""
+    lines: list[str] = []
+    for name in options.data:
+        found = {t: rows for t in options.tuners if len(rows := curves(options, name, t))}
+        if not {"stages", "random"} <= set(found):
+            continue
+        medians = {tuner: np.nanmedian(rows, axis=0) for tuner, rows in found.items()}
+        stages = medians["stages"]
+        plain = [t for t in ("random", "hyperband", "auto") if t in found]
+        best = min(plain, key=lambda tuner: medians[tuner][-1])
+        lines.append(
+            verdict(
+                f"{name}: median error of stages no worse than that of the best other, {best}",
+                bool(stages[-1] <= medians[best][-1]),
+                f"{100 * stages[-1]:.2f} %, {100 * medians[best][-1]:.2f} %; "
+                f"{different(found['stages'][:, -1], found[best][:, -1])}",
+            )
+        )
+        reached = np.flatnonzero(stages <= medians["random"][-1])
+        lines.append(
+            verdict(
+                f"{name}: random search's final median in fewer epochs than {options.trainings} trainings",
+                bool(len(reached) and reached[0] + 1 < options.trainings),
+                f"after {reached[0] + 1}" if len(reached) else "not reached",
+            )
+        )
+    return lines
+
+
+def different(own: np.ndarray, other: np.ndarray) -> str:
+    """Return the difference of the medians in points of a percent, with its 90 % bootstrap interval."""
+    draws = np.random.default_rng(0)
+    gaps = [
+        np.nanmedian(draws.choice(own, len(own))) - np.nanmedian(draws.choice(other, len(other)))
+        for _ in range(RESAMPLES)
+    ]
+    low, high = np.quantile(gaps, [0.05, 0.95])
+    return f"a difference within [{100 * low:+.2f}, {100 * high:+.2f}]"
+
+
+def interval(values: np.ndarray) -> str:
     """Return the median in percent, its 90 % bootstrap interval, and the number of seeds."""
     draws = np.random.default_rng(0).choice(values, (RESAMPLES, len(values)))
     low, high = np.nanquantile(np.nanmedian(draws, axis=1), [0.05, 0.95])
@@ -213,13 +263,31 @@ def main() -> None:
     parser.add_argument("--trainings", type=int, default=60, help="the budget, in full trainings")
     parser.add_argument("--cache", type=Path, default=Path("~/.cache/luthier-staged").expanduser())
     parser.add_argument("--report", action="store_true", help="run nothing, use what there is")
+    parser.add_argument("--write", action="store_true", help="put the section into RESULTS.md")
     options = parser.parse_args()
     if not options.report:
         for seed in range(options.seeds):
             for name in options.data:
                 for tuner in options.tuners:
                     run(options, name, tuner, seed)
-    print(table(options))
+    text = "\n".join(
+        [
+            f"## {TITLE}",
+            "",
+            *conditions("staged.py", {f"Luthier {luthier.__version__}", f"numpy {np.__version__}"}),
+            "",
+            f"Test error in percent of the configuration held for the best, after so many trainings' worth of "
+            f"epochs ({EPOCHS} each) in all: median over seeds [90 % bootstrap interval] (seeds).",
+            "",
+            *table(options),
+            "",
+            *judged(options),
+            "",
+        ]
+    )
+    print(text)
+    if options.write:
+        write_section(TITLE, text)
 
 
 if __name__ == "__main__":
