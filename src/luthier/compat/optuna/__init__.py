@@ -6,6 +6,7 @@ The study is a study of Luthier's, in its store, with its searchers and rules; t
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -28,7 +29,7 @@ from luthier.compat.optuna.samplers import BaseSampler, RandomSampler, TPESample
 from luthier.compat.optuna.storages import BaseStorage, new_name, store_of
 from luthier.compat.optuna.study import MaxTrialsCallback, Study, StudyDirection
 from luthier.compat.optuna.trial import FrozenTrial, Trial, TrialState, create_trial
-from luthier.errors import StudyError
+from luthier.errors import StudyError, nearest
 from luthier.run.opening import open_study
 from luthier.search import Auto
 from luthier.study.log import copy_log
@@ -73,6 +74,8 @@ def create_study(
     """
     if direction is not None and directions is not None:
         raise StudyError("create_study: give direction= or directions=, not both.")
+    if directions is not None and not len(directions):
+        raise StudyError("create_study: directions is empty; give one for each objective.")
     wanted = [_direction(d) for d in (directions or [direction or "minimize"])]
     store, name = store_of(storage), study_name or new_name()
     chosen = sampler or _Default()
@@ -110,7 +113,8 @@ def load_study(
     """Open a study that exists.
 
     Raises:
-        StudyError: there is none of that name; or none was given, and there are several.
+        NoSuchStudy: there is none of that name; a KeyError, too.
+        StudyError: no name was given, and there are several.
     """
     store = store_of(storage)
     names = store.names()
@@ -118,6 +122,10 @@ def load_study(
         if len(names) != 1:
             raise StudyError(f"load_study: give study_name, one of {names}.")
         study_name = names[0]
+    if study_name not in names:
+        raise exceptions.NoSuchStudy(
+            f"There is no study {study_name!r} in {store.address}.{nearest(study_name, names)}"
+        )
     return Study(open_study(study_name, storage=store), sampler or _Default(), pruner)
 
 
@@ -152,6 +160,7 @@ class StudySummary:
     best_trial: FrozenTrial | None
     n_trials: int
     user_attrs: dict[str, Any] = field(default_factory=dict[str, Any])
+    datetime_start: datetime.datetime | None = None
 
     @property
     def direction(self) -> StudyDirection:
@@ -173,7 +182,9 @@ def get_all_study_summaries(
             and one.get_trials(states=(TrialState.COMPLETE,))
         ):
             best = one.best_trial
-        found.append(StudySummary(name, one.directions, best, len(one.trials), one.user_attrs))
+        trials = one.get_trials(deepcopy=False)
+        begun = min((t.datetime_start for t in trials if t.datetime_start), default=None)
+        found.append(StudySummary(name, one.directions, best, len(trials), one.user_attrs, begun))
     return found
 
 

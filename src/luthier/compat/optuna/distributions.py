@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
-from luthier.errors import SpaceError
+from luthier.errors import LuthierWarning, SpaceError
 from luthier.space import Bool, Choice, Constant, Domain, Float, Int
 
+Newer = TypeVar("Newer", bound="BaseDistribution")
 _PLAIN = (str, int, float, bool, type(None))
 
 
@@ -39,7 +41,9 @@ class FloatDistribution(BaseDistribution):
         """
         _check("suggest_float", self.low, self.high, self.log, self.step)
         if self.step is not None:
-            object.__setattr__(self, "high", _reached(self.low, self.high, self.step))
+            high = _reached(self.low, self.high, self.step)
+            _warn_cut("suggest_float", self.low, self.high, self.step, high)
+            object.__setattr__(self, "high", high)
 
     def single(self) -> bool:
         """Return whether low is high."""
@@ -63,7 +67,9 @@ class IntDistribution(BaseDistribution):
         """
         step = None if self.log and self.step == 1 else self.step
         _check("suggest_int", self.low, self.high, self.log, step)
-        object.__setattr__(self, "high", self.low + (self.high - self.low) // self.step * self.step)
+        high = self.low + (self.high - self.low) // self.step * self.step
+        _warn_cut("suggest_int", self.low, self.high, self.step, high)
+        object.__setattr__(self, "high", high)
 
     def single(self) -> bool:
         """Return whether low is high."""
@@ -84,6 +90,37 @@ class CategoricalDistribution(BaseDistribution):
     def single(self) -> bool:
         """Return whether there is one choice."""
         return len(self.choices) == 1
+
+
+def UniformDistribution(low: float, high: float) -> FloatDistribution:  # noqa: N802
+    """Return ``FloatDistribution(low, high)``; Optuna's older word."""
+    return _newer(FloatDistribution(low, high))
+
+
+def LogUniformDistribution(low: float, high: float) -> FloatDistribution:  # noqa: N802
+    """Return ``FloatDistribution(low, high, log=True)``; Optuna's older word."""
+    return _newer(FloatDistribution(low, high, log=True))
+
+
+def DiscreteUniformDistribution(low: float, high: float, q: float) -> FloatDistribution:  # noqa: N802
+    """Return ``FloatDistribution(low, high, step=q)``; Optuna's older word."""
+    return _newer(FloatDistribution(low, high, step=q))
+
+
+def IntUniformDistribution(low: int, high: int, step: int = 1) -> IntDistribution:  # noqa: N802
+    """Return ``IntDistribution(low, high, step=step)``; Optuna's older word."""
+    return _newer(IntDistribution(low, high, step=step))
+
+
+def IntLogUniformDistribution(low: int, high: int, step: int = 1) -> IntDistribution:  # noqa: N802
+    """Return ``IntDistribution(low, high, log=True)``; Optuna's older word."""
+    return _newer(IntDistribution(low, high, log=True, step=step))
+
+
+def _newer(distribution: Newer) -> Newer:
+    """Warn that *distribution* was asked for by its older word."""
+    warnings.warn(f"Write {distribution!r}.", FutureWarning, stacklevel=3)
+    return distribution
 
 
 def to_domain(distribution: BaseDistribution) -> Domain:
@@ -174,6 +211,17 @@ def _check(call: str, low: float, high: float, log: bool, step: float | None) ->
         raise SpaceError(f"{where}: step must be above 0, got {step!r}.")
 
 
+def _warn_cut(call: str, low: float, high: float, step: float, reached: float) -> None:
+    """Warn of a range that does not end at a step."""
+    if not math.isclose(reached, high, rel_tol=1e-9, abs_tol=1e-9 * step):
+        warnings.warn(
+            f"{call}(..., {low!r}, {high!r}, step={step!r}): the steps end at {reached!r}, and so does the "
+            "range.",
+            LuthierWarning,
+            stacklevel=5,
+        )
+
+
 def _reached(low: float, high: float, step: float) -> float:
     """Return the last step within the range, without the noise of binary fractions."""
     from luthier.space.plain import decimals
@@ -185,8 +233,13 @@ def _reached(low: float, high: float, step: float) -> float:
 __all__ = [
     "BaseDistribution",
     "CategoricalDistribution",
+    "DiscreteUniformDistribution",
     "FloatDistribution",
     "IntDistribution",
+    "IntLogUniformDistribution",
+    "IntUniformDistribution",
+    "LogUniformDistribution",
+    "UniformDistribution",
     "distribution_to_json",
     "json_to_distribution",
 ]

@@ -21,6 +21,20 @@ class AlreadyTold(OptunaError, StudyError, RuntimeError):
     """The trial has ended already."""
 
 
+class NoSuchStudy(OptunaError, StudyError, KeyError):
+    """There is no study of that name."""
+
+    __str__ = Exception.__str__  # a KeyError shows its message in quotes
+
+
+class SeveralObjectives(OptunaError, StudyError, NotImplementedError):
+    """Reports and pruning are for studies with one objective."""
+
+
+class NotANumber(OptunaError, StudyError, TypeError):
+    """A value to report that is no number."""
+
+
 class StorageInternalError(OptunaError):
     """A store that cannot be read or written."""
 
@@ -33,7 +47,10 @@ __all__ = [
     "AlreadyTold",
     "DuplicatedStudyError",
     "ExperimentalWarning",
+    "NoSuchStudy",
+    "NotANumber",
     "OptunaError",
+    "SeveralObjectives",
     "StorageInternalError",
     "TrialPruned",
 ]

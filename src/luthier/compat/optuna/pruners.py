@@ -177,7 +177,11 @@ class WilcoxonPruner(BasePruner):
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
         """Return whether the test says so (Wilcoxon 1945; one-sided)."""
         own = trial.intermediate_values
-        done = [t for t in study.trials if t.state.name == "COMPLETE" and t.value is not None]
+        done = [
+            t
+            for t in study.get_trials(deepcopy=False)
+            if t.state.name == "COMPLETE" and t.value is not None
+        ]
         if len(own) < max(2, self.n_startup_steps) or not done:
             return False
         sign = -1.0 if study.direction.name == "MAXIMIZE" else 1.0

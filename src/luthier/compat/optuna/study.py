@@ -70,6 +70,12 @@ class Study:
         self._objects: dict[tuple[int, str], Any] = {}
         self._waiting: list[Mapping[str, Any]] = []  # attributes of those that are enqueued
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Have another process open the same study."""
+        from luthier.compat.optuna.pickling import study_again, study_parts
+
+        return study_again, study_parts(self)
+
     # -- reading ---------------------------------------------------------------------------------
 
     @property
@@ -97,7 +103,7 @@ class Study:
     def get_trials(
         self, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
-        """Return the trials in *states*, by default all."""
+        """Return the trials in *states*, by default all; copies, unless *deepcopy* is False."""
         with self.lock:
             history = self.own.refresh()
             found = [self.frozen(number) for number in range(len(history.trials))]
@@ -105,7 +111,8 @@ class Study:
                 FrozenTrial(len(history.trials) + i, TrialState.WAITING, params=dict(fixed))
                 for i, fixed in enumerate(history.queue)
             ]
-        return [t for t in found if states is None or t.state in states]
+        wanted = [t for t in found if states is None or t.state in states]
+        return [t.copied() for t in wanted] if deepcopy else wanted
 
     def frozen(self, number: int) -> FrozenTrial:
         """Return what is known of a trial."""
@@ -132,24 +139,24 @@ class Study:
             StudyError: none has completed, or there are several objectives.
         """
         sign = -1.0 if self.direction is StudyDirection.MAXIMIZE else 1.0
-        done = [t for t in self.get_trials(states=(TrialState.COMPLETE,)) if t.values]
+        done = [t for t in self.get_trials(False, (TrialState.COMPLETE,)) if t.values]
         kept = [t for t in done if t.feasible]
         if not kept:
             raise StudyError(
                 "No trial has completed yet." if not done else "No trial keeps to the constraints."
             )
-        return min(kept, key=lambda t: (sign * (t.value or 0.0), t.number))
+        return min(kept, key=lambda t: (sign * (t.value or 0.0), t.number)).copied()
 
     @property
     def best_trials(self) -> list[FrozenTrial]:
         """Return the trials that no other one beats in every objective."""
         signs = [-1.0 if d is StudyDirection.MAXIMIZE else 1.0 for d in self.directions]
         done = [
-            t for t in self.get_trials(states=(TrialState.COMPLETE,)) if t.values and t.feasible
+            t for t in self.get_trials(False, (TrialState.COMPLETE,)) if t.values and t.feasible
         ]
         losses = [[s * v for s, v in zip(signs, t.values or [], strict=True)] for t in done]
         return [
-            trial
+            trial.copied()
             for trial, own in zip(done, losses, strict=True)
             if not any(
                 other != own and all(a <= b for a, b in zip(other, own, strict=True))
@@ -282,7 +289,7 @@ class Study:
     ) -> None:
         """Have *params* tried next; what they leave out is drawn at random."""
         with self.lock:
-            if skip_if_exists and any(t.params == dict(params) for t in self.get_trials()):
+            if skip_if_exists and any(t.params == dict(params) for t in self.get_trials(False)):
                 return
             now = self.own.clock.time()
             self.own.append([ev.Enqueued(time=now, configuration=dict(params))])
@@ -383,7 +390,7 @@ class MaxTrialsCallback:
 
     def __call__(self, study: Study, trial: FrozenTrial) -> None:
         """Look, and stop."""
-        if len(study.get_trials(states=self._states)) >= self._n_trials:
+        if len(study.get_trials(False, self._states)) >= self._n_trials:
             study.stop()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from luthier.compat.optuna.exceptions import AlreadyTold
 from luthier.compat.optuna.frozen import frozen, names_of
 from luthier.compat.optuna.trial import FrozenTrial, Trial, TrialState
 from luthier.compat.writing import Foreign, enter
-from luthier.errors import StudyError
+from luthier.errors import LuthierWarning, StudyError
 from luthier.space import Choice
 from luthier.study import events as ev
 from luthier.study.deciding import Job
@@ -48,7 +49,7 @@ def tell(
             return study.frozen(number)
         raise AlreadyTold(f"Trial {number} has ended already: it is {records[number].state}.")
     numbers, state = _checked(study, number, values, state)
-    own = trial.own if isinstance(trial, Trial) else _own(study, number)
+    own = trial.own if isinstance(trial, Trial) else own_trial(study, number)
     own.settle()
     if state is TrialState.COMPLETE:
         assert numbers is not None
@@ -68,30 +69,47 @@ def _checked(
     if state not in (None, TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL):
         raise StudyError(f"A trial cannot end as {state!r}: expected COMPLETE, PRUNED or FAIL.")
     if state is TrialState.PRUNED or state is TrialState.FAIL:
-        if values is not None and state is TrialState.FAIL:
-            raise StudyError("A trial that failed has no values: leave them out.")
+        if values is not None:
+            raise StudyError(
+                f"tell({number}, {values!r}, {state.name}): only a trial that completes is told of with "
+                "values; a pruned one has its last report."
+            )
         steps = study.frozen(number).intermediate_values
         last = steps[max(steps)] if steps else math.nan
         return ([last] if math.isfinite(last) else None), state
     if values is None:
         if state is TrialState.COMPLETE:
             raise StudyError(f"Trial {number} completed without a value: give tell(trial, value).")
-        return None, TrialState.FAIL
+        return None, _failed(number, values)
     several = isinstance(values, Sequence) and not isinstance(values, str)
     given: list[Any] = list(values) if several else [values]
     expected = len(study.directions)
     if len(given) != expected:
         raise StudyError(f"Trial {number}: expected {expected} value(s), got {values!r}.")
+    if None in given and state is None:
+        return None, _failed(number, values)
     try:
         numbers = [float(value) for value in given]
     except (TypeError, ValueError):
         raise StudyError(f"Trial {number}: expected numbers, got {values!r}.") from None
     if any(map(math.isnan, numbers)):
-        return numbers, TrialState.FAIL
+        if state is TrialState.COMPLETE:
+            raise StudyError(f"Trial {number} cannot complete with {values!r}: expected numbers.")
+        return numbers, _failed(number, values)
     return numbers, TrialState.COMPLETE
 
 
-def _own(study: Study, number: int) -> OwnTrial:
+def _failed(number: int, values: Any) -> TrialState:
+    """Return FAIL, and say why."""
+    warnings.warn(
+        f"Trial {number} failed: its value is {values!r}, which is no number.",
+        LuthierWarning,
+        stacklevel=5,
+    )
+    return TrialState.FAIL
+
+
+def own_trial(study: Study, number: int) -> OwnTrial:
     """Return Luthier's trial for one that somebody else asked for."""
     if number in study.live:
         return study.live[number].own

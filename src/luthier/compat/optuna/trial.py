@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import datetime
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -19,7 +21,8 @@ from luthier.compat.optuna.distributions import (
     label_of,
     to_domain,
 )
-from luthier.errors import StudyError, nearest
+from luthier.compat.optuna.exceptions import NotANumber, SeveralObjectives
+from luthier.errors import LuthierWarning, StudyError, nearest
 
 if TYPE_CHECKING:
     from luthier.compat.optuna.study import Study
@@ -99,6 +102,14 @@ class FrozenTrial(BaseTrial):
     constraints: dict[str, float] = field(default_factory=dict[str, float])
     datetime_start: datetime.datetime | None = None
     datetime_complete: datetime.datetime | None = None
+
+    def copied(self) -> FrozenTrial:
+        """Return one that can be changed by itself."""
+        own = {name: copy.copy(value) for name, value in vars(self).items()}
+        own["user_attrs"] = {k: _deep(v) for k, v in self.user_attrs.items()}
+        other = object.__new__(type(self))
+        vars(other).update(own)
+        return other
 
     @property
     def value(self) -> float | None:
@@ -223,6 +234,15 @@ class Trial(BaseTrial):
         self.intermediate_values: dict[int, float] = {}
         self.why_pruned = ""
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Have another process, or a copy, take it up where it is."""
+        from luthier.compat.optuna.pickling import trial_again
+
+        with self.study.lock:
+            self.own.settle()
+        known = dict(self.params), dict(self.distributions), dict(self.intermediate_values)
+        return trial_again, (self.study, self.number, *known)
+
     def _suggest(self, name: str, distribution: BaseDistribution) -> Any:
         if name in self.params:
             self._check_again(name, self.distributions[name], distribution)
@@ -263,17 +283,26 @@ class Trial(BaseTrial):
         """Report an intermediate value; ``should_prune`` goes by it.
 
         Raises:
-            StudyError: no number, a step below 0, or a study with several objectives.
+            NotANumber: no number; a TypeError, too.
+            SeveralObjectives: a study that has them; a NotImplementedError, too.
+            StudyError: a step that is no whole number from 0 on.
         """
         try:
             number = float(value)
         except (TypeError, ValueError):
-            raise StudyError(f"trial.report({value!r}, {step}): expected a number.") from None
+            raise NotANumber(f"trial.report({value!r}, {step}): expected a number.") from None
         if isinstance(step, bool) or int(step) != step or step < 0:
             raise StudyError(f"trial.report({value!r}, {step!r}): steps are whole, from 0 on.")
         if len(self.study.directions) > 1:
-            raise StudyError("trial.report is for studies with one objective.")
-        if int(step) not in self.intermediate_values:  # as Optuna: the first one counts
+            raise SeveralObjectives("trial.report is for studies with one objective.")
+        if int(step) in self.intermediate_values:  # as Optuna: the first one counts
+            warnings.warn(
+                f"Trial {self.number} has reported {self.intermediate_values[int(step)]!r} at step {step} "
+                f"already; {value!r} is ignored.",
+                LuthierWarning,
+                stacklevel=2,
+            )
+        else:
             self.intermediate_values[int(step)] = number
             with self.study.lock:
                 self.own.settle()
@@ -283,10 +312,10 @@ class Trial(BaseTrial):
         """Return whether the study's pruner would end this trial after its last report.
 
         Raises:
-            StudyError: a study with several objectives.
+            SeveralObjectives: a study that has them; a NotImplementedError, too.
         """
         if len(self.study.directions) > 1:
-            raise StudyError("trial.should_prune is for studies with one objective.")
+            raise SeveralObjectives("trial.should_prune is for studies with one objective.")
         if not self.intermediate_values:
             return False
         with self.study.lock:
@@ -334,6 +363,11 @@ def _check_kind(name: str, known: BaseDistribution, asked: BaseDistribution) -> 
             f"{name!r} was suggested from {known!r} before, and is now asked for as {asked!r}: give one of "
             "them another name."
         )
+
+
+def _deep(value: Any) -> Any:
+    """Return a copy of an attribute: of plain data, for an object of one's own stays what it is."""
+    return copy.deepcopy(value) if isinstance(value, dict | list) else value
 
 
 def _same(a: Any, b: Any) -> bool:

@@ -1,0 +1,55 @@
+"""Studies and trials in other processes: pickled by where they are kept, not by what they hold."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from luthier.compat.optuna.storages import store_of
+from luthier.compat.optuna.telling import own_trial
+from luthier.compat.optuna.trial import Trial
+from luthier.run.opening import open_study
+from luthier.storage import MemoryStore
+from luthier.study.log import read_bodies
+
+if TYPE_CHECKING:
+    from luthier.compat.optuna.distributions import BaseDistribution
+    from luthier.compat.optuna.pruners import BasePruner
+    from luthier.compat.optuna.samplers import BaseSampler
+    from luthier.compat.optuna.study import Study
+
+
+def study_parts(study: Study) -> tuple[Any, ...]:
+    """Return what ``study_again`` needs: the store's address, or the log where there is none."""
+    store = study.own.store
+    log = None
+    if store.address == "memory":
+        log = [bytes(body) for _, body in read_bodies(store, study.study_name)]
+    return study.study_name, store.address, log, study.sampler, study.pruner
+
+
+def study_again(
+    name: str, address: str, log: list[bytes] | None, sampler: BaseSampler, pruner: BasePruner
+) -> Study:
+    """Open the study there; one of a memory store is a copy, as in Optuna."""
+    from luthier.compat.optuna.study import Study
+
+    if log is None:
+        return Study(open_study(name, storage=store_of(address)), sampler, pruner)
+    store = MemoryStore()
+    store.append(name, log)
+    return Study(open_study(name, storage=store), sampler, pruner)
+
+
+def trial_again(
+    study: Study,
+    number: int,
+    params: dict[str, Any],
+    distributions: dict[str, BaseDistribution],
+    reported: dict[int, float],
+) -> Trial:
+    """Return the trial of that number, with what it has suggested and reported so far."""
+    study.own.refresh()
+    trial = Trial(study, own_trial(study, number))
+    trial.params, trial.distributions, trial.intermediate_values = params, distributions, reported
+    study.live[number] = trial
+    return trial
