@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from luthier.compat.keras_tuner.hyperparameters import HyperParameters
+from luthier.errors import StudyError
 
 
 class HyperModel:
@@ -46,10 +47,10 @@ def hypermodel_of(given: Any) -> HyperModel | None:
     """Return a hypermodel for a function, or what it is already; None without any.
 
     Raises:
-        TypeError: something else.
+        StudyError: something else.
     """
     if given is None or isinstance(given, HyperModel):
         return given
     if not callable(given):
-        raise TypeError(f"hypermodel={given!r}: expected a function build(hp), or a HyperModel.")
+        raise StudyError(f"hypermodel={given!r}: expected a function build(hp), or a HyperModel.")
     return _OfFunction(given)

@@ -35,6 +35,10 @@ class NoValue(SpaceError, KeyError):
     __str__ = Exception.__str__  # a KeyError shows its message in quotes
 
 
+class NewEntry(SpaceError, RuntimeError):
+    """A hyperparameter that is not listed, where no other may be asked for."""
+
+
 class HyperParameters:
     """Values by name. Made by hand it answers with defaults, or with the values that it was given.
 
@@ -216,7 +220,7 @@ class HyperParameters:
         if name in self._policy.listed:
             return self._policy.listed[name]
         if not self._policy.allow_new:
-            raise SpaceError(
+            raise NewEntry(
                 f"{name!r} is not among hyperparameters=, and allow_new_entries=False."
                 f"{nearest(name, self._policy.listed)}"
             )

@@ -49,6 +49,15 @@ class Objective:
         return a > b if self.direction == "max" else a < b
 
 
+@dataclass(frozen=True)
+class MultiObjective:
+    """Several objectives, which are a front here, not a sum."""
+
+    objectives: tuple[Objective, ...]
+    name: str = "multi_objective"
+    direction: str = "min"
+
+
 def objectives(given: Any) -> list[Objective]:
     """Return the objectives that ``objective=`` means; the direction is told by the metric's name.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from luthier.compat.keras_tuner.hyperparameters import HyperParameters, Policy
-from luthier.compat.keras_tuner.objective import objectives
+from luthier.compat.keras_tuner.objective import MultiObjective, objectives
 from luthier.errors import StudyError
 from luthier.schedule import Hyperband as OwnHyperband
 from luthier.search import GaussianProcess, Grid
@@ -20,7 +20,8 @@ class Oracle:
     """Settings of a search; the tuner gives it a study.
 
     Attributes:
-        objectives: what it is after.
+        objective: what it is after; of several, all of them under one name.
+        objectives: what it is after, one by one.
         max_trials: how many trials; None for no limit.
         tuner: whose it is, once it is somebody's.
     """
@@ -37,8 +38,10 @@ class Oracle:
         max_consecutive_failed_trials: int = 3,
         **settings: Any,
     ) -> None:
-        self.objective = objective
         self.objectives = objectives(objective)
+        several = isinstance(objective, list | tuple)
+        self.objective = MultiObjective(tuple(self.objectives)) if several else self.objectives[0]
+        self._given = hyperparameters
         self.max_trials = max_trials
         self.seed = seed
         self.max_retries_per_trial = max_retries_per_trial
@@ -59,6 +62,14 @@ class Oracle:
     def scheduler(self) -> Scheduler | None:
         """Return the scheduler that it stands for; None trains every trial to its end."""
         return None
+
+    @property
+    def hyperparameters(self) -> HyperParameters:
+        """Return what is searched: what was given, and what the hypermodel has asked for."""
+        fixed = self._given is not None and not self.policy.allow_new
+        if self._given is not None and (fixed or self.tuner is None):
+            return self._given
+        return HyperParameters() if self.tuner is None else self.get_space()
 
     def get_space(self) -> HyperParameters:
         """Return what is searched."""
@@ -126,6 +137,8 @@ class HyperbandOracle(Oracle):
         **rest: Any,
     ) -> None:
         super().__init__(objective, None, **rest)
+        if factor < 2:
+            raise StudyError(f"factor={factor!r}: the factor needs to be a whole number from 2 on.")
         self.max_epochs, self.factor = max_epochs, factor
         self.hyperband_iterations = hyperband_iterations
 

@@ -10,7 +10,7 @@ import copy
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -65,10 +65,14 @@ def restored(model: keras.Model, folder: Path) -> keras.Model:
 
 
 class Running:
-    """One trial under way: reports go through it, from our callback or from somebody's own loop."""
+    """One trial under way: reports go through it, from our callback or from somebody's own loop.
 
-    def __init__(self, own: OwnTrial) -> None:
+    Logs without the objectives, *wanted*, are no report: then what is returned in the end counts.
+    """
+
+    def __init__(self, own: OwnTrial, wanted: Collection[str]) -> None:
         self.own = own
+        self.wanted = wanted
         self.over = False
         self.state = ModelState()
         self._loop: Iterator[int] | None = None
@@ -76,6 +80,8 @@ class Running:
     def begin(self, model: Any, callbacks: Sequence[keras.callbacks.Callback] = ()) -> None:
         """Restore the model, if the trial goes on, and wait for the first report."""
         if self._loop is None:
+            if isinstance(model, keras.Model) and not hasattr(model, "optimizer"):
+                model.optimizer = None  # never compiled: its training is its own
             self.state.model, self.state.callbacks = model, callbacks
             self._loop = self.own.epochs(self.state)
             self.over = next(self._loop, None) is None
@@ -84,7 +90,7 @@ class Running:
         """Report the metrics after an epoch."""
         self.begin(model)
         numbers = _numbers(logs or {})
-        if self.over or not numbers:
+        if self.over or not all(name in numbers for name in self.wanted):
             return
         self.own.report(numbers)
         assert self._loop is not None
@@ -176,9 +182,13 @@ class _Together:
 
 
 def run_executions(
-    own: OwnTrial, count: int, build: Callable[[], Any], fit: Fit, arguments: dict[str, Any]
-) -> None:
-    """Train *count* models of one configuration, and report the mean of each metric by epoch."""
+    running: Running, count: int, build: Callable[[], Any], fit: Fit, arguments: dict[str, Any]
+) -> list[Any]:
+    """Train *count* models of one configuration, and report the mean of each metric by epoch.
+
+    Return what *fit* returned; it counts where the epochs had no objective.
+    """
+    own, returned = running.own, list[Any]()
     with tempfile.TemporaryDirectory() as scratch:
         together = _Together(Path(scratch))
         loop = own.epochs(together)
@@ -189,16 +199,19 @@ def run_executions(
             given = dict(arguments)
             callbacks = copied(given.pop("callbacks", None) or [], own.number, execution)
             recorder = _Recorder((own.seed + execution) % 2**31, folder, callbacks)
-            fit(build(), callbacks=[*callbacks, recorder], **given)
+            returned.append(fit(build(), callbacks=[*callbacks, recorder], **given))
             runs.append(recorder.rows)
         epochs = min(map(len, runs))
+        if not all(name in row for run in runs for row in run for name in running.wanted):
+            return returned
         for epoch in range(epochs):
             if next(loop, None) is None:
-                return
+                return returned
             rows = [run[epoch] for run in runs]
             together.complete = epoch == epochs - 1
             own.report({name: sum(r[name] for r in rows) / count for name in rows[0]})
         next(loop, None)
+    return returned
 
 
 def copied(given: Sequence[Any], trial: int, execution: int) -> list[Any]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from luthier.compat.keras_tuner.hyperparameters import HyperParameters
+from luthier.compat.keras_tuner.objective import objectives
+from luthier.space import Domain
 from luthier.study.history import History
 from luthier.study.records import TrialRecord, TrialState
 
@@ -29,6 +31,58 @@ class TrialStatus:
     COMPLETED, FAILED = "COMPLETED", "FAILED"
 
 
+@dataclass(frozen=True)
+class MetricObservation:
+    """A metric after an epoch: its mean over all executions, in a list, as KerasTuner has it."""
+
+    value: list[float]
+    step: int
+
+    def mean(self) -> float:
+        """Return the value."""
+        return self.value[0]
+
+
+class Metrics(dict[str, list[float]]):
+    """The curves of a trial by metric, and KerasTuner's words for reading them."""
+
+    def __init__(
+        self,
+        curves: Mapping[str, list[float]] | None = None,
+        steps: Sequence[int] = (),
+        directions: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(curves or {})
+        self._steps, self._directions = list(steps), dict(directions or {})
+
+    def exists(self, name: str) -> bool:
+        """Return whether there is such a metric."""
+        return name in self
+
+    def get_history(self, name: str) -> list[MetricObservation]:
+        """Return the metric's values by epoch."""
+        rows = zip(self[name], self._steps, strict=True)
+        return [MetricObservation([value], step) for value, step in rows]
+
+    def get_direction(self, name: str) -> str:
+        """Return "min" or "max": of an objective its own, of another metric what its name tells.
+
+        Raises:
+            StudyError: it does not tell.
+        """
+        return self._directions.get(name) or objectives(name)[0].direction
+
+    def get_last_value(self, name: str) -> float | None:
+        """Return the metric's last value; None without any."""
+        return self[name][-1] if self[name] else None
+
+    def get_best_value(self, name: str) -> float | None:
+        """Return the metric's best value that is a number; None without any."""
+        numbers = [value for value in self[name] if not math.isnan(value)]
+        pick = max if self.get_direction(name) == "max" else min
+        return pick(numbers, default=None)
+
+
 @dataclass
 class Trial:
     """A trial: its number as a text, its hyperparameters, and how it did."""
@@ -38,7 +92,7 @@ class Trial:
     status: str = "RUNNING"
     score: float | None = None
     best_step: int = 0
-    metrics: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
+    metrics: Metrics = field(default_factory=lambda: Metrics())
     message: str = ""
 
     def summary(self) -> None:
@@ -56,17 +110,20 @@ def name_of(key: str, asked: Iterable[str]) -> str:
     return max(found, key=len, default=plain)
 
 
-def seen(history: History, record: TrialRecord, asked: Iterable[str]) -> Trial:
+def seen(history: History, record: TrialRecord, asked: Mapping[str, Domain]) -> Trial:
     """Return what the log knows of a trial."""
-    asked = list(asked)
+    asked = dict(asked)
     values = {name_of(key, asked): value for key, value in record.configuration.items()}
     names = {name for shape in record.names for name in shape}
+    hyperparameters = HyperParameters(values)
+    hyperparameters.space = {name: asked[name] for name in values if name in asked}
+    ways = {goal.metric: goal.direction[:3] for goal in history.goals.objectives}
     return Trial(
         f"{record.number:04d}",
-        HyperParameters(values),
+        hyperparameters,
         _STATUS[record.state],
         history.value(record.best_loss) if math.isfinite(record.best_loss) else None,
         record.best_step,
-        {name: record.curve(name) for name in sorted(names)},
+        Metrics({name: record.curve(name) for name in sorted(names)}, record.steps, ways),
         record.why,
     )

@@ -15,8 +15,8 @@ import keras
 from luthier.compat.keras_tuner import errors
 from luthier.compat.keras_tuner.hypermodel import hypermodel_of
 from luthier.compat.keras_tuner.hyperparameters import HyperParameters
-from luthier.compat.keras_tuner.objective import DEFAULT
 from luthier.compat.keras_tuner.oracles import Oracle
+from luthier.compat.keras_tuner.outcomes import metrics_of
 from luthier.compat.keras_tuner.training import (
     Reporter,
     Running,
@@ -25,10 +25,11 @@ from luthier.compat.keras_tuner.training import (
     run_executions,
 )
 from luthier.compat.keras_tuner.trial import Trial, seen
-from luthier.errors import CheckpointError, LuthierWarning, StudyError, TrialEnded
+from luthier.errors import CheckpointError, LuthierWarning, StudyError, TrialEnded, nearest
 from luthier.run.opening import open_study
 from luthier.run.seeding import seed_keras
 from luthier.run.worker import out_of_memory, work
+from luthier.search import SEARCHERS
 from luthier.space import Space, discover
 from luthier.space.asking import Asking
 from luthier.study.records import TrialRecord, TrialState
@@ -53,7 +54,7 @@ class Tuner:
         project_name: the folder, and the study's name.
         overwrite: begin anew; by default the search goes on where it was left.
         executions_per_trial: models trained for each configuration; their metrics are averaged.
-        **rest: accepted for the sake of scripts that give it: tuner_id, logger, distribution_strategy.
+        **_: accepted for the sake of scripts that give it: tuner_id, logger, distribution_strategy.
     """
 
     def __init__(
@@ -68,18 +69,22 @@ class Tuner:
         project_name: str | None = None,
         overwrite: bool = False,
         executions_per_trial: int = 1,
-        **rest: Any,
+        **_: Any,
     ) -> None:
+        if not isinstance(oracle, Oracle):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise StudyError(
+                f"oracle={oracle!r}: expected one of luthier.compat.keras_tuner.oracles."
+            )
         self.oracle = oracle
         self.oracle.tuner = self
         self.hypermodel = hypermodel_of(hypermodel)
+        if hypermodel is None and type(self).run_trial is Tuner.run_trial:
+            raise StudyError("hypermodel=None: give a function build(hp), or override run_trial.")
         self.max_model_size = max_model_size
         self.executions_per_trial = executions_per_trial
-        self._compiling = {"optimizer": optimizer, "loss": loss, "metrics": metrics}
-        self.directory, self.project_name = (
-            str(directory or "."),
-            project_name or "untitled_project",
-        )
+        self.optimizer, self.loss, self.metrics = optimizer, loss, metrics
+        self.directory = directory or "."
+        self.project_name = project_name or "untitled_project"
         self._asked: dict[str, Any] = {}
         self._running: Running | None = None
         self._failures = 0
@@ -125,14 +130,13 @@ class Tuner:
             return self._built(hp)
 
         if self.executions_per_trial > 1:
-            run_executions(
-                own,
+            return run_executions(
+                running,
                 self.executions_per_trial,
                 build,
                 lambda model, **given: hypermodel.fit(hp, model, *args, **given),
                 kwargs,
             )
-            return None
         seed_keras(keras, own.seed)
         model = build()
         callbacks = copied(kwargs.pop("callbacks", None) or [], own.number, 0)
@@ -143,7 +147,7 @@ class Tuner:
         for attempt in range(self.oracle.max_retries_per_trial + 1):
             hp = HyperParameters(asking=own.hp, policy=self.oracle.policy)
             trial = Trial(f"{own.number:04d}", hp)
-            self._running = Running(own)
+            self._running = Running(own, [o.name for o in self.oracle.objectives])
             try:
                 self._take(self.run_trial(trial, *args, **kwargs))
                 self._failures = 0
@@ -169,12 +173,15 @@ class Tuner:
         assert running is not None
         if running.own.step or running.over:
             return
-        found = outcome
-        if isinstance(found, list):
-            numbers = [_metrics(part) for part in found]
-            found = {k: sum(n[k] for n in numbers) / len(numbers) for k in numbers[0]}
-        if found is not None:
-            running.report(_metrics(found))
+        overridden = type(self).run_trial is not Tuner.run_trial
+        where = "Tuner.run_trial()" if overridden else "HyperModel.fit()"
+        found = metrics_of(outcome, self.oracle.objectives, where)
+        if lacking := [n for n in running.wanted if n not in found]:
+            raise StudyError(
+                f"{where} has no metric {lacking[0]!r}, which is the objective: it has {sorted(found)}."
+                f"{nearest(lacking[0], found)}"
+            )
+        running.report(found)
 
     def _failed(self, own: OwnTrial, error: Exception) -> None:
         """Count a trial as failed and go on; or raise, where that would hide a bug."""
@@ -186,7 +193,10 @@ class Tuner:
         words = f"{type(error).__name__}: {error}"
         self.study.fail(own, "failed", words, traceback.format_exc())
         if self._failures >= self.oracle.max_consecutive_failed_trials:
-            raise error
+            raise errors.TooManyFailures(
+                f"{self._failures} trials in a row failed, as many as max_consecutive_failed_trials= "
+                f"allows; the last by {words}"
+            ) from error
         if not expected:
             warnings.warn(f"Trial {own.number} failed: {words}", LuthierWarning, stacklevel=2)
         raise TrialEnded(words)
@@ -268,8 +278,12 @@ class Tuner:
 
     def get_hyperparameters(self) -> HyperParameters:
         """Return the whole space, at its defaults."""
-        found = HyperParameters(self.study.space.default())
-        found.space = dict(self._asked)
+        policy = self.oracle.policy
+        asked = self._asked if policy.tune_new else policy.listed
+        found = HyperParameters()
+        for name, domain in asked.items():
+            found.values[name] = domain.default  # type: ignore[attr-defined]
+        found.space = dict(asked)
         return found
 
     @property
@@ -296,11 +310,12 @@ class Tuner:
         assert self.hypermodel is not None
         model: Any = self.hypermodel.build(hp)
         if not isinstance(model, keras.Model):
-            raise StudyError(
+            raise errors.FatalTypeError(
                 f"build(hp) must return a compiled keras.Model, got {model!r}; for anything else "
                 "override run_trial."
             )
-        own = {name: value for name, value in self._compiling.items() if value is not None}
+        given = {"optimizer": self.optimizer, "loss": self.loss, "metrics": self.metrics}
+        own = {name: value for name, value in given.items() if value is not None}
         if own:
             made = own.get("optimizer", model.optimizer)
             if isinstance(made, keras.optimizers.Optimizer):
@@ -313,7 +328,9 @@ class Tuner:
         if self.max_model_size is not None and model.built:
             size = model.count_params()
             if size > self.max_model_size:
-                raise errors.FailedTrialError(f"{size} weights, max_model_size is smaller.")
+                raise errors.FailedTrialError(
+                    f"Oversized model: {size} weights, and max_model_size={self.max_model_size}."
+                )
         return model
 
     def _folder(self, record: TrialRecord) -> Path:
@@ -333,6 +350,12 @@ class Tuner:
         store = place / _STORE
         if store.exists():
             study = open_study(self.project_name, storage=store)
+            kept = study.history.header.searcher["name"]
+            if type(oracle.searcher(space)) is not SEARCHERS[kept]:
+                raise errors.AnotherSearch(
+                    f"{place} has trials that the searcher {kept!r} proposed, not {type(oracle).__name__}: "
+                    "pass overwrite=True to begin anew, or another project_name."
+                )
             print(f"Reloading Tuner from {store}")
             if space != study.space and len(space):
                 study.steer.space(space, reason="the script's space has changed")
@@ -393,10 +416,3 @@ class Tuner:
         own = seen(history, record, self._asked).score
         so_far = "" if best is None else f", best so far {history.value(best.best_loss):.5g}"
         print(f"Trial {number} after epoch {record.step}: best {name} {own}{so_far}")
-
-
-def _metrics(outcome: Any) -> dict[str, Any]:
-    """Return the metrics in what ``fit`` or ``run_trial`` returned."""
-    if isinstance(outcome, keras.callbacks.History):
-        return {name: values[-1] for name, values in outcome.history.items()}
-    return dict(outcome) if isinstance(outcome, Mapping) else {DEFAULT: outcome}
