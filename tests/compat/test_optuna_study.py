@@ -136,3 +136,16 @@ def test_the_older_distributions(optuna):
             warnings.simplefilter("ignore", FutureWarning)
             trial = optuna.create_study().ask({"x": older})
         assert trial.distributions == {"x": newer}
+
+
+def test_a_trial_has_what_it_suggested_and_no_more(optuna):
+    def objective(trial):
+        if trial.suggest_categorical("kind", ["svc", "forest"]) == "svc":
+            return trial.suggest_float("c", 0, 1)
+        return trial.suggest_int("depth", 2, 32)
+
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
+    study.optimize(objective, n_trials=12)
+    of = {"svc": {"kind", "c"}, "forest": {"kind", "depth"}}
+    assert {t.params["kind"] for t in study.trials} == of.keys()
+    assert all(t.params.keys() == of[t.params["kind"]] for t in study.trials)

@@ -229,6 +229,8 @@ class Trial(BaseTrial):
         self.study = study
         self.own = own
         self.number = own.number
+        # Of the record: who reads own.configuration has used all of it, and then all of it is recorded.
+        self._given: dict[str, Any] = dict(study.own.history.trials[own.number].configuration)
         self.params: dict[str, Any] = {}
         self.distributions: dict[str, BaseDistribution] = {}
         self.intermediate_values: dict[int, float] = {}
@@ -274,7 +276,7 @@ class Trial(BaseTrial):
         if name in fixed:
             return self.own.hp.constant(name, fixed[name])
         domain = to_domain(distribution)
-        given = self.own.configuration.get(name)
+        given = self._given.get(name)
         if given is not None and not domain.contains(given):
             self.study.warn_outside(name, given, domain)
         return ask_for(self.own.hp, name, domain)
@@ -349,7 +351,7 @@ class Trial(BaseTrial):
     @property
     def relative_params(self) -> dict[str, Any]:
         """Return what was proposed before anything was suggested."""
-        return self.own.configuration
+        return dict(self._given)
 
 
 def _check_kind(name: str, known: BaseDistribution, asked: BaseDistribution) -> None:
