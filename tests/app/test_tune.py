@@ -167,7 +167,7 @@ def test_a_study_that_may_widens_its_space_and_says_so(tmp_path, capfd):
 
 
 @pytest.mark.parametrize("first", ["the space's", "the code's"])
-def test_what_is_read_of_the_space_is_kept_beside_what_the_code_asks_for(first):
+def test_a_declared_space_is_kept_beside_what_the_code_asks_for(first):
     def train(trial):
         if first == "the space's":
             x = trial["x"]
@@ -175,11 +175,34 @@ def test_what_is_read_of_the_space_is_kept_beside_what_the_code_asks_for(first):
         else:
             rate = trial.hp.float("rate", 1e-4, 1e-1, scale="log")
             x = trial["x"]
-        assert trial.configuration == {"x": x, "rate": rate}
         trial.report(loss=rate + x)
 
-    space = {"x": lt.Float(0, 1), "unread": lt.Float(0, 1)}
-    result = lt.tune(train, space, minimize="loss", max_trials=3, storage="memory", progress=False)
+    result = lt.tune(
+        train,
+        {"x": lt.Float(0, 1)},
+        minimize="loss",
+        max_trials=3,
+        storage="memory",
+        progress=False,
+    )
     for trial in result.trials:
         assert sorted(trial.configuration) == ["rate", "x"]
         assert trial.losses[0] == pytest.approx(sum(trial.configuration.values()))
+
+
+def test_what_a_branch_did_not_ask_for_is_not_there():
+    seen = []
+
+    def train(trial):
+        _ = trial.configuration
+        kind = trial.hp.choice("kind", ["sgd", "adam"])
+        if kind == "sgd":
+            trial.hp.float("momentum", 0.5, 0.99)
+        seen.append((kind, trial.get("momentum")))
+        trial.report(loss=1.0)
+
+    result = lt.tune(train, minimize="loss", max_trials=12, storage="memory", progress=False)
+    assert {kind for kind, _ in seen} == {"sgd", "adam"}
+    for (kind, momentum), trial in zip(seen, result.trials, strict=True):
+        assert (momentum is None) == (kind == "adam")
+        assert ("momentum" in trial.configuration) == (kind == "sgd")

@@ -84,7 +84,7 @@ class Trial:
         self._chance = Chance(study.seed, ("trial", self.number))
         self._parameters: HyperParameters | None = None
         self._configuration: dict[str, Any] = dict(job.configuration)
-        self._used: dict[str, Any] = {}  # of these, beside what is asked for by ``hp``
+        self._beside: dict[str, Any] = {}  # of these, beside what is asked for by ``hp``
         self._pending: dict[str, float] | None = None
         self._defers = False
         self._ready: Callable[[], bool] | None = None
@@ -96,7 +96,7 @@ class Trial:
 
         upto = f" of {self.to_step}" if self.to_step is not None else ""
         said = f"epoch {self.step}{upto}{', over' if self.closed else ''}"
-        return trial_html(self.number, said, self._values())
+        return trial_html(self.number, said, self.configuration)
 
     @property
     def seed(self) -> int:
@@ -161,16 +161,12 @@ class Trial:
     def configuration(self) -> dict[str, Any]:
         """Return a copy of the values, by the hyperparameters' full names.
 
-        Where the code asks by ``hp``, these are the values that it asked for or read so far.
+        Where the code asks by ``hp``, these are the values that it asked for so far, those that it read
+        before (``trial["x"]``), and those of a space that was declared.
         """
         if self._parameters is None:
-            self._used.update(self._configuration)
-        return self._values()
-
-    def _values(self) -> dict[str, Any]:
-        if self._parameters is None:
             return dict(self._configuration)
-        return {**self._used, **self._parameters.configuration}
+        return {**self._beside, **self._parameters.configuration}
 
     def __getitem__(self, name: str) -> Any:
         """Return the value of one hyperparameter, by its full name or its name within its branch.
@@ -178,7 +174,7 @@ class Trial:
         Raises:
             StudyError: when this trial has no such hyperparameter.
         """
-        values = {**self._configuration, **self._values()}
+        values = self.configuration
         short = {Space.short(key): key for key in values}
         key = name if name in values else short.get(name)
         if key is None:
@@ -186,8 +182,8 @@ class Trial:
                 f"Trial {self.number} has no hyperparameter {name!r}; it has "
                 f"{', '.join(map(repr, values)) or 'none'}.{nearest(name, [*values, *short])}"
             )
-        if key in self._configuration:
-            self._used[key] = self._configuration[key]
+        if self._parameters is None:
+            self._beside[key] = values[key]
         return values[key]
 
     def get(self, name: str, default: Any = None) -> Any:
@@ -202,6 +198,11 @@ class Trial:
         """Return the define-by-run view: ``trial.hp.float("learning_rate", 1e-4, 1e-1)``."""
         if self._parameters is None:
             self._parameters = self._study.hyperparameters(self._configuration, self._draw)
+            header = self._study.history.header
+            if not header.define_by_run:
+                declared = Space.from_dict(header.space)
+                given = self._configuration.items()
+                self._beside |= {key: value for key, value in given if key in declared}
             self._parameters.horizon = self.horizon or self.to_step or 1
             self._parameters.to_step = self.to_step or self._parameters.horizon
         return self._parameters
@@ -213,7 +214,7 @@ class Trial:
         """Record what the define-by-run code asked for, once it has been built."""
         if self._parameters is not None and not self.closed:
             grown = self._parameters.space if self._parameters.grew else None
-            self._study.settle(self, self._values(), grown)
+            self._study.settle(self, self.configuration, grown)
 
     # -- reporting -------------------------------------------------------------------------------
 
