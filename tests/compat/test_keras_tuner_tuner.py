@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import keras
 import numpy as np
 import pytest
 
 import luthier.compat.keras_tuner as kt
 
-keras = pytest.importorskip("keras")
 pytestmark = pytest.mark.frameworks
 
 
