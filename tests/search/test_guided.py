@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from told import bowl, proposal, told
 
 from luthier.errors import SpaceError
-from luthier.search import SEARCHERS, Grid, Halton, RandomSearch, Sobol
+from luthier.search import SEARCHERS, GaussianProcess, Grid, Halton, RandomSearch, Sobol
 from luthier.space import Bool, Choice, Constant, Float, Int, Space
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "space"))
@@ -132,3 +132,15 @@ def test_a_finite_space_is_not_tried_twice_before_it_is_known(name):
     study = told(space, lambda c: c["x"] + (c["y"] == "b"), 25, searcher=name)
     tried = {tuple(t.configuration.values()) for t in study.trials}
     assert len(tried) >= 24
+
+
+def test_every_other_proposal_of_the_process_lies_near_the_best():
+    space = Space({name: Float(0.0, 1.0) for name in "abcdef"})
+    study = told(space, lambda c: sum((v - 0.3) ** 2 for v in c.values()), 20)
+    best = space.encode(study.history.best.configuration)
+    away = []
+    for number in range(20, 30):
+        found = proposal(study, GaussianProcess(), number)
+        away.append(abs(space.encode(found) - best).max())
+    assert max(away[1::2]) <= 0.2 + 1e-9
+    assert max(away[::2]) > 0.2

@@ -34,9 +34,9 @@ class Auto:
     hyperparameters of any kind. Later it models the incumbent's surroundings only, and every fourth
     proposal is TPE's, which looks everywhere. Spaces too wide for it are TPE's from the beginning.
 
-    Under a scheduler that ends trials early, of four proposals in a row the first is random, two come
-    from kernel densities at the largest budget with enough trials (BOHB's), and the last from a blend of
-    Gaussian processes, one for each budget.
+    Under a scheduler that ends trials early, of four proposals in a row the first is random, the third comes
+    from kernel densities at the largest budget with enough trials (BOHB's), and the others from a blend
+    of Gaussian processes, one for each budget; until there are trials enough for those, from the densities.
     """
 
     def propose(
@@ -87,6 +87,6 @@ def _short(gaussian: Searcher, number: int, first: int) -> tuple[Searcher, str]:
     turn = number % 4
     if turn == 0:
         return RandomSearch(), "random: one in four, where bad trials end early it costs little"
-    if turn < 3 or number < _EARLY * first:
-        return BOHB(at_random=0.0), "kernel densities: two in four, of the longest trainings"
-    return gaussian, "Gaussian processes: one in four, a process for each budget, blended"
+    if turn == 2 or number < _EARLY * first:
+        return BOHB(at_random=0.0), "kernel densities: one in four, of the longest trainings"
+    return gaussian, "Gaussian processes: two in four, a process for each budget, blended"

@@ -9,10 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from luthier.search.columns import Columns, columns_of
+from luthier.search.columns import columns_of
 from luthier.search.models import Models
 from luthier.search.novelty import early, first_new, untried
 from luthier.search.observations import observe
+from luthier.search.room import Room, round_place
 from luthier.search.surrogate.acquisition import Acquisition
 from luthier.search.surrogate.maximise import Maximiser
 from luthier.search.surrogate.threads import one_thread
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 _GOOD = 5  # trials that are looked around
+_NEAR = 0.4  # of each range: where every other proposal is looked for, round the best trial
 _BELIEF = 10.0  # πBO's β: the belief's weight is this over the number of trials
 _ENDLESS = {
     "none",
@@ -44,11 +46,14 @@ _INFORMED = 6  # first trials where earlier studies say the rest
 class GaussianProcess:
     """Proposes where the expected improvement over the best trial is highest.
 
-    Trial 0 is the space's defaults, the next few are quasi-random. Pending trials count as if they had
-    brought what the surrogate expects. Trials that diverged or ran out of memory teach a second
-    surrogate where training is possible, and do not touch the first; constraints on outcomes have one
-    each. With several objectives it is the expected improvement of the front's hypervolume. In a noisy
-    study the best is what is expected to be, and a trial may be repeated.
+    Trial 0 is the space's defaults, the next few are quasi-random. Of those that follow, every other one is
+    the most promising place of all, which while little is known is often in a far corner; the others are
+    looked for near the best trial, as in a trust region (Eriksson et al. 2019), unless trials end early:
+    then a bad place costs little. Pending trials count as if they had brought what the surrogate expects.
+    Trials that diverged or ran out of memory teach a second surrogate where training is possible, and do
+    not touch the first; constraints on outcomes have one each. With several objectives it is the expected
+    improvement of the front's hypervolume, everywhere. In a noisy study the best is what is expected to
+    be, and a trial may be repeated.
 
     Args:
         initial: trials before the surrogate takes over; by default one more than there are
@@ -74,7 +79,9 @@ class GaussianProcess:
             return early(seen, history, space, number, chance)
         with one_thread():
             models = Models(seen, columns_of(space), sources_of(history, space))
-            ranked = ranked_places(models, self.hurry(history), history.header.noisy, chance)
+            near = number % 2 == 1 and seen.outcomes.shape[1] == 1 and not seen.carried
+            hurry, noisy = self.hurry(history), history.header.noisy
+            ranked = ranked_places(models, hurry, noisy, chance, near=near)
         found = first_new(ranked, seen, history, space, again=history.header.noisy)
         return found or untried(seen, history, space, number, chance)
 
@@ -98,7 +105,13 @@ class GaussianProcess:
 
 
 def ranked_places(
-    models: Models, hurry: float, noisy: bool, chance: Chance, within: Columns | None = None
+    models: Models,
+    hurry: float,
+    noisy: bool,
+    chance: Chance,
+    room: Room | None = None,
+    *,
+    near: bool = False,
 ) -> Array:
     """Return places (m, d), the most promising first.
 
@@ -107,12 +120,14 @@ def ranked_places(
         hurry: how much a trial's time counts, from 0 to 1.
         noisy: whether a trial may be repeated.
         chance: of the trial.
-        within: the same columns with less room in them, to be looked at only there.
+        room: where alone is looked; None: everywhere.
+        near: whether only round the best trial, with a fifth of each range to either side.
     """
     import numpy as np
 
     columns = models.columns
     terms, good = models.terms(hurry)
+    where_to = room or (round_place(columns, good[0], _NEAR) if near else columns)
     acquisition = Acquisition(terms)
     weight = _BELIEF / len(models.seen.losses) if columns.believes else 0.0
     where = np.array(columns.options) == 0
@@ -131,12 +146,10 @@ def ranked_places(
             slope += weight * columns.belief_slope(points)
         return found, slope
 
-    maximiser = Maximiser(within or columns, score, slopes)
+    maximiser = Maximiser(where_to, score, slopes)
     found = maximiser.ranked(good[:_GOOD], chance.generator())
     if not noisy:
         return found
-    again = (within or columns).rounded(
-        good[: 2 * _GOOD]
-    )  # a candidate must be somewhere to be repeated there
+    again = where_to.rounded(good[: 2 * _GOOD])  # to be repeated it must be a candidate
     found = np.concatenate([found, again])
     return found[np.argsort(-score(found), kind="stable")]

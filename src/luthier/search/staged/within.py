@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from luthier.errors import SpaceError
 from luthier.search.columns import Columns
+from luthier.search.room import Room
 from luthier.space import Bool, Choice, Space
 from luthier.space.conditions import holds
 from luthier.study import events as ev
@@ -29,34 +30,7 @@ Ranges = Mapping[str, tuple[float, float]]
 _SEVERAL = 3  # trials that diverged: no accident
 
 
-class Within(Columns):
-    """The columns of a space with less room: from *low* to *high* (d,), the same where one is fixed."""
-
-    def __init__(self, space: Space, low: Array, high: Array) -> None:
-        super().__init__(space)
-        self.low, self.high = low, high
-
-    @property
-    def bounds(self) -> Array:
-        """Return the lowest and the highest place in each column (d, 2)."""
-        import numpy as np
-
-        return np.stack([self.low, self.high], axis=1)
-
-    def discrete(self, most: int) -> Flags:
-        """Return which columns are choices, have at most *most* values, or are fixed."""
-        return super().discrete(most) | (self.low >= self.high)
-
-    def rounded(self, points: Array, *, active_only: bool = True) -> Array:
-        """Return the points (n, d) moved into the room and to the nearest values there are."""
-        import numpy as np
-
-        return super().rounded(np.clip(points, self.low, self.high), active_only=active_only)
-
-
-def within(
-    space: Space, around: Mapping[str, Any], varied: Iterable[str], ranges: Ranges
-) -> Within:
+def within(space: Space, around: Mapping[str, Any], varied: Iterable[str], ranges: Ranges) -> Room:
     """Return the room in which *varied* are free, each in its range of *ranges* where it has one.
 
     All others are at their values in *around*, or at their defaults where they become active.
@@ -71,7 +45,7 @@ def within(
             ends = [domain.encode(end) for end in ranges.get(name, ()) if domain.contains(end)]
             if len(ends) == 2 and not isinstance(domain, Choice | Bool):
                 low[column], high[column] = sorted(ends)
-    return Within(space, low, high)
+    return Room(space, low, high)
 
 
 def centre(space: Space, around: Mapping[str, Any]) -> Array:
@@ -151,7 +125,7 @@ def active(space: Space, names: Iterable[str], around: Mapping[str, Any]) -> lis
     return [name for name in names if name in space.domains and space.is_active(name, known)]
 
 
-def room_of(space: Space, begun: ev.StageBegun, *, live: bool) -> Within:
+def room_of(space: Space, begun: ev.StageBegun, *, live: bool) -> Room:
     """Return where a stage's trials lie; what is *live* is at its value in ``around`` when it is not."""
     varied = [*begun.hyperparameters, *(begun.live if live else [])]
     return within(space, begun.around, opened(space, varied, begun.around), begun.narrowed)
