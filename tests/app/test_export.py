@@ -58,6 +58,20 @@ def test_yaml_of_others_is_left_alone():
     assert out.getvalue() == "a: 1e-05\nb: no\n"
 
 
+def test_another_trials_configuration_is_written_on_request(odd):
+    other = luthier_trial(odd, 1)
+    assert json.loads(export(odd, "odd", "c.json", "--trial", "1").read_text()) == other
+    arguments = ["export", "odd", "--as", "json", "--trial", "2"]
+    done = CliRunner().invoke(commands, [*arguments, "--storage", str(odd / "luthier.db")])
+    assert "has no trial 2: expected 0 to 1" in str(done.exception)
+
+
+def luthier_trial(folder, number):
+    study = lt.open("odd", storage=folder / "luthier.db")
+    found = dict(study.trials[number].configuration)
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in found.items()}
+
+
 def test_json_has_no_nan():
     assert json.loads(as_json({"a": math.nan, "b": (1, "x"), "c": 1e-5})) == {
         "a": None, "b": [1, "x"], "c": 1e-5,

@@ -101,6 +101,16 @@ def test_the_answer_is_the_best_trial_with_how_sure_it_is(history: History, repo
     assert f"layers {trial.configuration['layers']}" in told
 
 
+def test_a_luckier_trial_than_the_answer_is_named(history: History, report: Report) -> None:
+    from luthier.search import recommended
+
+    answer, luckiest = recommended(history).number, history.ranking()[0].number
+    assert answer != luckiest
+    assert f"is that of trial {luckiest} (result.best)" in section(report, "The answer")
+    code = section(report, "Train it")
+    assert f"--trial {answer} --storage luthier.db" in code
+
+
 def test_the_answer_of_a_race_has_its_interval() -> None:
     raced = studied(20, finalists=2, repetitions=4)
     told = section(contents(raced), "The answer")

@@ -79,11 +79,7 @@ def show_study(
     from luthier.app import export, reading, show
 
     history = history_for(study, storage)
-    if number is not None and not 0 <= number < len(history.trials):
-        last = len(history.trials) - 1
-        known = f"expected 0 to {last}" if last > 0 else f"it has {last + 1} trials so far"
-        raise StudyError(f"Study {study!r} has no trial {number}: {known}.")
-    trial = reading.finite_best(history) if number is None else history.trials[number]
+    trial = reading.finite_best(history) if number is None else reading.trial_of(history, number)
     if form is not None:
         text = export.best_as(form, history, trial)
         click.echo(text.encode(), nl=False)  # UTF-8 whatever the locale
@@ -105,9 +101,15 @@ def show_study(
     help="How to write the best configuration; without --to it is printed.",
 )
 @options.storage
+@click.option("--trial", "number", type=int, help="This trial's configuration, not the best one.")
 @click.option("--curves", is_flag=True, help="A row for each report (.csv, .parquet).")
 def export_study(
-    study: str, to: Path | None, form: str | None, storage: str | None, curves: bool
+    study: str,
+    to: Path | None,
+    form: str | None,
+    storage: str | None,
+    number: int | None,
+    curves: bool,
 ) -> None:
     """Write STUDY to FILE: .yaml, .json, .toml or .py the best configuration, .csv or .parquet the trials.
 
@@ -121,17 +123,18 @@ def export_study(
     --as overrides  the same on Hydra's command line
     """
     from luthier.app.export import best_as, export
-    from luthier.app.reading import finite_best
+    from luthier.app.reading import finite_best, trial_of
 
     if to is None and form is None:
         raise click.UsageError("Say where to (--to FILE) or how (--as arguments, ...).")
     if str(to) in ("yaml", "json", "toml", "csv", "parquet"):
         to = Path(f"{study.replace('/', '_')}.{to}")
     history = history_for(study, storage)
+    trial = finite_best(history) if number is None else trial_of(history, number)
     if to is None:
-        click.echo(best_as(form or "", history, finite_best(history)).encode(), nl=False)
+        click.echo(best_as(form or "", history, trial).encode(), nl=False)
         return
-    export(history, finite_best(history), to, curves=curves, form=form or "")
+    export(history, trial, to, curves=curves, form=form or "")
     click.echo(f"wrote {to}", err=True)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 
+from luthier.errors import StudyError
 from luthier.study.history import History
 from luthier.study.holder import Liveness, liveness
 from luthier.study.protocols import Store
@@ -25,6 +26,19 @@ def finite_best(history: History) -> TrialRecord | None:
     """Return the trial that ranks first, None while none has a finite value."""
     ranking = history.ranking()
     return ranking[0] if ranking else None
+
+
+def trial_of(history: History, number: int) -> TrialRecord:
+    """Return trial *number*.
+
+    Raises:
+        StudyError: there is none.
+    """
+    if not 0 <= number < len(history.trials):
+        last = len(history.trials) - 1
+        known = f"expected 0 to {last}" if last > 0 else f"it has {last + 1} trials so far"
+        raise StudyError(f"Study {history.header.name!r} has no trial {number}: {known}.")
+    return history.trials[number]
 
 
 def activity(history: History) -> str:

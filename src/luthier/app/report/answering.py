@@ -32,6 +32,15 @@ def answer(history: History) -> list[Part]:
     if trial is None:
         return [Text(f"No trial has a finite {metric} yet.")]
     parts: list[Part] = [Text(_worth(history, trial))]
+    best = history.ranking()[0]
+    if best.number != trial.number:
+        value = words.number(history.value(best.best_loss))
+        parts.append(
+            Text(
+                f"The best value seen, {value}, is that of trial {best.number} (result.best), which was "
+                "luckier than it is good: this one (result.recommended) is expected to be better."
+            )
+        )
     if trial.violation:
         rules = " and ".join(map(str, history.goals.constraints))
         parts.append(Text(f"No trial keeps to {rules}; this is the one that comes closest."))
@@ -96,9 +105,11 @@ def code(history: History, storage: str) -> list[Part]:
         "# train(configuration, epochs)          # or with a training loop of your own\n"
     )
     option = f" --storage {storage}" if storage else ""
+    if trial.number != history.ranking()[0].number:
+        option = f" --trial {trial.number}{option}"
     export = f"luthier export {shlex.quote(name)} --to yaml{option}\n"
     return [
         Code(text),
-        Text("The best configuration as a file, for any language:"),
+        Text("The configuration as a file, for any language:"),
         Code(export, "shell"),
     ]
