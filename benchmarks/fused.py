@@ -81,19 +81,19 @@ def main() -> int:
                 found = compared(net, search, data, options, versions)
                 text, good = part(net, search, found)
                 lines, met = [*lines, "", *text], met and good
+    title = f"{TITLE}, {images:,} images, {options.cores} core{'s' * (options.cores > 1)}"
     head = [
-        f"## {TITLE}",
+        f"## {title}",
         "",
         *conditions("fused.py", versions),
         f"- Fashion-MNIST, {images:,} training and 2,000 validation images, batches of "
         f"{options.batch_size}; random search: {options.trials} trials of {options.random_epochs} "
-        f"epochs; Hyperband: R = {options.epochs}, η = 3, {options.budget} epochs in all; each on "
-        f"{options.cores} cores",
+        f"epochs; Hyperband: R = {options.epochs}, η = 3, {options.budget} epochs in all",
     ]
     text = "\n".join([*head, *lines]) + "\n"
     print(text)
     if options.write:
-        write_section(TITLE, text)
+        write_section(title, text)
     return 0 if met else 1
 
 

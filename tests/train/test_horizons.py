@@ -6,7 +6,9 @@ import math
 import warnings
 
 import pytest
+import torch
 from pausing import Pausing
+from torch.optim import lr_scheduler as of
 
 import luthier as lt
 from luthier.craft import schedules
@@ -14,12 +16,8 @@ from luthier.run.opening import open_study
 from luthier.run.worker import work
 from luthier.schedule import ASHA, SCHEDULERS, FreezeThaw, Hyperband, MedianStopping, Patience
 from luthier.schedule.race import Race
+from luthier.torch import State
 from luthier.train.horizons import kind_of, length_of
-
-torch = pytest.importorskip("torch")
-from torch.optim import lr_scheduler as of  # noqa: E402
-
-from luthier.torch import State  # noqa: E402
 
 
 def optimizer():

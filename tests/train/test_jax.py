@@ -171,7 +171,8 @@ def test_a_population_copies_weights(space, tmp_path):
 
 
 def test_an_heir_keeps_injected_hyperparameters(tmp_path):
-    optax = pytest.importorskip("optax", reason="not installed beside keras")
+    import optax
+
     params = {"w": jnp.ones(3)}
 
     def made(rate):
