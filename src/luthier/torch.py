@@ -12,8 +12,9 @@ from luthier.errors import StudyError
 from luthier.space import Space, discover
 
 try:
-    from luthier.train.torch import Build, Loss, State, Training, checked_size, tensors
+    from luthier.train.torch import Build, Loss, Training, checked_size, tensors
     from luthier.train.torch_range import sweeps as torch_sweeps
+    from luthier.train.torch_state import State
 except ModuleNotFoundError as error:
     if error.name != "torch":
         raise

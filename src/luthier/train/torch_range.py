@@ -15,7 +15,8 @@ from torch.optim import Optimizer
 from luthier.study.chance import derive
 from luthier.train.data import checked_size
 from luthier.train.range_sweep import batches, endless, is_pair, sweep, training_part
-from luthier.train.torch import keeping_random_state, loss_for, tensor_pair
+from luthier.train.torch import loss_for, tensor_pair
+from luthier.train.torch_state import keeping_random_state
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
