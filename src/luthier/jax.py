@@ -13,9 +13,10 @@ from luthier.space import Space, discover
 from luthier.train.fused.choice import Fused, checked_fused
 
 try:
-    from luthier.train.jax import Build, State, Training, arrays, checked_size
+    from luthier.train.jax import Build, Training, arrays, checked_size
     from luthier.train.jax_range import RatedStep
     from luthier.train.jax_range import sweeps as jax_sweeps
+    from luthier.train.jax_state import State
 except ModuleNotFoundError as error:
     if error.name != "jax":
         raise
