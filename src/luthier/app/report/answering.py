@@ -37,8 +37,8 @@ def answer(history: History) -> list[Part]:
         value = words.number(history.value(best.best_loss))
         parts.append(
             Text(
-                f"The best value seen, {value}, is that of trial {best.number} (result.best), which was "
-                "luckier than it is good: this one (result.recommended) is expected to be better."
+                f"The best value seen, {value}, is that of trial {best.number} (result.best). By what is "
+                "known of trials like it, it was lucky; this one (result.recommended) is expected to be better."
             )
         )
     if trial.violation:
@@ -80,10 +80,11 @@ def _worth(history: History, trial: TrialRecord) -> str:
     if spread.source == "unknown" or not math.isfinite(spread.deviation):
         return f"{text} How much of that is luck is not known: race the best trials on new seeds."
     low, high = (history.value(trial.best_loss) + s * _NORMAL * spread.deviation for s in (-1, 1))
+    ranking = history.ranking()
+    lucky = f"; as the best of {len(ranking)} it is more likely a lucky one"
     return (
         f"{text} Other seeds would give [{words.number(low)}, {words.number(high)}] in 95 % of "
-        f"trainings if this one were typical ({spread}); as the best of "
-        f"{len(history.ranking())} it is more likely a lucky one."
+        f"trainings if this one were typical ({spread}){lucky if trial is ranking[0] else ''}."
     )
 
 
