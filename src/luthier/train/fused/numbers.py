@@ -19,6 +19,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend import core
 
+from luthier.train.fused.convolutions import as_products
+
 # Compilers simplify these away (x + 0, x * 1, relu's maximum), and hardly anyone searches over them.
 _STAY = {0.0, 1.0, -1.0}
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
@@ -52,7 +54,8 @@ def lift(function: Callable[..., Any], *arguments: Any) -> Lifted:
     Raises:
         Exception: whatever *function* raises when it is traced.
     """
-    closed, shape = jax.make_jaxpr(function, return_shape=True)(*arguments)
+    with as_products():
+        closed, shape = jax.make_jaxpr(function, return_shape=True)(*arguments)
     jaxpr, variables, numbers = _taken_out(closed.jaxpr)
     jaxpr = jaxpr.replace(constvars=[*jaxpr.constvars, *variables])
     return Lifted(jaxpr, [*closed.consts, *numbers], jax.tree.structure(shape))

@@ -1,0 +1,135 @@
+"""Convolutions as products of matrices, for processors.
+
+On processors XLA computes a convolution within a loop, and a strided one's gradients anywhere, by plain loops
+on one thread: 5 to 25 times as long as the product that it is, patches of the input times the kernel
+(Chellapilla, Puri & Simard 2006, "High performance convolutional neural networks for document
+processing", section 3). Epochs are loops. The patches are made again for the gradients, not kept: they are as
+many times the input as the kernel has places.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from itertools import product
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+_PLACES = 128  # of a kernel; one with more stays a convolution
+_lock = threading.RLock()
+
+
+@contextmanager
+def as_products() -> Generator[None]:
+    """Have what is traced meanwhile multiply matrices where it asks for convolutions, on processors.
+
+    JAX keeps traces: a function that is jitted on its own keeps what it was first traced with.
+    """
+    if jax.default_backend() != "cpu":
+        yield
+        return
+    lax: Any = jax.lax
+    with _lock:
+        before = lax.conv_general_dilated
+        lax.conv_general_dilated = partial(_convolved, before)
+        try:
+            yield
+        finally:
+            lax.conv_general_dilated = before
+
+
+def _convolved(
+    before: Callable[..., Any],
+    lhs: Any,
+    rhs: Any,
+    window_strides: Sequence[int],
+    padding: Any,
+    lhs_dilation: Sequence[int] | None = None,
+    rhs_dilation: Sequence[int] | None = None,
+    dimension_numbers: Any = None,
+    feature_group_count: int = 1,
+    batch_group_count: int = 1,
+    **more: Any,
+) -> Any:
+    """Return what ``jax.lax.conv_general_dilated`` returns, whose arguments these are."""
+    where = jax.lax.conv_dimension_numbers(lhs.shape, rhs.shape, dimension_numbers)
+    sizes = [rhs.shape[axis] for axis in where.rhs_spec[2:]]
+    dilation = tuple(rhs_dilation or [1] * len(sizes))
+    reach = [d * (size - 1) + 1 for size, d in zip(sizes, dilation, strict=True)]
+    room = [lhs.shape[axis] for axis in where.lhs_spec[2:]]
+    pads = padding
+    if isinstance(padding, str):
+        pads = jax.lax.padtype_to_pads(room, reach, window_strides, padding)
+    grouped = feature_group_count not in (1, lhs.shape[where.lhs_spec[1]])
+    if (
+        grouped
+        or batch_group_count != 1
+        or set(lhs_dilation or [1]) != {1}
+        or math.prod(sizes) > _PLACES
+        or min(map(min, pads)) < 0
+        or lhs.dtype != rhs.dtype
+        or any(value is not None for value in more.values())
+    ):
+        return before(
+            lhs,
+            rhs,
+            window_strides,
+            padding,
+            lhs_dilation,
+            rhs_dilation,
+            dimension_numbers,
+            feature_group_count,
+            batch_group_count,
+            **more,
+        )
+    batch, feature, *space = where.lhs_spec
+    into, out_of, *kernel = where.rhs_spec
+    inputs = jnp.pad(jnp.transpose(lhs, (batch, *space, feature)), [(0, 0), *pads, (0, 0)])
+    weights = jnp.transpose(rhs, (*kernel, out_of, into))
+    multiply = _by_channel if feature_group_count > 1 else _multiplied
+    found = jax.checkpoint(partial(multiply, tuple(window_strides), dilation))(inputs, weights)
+    order = (where.out_spec[0], *where.out_spec[2:], where.out_spec[1])  # of ours, in the result
+    return jnp.transpose(found, sorted(range(len(order)), key=order.__getitem__))
+
+
+def _multiplied(strides: Sequence[int], dilation: Sequence[int], inputs: Any, weights: Any) -> Any:
+    """Return the convolution of padded *inputs* (n, ..., c) with *weights* (..., c, k)."""
+    patches = jnp.concatenate(_parts(strides, dilation, inputs, weights), axis=-1)
+    return patches @ weights.reshape(-1, weights.shape[-1])
+
+
+def _by_channel(strides: Sequence[int], dilation: Sequence[int], inputs: Any, weights: Any) -> Any:
+    """Return the convolution of each channel of *inputs* (n, ..., c) with its own *weights* (..., 1, ck)."""
+    channels = inputs.shape[-1]
+    each = weights.reshape(-1, channels, weights.shape[-1] // channels)
+    parts = _parts(strides, dilation, inputs, weights)
+    found = sum(part[..., None] * one for part, one in zip(parts, each, strict=True))
+    return jnp.reshape(found, (*parts[0].shape[:-1], -1))
+
+
+def _parts(strides: Sequence[int], dilation: Sequence[int], inputs: Any, weights: Any) -> list[Any]:
+    """Return, for each place of the kernel, the inputs that it meets."""
+    sizes, room = weights.shape[:-2], inputs.shape[1:-1]
+    steps = list(zip(sizes, room, strides, dilation, strict=True))
+    counts = [(space - d * (size - 1) - 1) // stride + 1 for size, space, stride, d in steps]
+    found: list[Any] = []
+    for place in product(*map(range, sizes)):
+        begin = [at * d for at, d in zip(place, dilation, strict=True)]
+        end = [
+            b + stride * (count - 1) + 1
+            for b, stride, count in zip(begin, strides, counts, strict=True)
+        ]
+        found.append(
+            jax.lax.slice(
+                inputs,
+                (0, *begin, 0),
+                (inputs.shape[0], *end, inputs.shape[-1]),
+                (1, *strides, 1),
+            )
+        )
+    return found
