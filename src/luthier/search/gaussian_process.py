@@ -77,12 +77,12 @@ class GaussianProcess:
         first = self.first(history, space)
         if number < first or len(seen.losses) < 2 or seen.dimension == 0:
             return early(seen, history, space, number, chance)
+        near = number % 2 == 1 and seen.outcomes.shape[1] == 1 and not seen.carried
+        noisy = history.header.noisy
         with one_thread():
             models = Models(seen, columns_of(space), sources_of(history, space))
-            near = number % 2 == 1 and seen.outcomes.shape[1] == 1 and not seen.carried
-            hurry, noisy = self.hurry(history), history.header.noisy
-            ranked = ranked_places(models, hurry, noisy, chance, near=near)
-        found = first_new(ranked, seen, history, space, again=history.header.noisy)
+            ranked = ranked_places(models, self.hurry(history), noisy, chance, near=near)
+        found = first_new(ranked, seen, history, space, again=noisy)
         return found or untried(seen, history, space, number, chance)
 
     def first(self, history: History, space: Space) -> int:
@@ -127,7 +127,7 @@ def ranked_places(
 
     columns = models.columns
     terms, good = models.terms(hurry)
-    where_to = room or (round_place(columns, good[0], _NEAR) if near else columns)
+    looked_at = room or (round_place(columns, good[0], _NEAR) if near else columns)
     acquisition = Acquisition(terms)
     weight = _BELIEF / len(models.seen.losses) if columns.believes else 0.0
     where = np.array(columns.options) == 0
@@ -146,10 +146,10 @@ def ranked_places(
             slope += weight * columns.belief_slope(points)
         return found, slope
 
-    maximiser = Maximiser(where_to, score, slopes)
+    maximiser = Maximiser(looked_at, score, slopes)
     found = maximiser.ranked(good[:_GOOD], chance.generator())
     if not noisy:
         return found
-    again = where_to.rounded(good[: 2 * _GOOD])  # to be repeated it must be a candidate
+    again = looked_at.rounded(good[: 2 * _GOOD])  # to be repeated it must be a candidate
     found = np.concatenate([found, again])
     return found[np.argsort(-score(found), kind="stable")]

@@ -91,3 +91,16 @@ def test_a_traced_step_has_products_and_others_have_not():
         lifted(lifted.numbers, inputs, kernel), step(inputs, kernel), rtol=1e-4, atol=1e-4
     )
     assert "conv_general_dilated" in str(jax.make_jaxpr(lambda *a: step(*a))(inputs, kernel))
+
+
+def test_arguments_by_place_and_what_has_no_result_are_as_before():
+    inputs, kernel = operands(1, "NHWC")
+    numbers = ("NHWC", "HWIO", "NHWC")
+    precise = ((1, 1), "VALID", (1, 1), (1, 1), numbers, 1, 1, jax.lax.Precision.HIGHEST)
+    few = (inputs[:, :2, :1], kernel, (1, 1), "VALID", (1, 1), (1, 1), numbers)
+    expected = [jax.lax.conv_general_dilated(*a) for a in ((inputs, kernel, *precise), few)]
+    with as_products():
+        found = [jax.lax.conv_general_dilated(*a) for a in ((inputs, kernel, *precise), few)]
+    np.testing.assert_array_equal(found[0], expected[0])
+    assert found[1].shape == expected[1].shape
+    assert found[1].size == 0

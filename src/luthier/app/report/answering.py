@@ -6,6 +6,7 @@ import math
 import shlex
 
 from luthier.app import words
+from luthier.app.reading import finite_best
 from luthier.app.report.parts import Code, Part, Table, Text
 from luthier.insight.race import race
 from luthier.insight.seed_noise import noise
@@ -22,7 +23,7 @@ def chosen(history: History) -> TrialRecord | None:
     raced = race(history)
     if raced is not None and raced.winner is not None:
         return history.trials[raced.winner.trial]
-    return recommended(history) if history.ranking() else None
+    return recommended(history) if finite_best(history) is not None else None
 
 
 def answer(history: History) -> list[Part]:
@@ -32,8 +33,8 @@ def answer(history: History) -> list[Part]:
     if trial is None:
         return [Text(f"No trial has a finite {metric} yet.")]
     parts: list[Part] = [Text(_worth(history, trial))]
-    best = history.ranking()[0]
-    if best.number != trial.number:
+    best = finite_best(history)
+    if best is not None and trial is not best:
         value = words.number(history.value(best.best_loss))
         parts.append(
             Text(
@@ -80,11 +81,10 @@ def _worth(history: History, trial: TrialRecord) -> str:
     if spread.source == "unknown" or not math.isfinite(spread.deviation):
         return f"{text} How much of that is luck is not known: race the best trials on new seeds."
     low, high = (history.value(trial.best_loss) + s * _NORMAL * spread.deviation for s in (-1, 1))
-    ranking = history.ranking()
-    lucky = f"; as the best of {len(ranking)} it is more likely a lucky one"
+    lucky = f"; as the best of {len(history.ranking())} it is more likely a lucky one"
     return (
         f"{text} Other seeds would give [{words.number(low)}, {words.number(high)}] in 95 % of "
-        f"trainings if this one were typical ({spread}){lucky if trial is ranking[0] else ''}."
+        f"trainings if this one were typical ({spread}){lucky if trial is finite_best(history) else ''}."
     )
 
 
@@ -106,7 +106,7 @@ def code(history: History, storage: str) -> list[Part]:
         "# train(configuration, epochs)          # or with a training loop of your own\n"
     )
     option = f" --storage {storage}" if storage else ""
-    if trial.number != history.ranking()[0].number:
+    if trial is not finite_best(history):
         option = f" --trial {trial.number}{option}"
     export = f"luthier export {shlex.quote(name)} --to yaml{option}\n"
     return [

@@ -13,7 +13,8 @@ import math
 import threading
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
+from inspect import Signature, signature
 from itertools import product
 from typing import Any
 
@@ -43,55 +44,86 @@ def as_products() -> Generator[None]:
             lax.conv_general_dilated = before
 
 
-def _convolved(
-    before: Callable[..., Any],
+def _convolved(before: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+    """Return what ``jax.lax.conv_general_dilated``, which *before* is, returns for these arguments."""
+    given = _signature(before).bind(*arguments, **named)
+    given.apply_defaults()
+    return (
+        _as_product(**given.arguments) if _can(**given.arguments) else before(*arguments, **named)
+    )
+
+
+@cache
+def _signature(function: Callable[..., Any]) -> Signature:
+    return signature(function)
+
+
+def _can(
     lhs: Any,
     rhs: Any,
     window_strides: Sequence[int],
     padding: Any,
-    lhs_dilation: Sequence[int] | None = None,
-    rhs_dilation: Sequence[int] | None = None,
-    dimension_numbers: Any = None,
-    feature_group_count: int = 1,
-    batch_group_count: int = 1,
+    lhs_dilation: Sequence[int] | None,
+    rhs_dilation: Sequence[int] | None,
+    dimension_numbers: Any,
+    feature_group_count: int,
+    batch_group_count: int,
     **more: Any,
-) -> Any:
-    """Return what ``jax.lax.conv_general_dilated`` returns, whose arguments these are."""
+) -> bool:
+    """Return whether it is a plain convolution or one of each channel, with a result; else it stays one."""
     where = jax.lax.conv_dimension_numbers(lhs.shape, rhs.shape, dimension_numbers)
-    sizes = [rhs.shape[axis] for axis in where.rhs_spec[2:]]
-    dilation = tuple(rhs_dilation or [1] * len(sizes))
-    reach = [d * (size - 1) + 1 for size, d in zip(sizes, dilation, strict=True)]
+    channels = lhs.shape[where.lhs_spec[1]]
+    room, reach, pads = _measured(lhs, rhs, window_strides, padding, rhs_dilation, where)
+    return (
+        feature_group_count in (1, channels)
+        and rhs.shape[where.rhs_spec[1]] * feature_group_count == channels
+        and batch_group_count == 1
+        and set(lhs_dilation or [1]) == {1}
+        and math.prod(rhs.shape[axis] for axis in where.rhs_spec[2:]) <= _PLACES
+        and min(map(min, pads)) >= 0
+        and all(r >= k - sum(p) for r, k, p in zip(room, reach, pads, strict=True))
+        and lhs.dtype == rhs.dtype
+        and all(value is None for value in more.values())
+    )
+
+
+def _measured(
+    lhs: Any,
+    rhs: Any,
+    strides: Sequence[int],
+    padding: Any,
+    dilation: Sequence[int] | None,
+    where: Any,
+) -> tuple[list[int], list[int], Any]:
+    """Return along each axis of space the input's size, what the kernel spans, and the padding."""
     room = [lhs.shape[axis] for axis in where.lhs_spec[2:]]
-    pads = padding
+    sizes = [rhs.shape[axis] for axis in where.rhs_spec[2:]]
+    reach = [
+        d * (size - 1) + 1 for size, d in zip(sizes, dilation or [1] * len(sizes), strict=True)
+    ]
     if isinstance(padding, str):
-        pads = jax.lax.padtype_to_pads(room, reach, window_strides, padding)
-    grouped = feature_group_count not in (1, lhs.shape[where.lhs_spec[1]])
-    if (
-        grouped
-        or batch_group_count != 1
-        or set(lhs_dilation or [1]) != {1}
-        or math.prod(sizes) > _PLACES
-        or min(map(min, pads)) < 0
-        or lhs.dtype != rhs.dtype
-        or any(value is not None for value in more.values())
-    ):
-        return before(
-            lhs,
-            rhs,
-            window_strides,
-            padding,
-            lhs_dilation,
-            rhs_dilation,
-            dimension_numbers,
-            feature_group_count,
-            batch_group_count,
-            **more,
-        )
+        padding = jax.lax.padtype_to_pads(room, reach, strides, padding)
+    return room, reach, padding
+
+
+def _as_product(
+    lhs: Any,
+    rhs: Any,
+    window_strides: Sequence[int],
+    padding: Any,
+    rhs_dilation: Sequence[int] | None,
+    dimension_numbers: Any,
+    feature_group_count: int,
+    **_: Any,
+) -> Any:
+    where = jax.lax.conv_dimension_numbers(lhs.shape, rhs.shape, dimension_numbers)
+    pads = _measured(lhs, rhs, window_strides, padding, rhs_dilation, where)[2]
     batch, feature, *space = where.lhs_spec
     into, out_of, *kernel = where.rhs_spec
     inputs = jnp.pad(jnp.transpose(lhs, (batch, *space, feature)), [(0, 0), *pads, (0, 0)])
     weights = jnp.transpose(rhs, (*kernel, out_of, into))
     multiply = _by_channel if feature_group_count > 1 else _multiplied
+    dilation = tuple(rhs_dilation or [1] * len(space))
     found = jax.checkpoint(partial(multiply, tuple(window_strides), dilation))(inputs, weights)
     order = (where.out_spec[0], *where.out_spec[2:], where.out_spec[1])  # of ours, in the result
     return jnp.transpose(found, sorted(range(len(order)), key=order.__getitem__))
