@@ -16,22 +16,18 @@ empty cache.
 from __future__ import annotations
 
 import argparse
-import json
 import math
-import os
 import statistics
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import peers
-from peers.install import install, python_of
+from peers.fashion_process import answer_of, save_images
+from peers.install import install
 from peers.results import conditions, note, verdict, write_section
 
-HERE = Path(__file__).parent
 VENV = "keras-tuner-tensorflow"
 WAYS = {"Luthier on JAX": "jax", "Luthier on TensorFlow": "tensorflow"}
 GOAL = 1 / 3
@@ -46,7 +42,7 @@ def main() -> int:
         return 1 if install(options.venvs, [VENV]) else 0
     with tempfile.TemporaryDirectory(prefix="luthier-fashion-") as folder:
         data = Path(folder) / "data.npz"
-        images = save(data, options.images)
+        images = save_images(data, options.images, VALIDATION)
         lines: list[str] = []
         versions: set[str] = set()
         met = True
@@ -90,49 +86,32 @@ def arguments() -> argparse.Namespace:
     return options
 
 
-def save(path: Path, images: int) -> int:
-    """Write the images for both, and return how many train."""
-    from tasks import DATA
-
-    import luthier
-
-    os.environ.setdefault("LUTHIER_DATA", str(DATA / "fashion-mnist"))
-    data = luthier.datasets.fashion_mnist("full", validation=VALIDATION)
-    (x, y), (x_val, y_val) = data.train, data.validation
-    np.savez(path, x=x[:images], y=y[:images], x_val=x_val, y_val=y_val)
-    return len(x[:images])
-
-
 def compared(
     net: str, seed: int, data: Path, options: argparse.Namespace, versions: set[str]
 ) -> tuple[Found, dict[str, Found]]:
     """Return what KerasTuner found, and what Luthier found in each way."""
     setting = {"net": net, "epochs": options.epochs, "batch_size": options.batch_size, "seed": seed}
-    python = python_of(options.venvs, VENV)
-    theirs = searched(python, "keras_tuner_hyperband.py", "tensorflow", data, setting, versions)
+    theirs = searched(
+        "keras_tuner_hyperband.py", "tensorflow", data, setting, options, versions, VENV
+    )
     setting["budget"] = len(theirs)
-    own, script = Path(sys.executable), "luthier_fashion.py"
     return theirs, {
-        way: searched(own, script, WAYS[way], data, setting, versions) for way in options.ways
+        way: searched("luthier_fashion.py", WAYS[way], data, setting, options, versions)
+        for way in options.ways
     }
 
 
 def searched(
-    python: Path,
     script: str,
     backend: str,
     data: Path,
     setting: dict[str, Any],
+    options: argparse.Namespace,
     versions: set[str],
+    venv: str | None = None,
 ) -> Found:
-    environment = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    command = [str(python), str(HERE / "peers" / script), str(data), json.dumps(setting)]
-    with tempfile.TemporaryDirectory(prefix="luthier-programs-") as cache:
-        environment["LUTHIER_PROGRAMS"] = cache
-        done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    if done.returncode:
-        raise SystemExit(f"{script} failed:\n{done.stderr[-3000:]}")
-    answer = json.loads(done.stdout.splitlines()[-1])
+    with tempfile.TemporaryDirectory(prefix="luthier-programs-") as programs:
+        answer = answer_of(script, data, setting, backend, programs, venvs=options.venvs, venv=venv)
     versions |= set(answer["versions"])
     return [tuple(entry) for entry in answer["found"]]
 

@@ -14,25 +14,23 @@ wall time it tells processor time, which other work on the machine disturbs less
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import resource
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import peers
-from peers.install import install, python_of
+from peers.fashion_process import answer_of, save_images
+from peers.install import install
 from peers.results import conditions, note, verdict, write_section
 
-HERE = Path(__file__).parent
 TITLE = "Compiled epochs: whole searches"
 KERAS_TUNER, OPTUNA = "keras-tuner-tensorflow", "optuna"
+VALIDATION = 2_000  # images
 GOALS = {"KerasTuner on TensorFlow": 10, "Optuna + PyTorch": 3}  # times, for the MLP
 
 
@@ -75,7 +73,7 @@ def main() -> int:
     met = True
     with tempfile.TemporaryDirectory(prefix="luthier-fused-") as folder:
         data = Path(folder) / "data.npz"
-        images = save(data, options.images)
+        images = save_images(data, options.images, VALIDATION)
         for net in options.net:
             for search in options.search:
                 found = compared(net, search, data, options, versions)
@@ -86,7 +84,7 @@ def main() -> int:
         f"## {title}",
         "",
         *conditions("fused.py", versions),
-        f"- Fashion-MNIST, {images:,} training and 2,000 validation images, batches of "
+        f"- Fashion-MNIST, {images:,} training and {VALIDATION:,} validation images, batches of "
         f"{options.batch_size}; random search: {options.trials} trials of {options.random_epochs} "
         f"epochs; Hyperband: R = {options.epochs}, η = 3, {options.budget} epochs in all",
     ]
@@ -123,19 +121,6 @@ def arguments() -> argparse.Namespace:
     return options
 
 
-def save(path: Path, images: int) -> int:
-    """Write the images for all, and return how many train."""
-    from tasks import DATA
-
-    import luthier
-
-    os.environ.setdefault("LUTHIER_DATA", str(DATA / "fashion-mnist"))
-    data = luthier.datasets.fashion_mnist("full", validation=5_000)
-    (x, y), (x_val, y_val) = data.train, data.validation
-    np.savez(path, x=x[:images], y=y[:images], x_val=x_val[:2_000], y_val=y_val[:2_000])
-    return len(x[:images])
-
-
 def compared(
     net: str, search: str, data: Path, options: argparse.Namespace, versions: set[str]
 ) -> dict[str, list[Search]]:
@@ -168,27 +153,18 @@ def searched(
     programs: str,
     versions: set[str],
 ) -> Search:
-    python = Path(sys.executable) if way.venv is None else python_of(options.venvs, way.venv)
-    environment = {
-        **os.environ,
-        "KERAS_BACKEND": way.backend,
-        "TF_CPP_MIN_LOG_LEVEL": "3",
-        "LUTHIER_PROGRAMS": programs,
-        "OMP_NUM_THREADS": str(options.cores),
-    }
-    command = [str(python), str(HERE / "peers" / way.script), str(data), json.dumps(setting)]
     before, begin = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    done = subprocess.run(
-        command,
-        env=environment,
-        capture_output=True,
-        text=True,
-        preexec_fn=lambda: os.sched_setaffinity(0, range(options.cores)),
+    answer = answer_of(
+        way.script,
+        data,
+        setting,
+        way.backend,
+        programs,
+        venvs=options.venvs,
+        venv=way.venv,
+        cores=options.cores,
     )
     wall, after = time.perf_counter() - begin, resource.getrusage(resource.RUSAGE_CHILDREN)
-    if done.returncode:
-        raise SystemExit(f"{way.script} failed:\n{done.stderr[-3000:]}")
-    answer = json.loads(done.stdout.splitlines()[-1])
     versions |= set(answer.pop("versions"))
     processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     del answer["seconds"]
