@@ -2,6 +2,8 @@
 VENV := .venv
 PYTHON := python3
 BIN := $(VENV)/bin
+# Without compiling what nobody may import: Python does that at the first import, for what is imported.
+INSTALL := $(BIN)/python -m pip install --quiet --no-compile
 
 .PHONY: demo test lint bench docs page clean
 
@@ -38,24 +40,24 @@ clean:
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(INSTALL) --upgrade "pip>=25.1"
 
 $(VENV)/demo.done: $(BIN)/python pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[keras,jax]"
+	$(INSTALL) --constraint constraints.txt --editable ".[keras,jax]"
 	touch $@
 
 # PyTorch first and by its exact version: with it there, nothing pulls the several-GB CUDA build.
 $(VENV)/test.done: $(BIN)/python pyproject.toml constraints.txt tests/track/mlflow.txt
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch==2.13.0
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt \
+	$(INSTALL) --constraint constraints.txt torch==2.13.0
+	$(INSTALL) --constraint constraints.txt \
 		--editable ".[keras,tensorflow,torch,jax,parquet,postgres,serve,dashboard,s3,urls,ray,dask,search,plot]" --group test --group lint
-	$(BIN)/python -m pip install --quiet --no-deps --target $(VENV)/mlflow --requirement tests/track/mlflow.txt
+	$(INSTALL) --no-deps --target $(VENV)/mlflow --requirement tests/track/mlflow.txt
 	touch $@ $(VENV)/demo.done
 
 $(VENV)/bench.done: $(VENV)/test.done
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group bench
+	$(INSTALL) --constraint constraints.txt --group bench
 	touch $@
 
 $(VENV)/docs.done: $(BIN)/python pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable . --group docs
+	$(INSTALL) --constraint constraints.txt --editable . --group docs
 	touch $@

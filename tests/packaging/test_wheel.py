@@ -27,6 +27,7 @@ EXTRAS = sorted(PROJECT["optional-dependencies"])
 LARGE = {"keras", "tensorflow", "torch", "jax", "lightning", "transformers", "xgboost", "wandb"}
 LARGE |= {"ray", "dask", "gcs", "s3"}
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
+INSTALL = ["-m", "pip", "install", "--quiet", "--only-binary", ":all:", "--no-compile"]
 REQUIRED = "3.11"  # the others are tried where they are
 
 
@@ -78,7 +79,7 @@ def wheel(built):
 def clean(wheel, tmp_path_factory):
     """Return the Python of an environment in which the wheel is installed as a user would."""
     python = environment(tmp_path_factory.mktemp("clean") / "venv")
-    run(python, "-m", "pip", "install", "--quiet", "--only-binary", ":all:", "--no-compile", wheel)
+    run(python, *INSTALL, wheel)
     return python
 
 
@@ -149,7 +150,7 @@ def test_it_runs_on_every_python(version, clean, wheel, tmp_path):
     python = clean
     if version != ".".join(map(str, sys.version_info[:2])):
         python = environment(tmp_path / "venv", found)
-        run(python, "-m", "pip", "install", "--quiet", "--only-binary", ":all:", wheel)
+        run(python, *INSTALL, wheel)
     script, store = tmp_path / "script.py", tmp_path / "studies.db"
     script.write_text(SCRIPT)
     trials, trained_itself, told = run(python, script, store).stdout.split()
