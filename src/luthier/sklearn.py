@@ -17,6 +17,7 @@ try:
     from sklearn.model_selection import check_cv
     from sklearn.utils import check_random_state, indexable
 
+    from luthier.train.random_state import same_random_state
     from luthier.train.sklearn.epochs import EpochByEpoch, learner_of, refitted
     from luthier.train.sklearn.folds import FoldByFold
     from luthier.train.sklearn.private import (
@@ -32,7 +33,6 @@ try:
     from luthier.train.sklearn.studies import (
         check_same_data,
         promotes,
-        same_random_state,
         scheduler_for_folds,
     )
     from luthier.train.sklearn.task import Task

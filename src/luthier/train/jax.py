@@ -32,7 +32,8 @@ from luthier.train.fused.jax_epochs import Epochs, traced
 from luthier.train.fused.loaded import on_device, placed
 from luthier.train.fused.side_by_side import run
 from luthier.train.fused.turns import Turn
-from luthier.train.jax_state import State, Tree, is_key, random_state, set_random_state
+from luthier.train.jax_state import State, Tree, is_key
+from luthier.train.random_state import same_random_state
 
 Batch = tuple[jax.Array, jax.Array]
 Metrics = Mapping[str, Any]
@@ -132,9 +133,8 @@ class Training:
         hp = study.hyperparameters(record.configuration, _never)
         tree, _, _ = _built(self.build(hp, jax.random.key(0)))
         state = State(state=jax.tree.map(_settled, tree))
-        before = random_state()
-        state.restore(folder)
-        set_random_state(before)
+        with same_random_state():
+            state.restore(folder)
         return state.state
 
 

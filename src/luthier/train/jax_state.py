@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from luthier.errors import CheckpointError, StudyError
+from luthier.train.random_state import random_state, set_random_state
 
 Tree = Any
 
@@ -192,21 +192,3 @@ def _check_structure(saved: list[str], now: list[str]) -> None:
         f"{' and '.join(lacks + adds) or 'has its leaves in another order'}. Build it exactly as "
         "when it was saved, or start the study anew under another name."
     )
-
-
-def random_state() -> dict[str, Any]:
-    """Return the state of Python's and numpy's global random generators, as JSON can hold it."""
-    kind, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)
-    numbers = np.asarray(keys).tolist()
-    return {
-        "python": random.getstate(),
-        "numpy": [str(kind), numbers, int(position), int(has_gauss), float(gauss)],
-    }
-
-
-def set_random_state(saved: dict[str, Any]) -> None:
-    """Put both generators back into a state that ``random_state`` returned."""
-    version, numbers, gauss = saved["python"]
-    random.setstate((version, tuple(numbers), gauss))
-    kind, keys, *rest = saved["numpy"]
-    np.random.set_state((kind, np.asarray(keys, np.uint32), *rest))

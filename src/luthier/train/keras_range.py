@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import Any, cast
@@ -13,6 +12,7 @@ import numpy as np
 from luthier.errors import StudyError
 from luthier.train.data import checked_size
 from luthier.train.keras import make_variables
+from luthier.train.random_state import same_random_state
 from luthier.train.range_sweep import batches, endless, is_pair, sweep, training_part
 
 
@@ -114,15 +114,9 @@ def _optimizer(model: keras.Model) -> Any:
 
 @contextmanager
 def _random_state() -> Generator[None]:
-    python, numpy = random.getstate(), np.random.get_state()
-    torch: Any = None
     if keras.backend.backend() == "torch":
-        import torch
-    drawn = None if torch is None else torch.get_rng_state()
-    try:
+        from luthier.train.torch_state import keeping_random_state
+    else:
+        keeping_random_state = same_random_state
+    with keeping_random_state():
         yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(numpy)
-        if torch is not None:
-            torch.set_rng_state(drawn)

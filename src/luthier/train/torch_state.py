@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import random
 from collections import Counter, OrderedDict
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from luthier.errors import CheckpointError, StudyError
 from luthier.run.ranks import rank_here
 from luthier.study.trial import Trial
 from luthier.train.horizons import length_of, warn_if_half_finished
+from luthier.train.random_state import random_state, set_random_state
 
 FILE = "state.pt"
 _PLAIN = {type(None), bool, int, float, complex, str, bytes, torch.Size, torch.dtype, torch.device}
@@ -241,12 +241,9 @@ def _plain(value: Any, place: str) -> Any:
 
 
 def _random_state() -> dict[str, Any]:
-    kind, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)
-    numbers = torch.from_numpy(np.asarray(keys, np.int64))
     used_cuda = torch.cuda.is_available() and torch.cuda.is_initialized()
     return {
-        "python": random.getstate(),
-        "numpy": (str(kind), numbers, int(position), int(has_gauss), float(gauss)),
+        **random_state(),
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state_all() if used_cuda else [],
     }
@@ -263,9 +260,7 @@ def keeping_random_state() -> Generator[None]:
 
 
 def _set_random_state(saved: dict[str, Any]) -> None:
-    random.setstate(saved["python"])
-    kind, numbers, *rest = saved["numpy"]
-    np.random.set_state((kind, numbers.numpy().astype(np.uint32), *rest))
+    set_random_state(saved)
     torch.set_rng_state(saved["torch"])
     if torch.cuda.is_available():
         for index, state in enumerate(saved["cuda"][: torch.cuda.device_count()]):

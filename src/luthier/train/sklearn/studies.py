@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import random
-from collections.abc import Generator
 from typing import Any, cast
 
 import joblib
-import numpy as np
 
 from luthier.errors import StudyError
 from luthier.schedule import SCHEDULERS
@@ -52,15 +48,4 @@ def check_same_data(study: Study, task: Task) -> None:
         )
 
 
-@contextlib.contextmanager
-def same_random_state() -> Generator[None]:
-    """Put the global generators back to where they were: trials are seeded one by one."""
-    python, own = random.getstate(), np.random.get_state()
-    try:
-        yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(own)
-
-
-__all__ = ["check_same_data", "promotes", "same_random_state", "scheduler_for_folds"]
+__all__ = ["check_same_data", "promotes", "scheduler_for_folds"]
