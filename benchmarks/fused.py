@@ -97,7 +97,7 @@ def main() -> int:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--net", nargs="+", choices=("mlp", "cnn"), default=["mlp"])
+    parser.add_argument("--net", nargs="+", choices=("mlp", "cnn", "pooled"), default=["mlp"])
     parser.add_argument(
         "--search", nargs="+", choices=("random", "hyperband"), default=["random", "hyperband"]
     )

@@ -30,6 +30,21 @@ def cnn(number, share, whole):
     return compiled(layers, keras.optimizers.Adam(number("learning_rate", 1e-4, 3e-2), momentum))
 
 
+def pooled(number, share, whole):
+    """Return two convolutions, each with max pooling, over learning rate, 1 - momentum and dropout."""
+    layers = [
+        keras.layers.Reshape((28, 28, 1)),
+        keras.layers.Conv2D(16, 3, activation="relu"),
+        keras.layers.MaxPooling2D(),
+        keras.layers.Conv2D(32, 3, activation="relu"),
+        keras.layers.MaxPooling2D(),
+        keras.layers.Flatten(),
+        keras.layers.Dropout(share("dropout", 0.05, 0.5)),
+    ]
+    momentum = 1 - number("one_minus_beta", 0.01, 0.5)
+    return compiled(layers, keras.optimizers.Adam(number("learning_rate", 1e-4, 3e-2), momentum))
+
+
 def compiled(layers, optimizer):
     head = keras.layers.Dense(10, activation="softmax")
     model = keras.Sequential([keras.Input((28, 28)), *layers, head])
@@ -37,4 +52,4 @@ def compiled(layers, optimizer):
     return model
 
 
-NETS = {"mlp": mlp, "cnn": cnn}
+NETS = {"mlp": mlp, "cnn": cnn, "pooled": pooled}

@@ -46,10 +46,31 @@ def cnn(trial):
     return net, torch.optim.Adam([*decayed, {"params": rest}], rate, (momentum, 0.999), eps=1e-7)
 
 
+def pooled(trial):
+    net = nn.Sequential(
+        nn.Unflatten(1, (1, 28)),
+        nn.Conv2d(1, 16, 3),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(16, 32, 3),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Dropout(trial.suggest_float("dropout", 0.05, 0.5)),
+        nn.Linear(800, 10),
+    )
+    momentum = 1 - trial.suggest_float("one_minus_beta", 0.01, 0.5, log=True)
+    rate = trial.suggest_float("learning_rate", 1e-4, 3e-2, log=True)
+    return net, torch.optim.Adam(net.parameters(), rate, (momentum, 0.999), eps=1e-7)
+
+
+NETS = {"mlp": mlp, "cnn": cnn, "pooled": pooled}
+
+
 def objective(trial):
     global epochs
     torch.manual_seed(1000 * setting["seed"] + trial.number)
-    net, optimizer = {"mlp": mlp, "cnn": cnn}[setting["net"]](trial)
+    net, optimizer = NETS[setting["net"]](trial)
     best = 0.0
     for epoch in range(1, setting["epochs"] + 1):
         net.train()

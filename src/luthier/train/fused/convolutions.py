@@ -10,52 +10,23 @@ many times the input as the kernel has places.
 from __future__ import annotations
 
 import math
-import threading
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
-from functools import cache, partial
-from inspect import Signature, signature
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from functools import partial
 from itertools import product
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from luthier.train.fused.replacing import replaced
+
 _PLACES = 128  # of a kernel; one with more stays a convolution
-_lock = threading.RLock()
 
 
-@contextmanager
-def as_products() -> Generator[None]:
-    """Have what is traced meanwhile multiply matrices where it asks for convolutions, on processors.
-
-    JAX keeps traces: a function that is jitted on its own keeps what it was first traced with.
-    """
-    if jax.default_backend() != "cpu":
-        yield
-        return
-    lax: Any = jax.lax
-    with _lock:
-        before = lax.conv_general_dilated
-        lax.conv_general_dilated = partial(_convolved, before)
-        try:
-            yield
-        finally:
-            lax.conv_general_dilated = before
-
-
-def _convolved(before: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
-    """Return what ``jax.lax.conv_general_dilated``, which *before* is, returns for these arguments."""
-    given = _signature(before).bind(*arguments, **named)
-    given.apply_defaults()
-    return (
-        _as_product(**given.arguments) if _can(**given.arguments) else before(*arguments, **named)
-    )
-
-
-@cache
-def _signature(function: Callable[..., Any]) -> Signature:
-    return signature(function)
+def as_products() -> AbstractContextManager[None]:
+    """Have what is traced meanwhile multiply matrices where it asks for convolutions, on processors."""
+    return replaced("conv_general_dilated", _can, _as_product)
 
 
 def _can(

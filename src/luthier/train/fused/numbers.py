@@ -20,6 +20,7 @@ import numpy as np
 from jax.extend import core
 
 from luthier.train.fused.convolutions import as_products
+from luthier.train.fused.pooling import pooled_by_slices
 
 # Compilers simplify these away (x + 0, x * 1, relu's maximum), and hardly anyone searches over them.
 _STAY = {0.0, 1.0, -1.0}
@@ -54,7 +55,7 @@ def lift(function: Callable[..., Any], *arguments: Any) -> Lifted:
     Raises:
         Exception: whatever *function* raises when it is traced.
     """
-    with as_products():
+    with as_products(), pooled_by_slices():
         closed, shape = jax.make_jaxpr(function, return_shape=True)(*arguments)
     jaxpr, variables, numbers = _taken_out(closed.jaxpr)
     jaxpr = jaxpr.replace(constvars=[*jaxpr.constvars, *variables])
