@@ -18,11 +18,12 @@ CASES = {
     "dilation": {"window_strides": (1, 1), "padding": "SAME", "rhs_dilation": (2, 1)},
     "pads": {"window_strides": (2, 2), "padding": ((0, 2), (1, 0))},
     "each channel": {"window_strides": (1, 2), "padding": "SAME", "feature_group_count": 6},
+    "transposed": {"window_strides": (1, 1), "padding": ((1, 1), (2, 0)), "lhs_dilation": (2, 3)},
+    "negative pads": {"window_strides": (1, 1), "padding": ((-1, 0), (0, 0))},
+    "both": {"window_strides": (2, 1), "padding": ((-1, 2), (1, -2)), "lhs_dilation": (2, 2)},
 }
 STAYS = {
     "groups": {"window_strides": (1, 1), "padding": "SAME", "feature_group_count": 3},
-    "transposed": {"window_strides": (1, 1), "padding": ((1, 1), (1, 1)), "lhs_dilation": (2, 2)},
-    "negative pads": {"window_strides": (1, 1), "padding": ((-1, 0), (0, 0))},
 }
 
 
@@ -72,6 +73,25 @@ def test_one_and_three_dimensions():
             found = gradients(inputs, kernel, options)
         for one, other in zip(found, expected, strict=True):
             np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("padding", ["SAME", "VALID", ((1, 2), (0, 1))])
+def test_a_transposed_convolution_is_one_too(padding):
+    """JAX's own function of that name calls what it is made of where it is made."""
+    inputs, kernel = operands(1, "NHWC")
+
+    def loss(inputs, kernel):
+        found = jax.lax.conv_transpose(inputs, kernel, (2, 2), padding)
+        return jnp.sum(jnp.sin(found)), found
+
+    slopes = jax.value_and_grad(loss, (0, 1), has_aux=True)
+    (_, expected), before = slopes(inputs, kernel)
+    with as_products():
+        assert "conv_general_dilated" not in str(jax.make_jaxpr(slopes)(inputs, kernel))
+        (_, found), after = slopes(inputs, kernel)
+    for one, other in zip((found, *after), (expected, *before), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
+    assert "conv_general_dilated" in str(jax.make_jaxpr(lambda *a: loss(*a))(inputs, kernel))
 
 
 def test_a_traced_step_has_products_and_others_have_not():

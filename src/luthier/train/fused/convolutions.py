@@ -18,6 +18,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from luthier.train.fused.replacing import replaced
 
@@ -41,17 +42,20 @@ def _can(
     batch_group_count: int,
     **more: Any,
 ) -> bool:
-    """Return whether it is a plain convolution or one of each channel, with a result; else it stays one."""
+    """Return whether it is a convolution of all channels, or of each, with a result; else it stays one."""
+    apart = set(lhs_dilation or [1]) != {1}
+    if apart and isinstance(padding, str):
+        return False
     where = jax.lax.conv_dimension_numbers(lhs.shape, rhs.shape, dimension_numbers)
     channels = lhs.shape[where.lhs_spec[1]]
-    room, reach, pads = _measured(lhs, rhs, window_strides, padding, rhs_dilation, where)
+    room, reach, pads = _measured(
+        lhs, rhs, window_strides, padding, lhs_dilation, rhs_dilation, where
+    )
     return (
         feature_group_count in (1, channels)
         and rhs.shape[where.rhs_spec[1]] * feature_group_count == channels
         and batch_group_count == 1
-        and set(lhs_dilation or [1]) == {1}
         and math.prod(rhs.shape[axis] for axis in where.rhs_spec[2:]) <= _PLACES
-        and min(map(min, pads)) >= 0
         and all(r >= k - sum(p) for r, k, p in zip(room, reach, pads, strict=True))
         and lhs.dtype == rhs.dtype
         and all(value is None for value in more.values())
@@ -63,11 +67,13 @@ def _measured(
     rhs: Any,
     strides: Sequence[int],
     padding: Any,
+    apart: Sequence[int] | None,
     dilation: Sequence[int] | None,
     where: Any,
 ) -> tuple[list[int], list[int], Any]:
     """Return along each axis of space the input's size, what the kernel spans, and the padding."""
     room = [lhs.shape[axis] for axis in where.lhs_spec[2:]]
+    room = [a * (size - 1) + 1 for size, a in zip(room, apart or [1] * len(room), strict=True)]
     sizes = [rhs.shape[axis] for axis in where.rhs_spec[2:]]
     reach = [
         d * (size - 1) + 1 for size, d in zip(sizes, dilation or [1] * len(sizes), strict=True)
@@ -82,16 +88,22 @@ def _as_product(
     rhs: Any,
     window_strides: Sequence[int],
     padding: Any,
+    lhs_dilation: Sequence[int] | None,
     rhs_dilation: Sequence[int] | None,
     dimension_numbers: Any,
     feature_group_count: int,
     **_: Any,
 ) -> Any:
     where = jax.lax.conv_dimension_numbers(lhs.shape, rhs.shape, dimension_numbers)
-    pads = _measured(lhs, rhs, window_strides, padding, rhs_dilation, where)[2]
+    pads = _measured(lhs, rhs, window_strides, padding, lhs_dilation, rhs_dilation, where)[2]
     batch, feature, *space = where.lhs_spec
     into, out_of, *kernel = where.rhs_spec
-    inputs = jnp.pad(jnp.transpose(lhs, (batch, *space, feature)), [(0, 0), *pads, (0, 0)])
+    apart = lhs_dilation or [1] * len(
+        space
+    )  # a transposed convolution has zeros between its inputs
+    filled = [(int(low), int(high), a - 1) for (low, high), a in zip(pads, apart, strict=True)]
+    inputs = jnp.transpose(lhs, (batch, *space, feature))
+    inputs = jax.lax.pad(inputs, np.asarray(0, lhs.dtype), [(0, 0, 0), *filled, (0, 0, 0)])
     weights = jnp.transpose(rhs, (*kernel, out_of, into))
     multiply = _by_channel if feature_group_count > 1 else _multiplied
     dilation = tuple(rhs_dilation or [1] * len(space))

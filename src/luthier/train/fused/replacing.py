@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -27,11 +28,17 @@ def replaced(name: str, can: Can, ours: Callable[..., Any]) -> Generator[None]:
         return
     with _lock:
         before = getattr(jax.lax, name)
-        setattr(jax.lax, name, partial(_chosen, before, can, ours))
+        # And where it is made, for JAX's own functions that call it.
+        places = [jax.lax, sys.modules.get(before.__module__, jax.lax)]
+        chosen = partial(_chosen, before, can, ours)
+        chosen.__module__ = before.__module__
         try:
+            for place in places:
+                setattr(place, name, chosen)
             yield
         finally:
-            setattr(jax.lax, name, before)
+            for place in places:
+                setattr(place, name, before)
 
 
 def _chosen(
