@@ -88,6 +88,16 @@ def test_others_are_left_as_they_are(pool):
         assert str(jax.make_jaxpr(lambda x: pool(x))(x)) == before
 
 
+@pytest.mark.parametrize("window", [(2, 2, 2), (0, 2), "ab"])
+def test_nonsense_is_jaxs_to_refuse(window):
+    x = jnp.ones((6, 6))
+    with pytest.raises((TypeError, ValueError)) as before:
+        pooled(x, window, (2, 2), "VALID")
+    with pooled_by_slices(), pytest.raises(before.type) as found:
+        pooled(x, window, (2, 2), "VALID")
+    assert str(found.value) == str(before.value)
+
+
 def test_a_net_that_diverges_shows_it():
     """Where a window holds no number, its gradient is no number either, as in XLA."""
     x = jnp.asarray([[1.0, jnp.nan], [2.0, 3.0]])

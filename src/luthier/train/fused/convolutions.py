@@ -98,9 +98,8 @@ def _as_product(
     pads = _measured(lhs, rhs, window_strides, padding, lhs_dilation, rhs_dilation, where)[2]
     batch, feature, *space = where.lhs_spec
     into, out_of, *kernel = where.rhs_spec
-    apart = lhs_dilation or [1] * len(
-        space
-    )  # a transposed convolution has zeros between its inputs
+    # A transposed convolution has zeros between its inputs.
+    apart = lhs_dilation or [1] * len(space)
     filled = [(int(low), int(high), a - 1) for (low, high), a in zip(pads, apart, strict=True)]
     inputs = jnp.transpose(lhs, (batch, *space, feature))
     inputs = jax.lax.pad(inputs, np.asarray(0, lhs.dtype), [(0, 0, 0), *filled, (0, 0, 0)])

@@ -44,9 +44,7 @@ def _can(
         return False
     if not isinstance(init_value, float | np.floating | np.ndarray) or float(init_value) != -np.inf:
         return False
-    window = tuple(window_dimensions)
-    strides = tuple(window_strides or [1] * len(window))
-    pads = _pads(operand, window, strides, padding)
+    window, _, pads = _measured(operand, window_dimensions, window_strides, padding)
     sizes = [size + sum(pad) for size, pad in zip(operand.shape, pads, strict=True)]
     return (
         1 < math.prod(window) <= _PLACES
@@ -55,10 +53,14 @@ def _can(
     )
 
 
-def _pads(operand: Any, window: Sequence[int], strides: Sequence[int], padding: Any) -> Any:
+def _measured(
+    operand: Any, window: Sequence[int], strides: Sequence[int] | None, padding: Any
+) -> tuple[tuple[int, ...], tuple[int, ...], tuple[tuple[int, int], ...]]:
+    """Return the window's sizes, its strides, and the padding, along each axis."""
+    strides = tuple(strides or [1] * len(window))
     if isinstance(padding, str):
-        return jax.lax.padtype_to_pads(operand.shape, window, strides, padding)
-    return padding
+        padding = jax.lax.padtype_to_pads(operand.shape, window, strides, padding)
+    return tuple(window), strides, tuple((int(low), int(high)) for low, high in padding)
 
 
 def _pooled(
@@ -70,10 +72,7 @@ def _pooled(
     padding: Any,
     **_: Any,
 ) -> Any:
-    window = tuple(window_dimensions)
-    strides = tuple(window_strides or [1] * len(window))
-    pads = tuple((int(a), int(b)) for a, b in _pads(operand, window, strides, padding))
-    return _maxima(window, strides, pads, operand)
+    return _maxima(*_measured(operand, window_dimensions, window_strides, padding), operand)
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))

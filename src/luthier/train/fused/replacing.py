@@ -44,11 +44,13 @@ def replaced(name: str, can: Can, ours: Callable[..., Any]) -> Generator[None]:
 def _chosen(
     before: Callable[..., Any], can: Can, ours: Callable[..., Any], *arguments: Any, **named: Any
 ) -> Any:
-    given = _signature(before).bind(*arguments, **named)
-    given.apply_defaults()
-    if can(**given.arguments):
-        return ours(**given.arguments)
-    return before(*arguments, **named)
+    try:
+        given = _signature(before).bind(*arguments, **named)
+        given.apply_defaults()
+        agreed = can(**given.arguments)
+    except Exception:  # arguments that make no sense: JAX says so in its own words
+        return before(*arguments, **named)
+    return ours(**given.arguments) if agreed else before(*arguments, **named)
 
 
 @cache
