@@ -47,7 +47,7 @@ class LuthierTuner:
     def fill(self, trials: list[tuple[dict[str, Any], float | None]]) -> None:
         """Append what such trials would have written, which is a lot faster than running them."""
         history, store = self.study.history, self.study.store
-        first, now = len(history.trials), 1.8e9
+        first, now = len(history.trials), 1.7e9  # before what is told later
         for number, (configuration, loss) in enumerate(trials, first):
             value = math.nan if loss is None else loss
             events = finished(number, configuration, value, history.cursor, now + number)
