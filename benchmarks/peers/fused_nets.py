@@ -26,8 +26,7 @@ def cnn(number, share, whole):
         keras.layers.Flatten(),
         keras.layers.Dropout(share("dropout", 0.05, 0.5)),
     ]
-    momentum = 1 - number("one_minus_beta", 0.01, 0.5)
-    return compiled(layers, keras.optimizers.Adam(number("learning_rate", 1e-4, 3e-2), momentum))
+    return compiled(layers, adam(number))
 
 
 def pooled(number, share, whole):
@@ -41,8 +40,12 @@ def pooled(number, share, whole):
         keras.layers.Flatten(),
         keras.layers.Dropout(share("dropout", 0.05, 0.5)),
     ]
+    return compiled(layers, adam(number))
+
+
+def adam(number):
     momentum = 1 - number("one_minus_beta", 0.01, 0.5)
-    return compiled(layers, keras.optimizers.Adam(number("learning_rate", 1e-4, 3e-2), momentum))
+    return keras.optimizers.Adam(number("learning_rate", 1e-4, 3e-2), momentum)
 
 
 def compiled(layers, optimizer):

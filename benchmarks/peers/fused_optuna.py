@@ -41,9 +41,7 @@ def cnn(trial):
     decay = 2 * trial.suggest_float("decay", 1e-7, 1e-3, log=True)
     decayed = [{"params": net[i].weight, "weight_decay": decay} for i in (1, 3)]
     rest = [net[1].bias, net[3].bias, *net[7].parameters()]
-    momentum = 1 - trial.suggest_float("one_minus_beta", 0.01, 0.5, log=True)
-    rate = trial.suggest_float("learning_rate", 1e-4, 3e-2, log=True)
-    return net, torch.optim.Adam([*decayed, {"params": rest}], rate, (momentum, 0.999), eps=1e-7)
+    return net, adam(trial, [*decayed, {"params": rest}])
 
 
 def pooled(trial):
@@ -59,9 +57,13 @@ def pooled(trial):
         nn.Dropout(trial.suggest_float("dropout", 0.05, 0.5)),
         nn.Linear(800, 10),
     )
+    return net, adam(trial, net.parameters())
+
+
+def adam(trial, parameters):
     momentum = 1 - trial.suggest_float("one_minus_beta", 0.01, 0.5, log=True)
     rate = trial.suggest_float("learning_rate", 1e-4, 3e-2, log=True)
-    return net, torch.optim.Adam(net.parameters(), rate, (momentum, 0.999), eps=1e-7)
+    return torch.optim.Adam(parameters, rate, (momentum, 0.999), eps=1e-7)
 
 
 NETS = {"mlp": mlp, "cnn": cnn, "pooled": pooled}

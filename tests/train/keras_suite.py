@@ -153,12 +153,12 @@ def test_an_heir_keeps_its_own_rate(tmp_path):
 
 def test_the_same_seed_gives_the_same_training_twice(tmp_path):
     results = [
-        tune(build, SMALL, epochs=2, max_trials=1, seed=0, name="s", storage=tmp_path / f"{i}.db")
+        tune(build, SMALL, epochs=2, max_trials=2, seed=0, name="s", storage=tmp_path / f"{i}.db")
         for i in (1, 2)
     ]
     first, second = (curves(result.study) for result in results)
     assert first == second
-    other = tune(build, SMALL, epochs=2, max_trials=1, seed=1, name="s", storage=tmp_path / "3.db")
+    other = tune(build, SMALL, epochs=2, max_trials=2, seed=1, name="s", storage=tmp_path / "3.db")
     assert curves(other.study) != first
 
 

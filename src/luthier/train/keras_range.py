@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, cast
 
 import keras
@@ -112,11 +112,9 @@ def _optimizer(model: keras.Model) -> Any:
     return getattr(model.optimizer, "inner_optimizer", model.optimizer)
 
 
-@contextmanager
-def _random_state() -> Generator[None]:
+def _random_state() -> AbstractContextManager[None]:
     if keras.backend.backend() == "torch":
         from luthier.train.torch_state import keeping_random_state
-    else:
-        keeping_random_state = same_random_state
-    with keeping_random_state():
-        yield
+
+        return keeping_random_state()
+    return same_random_state()

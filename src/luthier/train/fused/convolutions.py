@@ -10,7 +10,7 @@ many times the input as the kernel has places.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from itertools import product
@@ -27,10 +27,10 @@ _PLACES = 128  # of a kernel; one with more stays a convolution
 
 def as_products() -> AbstractContextManager[None]:
     """Have what is traced meanwhile multiply matrices where it asks for convolutions, on processors."""
-    return replaced("conv_general_dilated", _can, _as_product)
+    return replaced("conv_general_dilated", _planned)
 
 
-def _can(
+def _planned(
     lhs: Any,
     rhs: Any,
     window_strides: Sequence[int],
@@ -41,72 +41,47 @@ def _can(
     feature_group_count: int,
     batch_group_count: int,
     **more: Any,
-) -> bool:
-    """Return whether it is a convolution of all channels, or of each, with a result; else it stays one."""
-    apart = set(lhs_dilation or [1]) != {1}
-    if apart and isinstance(padding, str):
-        return False
+) -> Callable[[], Any] | None:
+    """Return what computes a convolution of all channels, or of each, that has a result."""
     where = jax.lax.conv_dimension_numbers(lhs.shape, rhs.shape, dimension_numbers)
-    channels = lhs.shape[where.lhs_spec[1]]
-    room, reach, pads = _measured(
-        lhs, rhs, window_strides, padding, lhs_dilation, rhs_dilation, where
-    )
-    return (
+    channels, rank = lhs.shape[where.lhs_spec[1]], lhs.ndim - 2
+    # A transposed convolution has zeros between its inputs.
+    apart = tuple(lhs_dilation or [1] * rank)
+    dilation = tuple(rhs_dilation or [1] * rank)
+    sizes = [rhs.shape[axis] for axis in where.rhs_spec[2:]]
+    room = [a * (lhs.shape[x] - 1) + 1 for a, x in zip(apart, where.lhs_spec[2:], strict=True)]
+    reach = [d * (size - 1) + 1 for d, size in zip(dilation, sizes, strict=True)]
+    if isinstance(padding, str):
+        if set(apart) != {1}:
+            return None
+        padding = jax.lax.padtype_to_pads(room, reach, window_strides, padding)
+    can = (
         feature_group_count in (1, channels)
         and rhs.shape[where.rhs_spec[1]] * feature_group_count == channels
         and batch_group_count == 1
-        and math.prod(rhs.shape[axis] for axis in where.rhs_spec[2:]) <= _PLACES
-        and all(r >= k - sum(p) for r, k, p in zip(room, reach, pads, strict=True))
+        and math.prod(sizes) <= _PLACES
+        and all(r >= k - sum(p) for r, k, p in zip(room, reach, padding, strict=True))
         and lhs.dtype == rhs.dtype
         and all(value is None for value in more.values())
     )
-
-
-def _measured(
-    lhs: Any,
-    rhs: Any,
-    strides: Sequence[int],
-    padding: Any,
-    apart: Sequence[int] | None,
-    dilation: Sequence[int] | None,
-    where: Any,
-) -> tuple[list[int], list[int], Any]:
-    """Return along each axis of space the input's size, what the kernel spans, and the padding."""
-    room = [lhs.shape[axis] for axis in where.lhs_spec[2:]]
-    room = [a * (size - 1) + 1 for size, a in zip(room, apart or [1] * len(room), strict=True)]
-    sizes = [rhs.shape[axis] for axis in where.rhs_spec[2:]]
-    reach = [
-        d * (size - 1) + 1 for size, d in zip(sizes, dilation or [1] * len(sizes), strict=True)
-    ]
-    if isinstance(padding, str):
-        padding = jax.lax.padtype_to_pads(room, reach, strides, padding)
-    return room, reach, padding
+    if not can:
+        return None
+    filled = [(int(low), int(high), a - 1) for (low, high), a in zip(padding, apart, strict=True)]
+    form = _by_channel if feature_group_count > 1 else _multiplied
+    multiply = partial(form, tuple(window_strides), dilation)
+    return partial(_as_product, lhs, rhs, filled, multiply, where)
 
 
 def _as_product(
-    lhs: Any,
-    rhs: Any,
-    window_strides: Sequence[int],
-    padding: Any,
-    lhs_dilation: Sequence[int] | None,
-    rhs_dilation: Sequence[int] | None,
-    dimension_numbers: Any,
-    feature_group_count: int,
-    **_: Any,
+    lhs: Any, rhs: Any, filled: Sequence[tuple[int, int, int]], multiply: Any, where: Any
 ) -> Any:
-    where = jax.lax.conv_dimension_numbers(lhs.shape, rhs.shape, dimension_numbers)
-    pads = _measured(lhs, rhs, window_strides, padding, lhs_dilation, rhs_dilation, where)[2]
+    """Return the convolution that *multiply* computes of padded inputs (n, ..., c), laid out as asked."""
     batch, feature, *space = where.lhs_spec
     into, out_of, *kernel = where.rhs_spec
-    # A transposed convolution has zeros between its inputs.
-    apart = lhs_dilation or [1] * len(space)
-    filled = [(int(low), int(high), a - 1) for (low, high), a in zip(pads, apart, strict=True)]
     inputs = jnp.transpose(lhs, (batch, *space, feature))
     inputs = jax.lax.pad(inputs, np.asarray(0, lhs.dtype), [(0, 0, 0), *filled, (0, 0, 0)])
     weights = jnp.transpose(rhs, (*kernel, out_of, into))
-    multiply = _by_channel if feature_group_count > 1 else _multiplied
-    dilation = tuple(rhs_dilation or [1] * len(space))
-    found = jax.checkpoint(partial(multiply, tuple(window_strides), dilation))(inputs, weights)
+    found = jax.checkpoint(multiply)(inputs, weights)
     order = (where.out_spec[0], *where.out_spec[2:], where.out_spec[1])  # of ours, in the result
     return jnp.transpose(found, sorted(range(len(order)), key=order.__getitem__))
 

@@ -8,7 +8,7 @@ gets the gradient, windows read row by row.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from itertools import product
@@ -20,15 +20,16 @@ import numpy as np
 
 from luthier.train.fused.replacing import replaced
 
+_reduce_window = jax.lax.reduce_window  # JAX's own, whatever takes its place
 _PLACES = 9  # of a window; for larger ones XLA is as fast or faster
 
 
 def pooled_by_slices() -> AbstractContextManager[None]:
     """Have max pooling that is traced meanwhile find its gradients by slices, on processors."""
-    return replaced("reduce_window", _can, _pooled)
+    return replaced("reduce_window", _planned)
 
 
-def _can(
+def _planned(
     operand: Any,
     init_value: Any,
     computation: Any,
@@ -36,43 +37,24 @@ def _can(
     window_strides: Sequence[int] | None,
     padding: Any,
     **more: Any,
-) -> bool:
-    """Return whether it is the maximum of floats, over windows that are no larger than their room."""
+) -> Callable[[], Any] | None:
+    """Return what computes the maximum of floats, over windows that are no larger than their room."""
     if computation is not jax.lax.max or any(value is not None for value in more.values()):
-        return False
+        return None
     if not hasattr(operand, "shape") or not jnp.issubdtype(operand.dtype, jnp.floating):
-        return False
+        return None
     if not isinstance(init_value, float | np.floating | np.ndarray) or float(init_value) != -np.inf:
-        return False
-    window, _, pads = _measured(operand, window_dimensions, window_strides, padding)
-    sizes = [size + sum(pad) for size, pad in zip(operand.shape, pads, strict=True)]
-    return (
-        1 < math.prod(window) <= _PLACES
-        and min(map(min, pads)) >= 0
-        and all(size >= w for size, w in zip(sizes, window, strict=True))
-    )
-
-
-def _measured(
-    operand: Any, window: Sequence[int], strides: Sequence[int] | None, padding: Any
-) -> tuple[tuple[int, ...], tuple[int, ...], tuple[tuple[int, int], ...]]:
-    """Return the window's sizes, its strides, and the padding, along each axis."""
-    strides = tuple(strides or [1] * len(window))
+        return None
+    window = tuple(window_dimensions)
+    strides = tuple(window_strides or [1] * len(window))
     if isinstance(padding, str):
         padding = jax.lax.padtype_to_pads(operand.shape, window, strides, padding)
-    return tuple(window), strides, tuple((int(low), int(high)) for low, high in padding)
-
-
-def _pooled(
-    operand: Any,
-    init_value: Any,
-    computation: Any,
-    window_dimensions: Sequence[int],
-    window_strides: Sequence[int] | None,
-    padding: Any,
-    **_: Any,
-) -> Any:
-    return _maxima(*_measured(operand, window_dimensions, window_strides, padding), operand)
+    pads = tuple((int(low), int(high)) for low, high in padding)
+    sizes = [size + sum(pad) for size, pad in zip(operand.shape, pads, strict=True)]
+    fits = all(size >= w for size, w in zip(sizes, window, strict=True))
+    if not (1 < math.prod(window) <= _PLACES and min(map(min, pads)) >= 0 and fits):
+        return None
+    return partial(_maxima, window, strides, pads, operand)
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
@@ -99,6 +81,3 @@ def _slope(window: Any, strides: Any, pads: Any, at: Any, along: Any) -> Any:
         taken |= here
         found += jnp.where(here, jax.lax.slice(moved, place, end, strides), 0)
     return maxima, found
-
-
-_reduce_window = jax.lax.reduce_window

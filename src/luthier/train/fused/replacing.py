@@ -6,22 +6,23 @@ import sys
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from functools import cache, partial
+from functools import partial
 from inspect import Signature, signature
 from typing import Any
 
 import jax
 
-Can = Callable[..., bool]
+Plan = Callable[..., Callable[[], Any] | None]
 _lock = threading.RLock()
 
 
 @contextmanager
-def replaced(name: str, can: Can, ours: Callable[..., Any]) -> Generator[None]:
-    """Have ``jax.lax.NAME`` be *ours* meanwhile, for the arguments that *can* agrees to, on processors.
+def replaced(name: str, plan: Plan) -> Generator[None]:
+    """Have ``jax.lax.NAME`` go by *plan* meanwhile, on processors.
 
-    Both get all arguments of ``jax.lax.NAME`` by name, with its defaults. JAX keeps traces: a function
-    that is jitted on its own keeps what it was first traced with.
+    It gets all arguments of ``jax.lax.NAME`` by name, with its defaults, and returns what computes the
+    result, or None to leave it to JAX. JAX keeps traces: a function that is jitted on its own keeps what it
+    was first traced with.
     """
     if jax.default_backend() != "cpu":
         yield
@@ -30,29 +31,24 @@ def replaced(name: str, can: Can, ours: Callable[..., Any]) -> Generator[None]:
         before = getattr(jax.lax, name)
         # And where it is made, for JAX's own functions that call it.
         places = [jax.lax, sys.modules.get(before.__module__, jax.lax)]
-        chosen = partial(_chosen, before, can, ours)
-        chosen.__module__ = before.__module__
+        planned = partial(_planned, before, signature(before), plan)
+        planned.__module__ = before.__module__
         try:
             for place in places:
-                setattr(place, name, chosen)
+                setattr(place, name, planned)
             yield
         finally:
             for place in places:
                 setattr(place, name, before)
 
 
-def _chosen(
-    before: Callable[..., Any], can: Can, ours: Callable[..., Any], *arguments: Any, **named: Any
+def _planned(
+    before: Callable[..., Any], known: Signature, plan: Plan, *arguments: Any, **named: Any
 ) -> Any:
     try:
-        given = _signature(before).bind(*arguments, **named)
+        given = known.bind(*arguments, **named)
         given.apply_defaults()
-        agreed = can(**given.arguments)
+        ours = plan(**given.arguments)
     except Exception:  # arguments that make no sense: JAX says so in its own words
-        return before(*arguments, **named)
-    return ours(**given.arguments) if agreed else before(*arguments, **named)
-
-
-@cache
-def _signature(function: Callable[..., Any]) -> Signature:
-    return signature(function)
+        ours = None
+    return before(*arguments, **named) if ours is None else ours()
