@@ -40,6 +40,21 @@ def test_the_supervisor_imports_no_framework():
     assert not set(done.stdout.split()) & set(FRAMEWORKS)
 
 
+def test_the_default_searcher_does_without_the_heaviest_part_of_scipy():
+    code = """
+import sys, luthier as lt
+study = lt.open("s", {"x": lt.Float(0, 1), "y": lt.Choice([1, 2])}, minimize="loss", storage="memory")
+for _ in range(12):
+    trial = study.ask()
+    study.tell(trial, loss=trial["x"])
+print(*sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert "scipy.optimize" in loaded  # the Gaussian process had its turn
+    assert "scipy.stats" not in loaded  # one to two seconds
+
+
 def test_few_dependencies():
     def needs(name, seen):
         for line in importlib.metadata.requires(name) or []:

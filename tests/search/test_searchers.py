@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 import luthier
 from luthier.errors import SpaceError, StudyError
 from luthier.search import SEARCHERS, Grid, Halton, RandomSearch, Sobol
+from luthier.search.sobol import MAX_DIMENSION as MAX
 from luthier.search.sobol import points as _points
 from luthier.space import Bool, Choice, Constant, Float, Int, Space
 from luthier.study.chance import Chance
@@ -135,6 +137,17 @@ def test_sobol_fills_the_square():
 def test_longer_sequences_begin_with_the_shorter_ones():
     short, long = _points(11, 5, 64), _points(11, 5, 512)
     np.testing.assert_array_equal(short, long[:64])
+
+
+@pytest.mark.parametrize("seed", [0, 2**63 + 5])
+@pytest.mark.parametrize(("dimension", "count"), [(1, 1), (2, 2), (6, 64), (40, 100), (MAX, 3)])
+def test_the_points_are_those_of_scipy(dimension, count, seed):
+    from scipy.stats import qmc
+
+    engine = qmc.Sobol(dimension, scramble=True, rng=np.random.Generator(np.random.Philox(seed)))
+    with warnings.catch_warnings(action="ignore"):  # of a count that is no power of two
+        theirs = engine.random(count)
+    np.testing.assert_array_equal(_points(seed, dimension, count), theirs)
 
 
 def test_sobol_goes_no_higher_than_its_direction_numbers():

@@ -219,7 +219,7 @@ def _set_race(study: Study, finalists: int, repetitions: int) -> None:
 def _let_widen(study: Study, widen: bool) -> None:
     if widen:
         with installed("widen=True", "search"):
-            import scipy.stats  # noqa: F401 # pyright: ignore[reportUnusedImport]
+            import scipy.special  # noqa: F401 # pyright: ignore[reportUnusedImport]
     study.steer.widen(widen, reason=f"widen={widen} was given")
 
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from luthier.search import sobol
 from luthier.search.columns import Columns
 from luthier.space import Constant, Domain, Int
 from luthier.space.conditions import holds
@@ -81,11 +82,9 @@ class Branches:
     def drawn(self, count: int, seed: int) -> NDArray[np.intp]:
         """Return bins (count, d) of configurations spread evenly over the space (Sobol' points)."""
         import numpy as np
-        from scipy.stats import qmc
 
         wide = self.measures.shape[1]
-        generator = np.random.Generator(np.random.Philox(seed))  # one that can be spawned from
-        points = qmc.Sobol(wide + 1, rng=generator).random(count)
+        points = sobol.points(seed, wide + 1, count)
         branch = np.searchsorted(np.cumsum(self.weights)[:-1], points[:, 0], side="right")
         below = np.cumsum(self.measures, axis=2)[branch]
         # Rounding may leave the last sum a little below 1.

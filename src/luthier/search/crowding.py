@@ -125,7 +125,7 @@ def _crowded(
 ) -> Crowded | None:
     """Return the finding at one edge, None when the test does not find it crowded."""
     import numpy as np
-    from scipy.stats import binom, kendalltau
+    from scipy.special import bdtrc
 
     domain = found.columns.domains[column]
     active = ~np.isnan(found.points[:, column])
@@ -138,11 +138,13 @@ def _crowded(
     outward = places if side == "high" else 1 - places
     share = _edge_share(domain, side)
     near = int(np.sum(outward[best] >= 1 - share - 1e-9))
-    p = float(binom.sf(near - 1, len(best), share))
+    p = float(bdtrc(near - 1, len(best), share)) if near else 1.0
     if p > level:
         return None
     values = domain.cardinality or math.inf
     outer = finite & (outward >= 1 - max(share, 2 / values) - 1e-9)
+    from scipy.stats import kendalltau  # it takes a second to load, and is rarely needed
+
     turns: Any = kendalltau(outward[outer], losses[outer], alternative="greater")
     if turns.pvalue < _TURNS:  # never for NaN: a single value says nothing
         return None

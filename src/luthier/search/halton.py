@@ -6,6 +6,7 @@ Sobol's sequence is balanced at powers of two, this one has no better and worse 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -52,9 +53,31 @@ class Halton:
 
 @lru_cache(maxsize=8)
 def _points(seed: int, dimension: int, count: int) -> NDArray[np.float64]:
-    """Return the first *count* points (count, dimension) in [0, 1); longer blocks only append."""
-    import numpy as np
-    from scipy.stats import qmc
+    """Return the first *count* points (count, dimension) in [0, 1); longer blocks only append.
 
-    engine = qmc.Halton(dimension, scramble=True, rng=np.random.Generator(np.random.Philox(seed)))
-    return engine.random(count)
+    They are those of ``scipy.stats.qmc.Halton``, whose import alone takes one to two seconds.
+    """
+    import numpy as np
+
+    [generator] = np.random.Generator(np.random.Philox(seed)).spawn(1)
+    found = np.empty((count, dimension))
+    for column, base in enumerate(_primes(dimension)):
+        left, point, unit = np.arange(count), np.zeros(count), 1.0
+        for _ in range(math.ceil(54 / math.log2(base)) - 1):  # those that a float can tell apart
+            unit /= base
+            digits = np.arange(base)
+            generator.shuffle(digits)
+            point += digits[left % base] * unit
+            left //= base
+        found[:, column] = point
+    return found
+
+
+def _primes(count: int) -> list[int]:
+    found: list[int] = []
+    candidate = 2
+    while len(found) < count:
+        if all(candidate % prime for prime in found if prime * prime <= candidate):
+            found.append(candidate)
+        candidate += 1
+    return found

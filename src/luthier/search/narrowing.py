@@ -171,18 +171,25 @@ def _range(
 def _p_value(places: Array, losses: Array) -> float:
     """Return how likely shuffled ranks follow a parabola over *places* (n,) as well as the losses' do."""
     import numpy as np
-    from scipy.stats import rankdata
 
     x = places - places.mean()
     basis = np.stack([x, x**2 - np.mean(x**2)], axis=1)
     left, sizes, _ = np.linalg.svd(basis, full_matrices=False)
     left = left[:, sizes > _ROUNDING]  # of two different values, a line says all
-    ranks = rankdata(losses)
+    ranks = _ranks(losses)
     ranks -= ranks.mean()
     explained = float(np.sum((ranks @ left) ** 2))
     by_chance = np.sum((ranks[_shuffled(len(ranks))] @ left) ** 2, axis=1)
     as_much = int(np.sum(by_chance >= explained * (1 - _ROUNDING)))
     return (1 + as_much) / (1 + _SHUFFLES)
+
+
+def _ranks(losses: Array) -> Array:
+    """Return the ranks (n,) from 1; equal losses share the mean of theirs."""
+    import numpy as np
+
+    _, which, counts = np.unique(losses, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2)[which]
 
 
 @lru_cache(maxsize=32)
@@ -202,10 +209,10 @@ def _options(
     Worse is the one-sided test by Mann & Whitney 1947, at a level shared out among the options.
     """
     import numpy as np
-    from scipy.stats import mannwhitneyu, rankdata
+    from scipy.stats import mannwhitneyu
 
     which = np.array([_option(float(place), domain) for place in places])
-    ranks = rankdata(losses)
+    ranks = _ranks(losses)
     best = {int(option) for option in which[np.argsort(losses, kind="stable")[:kept]]}
     dropped: dict[int, float] = {}
     lowest = 1.0

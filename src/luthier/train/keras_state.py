@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -97,6 +98,19 @@ def make_variables(model: keras.Model, train: Any) -> None:
     elif not model.built:
         batch = next(iter(train))
         model(batch[0] if isinstance(batch, tuple | list) else batch)
+    if keras.backend.backend() == "tensorflow":
+        # What a graph makes variables in is traced a second time: half of the time a trial begins with.
+        with suppress(Exception):  # what is wrong with the model ``fit`` says better
+            make_meters(model, train)
+
+
+def make_meters(model: Any, train: Any) -> None:
+    """Have Keras make the variables of loss and metrics, as it does on JAX when ``fit`` begins."""
+    if isinstance(train, tuple | list):
+        few: Any = tuple(np.asarray(part[:2]) for part in cast(Any, train))
+    else:
+        few = train.element_spec
+    model._symbolic_build(data_batch=few)
 
 
 def build_optimizer(model: keras.Model) -> None:

@@ -20,6 +20,7 @@ from luthier.train.fused.numbers import Lifted, calls_python, lift
 from luthier.train.fused.program import Epoch, Steps, key
 from luthier.train.fused.side_by_side import run_alone
 from luthier.train.fused.streamed import Stream
+from luthier.train.keras_state import make_meters
 
 _TESTED_AT_ONCE = 256
 
@@ -63,7 +64,7 @@ class Epochs:
         self, model: keras.Model, train: Arrays, validation: Arrays, batch_size: int
     ) -> None:
         self._model: Any = model
-        _make_meters(model, train)
+        make_meters(model, train)
         data = placed(train, validation, keras.config.floatx())
         self._examples = len(train[0])
         self.steps = traced(model, *data.shapes, batch_size)
@@ -172,9 +173,3 @@ def logs(done: Epoch) -> dict[str, float]:
 
 def _reading(values: Any) -> float:
     return float(np.ravel(values)[-1])
-
-
-def _make_meters(model: Any, train: Arrays) -> None:
-    """Have Keras make the variables of loss and metrics, as it does when ``fit`` begins."""
-    few = tuple(np.asarray(part[:2]) for part in train)
-    model._symbolic_build(data_batch=few)
