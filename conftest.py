@@ -8,6 +8,10 @@ import tempfile
 from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser
 
+# Programs that run for a moment need not be fast: to make them so is a third of what the tests of JAX take.
+# What a user runs, examples and the demo, is compiled as it is for users.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+
 
 def setup(namespace):
     namespace["_back"] = os.getcwd()

@@ -24,6 +24,7 @@ def test_example(example, tmp_path):
     environment = {**os.environ, "LUTHIER_SMOKE": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
     environment.pop("KERAS_BACKEND", None)
     environment.pop("LUTHIER_DATA", None)
+    environment.pop("XLA_FLAGS", None)  # as for a user
 
     def run():
         return subprocess.run(

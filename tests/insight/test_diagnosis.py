@@ -162,6 +162,14 @@ def test_any_curves_at_all_are_diagnosed(data, count, rises):
         assert found.epoch is None or 1 <= found.epoch <= count
 
 
+def test_a_loss_that_begins_at_zero_has_no_level_to_be_compared_with():
+    [found] = findings(curves(train_loss=[0.0, -1.0, -1.0, 0.0, 0.0]))
+    assert found.kind is Kind.TRAIN_LOSS_RISING
+    assert found.numbers["rise"] == pytest.approx(1.0, abs=0.5)
+    shown = {found.kind for found in findings(curves(train_loss=[0.0, *[1.0] * 9]))}
+    assert Kind.UNDERFITTING not in shown
+
+
 # -- names ---------------------------------------------------------------------------------------
 
 

@@ -83,11 +83,16 @@ def test_kill_9_at_20_random_moments(tmp_path, undisturbed):
         if process.poll() is not None:
             assert process.returncode == 0, process.stdout.read()
             break
-        workers = workers_of(process)
-        if workers and moments.random() < 0.6:
-            moments.choice(workers).kill()
-            kills["worker"] += 1
-        elif workers or moments.random() < 0.3:
+        if moments.random() < 0.6:
+            workers = workers_of(process)
+            while not workers and process.poll() is None and time.monotonic() - began < 240:
+                time.sleep(0.02)  # it is still starting
+                workers = workers_of(process)
+            if workers:
+                time.sleep(moments.uniform(0, 0.3))
+                moments.choice(workers).kill()
+                kills["worker"] += 1
+        else:
             everyone = everybody(process)
             process.kill()
             process.wait()
@@ -100,7 +105,7 @@ def test_kill_9_at_20_random_moments(tmp_path, undisturbed):
     out, _ = process.communicate(timeout=120)
     assert process.returncode == 0, out
     assert sum(kills.values()) == 20, f"the study was over after {kills}: train longer"
-    assert min(kills["worker"], kills["everything"]) >= 4
+    assert min(kills.values()) >= 4
 
     # What finished is there, with the values of a run that nobody disturbed.
     assert outcome(storage) == undisturbed

@@ -29,7 +29,7 @@ def train_rising(curves: Curves) -> Finding | None:
     calm = smoothed(losses)
     at = int(np.argmin(calm))
     rise = float(losses[-max(2, len(losses) // 10) :].min()) - float(calm[at])
-    level = untrained_loss(curves)
+    level = untrained_loss(curves) or float(np.ptp(calm))  # 0: a loss with no natural zero
     if rise <= max(RISES * level, JITTERS * jitter(late(losses))):
         return None
     epoch, last = int(curves.epochs[at]), float(losses[-1])

@@ -50,7 +50,7 @@ def underfitting(curves: Curves) -> Finding | None:
     if outdone:
         bound = _far_above(attainable, level)
     fell = float(losses[2 * len(losses) // 3]) - last
-    if last <= bound or fell > STILL_FALLS * last:
+    if not level or last <= bound or fell > STILL_FALLS * last:
         return None
     validation = finite(curves.validation_loss)
     gap = (end(validation) - last) / last if len(validation) else 0.0
