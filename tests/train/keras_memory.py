@@ -1,4 +1,4 @@
-"""Trains 30 Keras trials in one process; prints its resident bytes after the 10th and the 30th."""
+"""Trains Keras trials in one process; prints its resident bytes after the 10th and the last."""
 
 import sys
 
@@ -40,5 +40,6 @@ def watched(self, trial):
 
 
 Training.__call__ = watched
-luthier.keras.tune(build, data, epochs=1, max_trials=30, name="memory", storage=sys.argv[1])
-print(sizes[9], sizes[29])
+storage, trials = sys.argv[1], int(sys.argv[2])
+luthier.keras.tune(build, data, epochs=1, max_trials=trials, name="memory", storage=storage)
+print(sizes[9], sizes[-1])

@@ -209,16 +209,16 @@ def test_a_trial_that_diverges_does_not_end_the_study(tmp_path):
 def test_batch_size_can_be_searched(tmp_path):
     def sized(hp):
         hp.choice("batch_size", [100, 300])
-        return build(hp)
+        return build(luthier.HyperParameters(space, {"learning_rate": 1e-3, "units": 16}, None))
 
-    steps = []
+    space, steps = discover(build), []
 
     class Count(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
             steps.append(int(np.asarray(self.model.optimizer.iterations)))
 
     result = tune(
-        sized, SMALL, epochs=1, max_trials=6, callbacks=lambda: [Count()], name="s",
+        sized, SMALL, epochs=1, searcher="grid", callbacks=lambda: [Count()], name="s",
         storage=tmp_path / "l.db",
     )  # fmt: skip
     assert steps == [600 // t.configuration["batch_size"] for t in result.trials]

@@ -13,4 +13,4 @@ def test_the_suite():
 
 
 def test_memory_does_not_grow_from_trial_to_trial(tmp_path):
-    check_memory(tmp_path, "tensorflow")
+    check_memory(tmp_path, "tensorflow", trials=20)
