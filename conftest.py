@@ -30,9 +30,16 @@ pytest_collect_file = Sybil(
 ).pytest()
 
 # Files whose few tests take minutes. Left to the end, one process would run them while the other waits.
-LONGEST = ("test_keras_tensorflow.py", "test_keras_jax.py", "test_keras_torch.py")
+LONGEST = (
+    "test_keras_tensorflow.py",
+    "test_keras.py",  # of the compiled epochs
+    "test_keras_jax.py",
+    "test_keras_torch.py",
+    "test_examples.py",
+)
 
 
 def pytest_collection_modifyitems(items):
     """Have the longest files begin first (the sort keeps the order of all others)."""
-    items.sort(key=lambda item: item.path.name not in LONGEST)
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(places)))
