@@ -57,7 +57,7 @@ def main() -> int:
     head = [
         "## Fashion-MNIST with KerasTuner's Hyperband",
         "",
-        *conditions("fashion_hyperband.py", versions),
+        *conditions("fashion_hyperband.py", versions, "each search has them to itself"),
         f"- {images:,} training and {VALIDATION:,} validation images, batches of "
         f"{options.batch_size}, at most {options.epochs} epochs a trial",
     ]

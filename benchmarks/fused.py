@@ -83,7 +83,7 @@ def main() -> int:
     head = [
         f"## {title}",
         "",
-        *conditions("fused.py", versions),
+        *conditions("fused.py", versions, "each search has them to itself"),
         f"- Fashion-MNIST, {images:,} training and {VALIDATION:,} validation images, batches of "
         f"{options.batch_size}; random search: {options.trials} trials of {options.random_epochs} "
         f"epochs; Hyperband: R = {options.epochs}, η = 3, {options.budget} epochs in all",

@@ -21,13 +21,15 @@ def one_thread() -> None:
         os.environ[f"{library}_NUM_THREADS"] = "1"
 
 
-def conditions(program: str, versions: Iterable[str]) -> list[str]:
+def conditions(
+    program: str, versions: Iterable[str], threads: str = "one thread each"
+) -> list[str]:
     """Return when, how and where this ran."""
     command = " ".join([f"python benchmarks/{program}", *sys.argv[1:]])
     return [
         f"- {datetime.date.today():%Y-%m-%d}, `{command}`",
         f"- {os.cpu_count()} cores ({processor()}), {platform.system()}; load average at the end "
-        f"{os.getloadavg()[0]:.1f}; one thread each",
+        f"{os.getloadavg()[0]:.1f}; {threads}",
         f"- Python {platform.python_version()}; {', '.join(sorted(set(versions)))}",
     ]
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import luthier
 from luthier.errors import SpaceError, StudyError
-from luthier.search import SEARCHERS, Grid, Halton, RandomSearch, Sobol
+from luthier.search import SEARCHERS, Grid, Halton, RandomSearch, Sobol, sobol
 from luthier.search.sobol import MAX_DIMENSION as MAX
 from luthier.search.sobol import points as _points
 from luthier.space import Bool, Choice, Constant, Float, Int, Space
@@ -148,6 +148,15 @@ def test_the_points_are_those_of_scipy(dimension, count, seed):
     with warnings.catch_warnings(action="ignore"):  # of a count that is no power of two
         theirs = engine.random(count)
     np.testing.assert_array_equal(_points(seed, dimension, count), theirs)
+
+
+def test_a_scipy_without_the_table_gives_the_same_points(monkeypatch):
+    ours = _points(3, 5, 64)
+    assert _points(3, 0, 4).shape == (4, 0)
+    monkeypatch.setattr(sobol, "_TABLE", "stats/nowhere.npz")
+    sobol._directions.cache_clear()
+    _points.cache_clear()
+    np.testing.assert_array_equal(_points(3, 5, 64), ours)
 
 
 def test_sobol_goes_no_higher_than_its_direction_numbers():

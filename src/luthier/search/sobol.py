@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 MAX_DIMENSION = 21_201
 _BITS = 30
+_TABLE = "stats/_sobol_direction_numbers.npz"  # SciPy's own, in none of its functions' results
 
 
 @dataclass(frozen=True)
@@ -59,12 +60,19 @@ def points(seed: int, dimension: int, count: int) -> NDArray[np.float64]:
     """
     import numpy as np
 
-    [generator] = np.random.Generator(np.random.Philox(seed)).spawn(1)
+    generator = np.random.Generator(np.random.Philox(seed))
+    try:
+        directions = _directions(dimension)
+    except FileNotFoundError:  # a SciPy that keeps its table elsewhere
+        from scipy.stats import qmc
+
+        return qmc.Sobol(dimension, rng=generator).random(count)
+    [generator] = generator.spawn(1)
     drawn = partial(generator.integers, 2, dtype=np.uint32)
     shift = drawn(size=(dimension, _BITS)) @ (1 << np.arange(_BITS, dtype=np.uint32))
     triangles = np.tril(drawn(size=(dimension, _BITS, _BITS)), -1)
     triangles |= np.eye(_BITS, dtype=np.uint32)
-    directions = _scrambled(_directions(dimension), triangles)
+    directions = _scrambled(directions, triangles)
     found = np.empty((count, dimension), np.uint32)
     found[0] = shift
     for bit in range((count - 1).bit_length()):  # Gray's code: a block is the one before, backwards
@@ -95,13 +103,12 @@ def _directions(dimension: int) -> NDArray[np.uint32]:
     import numpy as np
     import scipy
 
-    # The table that SciPy keeps for itself: it is in none of its functions' results.
-    with np.load(Path(scipy.__file__).parent / "stats" / "_sobol_direction_numbers.npz") as table:
+    with np.load(Path(scipy.__file__).parent / _TABLE) as table:
         polynomials = table["poly"][:dimension].astype(np.int64)
         given = table["vinit"][:dimension].astype(np.int64)
     degrees = np.frexp(polynomials)[1] - 1
     numbers = np.ones((dimension, _BITS), np.int64)
-    for degree in range(1, int(degrees.max()) + 1):
+    for degree in range(1, int(degrees.max(initial=0)) + 1):
         rows = np.flatnonzero(degrees == degree)
         mine, polynomial = numbers[rows], polynomials[rows]
         mine[:, :degree] = given[rows, :degree]
