@@ -9,7 +9,7 @@ from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser
 
 # Programs that run for a moment need not be fast: to make them so is a third of what the tests of JAX take.
-# What a user runs, examples and the demo, is compiled as it is for users.
+# The examples on Fashion-MNIST are compiled as they are for users.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 

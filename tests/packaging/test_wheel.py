@@ -49,10 +49,10 @@ def environment(folder, python=sys.executable):
 def quick_environment(folder, python, *packages):
     """Return the Python of a new virtual environment with *packages*, by uv, or by pip if it cannot."""
     uv, made = Path(sys.executable).with_name("uv"), folder / "bin" / "python"
-    if uv.exists() and run(uv, "venv", "--quiet", "--python", python, folder).returncode == 0:
-        done = run(uv, "pip", *INSTALL, "--python", made, *packages, check=False)
-        if done.returncode == 0:
-            return made
+    steps = [("venv", "--quiet", "--python", python, folder),
+             ("pip", *INSTALL, "--python", made, *packages)]  # fmt: skip
+    if uv.exists() and all(run(uv, *step, check=False).returncode == 0 for step in steps):
+        return made
     shutil.rmtree(folder, ignore_errors=True)
     environment(folder, python)
     run(made, "-m", "pip", *INSTALL, "--no-compile", *packages)
