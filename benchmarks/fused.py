@@ -2,8 +2,9 @@
 
 Each search has a process of its own, and the clock runs from the process's start: imports, building and
 compiling count. Luthier's compiled programs begin with an empty cache each time; "again" is the same
-search once more with the cache that the first one left. Every round runs all of them in turn. Besides
-wall time it tells processor time, which other work on the machine disturbs less.
+search once more with the cache that the first one left. Every round runs all of them in turn, after one
+short search by each that does not count: it leaves bytecode of the packages, and their files in memory.
+Besides wall time it tells processor time, which other work on the machine disturbs less.
 
     python benchmarks/fused.py --install      # KerasTuner's and Optuna's environments
     python benchmarks/fused.py --quick        # two trials of two epochs: whether it works
@@ -74,6 +75,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="luthier-fused-") as folder:
         data = Path(folder) / "data.npz"
         images = save_images(data, options.images, VALIDATION)
+        for way in dict.fromkeys(WAYS[name] for name in options.ways):
+            short = setting_of(options.net[0], "random", 0, way, options)
+            short |= {"trials": 1, "epochs": 1}
+            searched(way, data, short, options, f"{folder}/programs", set())
         for net in options.net:
             for search in options.search:
                 found = compared(net, search, data, options, versions)
@@ -129,20 +134,26 @@ def compared(
     for seed in range(options.rounds):
         with tempfile.TemporaryDirectory(prefix="luthier-programs-") as programs:
             for name in options.ways:
-                setting = {
-                    "net": net,
-                    "search": search,
-                    "seed": seed,
-                    "trials": options.trials,
-                    "budget": options.budget,
-                    "epochs": options.random_epochs if search == "random" else options.epochs,
-                    "batch_size": options.batch_size,
-                    "threads": options.cores,
-                    "fused": WAYS[name].fused,
-                }
+                setting = setting_of(net, search, seed, WAYS[name], options)
                 found[name].append(searched(WAYS[name], data, setting, options, programs, versions))
                 note(f"{net}, {search}, round {seed}, {name}: {found[name][-1]}")
     return found
+
+
+def setting_of(
+    net: str, search: str, seed: int, way: Way, options: argparse.Namespace
+) -> dict[str, Any]:
+    return {
+        "net": net,
+        "search": search,
+        "seed": seed,
+        "trials": options.trials,
+        "budget": options.budget,
+        "epochs": options.random_epochs if search == "random" else options.epochs,
+        "batch_size": options.batch_size,
+        "threads": options.cores,
+        "fused": way.fused,
+    }
 
 
 def searched(

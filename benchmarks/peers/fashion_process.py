@@ -54,8 +54,10 @@ def answer_of(
     Raises:
         SystemExit: The script failed; with the end of what it said.
     """
+    # As on a user's machine, a package is compiled to bytecode once, not in each process.
+    inherited = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     environment = {
-        **os.environ,
+        **inherited,
         "KERAS_BACKEND": backend,
         "TF_CPP_MIN_LOG_LEVEL": "3",
         "LUTHIER_PROGRAMS": programs,
