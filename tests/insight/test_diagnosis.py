@@ -96,6 +96,39 @@ def test_a_training_loss_that_turns_for_good():
     assert "bug" in found.action
 
 
+def test_a_loss_that_turns_for_good_and_jumps_has_steps_that_are_too_large_as_well():
+    jumps = np.tile([0.15, -0.15], 10)
+    down, up = falling(0.5, 15), np.linspace(0.5, 1.4, 20) + jumps
+    found = kinds(train_loss=[*down, *up], validation_loss=[*down, *(up * 1.1)], classes=10)
+    assert found == [Kind.TRAIN_LOSS_RISING, Kind.STEP_TOO_LARGE]
+
+
+def test_a_run_that_diverges_after_it_had_learned_has_a_rising_loss():
+    up = np.linspace(0.5, 9.0, 20)
+    assert kinds(train_loss=[*falling(0.5, 15), *up], classes=10) == [
+        Kind.DIVERGING,
+        Kind.TRAIN_LOSS_RISING,
+    ]
+    # Nothing was learned, or the end is not finite: there is one thing to say.
+    assert kinds(train_loss=np.linspace(2.3, 9.0, 20), classes=10) == [Kind.DIVERGING]
+    assert kinds(train_loss=[*falling(0.5, 15), *up, math.inf], classes=10) == [Kind.DIVERGING]
+
+
+def test_noisy_labels_that_are_learned_by_heart_are_no_underfitting():
+    train = falling(0.7, 40, start=1.8, speed=0.2)
+    too_small = train * 1.1
+    assert Kind.UNDERFITTING in kinds(train_loss=train, validation_loss=too_small, classes=10)
+    # Validation examples with sound labels are the easier ones, until the others are known by heart.
+    easier = np.linspace(0.7, 1.1, 40) * train
+    assert Kind.UNDERFITTING not in kinds(train_loss=train, validation_loss=easier, classes=10)
+
+
+def test_where_validation_is_no_worse_a_lower_training_loss_underfits():
+    train = falling(0.35, 30)
+    assert Kind.UNDERFITTING in kinds(train_loss=train, validation_loss=train * 0.9, classes=10)
+    assert Kind.UNDERFITTING not in kinds(train_loss=train, validation_loss=train * 1.3, classes=10)
+
+
 def test_a_small_validation_set_is_told_by_the_steps_of_its_accuracy():
     right = [10, 14, 16, 15, 17, 15, 18, 16, 17, 15, 18, 16]
     found = findings(
@@ -128,6 +161,12 @@ def test_better_is_higher_or_lower_as_the_objective_says():
 def test_without_reports_or_with_one_there_is_nothing_to_say():
     assert kinds() == []
     assert kinds(train_loss=[2.3], validation_loss=[2.3], train_metric=[0.1]) == []
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_loss_that_no_training_comes_back_from_is_as_good_as_infinite():
+    for values in (np.full(20, 1e300), np.linspace(-1e200, -1e308, 20)):
+        assert kinds(train_loss=values, validation_loss=values) == [Kind.DIVERGING]
 
 
 def test_one_epoch_that_is_not_finite_diverges():
@@ -282,8 +321,8 @@ def test_a_trial_underfits_where_the_best_one_fits_better_and_validates_better()
         val_loss=(falling(0.2, 20, speed=0.5) * 1.2).tolist(),
     )
     poor = rows(
-        loss=falling(0.45, 20, speed=0.5).tolist(),
-        val_loss=(falling(0.45, 20, speed=0.5) * 1.1).tolist(),
+        loss=falling(0.42, 20, speed=0.5).tolist(),
+        val_loss=(falling(0.42, 20, speed=0.5) * 1.1).tolist(),
     )
     study = study_of(good, poor, minimize="val_loss")
     assert Kind.UNDERFITTING not in {f.kind for f in diagnose(study.trials[1], classes=10)}

@@ -14,6 +14,9 @@ from luthier.errors import StudyError
 Array = NDArray[np.float64]
 
 
+HUGE = 1e100  # beyond it a value is as good as infinite: no training gets there and back, its square overflows
+
+
 @dataclass(frozen=True, eq=False)
 class Curves:
     """Curves by report, each of shape (n,), NaN where a report did not have it; any may be missing.
@@ -103,7 +106,10 @@ def curves(
         measured = np.flatnonzero(np.isfinite(train_loss))
         train_loss[measured[-1] + 1 if len(measured) else 0 :] = np.inf
         given["train_loss"] = train_loss
-    arrays = {n: np.asarray(v, np.float64).ravel() for n, v in given.items() if v is not None}
+    arrays = {n: np.array(v, np.float64).ravel() for n, v in given.items() if v is not None}
+    for array in arrays.values():
+        huge = np.abs(array) > HUGE
+        array[huge] = np.copysign(np.inf, array[huge])
     lengths = {name: len(array) for name, array in arrays.items()}
     count = max(lengths.values(), default=0)
     at = np.arange(1, count + 1) if epochs is None else np.asarray(epochs, np.int64)

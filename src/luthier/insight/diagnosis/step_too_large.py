@@ -9,7 +9,7 @@ from luthier.insight.diagnosis.noisy_validation import noisy_validation
 from luthier.insight.diagnosis.shape import finite, jitter, late, slope
 
 JUMPS = 0.015  # of the training loss, from epoch to epoch, in the last half
-FELT = 0.007  # the same, of the loss of guessing: jumps between tiny losses do no harm
+FELT = 0.0055  # the same, of the loss of guessing: jumps between tiny losses do no harm
 FELT_ALONE = 0.015  # the same, where a small validation set jumps by itself and cannot bear witness
 VALIDATION_JUMPS = 0.03  # of the validation loss
 STILL_FALLS = (
