@@ -34,39 +34,48 @@ def slope(function, at, step=1e-5):
     )
 
 
-def test_the_gradient_of_the_posterior_of_hyperparameters():
-    theta = np.array([-1.0, 0.3, 0.2, -3.0])
+@pytest.mark.parametrize("bent", [False, True])
+def test_the_gradient_of_the_posterior_of_hyperparameters(bent):
+    theta = np.array([-1.0, 0.3, 0.2, -3.0, *[-0.5] * bent])
+    terms = gaussian.trend_terms(POINTS)
 
     def cost(t):
-        return gaussian._negative_log_posterior(t, POINTS, GROUPS, VALUES, 2, 1.9)
+        trend = terms @ terms.T if bent else None
+        return gaussian._negative_log_posterior(t, POINTS, GROUPS, VALUES, 2, 1.9, trend)
 
     np.testing.assert_allclose(cost(theta)[1], slope(lambda t: cost(t)[0], theta), rtol=1e-5)
 
 
-def test_the_process_equals_its_textbook_formulas():
+@pytest.mark.parametrize("trend", [0.0, 0.8])
+def test_the_process_equals_its_textbook_formulas(trend):
     """Rasmussen & Williams 2006, eqs. 2.25 and 2.26, with a constant mean by least squares."""
-    learned = gaussian.Hyperparameters(np.array([0.4, 0.7]), 1.3, 0.01)
+    learned = gaussian.Hyperparameters(np.array([0.4, 0.7]), 1.3, 0.01, trend)
     process = gaussian.condition(learned, GROUPS, POINTS, VALUES)
     places = GENERATOR.random((5, 3))
     lengths = np.array([0.4, 0.7, 0.7])
 
     def kernel(a, b):
         r = np.sqrt((((a[:, None] - b[None]) / lengths) ** 2).sum(-1))
-        return 1.3 * (1 + np.sqrt(5) * r + 5 / 3 * r**2) * np.exp(-np.sqrt(5) * r)
+        u, v = 2 * a[:, None] - 1, 2 * b[None] - 1
+        bent = (u * v + (u**2 - 1 / 3) * (v**2 - 1 / 3)).sum(-1) / 3
+        matern = 1.3 * (1 + np.sqrt(5) * r + 5 / 3 * r**2) * np.exp(-np.sqrt(5) * r)
+        return matern + trend * bent
 
     noisy = kernel(POINTS, POINTS) + (0.01 + 1e-8) * np.eye(40)
     ones = np.linalg.solve(noisy, np.ones(40))
     mean = ones @ VALUES / ones.sum()
     across = kernel(places, POINTS)
     expected = mean + across @ np.linalg.solve(noisy, VALUES - mean)
-    variance = 1.3 - np.einsum("ij,ji->i", across, np.linalg.solve(noisy, across.T))
+    before = np.diagonal(kernel(places, places))
+    variance = before - np.einsum("ij,ji->i", across, np.linalg.solve(noisy, across.T))
     found = process.predict(places)
     np.testing.assert_allclose(found[0], expected, rtol=1e-7)
     np.testing.assert_allclose(found[1], variance, rtol=1e-6)
 
 
-def test_the_gradient_of_the_acquisition():
-    learned = gaussian.Hyperparameters(np.array([0.4, 0.7]), 1.3, 0.01)
+@pytest.mark.parametrize("trend", [0.0, 0.8])
+def test_the_gradient_of_the_acquisition(trend):
+    learned = gaussian.Hyperparameters(np.array([0.4, 0.7]), 1.3, 0.01, trend)
     objective = gaussian.condition(learned, GROUPS, POINTS, VALUES)
     feasible = gaussian.condition(learned, GROUPS, POINTS, np.sign(VALUES))
     acquisition = Acquisition(
@@ -98,6 +107,24 @@ def test_expected_improvement_keeps_its_digits_where_it_vanishes(z, expected):
 
 def test_a_coin_is_positive_every_second_time():
     assert log_positive(np.array([0.0]), np.array([2.0]))[0][0] == pytest.approx(math.log(0.5))
+
+
+def test_a_bowl_is_a_trend_and_a_wave_is_none():
+    points = GENERATOR.random((30, 6))
+    for values, bent in (
+        ((points - 0.3) ** 2 @ np.arange(1.0, 7.0), True),
+        (np.sin(9 * points[:, 0]), False),
+    ):
+        values = (values - values.mean()) / values.std()
+        learned = gaussian.fit(points, np.arange(6), values, 6, bent=True)
+        assert (learned.trend > 0.3) == bent
+        known = gaussian.condition(learned, np.arange(6), points, values)
+        plain = gaussian.fit(points, np.arange(6), values, 6)
+        assert plain.trend == 0.0
+        if bent:  # where there is one, the process knows it far from what it has seen
+            corner = np.zeros((1, 6))
+            without = gaussian.condition(plain, np.arange(6), points, values)
+            assert known.predict(corner)[1] < 0.5 * without.predict(corner)[1]
 
 
 def test_hyperparameters_tell_what_matters():

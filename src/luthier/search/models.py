@@ -124,7 +124,9 @@ class Models:
 
         values, groups = evened(losses), self.columns.groups
         early = _milestone(len(values))
-        hyperparameters = learned(self.columns, points[:early], evened(losses[:early]), most)
+        hyperparameters = learned(
+            self.columns, points[:early], evened(losses[:early]), most, bent=self._bent
+        )
         features = self.columns.features(points[chosen])
         known = condition(hyperparameters, groups, features, values[chosen])
         if not len(self.seen.pending):
@@ -191,6 +193,11 @@ class Models:
         return learned(self.columns, points, values, self._learned_from)
 
     @property
+    def _bent(self) -> bool:
+        # One hyperparameter is soon known everywhere; short trainings' losses have trends of their own.
+        return self.columns.dimension > 1 and not self.seen.carried
+
+    @property
     def _learned_from(self) -> int:
         # Carried losses are others after every report: what was learned from them never serves twice.
         return _LEARNED_ANEW if self.seen.carried else _LEARNED_FROM
@@ -230,20 +237,25 @@ def subset(points: Array, losses: Array, columns: Columns, most: int) -> NDArray
 
 
 def learned(
-    columns: Columns, points: Array, values: Array, most: int = _LEARNED_FROM
+    columns: Columns,
+    points: Array,
+    values: Array,
+    most: int = _LEARNED_FROM,
+    *,
+    bent: bool = False,
 ) -> Hyperparameters:
     """Return the hyperparameters that *values* (n,) at *most* of the *points* (n, d) suggest."""
     import numpy as np
 
     chosen = subset(points, values, columns, most)
     points, values = np.ascontiguousarray(points[chosen]), values[chosen]
-    return _fitted(columns, points.tobytes(), values.tobytes())
+    return _fitted(columns, points.tobytes(), values.tobytes(), bent)
 
 
 @lru_cache(maxsize=64)
-def _fitted(columns: Columns, points: bytes, values: bytes) -> Hyperparameters:
+def _fitted(columns: Columns, points: bytes, values: bytes, bent: bool) -> Hyperparameters:
     import numpy as np
 
     places = np.frombuffer(points).reshape(-1, columns.dimension)
     features = columns.features(places)
-    return fit(features, columns.groups, np.frombuffer(values), columns.dimension)
+    return fit(features, columns.groups, np.frombuffer(values), columns.dimension, bent=bent)

@@ -3,7 +3,9 @@
 Kernel: Matérn-5/2 (Rasmussen & Williams 2006, eq. 4.17) with automatic relevance determination.
 Hyperparameters: the mode of their posterior, by analytic gradients. Lengthscales have the log-normal
 prior of Hvarfner, Hellsten & Nardi 2024 (section 4), which grows with the square root of the dimension,
-so that the same model serves 2 and 50 dimensions.
+so that the same model serves 2 and 50 dimensions. On top of it there may be a quadratic trend, whose
+variance is learned too (the same, section 2.7): losses are bowls along most hyperparameters, and a
+trend tells from few trials where their bottoms are.
 """
 
 from __future__ import annotations
@@ -24,9 +26,11 @@ _LENGTH_SPREAD = math.sqrt(3.0)
 _LENGTH_CENTRE = math.sqrt(2.0)
 _SIGNAL = (0.0, 1.0)  # mean and deviation of the logarithm of the signal's variance
 _NOISE = (-7.0, 2.5)  # of the noise's variance
+_TREND = (-1.0, 1.5)  # of the trend's
 _BOUNDS_LENGTH = (math.log(5e-3), math.log(1e3))
 _BOUNDS_SIGNAL = (-3.0, 4.0)
 _BOUNDS_NOISE = (math.log(1e-7), math.log(2.0))
+_BOUNDS_TREND = (-10.0, 3.0)
 
 
 @dataclass(frozen=True)
@@ -37,11 +41,13 @@ class Hyperparameters:
         lengths: (g,) lengthscale of each group of features.
         signal: variance of the function.
         noise: variance of an observation round it.
+        trend: variance of the quadratic trend; 0: there is none.
     """
 
     lengths: Array
     signal: float
     noise: float
+    trend: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -55,28 +61,33 @@ class Posterior:
     weights: Array  # (n,) inverse times centred values
     values: Array  # (n,)
     mean: float
+    terms: Array  # (n, 2 q) of the trend
 
     def predict(self, features: Array) -> tuple[Array, Array]:
         """Return mean and variance of the function at *features* (m, q), each of shape (m,)."""
         import numpy as np
 
-        covariance, _ = self._covariance(features)
+        covariance, _, prior = self._covariance(features)
         mean = self.mean + covariance @ self.weights
         explained = np.einsum("ij,ij->i", covariance @ self.inverse, covariance)
-        return mean, np.maximum(self.hyperparameters.signal - explained, 1e-10)
+        return mean, np.maximum(prior - explained, 1e-10)
 
     def gradients(self, features: Array) -> tuple[Array, Array, Array, Array]:
         """Return mean, variance (m,) and their gradients (m, q) with respect to *features*."""
         import numpy as np
 
-        covariance, slope = self._covariance(features)
+        covariance, slope, prior = self._covariance(features)
         solved = covariance @ self.inverse
         mean = self.mean + covariance @ self.weights
         explained = np.einsum("ij,ij->i", solved, covariance)
-        variance = np.maximum(self.hyperparameters.signal - explained, 1e-10)
+        variance = np.maximum(prior - explained, 1e-10)
         lengths = self.hyperparameters.lengths
         mean_slope = self._directed(slope * self.weights, features) / lengths**2
         variance_slope = -2.0 * self._directed(slope * solved, features) / lengths**2
+        if self.hyperparameters.trend:
+            mean_slope += self._bent(features, self.weights @ self.terms)
+            left = trend_terms(features) - solved @ self.terms
+            variance_slope += 2.0 * self._bent(features, left)
         return mean, variance, mean_slope, variance_slope
 
     def left_out(self) -> tuple[Array, Array]:
@@ -90,9 +101,24 @@ class Posterior:
         """Return the sum over observations of slope times the difference of features."""
         return -(slope.sum(axis=1)[:, None] * features - slope @ self.features)
 
-    def _covariance(self, features: Array) -> tuple[Array, Array]:
+    def _bent(self, features: Array, factors: Array) -> Array:
+        """Return the gradient (m, q) of the trend's terms at *features* times *factors* (m or 1, 2 q)."""
+        count = features.shape[1]
+        bent = 2.0 * factors[..., :count] + 4.0 * (2.0 * features - 1.0) * factors[..., count:]
+        return self.hyperparameters.trend / math.sqrt(count) * bent
+
+    def _covariance(self, features: Array) -> tuple[Array, Array, Array | float]:
+        """Return covariance with the observations, Matérn's slope, and the variance before any."""
+        import numpy as np
+
+        signal, trend = self.hyperparameters.signal, self.hyperparameters.trend
         squared = squared_distances(features / self.hyperparameters.lengths, self.scaled)
-        return matern(squared, self.hyperparameters.signal)
+        covariance, slope = matern(squared, signal)
+        if not trend:
+            return covariance, slope, signal
+        terms = trend_terms(features)
+        covariance += trend * (terms @ self.terms.T)
+        return covariance, slope, signal + trend * np.einsum("ij,ij->i", terms, terms)
 
 
 def squared_distances(a: Array, b: Array) -> Array:
@@ -114,6 +140,18 @@ def matern(squared: Array, signal: float) -> tuple[Array, Array]:
     return (1.0 + root + (5.0 / 3.0) * squared) * decay, (5.0 / 3.0) * (1.0 + root) * decay
 
 
+def trend_terms(features: Array) -> Array:
+    """Return a straight line and a parabola along each of *features* (m, q): (m, 2 q).
+
+    Their covariance is that of a random quadratic function without interactions (Rasmussen & Williams
+    2006, section 2.7), of variance 1 or less in the unit cube.
+    """
+    import numpy as np
+
+    centred = 2.0 * features - 1.0
+    return np.hstack([centred, centred**2 - 1.0 / 3.0]) / math.sqrt(features.shape[1])
+
+
 def condition(
     hyperparameters: Hyperparameters, groups: Integers, features: Array, values: Array
 ) -> Posterior:
@@ -121,18 +159,25 @@ def condition(
     import numpy as np
 
     spread = Hyperparameters(
-        hyperparameters.lengths[groups], hyperparameters.signal, hyperparameters.noise
+        hyperparameters.lengths[groups],
+        hyperparameters.signal,
+        hyperparameters.noise,
+        hyperparameters.trend,
     )
-    scaled = features / spread.lengths
+    scaled, terms = features / spread.lengths, trend_terms(features)
     covariance, _ = matern(squared_distances(scaled, scaled), spread.signal)
+    if spread.trend:
+        covariance += spread.trend * (terms @ terms.T)
     inverse = _factored(covariance, spread.noise)[0]
     ones = inverse.sum(axis=0)
     mean = float(ones @ values / ones.sum())
     weights = inverse @ (values - np.float64(mean))
-    return Posterior(spread, features, scaled, inverse, weights, values, mean)
+    return Posterior(spread, features, scaled, inverse, weights, values, mean, terms)
 
 
-def fit(features: Array, groups: Integers, values: Array, dimension: int) -> Hyperparameters:
+def fit(
+    features: Array, groups: Integers, values: Array, dimension: int, *, bent: bool = False
+) -> Hyperparameters:
     """Return the most probable hyperparameters for *values* (n,), standardised, at *features* (n, q).
 
     Args:
@@ -140,6 +185,7 @@ def fit(features: Array, groups: Integers, values: Array, dimension: int) -> Hyp
         groups: the group of each feature; those of one group share a lengthscale.
         values: mean 0, variance 1.
         dimension: the number of groups.
+        bent: whether there is a quadratic trend.
     """
     import numpy as np
     from scipy.optimize import minimize
@@ -148,26 +194,38 @@ def fit(features: Array, groups: Integers, values: Array, dimension: int) -> Hyp
     varied = len(np.unique(groups[np.ptp(features, axis=0) > 0]))
     centre = _LENGTH_CENTRE + 0.5 * math.log(max(1, varied))
 
+    terms = trend_terms(features)
+    trend = terms @ terms.T if bent else None
+
     def cost(theta: Array) -> tuple[float, Array]:
-        return _negative_log_posterior(theta, features, groups, values, dimension, centre)
+        return _negative_log_posterior(theta, features, groups, values, dimension, centre, trend)
 
     starts = [
-        np.r_[np.full(dimension, math.log(length)), 0.0, math.log(noise)]
+        np.r_[np.full(dimension, math.log(length)), 0.0, math.log(noise), [-1.0] * bent]
         for length in (0.3, 0.3 * math.sqrt(dimension), math.sqrt(dimension))
         for noise in (1e-4, 1e-1)
     ]
     begin = min(starts, key=lambda theta: cost(theta)[0])
-    bounds = [_BOUNDS_LENGTH] * dimension + [_BOUNDS_SIGNAL, _BOUNDS_NOISE]
+    bounds = [_BOUNDS_LENGTH] * dimension + [_BOUNDS_SIGNAL, _BOUNDS_NOISE] + [_BOUNDS_TREND] * bent
     solver: Any = minimize
     found = solver(cost, begin, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 60})
     best = found.x if np.all(np.isfinite(found.x)) else begin
     return Hyperparameters(
-        np.exp(best[:dimension]), math.exp(best[dimension]), math.exp(best[dimension + 1])
+        np.exp(best[:dimension]),
+        math.exp(best[dimension]),
+        math.exp(best[dimension + 1]),
+        math.exp(best[dimension + 2]) if bent else 0.0,
     )
 
 
 def _negative_log_posterior(
-    theta: Array, features: Array, groups: Integers, values: Array, dimension: int, centre: float
+    theta: Array,
+    features: Array,
+    groups: Integers,
+    values: Array,
+    dimension: int,
+    centre: float,
+    trend: Array | None,
 ) -> tuple[float, Array]:
     """Return the cost and its gradient; Rasmussen & Williams 2006, eqs. 5.8 and 5.9, and the priors."""
     import numpy as np
@@ -176,8 +234,9 @@ def _negative_log_posterior(
     signal, noise = math.exp(theta[dimension]), math.exp(theta[dimension + 1])
     scaled = features / lengths[groups]
     covariance, slope = matern(squared_distances(scaled, scaled), signal)
+    bent = 0.0 if trend is None else math.exp(theta[dimension + 2]) * trend
     try:
-        inverse, log_determinant = _factored(covariance, noise)
+        inverse, log_determinant = _factored(covariance + bent, noise)
     except np.linalg.LinAlgError:
         return 1e25, np.zeros_like(theta)
     ones = inverse.sum(axis=0)
@@ -191,12 +250,12 @@ def _negative_log_posterior(
     gradient[:dimension] = -np.bincount(groups, each, dimension)
     gradient[dimension] = -0.5 * float(np.sum(inner * covariance))
     gradient[dimension + 1] = -0.5 * noise * float(np.trace(inner))
-    away = np.r_[
-        (theta[:dimension] - centre) / _LENGTH_SPREAD,
-        (theta[dimension] - _SIGNAL[0]) / _SIGNAL[1],
-        (theta[dimension + 1] - _NOISE[0]) / _NOISE[1],
-    ]
-    spreads = np.r_[np.full(dimension, _LENGTH_SPREAD), _SIGNAL[1], _NOISE[1]]
+    if trend is not None:
+        gradient[dimension + 2] = -0.5 * float(np.sum(inner * bent))
+    others = (_SIGNAL, _NOISE, _TREND)[: len(theta) - dimension]
+    centres, widths = zip(*others, strict=True)
+    spreads = np.r_[np.full(dimension, _LENGTH_SPREAD), widths]
+    away = (theta - np.r_[np.full(dimension, centre), centres]) / spreads
     return cost + 0.5 * float(away @ away), gradient + away / spreads
 
 
