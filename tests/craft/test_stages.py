@@ -168,7 +168,7 @@ def test_a_study_without_an_end_gives_each_stage_its_trials():
 def test_conclusions_say_what_was_tried_learned_and_fixed(whole):
     first, momentum = whole.stages[:2]
     assert set(first.concluded.effects) == {"optimizer", "learning_rate"}
-    assert first.conclusion.startswith("6 trials: the best loss is 0.3")
+    assert first.conclusion.startswith("6 trials, 1 of them diverged: the best loss is 0.3")
     assert "learning_rate: worst to best" in first.conclusion
     assert "learning_rate stays live round" in first.conclusion
     assert "Fixed until the end: momentum=" in momentum.conclusion
