@@ -25,7 +25,7 @@ Rule = Callable[[Curves], Finding | None]
 LEARNED = 0.8  # of the loss of guessing: a training loss below it has learned
 
 ALONE: tuple[Rule, ...] = (diverging, train_rising, not_learning)
-"""What one of these finds, the rules after them cannot be asked about: the first found is the only one."""
+"""What one of these finds, the others cannot be asked about, but for the two pairs in ``findings``."""
 
 TOGETHER: tuple[Rule, ...] = (
     overfitting,

@@ -61,13 +61,13 @@ class Posterior:
     weights: Array  # (n,) inverse times centred values
     values: Array  # (n,)
     mean: float
-    terms: Array  # (n, 2 q) of the trend
+    terms: Array  # (n, 2 q) of the trend; (n, 0) without one
 
     def predict(self, features: Array) -> tuple[Array, Array]:
         """Return mean and variance of the function at *features* (m, q), each of shape (m,)."""
         import numpy as np
 
-        covariance, _, prior = self._covariance(features)
+        covariance, _, prior, _ = self._covariance(features)
         mean = self.mean + covariance @ self.weights
         explained = np.einsum("ij,ij->i", covariance @ self.inverse, covariance)
         return mean, np.maximum(prior - explained, 1e-10)
@@ -76,7 +76,7 @@ class Posterior:
         """Return mean, variance (m,) and their gradients (m, q) with respect to *features*."""
         import numpy as np
 
-        covariance, slope, prior = self._covariance(features)
+        covariance, slope, prior, terms = self._covariance(features)
         solved = covariance @ self.inverse
         mean = self.mean + covariance @ self.weights
         explained = np.einsum("ij,ij->i", solved, covariance)
@@ -86,8 +86,7 @@ class Posterior:
         variance_slope = -2.0 * self._directed(slope * solved, features) / lengths**2
         if self.hyperparameters.trend:
             mean_slope += self._bent(features, self.weights @ self.terms)
-            left = trend_terms(features) - solved @ self.terms
-            variance_slope += 2.0 * self._bent(features, left)
+            variance_slope += 2.0 * self._bent(features, terms - solved @ self.terms)
         return mean, variance, mean_slope, variance_slope
 
     def left_out(self) -> tuple[Array, Array]:
@@ -107,18 +106,19 @@ class Posterior:
         bent = 2.0 * factors[..., :count] + 4.0 * (2.0 * features - 1.0) * factors[..., count:]
         return self.hyperparameters.trend / math.sqrt(count) * bent
 
-    def _covariance(self, features: Array) -> tuple[Array, Array, Array | float]:
-        """Return covariance with the observations, Matérn's slope, and the variance before any."""
+    def _covariance(self, features: Array) -> tuple[Array, Array, Array | float, Array]:
+        """Return covariance with the observations, Matérn's slope, variance before any, terms of the trend."""
         import numpy as np
 
         signal, trend = self.hyperparameters.signal, self.hyperparameters.trend
         squared = squared_distances(features / self.hyperparameters.lengths, self.scaled)
         covariance, slope = matern(squared, signal)
         if not trend:
-            return covariance, slope, signal
+            return covariance, slope, signal, features[:, :0]
         terms = trend_terms(features)
         covariance += trend * (terms @ self.terms.T)
-        return covariance, slope, signal + trend * np.einsum("ij,ij->i", terms, terms)
+        prior = signal + trend * np.einsum("ij,ij->i", terms, terms)
+        return covariance, slope, prior, terms
 
 
 def squared_distances(a: Array, b: Array) -> Array:
@@ -164,7 +164,8 @@ def condition(
         hyperparameters.noise,
         hyperparameters.trend,
     )
-    scaled, terms = features / spread.lengths, trend_terms(features)
+    scaled = features / spread.lengths
+    terms = trend_terms(features) if spread.trend else features[:, :0]
     covariance, _ = matern(squared_distances(scaled, scaled), spread.signal)
     if spread.trend:
         covariance += spread.trend * (terms @ terms.T)
@@ -194,8 +195,10 @@ def fit(
     varied = len(np.unique(groups[np.ptp(features, axis=0) > 0]))
     centre = _LENGTH_CENTRE + 0.5 * math.log(max(1, varied))
 
-    terms = trend_terms(features)
-    trend = terms @ terms.T if bent else None
+    trend: Array | None = None
+    if bent:
+        terms = trend_terms(features)
+        trend = terms @ terms.T
 
     def cost(theta: Array) -> tuple[float, Array]:
         return _negative_log_posterior(theta, features, groups, values, dimension, centre, trend)
