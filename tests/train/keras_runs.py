@@ -24,9 +24,9 @@ def run(*arguments, backend, timeout=900):
     )
 
 
-def check_suite(backend):
-    """Fail unless the whole suite passes on *backend*."""
-    done = run("-m", "pytest", "-p", "no:cacheprovider", HERE / "keras_suite.py", backend=backend)
+def check_suite(backend, suite="keras_suite.py"):
+    """Fail unless the whole *suite* passes on *backend*."""
+    done = run("-m", "pytest", "-p", "no:cacheprovider", HERE / suite, backend=backend)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -12,5 +12,9 @@ def test_the_suite():
     check_suite("tensorflow")
 
 
+def test_ordinary_epochs():
+    check_suite("tensorflow", "tensorflow_suite.py")
+
+
 def test_memory_does_not_grow_from_trial_to_trial(tmp_path):
     check_memory(tmp_path, "tensorflow", trials=20)

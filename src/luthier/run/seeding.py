@@ -24,28 +24,39 @@ def seed_everything(seed: int) -> None:
         tensorflow.random.set_seed(seed)
 
 
-def seed_keras(keras: Any, seed: int) -> None:
+def seed_keras(keras: Any, seed: int, *, tensorflow: bool = True) -> None:
     """Do what ``keras.utils.set_random_seed`` does, but import nothing for it.
 
     Keras imports TensorFlow there wherever it is installed, whatever the backend: 3.5 s of processor
     time and 250 MB in a search on JAX.
-    """
-    if "tensorflow" not in sys.modules and keras.backend.backend() in ("jax", "torch"):
-        try:
-            from keras.src.backend.common import global_state
-            from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR
-            from keras.src.utils.rng_utils import GLOBAL_RANDOM_SEED
-        except ImportError:  # a Keras that is made otherwise
-            pass
-        else:
-            import numpy as np
 
-            state: Any = global_state
-            state.set_global_attribute(GLOBAL_RANDOM_SEED, seed)
-            state.set_global_attribute(GLOBAL_SEED_GENERATOR, None)
-            random.seed(seed)
-            np.random.seed(seed)
-            if keras.backend.backend() == "torch":
-                sys.modules["torch"].manual_seed(seed)
-            return
-    keras.utils.set_random_seed(seed)
+    Args:
+        keras: the module.
+        seed: from 0 up to 2³² - 1.
+        tensorflow: seed TensorFlow, too, where it is loaded, which empties its cache of kernels.
+    """
+    backend = keras.backend.backend()
+    loaded = "tensorflow" in sys.modules
+    spared = not tensorflow if loaded else backend in ("jax", "torch")
+    if not spared or not _seed_parts(seed):
+        keras.utils.set_random_seed(seed)
+    elif backend == "torch":
+        sys.modules["torch"].manual_seed(seed)
+
+
+def _seed_parts(seed: int) -> bool:
+    """Seed Keras, Python and numpy; False where this Keras is made in another way."""
+    try:
+        from keras.src.backend.common import global_state
+        from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR
+        from keras.src.utils.rng_utils import GLOBAL_RANDOM_SEED
+    except ImportError:
+        return False
+    import numpy as np
+
+    state: Any = global_state
+    state.set_global_attribute(GLOBAL_RANDOM_SEED, seed)
+    state.set_global_attribute(GLOBAL_SEED_GENERATOR, None)
+    random.seed(seed)
+    np.random.seed(seed)
+    return True

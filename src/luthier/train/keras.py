@@ -32,6 +32,7 @@ from luthier.train.horizons import warn_if_half_finished
 from luthier.train.keras_state import State, build_optimizer
 from luthier.train.keras_state import make_variables as make_variables
 from luthier.train.memory import give_back
+from luthier.train.tensorflow_epochs import Pipeline, pipelined, several_at_once
 
 Build = Callable[[HyperParameters], keras.Model]
 Callbacks = Sequence[keras.callbacks.Callback] | Callable[[], Sequence[keras.callbacks.Callback]]
@@ -210,7 +211,8 @@ def turns(
     listeners = _OneTraining(own, model)
     listeners.begin()
     state = State(model, own)
-    with _unfinished(model.optimizer):
+    whole = pipelined(train, validation)
+    with _unfinished(model.optimizer), several_at_once(model, own, pipelined=whole):
         train_epoch = _epochs(trial, model, train, validation, batch_size, own, fused, class_weight)
         for epoch in trial.epochs(state):
             yield Turn(train_epoch, epoch, trial.seed_of(epoch), listeners)
@@ -240,6 +242,9 @@ def _epochs(
         if not isinstance(found, str):
             return found
         tell(trial, found, fused)
+    if pipelined(train, validation):
+        size = _validation_size(batch_size)
+        return Pipeline(model, train, validation, batch_size, size, callbacks)
     arguments = _arguments(train, validation, batch_size)
     if class_weight is not None and not isinstance(train, tuple | list):
         arguments["class_weight"] = dict(class_weight)
@@ -314,9 +319,12 @@ def _arguments(train: Any, validation: Any, batch_size: int) -> dict[str, Any]:
         given = {"batch_size": batch_size, "shuffle": False}
     if isinstance(validation, tuple | list):
         validation = tuple(validation)
-        # Larger batches change nothing but the time.
-        given["validation_batch_size"] = max(batch_size, 256)
+        given["validation_batch_size"] = _validation_size(batch_size)
     return {**given, "validation_data": validation}
+
+
+def _validation_size(batch_size: int) -> int:
+    return max(batch_size, 256)  # larger batches change nothing but the time
 
 
 def _steps(train: Any, batch_size: int) -> int | None:

@@ -43,17 +43,27 @@ def _reasons(
         yield "keras.distribution spreads the model over devices"
     if not hasattr(model, "_symbolic_build"):
         yield f"Keras {keras.__version__} is not known to work"
+    yield from own_methods(model)
+    yield from looks_at_batches(callbacks)
+    for name, part in (("training", train), ("validation", validation)):
+        if not _arrays(part):
+            yield f"the {name} data are no arrays"
+
+
+def own_methods(model: Any) -> Iterator[str]:
+    """Yield which parts of Keras's training loop the *model* has in a form of its own."""
     for name in (*_STEPS, *_OWN_LOOP):
         if getattr(type(model), name) is not getattr(keras.Model, name):
             yield f"{type(model).__name__} has its own {name}()"
+
+
+def looks_at_batches(callbacks: Sequence[keras.callbacks.Callback]) -> Iterator[str]:
+    """Yield which of the *callbacks* are to be told of each batch."""
     for callback in callbacks:
         for name in _PER_BATCH:
             own = getattr(type(callback), name) is not getattr(keras.callbacks.Callback, name)
             if own or name in vars(callback):
                 yield f"the callback {type(callback).__name__} has {name}(): it looks at each batch"
-    for name, part in (("training", train), ("validation", validation)):
-        if not _arrays(part):
-            yield f"the {name} data are no arrays"
 
 
 def _arrays(part: Any) -> bool:
