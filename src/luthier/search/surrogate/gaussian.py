@@ -200,8 +200,14 @@ def fit(
         terms = trend_terms(features)
         trend = terms @ terms.T
 
+    centres, spreads = zip(_SIGNAL, _NOISE, *[_TREND] * bent, strict=True)
+    prior = (
+        np.r_[np.full(dimension, centre), centres],
+        np.r_[np.full(dimension, _LENGTH_SPREAD), spreads],
+    )
+
     def cost(theta: Array) -> tuple[float, Array]:
-        return _negative_log_posterior(theta, features, groups, values, dimension, centre, trend)
+        return _negative_log_posterior(theta, features, groups, values, dimension, prior, trend)
 
     starts = [
         np.r_[np.full(dimension, math.log(length)), 0.0, math.log(noise), [-1.0] * bent]
@@ -227,7 +233,7 @@ def _negative_log_posterior(
     groups: Integers,
     values: Array,
     dimension: int,
-    centre: float,
+    prior: tuple[Array, Array],
     trend: Array | None,
 ) -> tuple[float, Array]:
     """Return the cost and its gradient; Rasmussen & Williams 2006, eqs. 5.8 and 5.9, and the priors."""
@@ -255,10 +261,8 @@ def _negative_log_posterior(
     gradient[dimension + 1] = -0.5 * noise * float(np.trace(inner))
     if trend is not None:
         gradient[dimension + 2] = -0.5 * float(np.sum(inner * bent))
-    others = (_SIGNAL, _NOISE, _TREND)[: len(theta) - dimension]
-    centres, widths = zip(*others, strict=True)
-    spreads = np.r_[np.full(dimension, _LENGTH_SPREAD), widths]
-    away = (theta - np.r_[np.full(dimension, centre), centres]) / spreads
+    centres, spreads = prior
+    away = (theta - centres) / spreads
     return cost + 0.5 * float(away @ away), gradient + away / spreads
 
 
@@ -270,10 +274,11 @@ def _factored(covariance: Array, noise: float) -> tuple[Array, float]:
     noisy = covariance.copy()
     noisy.flat[:: len(noisy) + 1] += noise + 1e-8
     routines: Any = lapack
-    factor, wrong = routines.dpotrf(noisy, lower=1, clean=0, overwrite_a=1)
+    factor, wrong = routines.dpotrf(noisy, lower=1, clean=1, overwrite_a=1)
     if wrong:
         raise np.linalg.LinAlgError("the covariance is not positive definite")
     log_determinant = 2.0 * float(np.log(np.diagonal(factor)).sum())
-    inverse, wrong = routines.dpotri(factor, lower=1)
-    inverse = np.tril(inverse) + np.tril(inverse, -1).T
+    lower, wrong = routines.dpotri(factor, lower=1)
+    inverse = lower + lower.T  # above the diagonal there are zeros
+    inverse.flat[:: len(inverse) + 1] *= 0.5
     return inverse, log_determinant
