@@ -95,6 +95,71 @@ def test_afterwards_the_model_goes_batch_by_batch_again():
     assert counts.batches == [0, 1, 2, 3, 4]
 
 
+def test_predictions_between_epochs_are_whole():
+    model, counts = net(), []
+    assert len(model.predict(TRAIN[0], verbose=0)) == 300  # its function is made for one step
+
+    class Predicts(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            counts.append(len(self.model.predict(TRAIN[0], verbose=0)))
+
+    predicts = Predicts()
+    with several_at_once(model, [predicts], pipelined=True):
+        pipeline(model)(0, 3, listening(model, predicts))
+    assert [*counts, len(model.predict(TRAIN[0], verbose=0))] == [300, 300]
+
+
+class Fixed(keras.layers.Layer):
+    def call(self, x):
+        return x + tf.zeros((x.shape[0], 784))
+
+
+def test_batches_that_are_all_alike_have_a_size():
+    keras.utils.set_random_seed(1)
+    dense = keras.layers.Dense(10, "softmax")
+    shaped = keras.Input(batch_shape=(100, 28, 28))
+    model = keras.Sequential([shaped, keras.layers.Flatten(), Fixed(), dense])
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    Pipeline(model, TRAIN, VALIDATION, 100, 100, ())(0, 3, listening(model))
+    assert model.history.history["loss"][0] > 0
+
+
+class OwnFit(keras.Sequential):
+    def fit(self, x, y, **more):
+        return super().fit(x, y, **more)
+
+
+class OwnEvaluate(keras.Sequential):
+    def evaluate(self, x, y, **more):
+        return super().evaluate(x, y, **more)
+
+
+@pytest.mark.parametrize("kind", [OwnFit, OwnEvaluate])
+def test_a_fit_of_ones_own_gets_arrays(kind):
+    assert pipelined(net(), TRAIN, VALIDATION)
+    assert not pipelined(kind([keras.layers.Dense(1)]), TRAIN, VALIDATION)
+
+
+def test_a_model_of_a_strategy_goes_the_ordinary_way():
+    with tf.distribute.OneDeviceStrategy("CPU:0").scope():
+        model = net()
+    assert not pipelined(model, TRAIN, VALIDATION)
+
+
+@pytest.fixture
+def two_steps_an_epoch():
+    keras.config.set_max_steps_per_epoch(2)
+    yield
+    keras.config.set_max_steps_per_epoch(None)
+
+
+def test_a_limit_of_steps_is_kept(two_steps_an_epoch):
+    model = net()
+    with several_at_once(model, (), pipelined=True):
+        pipeline(model)(0, 3, listening(model))
+    assert int(model.optimizer.iterations) == 2
+
+
 def test_what_the_user_says_of_steps_stands():
     model = net()
     model.compile("adam", "sparse_categorical_crossentropy", steps_per_execution=3)
@@ -134,16 +199,27 @@ class Draws(keras.callbacks.Callback):
         self.drawn.append(float(tf.random.uniform(())))
 
 
-def test_what_a_callback_draws_hangs_on_the_epochs_seed():
-    model, draws = net(), Draws()
-    epochs = pipeline(model, callbacks=[draws])
+def drawing():
+    drawn = []
+
+    def draw(epoch, logs=None):
+        drawn.append(float(tf.random.uniform(())))
+
+    return keras.callbacks.LambdaCallback(on_epoch_end=draw), drawn
+
+
+@pytest.mark.parametrize("own", [True, False], ids=["own", "lambda"])
+def test_what_a_callback_draws_hangs_on_the_epochs_seed(own):
+    model = net()
+    callback, drawn = (draws := Draws(), draws.drawn) if own else drawing()
+    epochs = pipeline(model, callbacks=[callback])
     for seed in (5, 6, 5):
-        epochs(0, seed, listening(model, draws))
-    first, second, again = draws.drawn
+        epochs(0, seed, listening(model, callback))
+    first, second, again = drawn
     assert first == again != second
 
 
-def test_without_the_like_tensorflows_generator_is_left_alone():
+def test_without_such_a_callback_tensorflows_generator_is_left_alone():
     model = net(keras.layers.Dense(8, "relu"), keras.layers.Dropout(0.1))
     tf.random.set_seed(1)
     expected = [float(tf.random.uniform(())) for _ in range(2)]
@@ -166,5 +242,5 @@ def test_without_the_like_tensorflows_generator_is_left_alone():
     ids=["dataset", "tensor", "objects", "none"],
 )
 def test_other_data_go_the_ordinary_way(part):
-    assert not pipelined(part, VALIDATION)
-    assert not pipelined(TRAIN, part)
+    assert not pipelined(net(), part, VALIDATION)
+    assert not pipelined(net(), TRAIN, part)

@@ -211,7 +211,7 @@ def turns(
     listeners = _OneTraining(own, model)
     listeners.begin()
     state = State(model, own)
-    whole = pipelined(train, validation)
+    whole = pipelined(model, train, validation)
     with _unfinished(model.optimizer), several_at_once(model, own, pipelined=whole):
         train_epoch = _epochs(trial, model, train, validation, batch_size, own, fused, class_weight)
         for epoch in trial.epochs(state):
@@ -242,7 +242,7 @@ def _epochs(
         if not isinstance(found, str):
             return found
         tell(trial, found, fused)
-    if pipelined(train, validation):
+    if pipelined(model, train, validation):
         size = _validation_size(batch_size)
         return Pipeline(model, train, validation, batch_size, size, callbacks)
     arguments = _arguments(train, validation, batch_size)

@@ -20,18 +20,20 @@ from luthier.train.data import order_of
 from luthier.train.fused.reasons import looks_at_batches, own_methods
 
 _STEPS = 8  # batches between two returns to Python; more gain nothing
+_TOLD_OF_DATA = ("fit", "evaluate")  # one's own may look for arrays
+_OF_THE_USER = (keras.callbacks.LambdaCallback, keras.callbacks.LearningRateScheduler)
 
 Arrays = Sequence[Any]
 
 
-def pipelined(train: Any, validation: Any) -> bool:
-    """Return whether ``Pipeline`` can train on these data."""
+def pipelined(model: Any, train: Any, validation: Any) -> bool:
+    """Return whether ``Pipeline`` can train *model* on these data."""
     if keras.backend.backend() != "tensorflow" or not all(map(_arrays, (train, validation))):
         return False
-    import tensorflow as tf
-
-    spread = keras.distribution.distribution() is not None or tf.distribute.has_strategy()
-    return not spread
+    if any(getattr(type(model), name) is not getattr(keras.Model, name) for name in _TOLD_OF_DATA):
+        return False
+    strategy = getattr(model, "_distribute_strategy", None)
+    return keras.distribution.distribution() is None and strategy is None
 
 
 class Pipeline:
@@ -87,7 +89,9 @@ def several_at_once(
 ) -> Generator[None]:
     """Let *model* take several batches before it comes back to Python, where nobody looks at each."""
     own_loop = next(own_methods(model), None) or next(looks_at_batches(callbacks), None)
-    if not pipelined or own_loop or model.steps_per_execution != 1 or model.run_eagerly:
+    most = getattr(keras.config, "max_steps_per_epoch", lambda: None)()
+    counted = model.steps_per_execution != 1 or most is not None
+    if not pipelined or own_loop or counted or model.run_eagerly:
         yield
         return
     _set_steps(model, _STEPS)
@@ -99,7 +103,8 @@ def several_at_once(
 
 def _set_steps(model: Any, steps: int) -> None:
     model.steps_per_execution = steps
-    model.train_function = model.test_function = None  # they were made for another number
+    # They were made for another number.
+    model.train_function = model.test_function = model.predict_function = None
 
 
 def _arrays(part: Any) -> bool:
@@ -117,13 +122,18 @@ def _batches(arrays: Arrays, size: int, order: Any = None) -> Any:
 
     tensors = tuple(map(_tensor, arrays))
     count = len(arrays[0])
+    rows = None if count % size else size  # of every batch, where they are all alike
 
     def batch(number: Any) -> Any:
         begin = number * size
         end = tf.minimum(begin + size, count)
         if order is None:
-            return tuple(tensor[begin:end] for tensor in tensors)
-        return tuple(map(partial(tf.gather, indices=order[begin:end]), tensors))
+            found = [tensor[begin:end] for tensor in tensors]
+        else:
+            found = list(map(partial(tf.gather, indices=order[begin:end]), tensors))
+        for part in found:
+            part.set_shape((rows, *part.shape[1:]))
+        return tuple(found)
 
     options = tf.data.Options()
     options.experimental_optimization.apply_default_optimizations = False  # nothing to optimise
@@ -146,5 +156,10 @@ def _draws(model: Any, callbacks: Sequence[keras.callbacks.Callback]) -> bool:
     What is traced has seeds of its own, which seeding the generator does not touch; layers of Keras that
     draw have their state in the model's variables.
     """
-    own = [c for c in callbacks if type(c).__module__.partition(".")[0] != "keras"]
-    return model.run_eagerly or bool(own)
+    import tensorflow as tf
+
+    eager = model.run_eagerly or tf.config.functions_run_eagerly()
+    return eager or any(
+        type(c).__module__.partition(".")[0] != "keras" or isinstance(c, _OF_THE_USER)
+        for c in callbacks
+    )
