@@ -147,9 +147,8 @@ def in_own_process(case: Case) -> Latency:
     with contextlib.suppress(EOFError):
         if ours.poll(limit):
             answer = ours.recv()
-    with contextlib.suppress(
-        ProcessLookupError
-    ):  # with the peer, which would compute on beside others
+    # With the peer, which would go on computing beside the next one.
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.join()
     return answer
