@@ -24,9 +24,10 @@ def run(*arguments, backend, timeout=900):
     )
 
 
-def check_suite(backend, suite="keras_suite.py"):
-    """Fail unless the whole *suite* passes on *backend*."""
-    done = run("-m", "pytest", "-p", "no:cacheprovider", HERE / suite, backend=backend)
+def check_suite(backend, *more):
+    """Fail unless the whole suite passes on *backend*, with *more* files."""
+    files = [HERE / name for name in ("keras_suite.py", *more)]
+    done = run("-m", "pytest", "-p", "no:cacheprovider", *files, backend=backend)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -9,10 +9,6 @@ pytestmark = pytest.mark.frameworks
 
 
 def test_the_suite():
-    check_suite("tensorflow")
-
-
-def test_ordinary_epochs():
     check_suite("tensorflow", "tensorflow_suite.py")
 
 
