@@ -38,10 +38,11 @@ def slope(function, at, step=1e-5):
 def test_the_gradient_of_the_posterior_of_hyperparameters(bent):
     theta = np.array([-1.0, 0.3, 0.2, -3.0, *[-0.5] * bent])
     terms = gaussian.trend_terms(POINTS)
+    prior = gaussian._prior(2, 1.9, bent=bent)
 
     def cost(t):
         trend = terms @ terms.T if bent else None
-        return gaussian._negative_log_posterior(t, POINTS, GROUPS, VALUES, 2, 1.9, trend)
+        return gaussian._negative_log_posterior(t, POINTS, GROUPS, VALUES, 2, prior, trend)
 
     np.testing.assert_allclose(cost(theta)[1], slope(lambda t: cost(t)[0], theta), rtol=1e-5)
 

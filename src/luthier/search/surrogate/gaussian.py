@@ -200,11 +200,7 @@ def fit(
         terms = trend_terms(features)
         trend = terms @ terms.T
 
-    centres, spreads = zip(_SIGNAL, _NOISE, *[_TREND] * bent, strict=True)
-    prior = (
-        np.r_[np.full(dimension, centre), centres],
-        np.r_[np.full(dimension, _LENGTH_SPREAD), spreads],
-    )
+    prior = _prior(dimension, centre, bent=bent)
 
     def cost(theta: Array) -> tuple[float, Array]:
         return _negative_log_posterior(theta, features, groups, values, dimension, prior, trend)
@@ -224,6 +220,17 @@ def fit(
         math.exp(best[dimension]),
         math.exp(best[dimension + 1]),
         math.exp(best[dimension + 2]) if bent else 0.0,
+    )
+
+
+def _prior(dimension: int, centre: float, *, bent: bool) -> tuple[Array, Array]:
+    """Return means and deviations of the logarithms; *centre* is that of the lengthscales."""
+    import numpy as np
+
+    centres, spreads = zip(_SIGNAL, _NOISE, *[_TREND] * bent, strict=True)
+    return (
+        np.r_[np.full(dimension, centre), centres],
+        np.r_[np.full(dimension, _LENGTH_SPREAD), spreads],
     )
 
 
