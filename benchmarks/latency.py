@@ -144,13 +144,16 @@ def in_own_process(case: Case) -> Latency:
     theirs.close()
     limit = FILLING + (ENOUGH + 2 * PATIENCE)
     answer = Latency(*NONE, why=f"not done within {limit:g} s")
-    with contextlib.suppress(EOFError):
-        if ours.poll(limit):
-            answer = ours.recv()
-    # With the peer, which would go on computing beside the next one.
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.join()
+    try:
+        with contextlib.suppress(EOFError):
+            if ours.poll(limit):
+                answer = ours.recv()
+    finally:  # also by Ctrl-C, of which a session of its own does not hear
+        # With the peer, which would go on computing beside the next one.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.kill()
+        process.join()
     return answer
 
 

@@ -46,7 +46,7 @@ def test_the_same_weights_as_by_fit_with_arrays_batch_by_batch(kind, weights):
     ours, plain = net(keras.layers.Dense(16, "relu")), net(keras.layers.Dense(16, "relu"))
     plain.set_weights(ours.get_weights())
     listeners = listening(ours)
-    with several_at_once(ours, (), pipelined=True):
+    with several_at_once(ours, ()):
         epochs = pipeline(ours, train)
         for epoch in range(2):
             epochs(epoch, 7 + epoch, listeners)
@@ -70,27 +70,24 @@ def test_the_same_weights_as_by_fit_with_arrays_batch_by_batch(kind, weights):
 class Counts(keras.callbacks.Callback):
     def __init__(self):
         super().__init__()
-        self.batches, self.epochs = [], 0
+        self.batches = []
 
     def on_train_batch_end(self, batch, logs=None):
         self.batches.append(batch)
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.epochs += 1
 
 
 def test_a_callback_that_looks_at_batches_sees_each():
     model = net()
     counts = Counts()
     listeners = listening(model, counts)
-    with several_at_once(model, [counts], pipelined=True):
+    with several_at_once(model, [counts]):
         pipeline(model, callbacks=[counts])(0, 3, listeners)
     assert counts.batches == [0, 1, 2, 3, 4]
 
 
 def test_afterwards_the_model_goes_batch_by_batch_again():
     model, counts = net(), Counts()
-    with several_at_once(model, (), pipelined=True):
+    with several_at_once(model, ()):
         assert model.steps_per_execution > 1
         pipeline(model)(0, 3, listening(model))
     assert model.steps_per_execution == 1
@@ -107,7 +104,7 @@ def test_predictions_between_epochs_are_whole():
             counts.append(len(self.model.predict(TRAIN[0], verbose=0)))
 
     predicts = Predicts()
-    with several_at_once(model, [predicts], pipelined=True):
+    with several_at_once(model, [predicts]):
         pipeline(model)(0, 3, listening(model, predicts))
     assert [*counts, len(model.predict(TRAIN[0], verbose=0))] == [300, 300]
 
@@ -158,7 +155,7 @@ def two_steps_an_epoch():
 
 def test_a_limit_of_steps_is_kept(two_steps_an_epoch):
     model = net()
-    with several_at_once(model, (), pipelined=True):
+    with several_at_once(model, ()):
         pipeline(model)(0, 3, listening(model))
     assert int(model.optimizer.iterations) == 2
 
@@ -166,7 +163,7 @@ def test_a_limit_of_steps_is_kept(two_steps_an_epoch):
 def test_what_the_user_says_of_steps_stands():
     model = net()
     model.compile("adam", "sparse_categorical_crossentropy", steps_per_execution=3)
-    with several_at_once(model, (), pipelined=True):
+    with several_at_once(model, ()):
         assert model.steps_per_execution == 3
 
 

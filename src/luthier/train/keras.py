@@ -211,9 +211,9 @@ def turns(
     listeners = _OneTraining(own, model)
     listeners.begin()
     state = State(model, own)
-    whole = pipelined(model, train, validation)
-    with _unfinished(model.optimizer), several_at_once(model, own, pipelined=whole):
-        train_epoch = _epochs(trial, model, train, validation, batch_size, own, fused, class_weight)
+    train_epoch = _epochs(trial, model, train, validation, batch_size, own, fused, class_weight)
+    quick = several_at_once(model, own) if isinstance(train_epoch, Pipeline) else nullcontext()
+    with _unfinished(model.optimizer), quick:
         for epoch in trial.epochs(state):
             yield Turn(train_epoch, epoch, trial.seed_of(epoch), listeners)
             trial.report(listeners.logs)

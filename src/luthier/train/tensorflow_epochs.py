@@ -30,10 +30,8 @@ def pipelined(model: Any, train: Any, validation: Any) -> bool:
     """Return whether ``Pipeline`` can train *model* on these data."""
     if keras.backend.backend() != "tensorflow" or not all(map(_arrays, (train, validation))):
         return False
-    if any(getattr(type(model), name) is not getattr(keras.Model, name) for name in _TOLD_OF_DATA):
-        return False
-    strategy = getattr(model, "_distribute_strategy", None)
-    return keras.distribution.distribution() is None and strategy is None
+    strategy = keras.distribution.distribution() or getattr(model, "_distribute_strategy", None)
+    return strategy is None and not any(own_methods(model, _TOLD_OF_DATA))
 
 
 class Pipeline:
@@ -84,14 +82,12 @@ class Pipeline:
 
 
 @contextmanager
-def several_at_once(
-    model: Any, callbacks: Sequence[keras.callbacks.Callback], *, pipelined: bool
-) -> Generator[None]:
+def several_at_once(model: Any, callbacks: Sequence[keras.callbacks.Callback]) -> Generator[None]:
     """Let *model* take several batches before it comes back to Python, where nobody looks at each."""
     own_loop = next(own_methods(model), None) or next(looks_at_batches(callbacks), None)
     most = getattr(keras.config, "max_steps_per_epoch", lambda: None)()
     counted = model.steps_per_execution != 1 or most is not None
-    if not pipelined or own_loop or counted or model.run_eagerly:
+    if own_loop or counted or model.run_eagerly:
         yield
         return
     _set_steps(model, _STEPS)

@@ -50,9 +50,9 @@ def _reasons(
             yield f"the {name} data are no arrays"
 
 
-def own_methods(model: Any) -> Iterator[str]:
-    """Yield which parts of Keras's training loop the *model* has in a form of its own."""
-    for name in (*_STEPS, *_OWN_LOOP):
+def own_methods(model: Any, names: Sequence[str] = (*_STEPS, *_OWN_LOOP)) -> Iterator[str]:
+    """Yield which of the methods *names*, Keras's training loop, the *model* has in a form of its own."""
+    for name in names:
         if getattr(type(model), name) is not getattr(keras.Model, name):
             yield f"{type(model).__name__} has its own {name}()"
 
