@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from luthier.run.garbage import collect_if_due
 from luthier.run.recording import conclude, recorded
 from luthier.run.seeding import seed_everything
+from luthier.study import interrupts
 from luthier.study.deciding import Job
 from luthier.study.study import Study
 from luthier.study.trial import Trial
@@ -65,7 +66,8 @@ def train_abreast(study: Study, train: Abreast, enough: Callable[[], bool] | Non
                 _begin(study, train, job, lanes)
             if not lanes:
                 return
-            train.together([lane.due for lane in lanes])
+            with interrupts.through():
+                train.together([lane.due for lane in lanes])
             for lane in list(lanes):
                 _advance(study, lane, lanes)
             study.checkpoints.collect(study.refresh())
@@ -96,7 +98,8 @@ def _advance(study: Study, lane: _Lane, lanes: list[_Lane]) -> None:
     going_on = False
     try:
         with recorded(study, lane.trial):
-            lane.due = next(lane.turns, None)
+            with interrupts.through():
+                lane.due = next(lane.turns, None)
             if lane.due is None:
                 conclude(study, lane.trial, None)
             going_on = lane.due is not None

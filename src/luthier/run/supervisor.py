@@ -28,6 +28,8 @@ from luthier.run.places import working_folder
 from luthier.run.renewal import renew
 from luthier.run.vital_signs import Pulse, memory_kills
 from luthier.run.worker import Train, preemptible
+from luthier.study import interrupts
+from luthier.study.holder import is_gone
 from luthier.study.records import TrialRecord
 from luthier.study.study import Study
 
@@ -35,6 +37,7 @@ FRAMEWORKS = ("tensorflow", "torch", "jax", "keras", "sklearn")
 HANG_SECONDS = 600.0
 GRACE_SECONDS = 60.0
 _EARLY_DEATHS = 3
+_DEATH_SECONDS = 10.0  # at most, from SIGKILL until a process has let go of everything
 
 
 def supervise(
@@ -63,9 +66,12 @@ def supervise(
         KeyboardInterrupt: after the workers are gone and their trials are back in the queue.
     """
     devices.checked_share(gpus_per_trial, workers)
-    with _Crew(study, train, workers, gpus_per_trial, hang_after, grace) as crew:
-        with preemptible(study):
-            crew.work()
+    with (
+        preemptible(study),
+        interrupts.held(),
+        _Crew(study, train, workers, gpus_per_trial, hang_after, grace) as crew,
+    ):
+        crew.work()
         study.refresh()
         if study.history.errors:
             raise crew.users_error()
@@ -133,12 +139,14 @@ class _Crew:
     def work(self) -> None:
         preload = [name for name in FRAMEWORKS if name in sys.modules]
         self._lines.send({"preload": preload, "path": sys.path})
-        ready = self._lines.wait()
+        with interrupts.through():
+            ready = self._lines.wait()
         if ready is None:
             raise self._broken("the fork server ended before it was ready")
         for slot in range(self._workers):
             self._spawn(slot)
         while self._living:
+            interrupts.check()
             self._connection.settimeout(0.5)
             message = self._lines.poll()
             if message is CLOSED:
@@ -271,8 +279,8 @@ class _Crew:
     def _kill_all(self) -> None:
         for pid in self._living.values():
             _kill_group(pid)
-        until = time.monotonic() + 1.0
-        while time.monotonic() < until and any(map(_lives, self._living.values())):
+        until = time.monotonic() + _DEATH_SECONDS
+        while time.monotonic() < until and not all(map(is_gone, self._living.values())):
             time.sleep(0.01)
         self._living.clear()
 
@@ -300,15 +308,6 @@ def _tell(pid: int, what: signal.Signals) -> None:
     if pid:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(pid, what)
-
-
-def _lives(pid: int) -> bool:
-    try:
-        return (
-            bool(pid) and Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-        )
-    except OSError:
-        return False
 
 
 __all__: Sequence[str] = ["supervise"]

@@ -15,6 +15,7 @@ from luthier.run.ranks.leading import Leader, leader_here, led
 from luthier.run.recording import conclude, recorded
 from luthier.run.recording import out_of_memory as out_of_memory
 from luthier.run.seeding import seed_everything
+from luthier.study import interrupts
 from luthier.study.deciding import Job
 from luthier.study.protocols import Done, Wait
 from luthier.study.study import Study
@@ -41,12 +42,13 @@ def work(study: Study, train: Train, enough: Callable[[], bool] | None = None) -
     SIGTERM (a cluster that wants its machine back) lets the trial come to its next report, with its
     checkpoint, gives the job back and ends the loop; a second one ends the process at once.
     """
-    with preemptible(study):
+    with preemptible(study), interrupts.held():
         return _work(study, train, enough)
 
 
 def _work(study: Study, train: Train, enough: Callable[[], bool] | None) -> str:
     while True:
+        interrupts.check()
         leader = leader_here()
         if leader is not None:
             leader.check()
@@ -59,7 +61,8 @@ def _work(study: Study, train: Train, enough: Callable[[], bool] | None) -> str:
                 leader.finish(study, job.reason)
             return job.reason
         if isinstance(job, Wait):
-            study.wait(_WAIT_SECONDS)
+            with interrupts.through():
+                study.wait(_WAIT_SECONDS)
             continue
         run_job(study, job, train, leader)
         study.checkpoints.collect(study.refresh())
@@ -75,7 +78,10 @@ class MayBePreempted(Protocol):
 
 @contextlib.contextmanager
 def preemptible(study: MayBePreempted) -> Generator[None]:
-    """Have SIGTERM ask *study* to give its jobs back, in the main thread; elsewhere nothing changes."""
+    """Have SIGTERM ask *study* to give its jobs back, in the main thread; elsewhere nothing changes.
+
+    Ctrl-C waits in blocks of ``interrupts.held``.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -93,7 +99,8 @@ def preemptible(study: MayBePreempted) -> Generator[None]:
 
     before = signal.signal(signal.SIGTERM, asked)
     try:
-        yield
+        with interrupts.heard():
+            yield
     finally:
         signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
@@ -104,7 +111,9 @@ def run_job(study: Study, job: Job, train: Train, leader: Leader | None = None) 
     seed_everything(trial.seed)
     try:
         with recorded(study, trial):
-            conclude(study, trial, led(trial, train, leader))
+            with interrupts.through():
+                outcome = led(trial, train, leader)
+            conclude(study, trial, outcome)
     finally:
         trial.closed = True
         collect_if_due()

@@ -61,6 +61,11 @@ def liveness(holder: Holder, *, local: bool = True) -> Liveness:
     return Liveness.ALIVE if _started(holder.pid) == holder.started else Liveness.GONE
 
 
+def is_gone(pid: int) -> bool:
+    """Return True when no process has this number, or what it left behind is only its number."""
+    return not pid or _started(pid) is None
+
+
 def _started(pid: int) -> str | None:
     """Return the start time of a living process, None for a dead one or a zombie."""
     try:

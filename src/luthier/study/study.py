@@ -9,7 +9,7 @@ from typing import Any, overload
 
 from luthier.errors import StorageError, StudyError
 from luthier.space import Space
-from luthier.study import deciding
+from luthier.study import deciding, interrupts
 from luthier.study import events as ev
 from luthier.study.clock import SYSTEM_CLOCK, Clock
 from luthier.study.deciding import Deciding, Decision, Job, Proposal
@@ -99,7 +99,8 @@ class Study(Reading):
     def refresh(self) -> History:
         """Fold in what all processes have appended, and return the history."""
         self._pace.waits = False
-        return super().refresh()
+        with interrupts.held():
+            return super().refresh()
 
     @property
     def limits(self) -> Limits:
@@ -249,6 +250,12 @@ class Study(Reading):
         self, trial: Trial, metrics: Mapping[str, float], seconds: float, *, checkpointed: bool
     ) -> Verdict:
         """Write a report and return what becomes of the trial; its end is written here too."""
+        with interrupts.held():
+            return self._recorded(trial, metrics, seconds, checkpointed=checkpointed)
+
+    def _recorded(
+        self, trial: Trial, metrics: Mapping[str, float], seconds: float, *, checkpointed: bool
+    ) -> Verdict:
         events = self._reported(trial, metrics, seconds, checkpointed=checkpointed)
         if self._deferred(trial, events):
             return GO_ON
@@ -524,6 +531,10 @@ class Study(Reading):
             trial: whose lease the events end.
             expect: the number of the last event that may be in the log.
         """
+        with interrupts.held():
+            self._write(events, trial, expect)
+
+    def _write(self, events: list[ev.AnyEvent], trial: Trial | None, expect: int | None) -> None:
         if trial is not None:
             self.leased.pop(trial.lease, None)
         if not events:
