@@ -30,8 +30,7 @@ class RandomSearch:
             SpaceError: when the constraints leave (next to) nothing of the space.
         """
         for attempt in range(ATTEMPTS):
-            draw = chance.of(attempt)
-            configuration = space.sample(lambda key, draw=draw: draw.uniform(key))
+            configuration = space.sample(chance.of(attempt).uniforms())
             if space.satisfies(configuration):
                 return configuration
         raise unsatisfiable(space)

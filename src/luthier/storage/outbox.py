@@ -197,10 +197,11 @@ def usable() -> bool:
 
 def outbox_of(path: Path) -> Outbox:
     """Return this process's outbox for the database at *path*, one for all who open it."""
-    box = _boxes.get(path)
+    name = str(path)  # which a path remembers: its own comparisons take long
+    box = _boxes.get(name)
     if box is None:
         with _making:
-            box = _boxes.setdefault(path, Outbox(path))
+            box = _boxes.setdefault(name, Outbox(path))
     return box
 
 
@@ -210,7 +211,7 @@ def left_behind(path: Path) -> bool:
         names = [name for name in os.listdir(folder_of(path)) if not name.startswith(_HIDDEN)]
     except OSError:
         return False
-    box = _boxes.get(path)
+    box = _boxes.get(str(path))
     mine = box is not None and box.has(names)
     return len(names) > mine
 
@@ -283,7 +284,7 @@ def _records(content: bytes) -> Generator[Waiting]:
         at += length
 
 
-_boxes: dict[Path, Outbox] = {}
+_boxes: dict[str, Outbox] = {}
 _making = threading.Lock()
 
 

@@ -153,9 +153,8 @@ class SQLiteStore:
         others: list[tuple[int, bytes]] = []
         if since is not None and since + 1 < first:
             others = self.read(study, since, min(first - since - 1, PAGE))
-        if self._bytes > _CHECKPOINT_BYTES:
-            self._bytes = 0
-            self._move_log_into_file()
+        if not self._alone:
+            self._move_log_if_long()
         return last, others
 
     def _append_one(self, key: int, body: bytes) -> int:
@@ -336,6 +335,7 @@ class SQLiteStore:
         if self._unsafe:
             self._unsafe = False
             self._sync()
+        self._move_log_if_long()
 
     def _wait_for_disk(self) -> None:
         """Wait until what was committed is on the disk; while all others wait for us, later."""
@@ -404,12 +404,17 @@ class SQLiteStore:
         finally:
             os.close(handle)
 
-    def _move_log_into_file(self) -> None:
-        """Checkpoint the write-ahead log, unless another process is at it."""
+    def _move_log_if_long(self) -> None:
+        """Checkpoint the write-ahead log where it has grown, unless another process is at it."""
+        if self._bytes <= _CHECKPOINT_BYTES:
+            return
+        self._bytes = 0
         lock = FileLock(Path(f"{self.path}-checkpointing"))
         if lock.acquire(0.0):
             try:
                 with self._thread_lock, contextlib.suppress(sqlite3.OperationalError):
+                    # Most of it, and the disk's part, while others write; then what they have added.
+                    self._connected().execute("PRAGMA wal_checkpoint(PASSIVE)")
                     self._connected().execute("PRAGMA wal_checkpoint(TRUNCATE)")
             finally:
                 lock.release()

@@ -6,6 +6,7 @@ process proposes it and however many workers there are.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING
@@ -16,8 +17,12 @@ if TYPE_CHECKING:
 
 def derive(seed: int, *purpose: int | str) -> int:
     """Return a 64-bit seed that depends on the study's *seed* and on every word of *purpose*."""
-    text = "\x1f".join([str(seed), *map(str, purpose)])
-    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big")
+    digest = blake2b(_text(seed, *purpose), digest_size=8).digest()
+    return int.from_bytes(digest, "big")
+
+
+def _text(seed: int, *purpose: int | str) -> bytes:
+    return "\x1f".join([str(seed), *map(str, purpose)]).encode()
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,17 @@ class Chance:
     def of(self, *purpose: int | str) -> Chance:
         """Return independent randomness for a narrower purpose."""
         return Chance(self.seed, self.purpose + purpose)
+
+    def uniforms(self) -> Callable[[str], float]:
+        """Return ``uniform`` for many names of one word each: what they share is hashed once."""
+        shared = blake2b(_text(self.seed, *self.purpose, ""), digest_size=8)
+
+        def uniform(name: str) -> float:
+            whole = shared.copy()
+            whole.update(name.encode())
+            return (int.from_bytes(whole.digest(), "big") >> 11) * 2.0**-53
+
+        return uniform
 
     def uniform(self, *name: int | str) -> float:
         """Return a number in [0, 1) that belongs to *name*: 53 random bits."""
