@@ -84,6 +84,8 @@ def main() -> int:
                 found = compared(net, search, data, options, versions)
                 text, good = part(net, search, found)
                 lines, met = [*lines, "", *text], met and good
+                if net == "mlp" and "Luthier, fused" in found:
+                    lines += ["", floor(found, data, options)]
     title = f"{TITLE}, {images:,} images, {options.cores} core{'s' * (options.cores > 1)}"
     head = [
         f"## {title}",
@@ -213,6 +215,26 @@ def part(net: str, search: str, found: dict[str, list[Search]]) -> tuple[list[st
                     verdict(f"{times} times as fast as {name}", reached >= times, f"{reached:.1f}")
                 )
     return lines, good
+
+
+def floor(found: dict[str, list[Search]], data: Path, options: argparse.Namespace) -> str:
+    """Return a line about what the matrices' products alone take: the most that could be reached."""
+    first = found["Luthier, fused"][0]
+    setting = {"units": first.more["units"], "batch_size": options.batch_size}
+    answer = answer_of(
+        "fused_products.py", data, setting, "jax", "", venvs=options.venvs, cores=options.cores
+    )
+    seconds = answer["seconds"]
+    most = ", ".join(
+        f"{middle(found[name]).wall / seconds:.1f} times as fast as {name}"
+        for name in GOALS
+        if name in found
+    )
+    return (
+        f"The products of matrices alone (of the first round's nets; nothing else: no losses, no Adam, no "
+        f"start) take {seconds:.1f} s of it, at {answer['gigaflops']:.0f} GFLOP/s"
+        + (f": whoever needs no time for the rest is {most}." if most else ".")
+    )
 
 
 def middle(searches: list[Search]) -> Search:

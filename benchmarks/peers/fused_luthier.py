@@ -54,6 +54,9 @@ with tempfile.TemporaryDirectory() as folder:
         "trials": len(result.trials),
         "best": result.best_value,
     }
+    trials = result.study.trials
+    if setting["net"] == "mlp":
+        found["units"] = [[t.configuration["units"], len(t.steps)] for t in trials]
 if setting["fused"]:
     from luthier.train.fused import experience, programs
 
