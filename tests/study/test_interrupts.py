@@ -70,7 +70,9 @@ def test_the_users_own_handler_is_called_in_its_time():
             press()
             assert called == ["own"]
         assert called == ["own", "own"]
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with interrupts.heard():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     with interrupts.heard(), interrupts.held():
         press()
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -89,4 +89,5 @@ def heard() -> Generator[None]:
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        if signal.getsignal(signal.SIGINT) is pressed:  # and not what the training code has set
+            signal.signal(signal.SIGINT, before)
