@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import signal
 import sys
-from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -28,15 +28,35 @@ class Descent:
     def restore(self, folder):
         self.at = float((folder / "at").read_text())
 
+    def go_on(self, trial):
+        self.at -= trial["rate"] * 2 * (self.at - trial["aim"])
 
-def train(trial):
+
+def one_by_one(trial):
     state = Descent()
     for _ in trial.epochs(state):
-        state.at -= trial["rate"] * 2 * (state.at - trial["aim"])
+        state.go_on(trial)
         trial.report(loss=state.at**2)
 
 
-def tuned(storage):
+class SideBySide:
+    abreast = 3
+
+    def begin(self, trial):
+        state = Descent()
+        for _ in trial.epochs(state):
+            yield partial(state.go_on, trial)
+            trial.report(loss=state.at**2)
+
+    def together(self, turns):
+        for turn in turns:
+            turn()
+
+    def __call__(self, trial):
+        one_by_one(trial)
+
+
+def tuned(train, storage):
     return lt.tune(
         train,
         SPACE,
@@ -56,7 +76,6 @@ class CtrlC:
         self.at = at
         self.lines = 0
         self.within = False
-        self.where = Counter()
 
     def __call__(self, frame, event, _):
         if not frame.f_code.co_filename.startswith(HOME):
@@ -93,23 +112,23 @@ def outcome(study):
     return [(t.number, t.configuration, t.steps, t.losses, t.state) for t in study.trials]
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
+@pytest.fixture(scope="module", params=[one_by_one, SideBySide()], ids=["alone", "abreast"])
+def undisturbed(request, tmp_path_factory):
     with CtrlC() as counted:
-        result = tuned(tmp_path_factory.mktemp("calm") / "luthier.db")
+        result = tuned(request.param, tmp_path_factory.mktemp("calm") / "luthier.db")
     assert counted.lines > 2000
-    return outcome(result.study), counted.lines
+    return request.param, outcome(result.study), counted.lines
 
 
-@pytest.mark.parametrize("turn", range(40))
+@pytest.mark.parametrize("turn", range(30))
 def test_ctrl_c_at_any_line_gives_the_trial_back(tmp_path, undisturbed, turn):
     """At once in a store that the same process goes on with, as in a notebook."""
-    expected, lines = undisturbed
+    train, expected, lines = undisturbed
     storage = tmp_path / "luthier.db"
     at = random.Random(turn).randrange(1, lines)
     with CtrlC(at) as pressed, pytest.raises(KeyboardInterrupt):
-        tuned(storage)
+        tuned(train, storage)
     assert pressed.lines >= at
     study = lt.open("s", storage=storage)
     assert not [t for t in study.trials if t.state is TrialState.RUNNING]
-    assert outcome(tuned(storage).study) == expected
+    assert outcome(tuned(train, storage).study) == expected

@@ -38,12 +38,16 @@ class held:  # noqa: N801 (a context manager, light enough for every report)
         KeyboardInterrupt: at the end of the outermost such block, if it was pressed inside.
     """
 
+    # Both blocks put back the depth they found and count nothing: Ctrl-C at the end of a block of
+    # ``through`` skips its __exit__, and whoever is around it must not be misled by that.
+
     def __enter__(self) -> None:
-        _here.depth += 1
+        self._depth = _here.depth
+        _here.depth = self._depth + 1
 
     def __exit__(self, *_: object) -> None:
-        _here.depth -= 1
-        if not _here.depth:
+        _here.depth = self._depth
+        if not self._depth:
             _here.raise_if_pressed()
 
 
@@ -55,8 +59,9 @@ class through:  # noqa: N801
     """
 
     def __enter__(self) -> None:
-        self._depth, _here.depth = _here.depth, 0
+        self._depth = _here.depth
         try:
+            _here.depth = 0
             _here.raise_if_pressed()
         except BaseException:
             _here.depth = self._depth
