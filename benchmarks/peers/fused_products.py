@@ -48,7 +48,7 @@ data, setting = np.load(sys.argv[1]), json.loads(sys.argv[2])
 images = np.asarray(data["x"], "float32").reshape(len(data["x"]), -1)
 whole = len(images) // setting["batch_size"] * setting["batch_size"]
 batches = jnp.asarray(images[:whole].reshape(-1, setting["batch_size"], images.shape[1]))
-each = {units: seconds_an_epoch(batches, units) for units, _ in setting["units"]}
+each = {units: seconds_an_epoch(batches, units) for units in {u for u, _ in setting["units"]}}
 seconds = sum(each[units] * epochs for units, epochs in setting["units"])
 floats = sum(
     epochs * whole * units * 2 * (2 * images.shape[1] + 3 * CLASSES)

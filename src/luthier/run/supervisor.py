@@ -279,8 +279,9 @@ class _Crew:
     def _kill_all(self) -> None:
         for pid in self._living.values():
             _kill_group(pid)
+        pids = [pid for pid in self._living.values() if pid]
         until = time.monotonic() + _DEATH_SECONDS
-        while time.monotonic() < until and not all(map(is_gone, self._living.values())):
+        while time.monotonic() < until and not all(map(is_gone, pids)):
             time.sleep(0.01)
         self._living.clear()
 

@@ -17,12 +17,20 @@ if TYPE_CHECKING:
 
 def derive(seed: int, *purpose: int | str) -> int:
     """Return a 64-bit seed that depends on the study's *seed* and on every word of *purpose*."""
-    digest = blake2b(_text(seed, *purpose), digest_size=8).digest()
-    return int.from_bytes(digest, "big")
+    return _number(_hashed(seed, *purpose))
 
 
-def _text(seed: int, *purpose: int | str) -> bytes:
-    return "\x1f".join([str(seed), *map(str, purpose)]).encode()
+def _hashed(seed: int, *purpose: int | str) -> blake2b:
+    return blake2b("\x1f".join([str(seed), *map(str, purpose)]).encode(), digest_size=8)
+
+
+def _number(hashed: blake2b) -> int:
+    return int.from_bytes(hashed.digest(), "big")
+
+
+def _fraction(number: int) -> float:
+    """Return 53 of the 64 bits as a number in [0, 1)."""
+    return (number >> 11) * 2.0**-53
 
 
 @dataclass(frozen=True)
@@ -38,18 +46,18 @@ class Chance:
 
     def uniforms(self) -> Callable[[str], float]:
         """Return ``uniform`` for many names of one word each: what they share is hashed once."""
-        shared = blake2b(_text(self.seed, *self.purpose, ""), digest_size=8)
+        shared = _hashed(self.seed, *self.purpose, "")
 
         def uniform(name: str) -> float:
             whole = shared.copy()
             whole.update(name.encode())
-            return (int.from_bytes(whole.digest(), "big") >> 11) * 2.0**-53
+            return _fraction(_number(whole))
 
         return uniform
 
     def uniform(self, *name: int | str) -> float:
         """Return a number in [0, 1) that belongs to *name*: 53 random bits."""
-        return (derive(self.seed, *self.purpose, *name) >> 11) * 2.0**-53
+        return _fraction(derive(self.seed, *self.purpose, *name))
 
     def generator(self) -> np.random.Generator:
         """Return a numpy generator for draws that come in arrays."""

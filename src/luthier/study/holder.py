@@ -63,7 +63,7 @@ def liveness(holder: Holder, *, local: bool = True) -> Liveness:
 
 def is_gone(pid: int) -> bool:
     """Return True when no process has this number, or what it left behind is only its number."""
-    return not pid or _started(pid) is None
+    return _started(pid) is None
 
 
 def _started(pid: int) -> str | None:

@@ -22,13 +22,15 @@ class _Here(threading.local):
         self.depth = 0
         self.pressed: Callable[[], object] | None = None  # what it would have done at once
 
-    def raise_if_pressed(self) -> None:
-        pressed, self.pressed = self.pressed, None
-        if pressed is not None:
-            pressed()
-
 
 _here = _Here()
+
+
+def check() -> None:
+    """Raise KeyboardInterrupt if Ctrl-C waits."""
+    pressed, _here.pressed = _here.pressed, None
+    if pressed is not None:
+        pressed()
 
 
 class held:  # noqa: N801 (a context manager, light enough for every report)
@@ -48,7 +50,7 @@ class held:  # noqa: N801 (a context manager, light enough for every report)
     def __exit__(self, *_: object) -> None:
         _here.depth = self._depth
         if not self._depth:
-            _here.raise_if_pressed()
+            check()
 
 
 class through:  # noqa: N801
@@ -62,18 +64,13 @@ class through:  # noqa: N801
         self._depth = _here.depth
         try:
             _here.depth = 0
-            _here.raise_if_pressed()
+            check()
         except BaseException:
             _here.depth = self._depth
             raise
 
     def __exit__(self, *_: object) -> None:
         _here.depth = self._depth
-
-
-def check() -> None:
-    """Raise KeyboardInterrupt if Ctrl-C waits."""
-    _here.raise_if_pressed()
 
 
 @contextlib.contextmanager
