@@ -136,7 +136,11 @@ def test_kill_9_at_20_random_moments(tmp_path, undisturbed):
     assert sum(kills.values()) == 20, f"the study was over after {kills}: train longer"
     assert min(kills.values()) >= 4
 
-    assert not [t.why for t in open_study("killable", storage=storage).trials if t.state is TrialState.FAILED]
+    assert not [
+        t.why
+        for t in open_study("killable", storage=storage).trials
+        if t.state is TrialState.FAILED
+    ]
     # What finished is there, with the values of a run that nobody disturbed.
     assert outcome(storage) == undisturbed
     # No epoch was begun that a checkpoint held: what was trained twice had not been kept.
