@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from told import bowl, proposal, told
 
+import luthier as lt
 from luthier.errors import SpaceError
 from luthier.search import SEARCHERS, GaussianProcess, Grid, Halton, RandomSearch, Sobol
 from luthier.space import Bool, Choice, Constant, Float, Int, Space
@@ -144,3 +145,43 @@ def test_every_other_proposal_of_the_process_lies_near_the_best():
         away.append(abs(space.encode(found) - best).max())
     assert max(away[1::2]) <= 0.2 + 1e-9
     assert max(away[::2]) > 0.2
+
+
+def test_first_trials_are_few_and_stop_short_of_the_ends_where_all_train_to_their_end():
+    space = Space(
+        rate=Float(1e-5, 1e-1, scale="log", default=1e-4),
+        width=Int(16, 512),
+        decay=Float(0, 1),
+        momentum=Float(0, 1),
+        kind=Choice("a", "b"),
+        layers=Int(1, 3),
+    )
+    middle = space.encode(space.default())
+    whole, halved = (
+        lt.open(f"first-{epochs}", space, minimize="loss", epochs=epochs, storage="memory")
+        for epochs in (None, 27)
+    )
+    searcher = GaussianProcess()
+    assert (searcher.first(whole.history, space), searcher.first(halved.history, space)) == (4, 7)
+    ordered = [name != "kind" for name in space.searched]
+    for number in range(1, 4):
+        near = space.encode(proposal(whole, searcher, number))
+        far = space.encode(proposal(halved, searcher, number))
+        assert near[ordered] == pytest.approx((middle + 0.7 * (far - middle))[ordered], abs=0.2)
+        assert near[0] == pytest.approx(middle[0] + 0.7 * (far[0] - middle[0]))
+        assert near[4] == far[4]
+
+
+def test_first_trials_keep_the_constraints_and_what_is_active():
+    space = Space(
+        layers=Int(1, 9),
+        extra=Float(0, 1).when(layers=[6, 7]),
+        x=Float(0, 1),
+        constraints=["x < 0.2 or x > 0.8"],
+    )
+    for seed in range(20):
+        study = lt.open(f"kept-{seed}", space, minimize="loss", seed=seed, storage="memory")
+        for number in range(1, 4):
+            found = proposal(study, GaussianProcess(), number)
+            assert space.satisfies(found)
+            assert ("extra" in found) == (found["layers"] in (6, 7))

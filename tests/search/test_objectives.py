@@ -314,7 +314,7 @@ def shifted_bowl(by):
     return objective
 
 
-def best_with(earlier, seed, trials=12):
+def best_with(earlier, seed, trials=8):
     study = study_of(FOUR, shifted_bowl(0.0), trials, seed=seed, learn_from=earlier)
     return study.best_value
 

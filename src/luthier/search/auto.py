@@ -69,7 +69,7 @@ class Auto:
         first = gaussian.first(history, space)
         if number < first or trials < 2:
             return gaussian, (
-                f"quasi-random: the first {first} trials look everywhere in {wide} hyperparameters"
+                f"quasi-random: the first {first} trials look about in {wide} hyperparameters"
             )
         if seen.carried:
             return _short(gaussian, number, first)

@@ -39,6 +39,7 @@ _ENDLESS = {
     "asha",
     "pasha",
 }  # schedulers without an end
+_REACH = 0.7  # of the way to the end of each range: where the first trials go
 _INFORMED = 6  # first trials where earlier studies say the rest
 
 
@@ -46,7 +47,9 @@ _INFORMED = 6  # first trials where earlier studies say the rest
 class GaussianProcess:
     """Proposes where the expected improvement over the best trial is highest.
 
-    Trial 0 is the space's defaults, the next few are quasi-random. Of those that follow, every other one is
+    Trial 0 is the space's defaults, the next few are quasi-random. Where every trial trains to its end these
+    are fewer, and stop short of the ends of ranges, which people draw round what they expect; where a
+    scheduler ends bad trials early, looking everywhere costs little. Of those that follow, every other one is
     the most promising place of all, which while little is known is often in a far corner; the others are
     looked for near the best trial, as in a trust region (Eriksson et al. 2019), unless trials end early:
     then a bad place costs little. Pending trials count as if they had brought what the surrogate expects.
@@ -57,7 +60,8 @@ class GaussianProcess:
 
     Args:
         initial: trials before the surrogate takes over; by default one more than there are
-            hyperparameters, from 4 to 12, and 6 at most after earlier studies.
+            hyperparameters, or half of these where every trial trains to its end, from 4 to 12, and 6 at
+            most after earlier studies.
         per_second: whether improvement counts by the second that a trial is expected to take; by default
             where nothing but time ends the study.
     """
@@ -76,7 +80,9 @@ class GaussianProcess:
         seen = observe(history, space)
         first = self.first(history, space)
         if number < first or len(seen.losses) < 2 or seen.dimension == 0:
-            return early(seen, history, space, number, chance)
+            short = _whole(history) and number < first  # many workers see the corners, too
+            reach = _REACH if short else 1.0
+            return early(seen, history, space, number, chance, reach=reach)
         near = number % 2 == 1 and seen.outcomes.shape[1] == 1 and not seen.carried
         noisy = history.header.noisy
         with one_thread():
@@ -89,7 +95,8 @@ class GaussianProcess:
         """Return how many trials come before the surrogate takes over."""
         if self.initial is not None:
             return self.initial
-        usual = min(12, max(4, len(space.searched) + 1))
+        wide = len(space.searched)
+        usual = min(12, max(4, 1 + ((wide + 1) // 2 if _whole(history) else wide)))
         return min(usual, _INFORMED) if sources_of(history, space) else usual
 
     def size(self, space: Space) -> int | None:
@@ -102,6 +109,11 @@ class GaussianProcess:
         endless = limits.trials is None and limits.epochs is None and scheduler in _ENDLESS
         by_time = history.budgeted and endless
         return float(by_time if self.per_second is None else self.per_second)
+
+
+def _whole(history: History) -> bool:
+    """Return whether every trial trains to its end."""
+    return history.header.scheduler["name"] == "none"
 
 
 def ranked_places(
