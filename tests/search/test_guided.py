@@ -147,41 +147,59 @@ def test_every_other_proposal_of_the_process_lies_near_the_best():
     assert max(away[::2]) > 0.2
 
 
-def test_first_trials_are_few_and_stop_short_of_the_ends_where_all_train_to_their_end():
+def begun(space, name, **settings):
+    return lt.open(name, space, minimize="loss", storage="memory", **settings)
+
+
+def test_first_trials_change_one_hyperparameter_each_from_the_best():
     space = Space(
         rate=Float(1e-5, 1e-1, scale="log", default=1e-4),
         width=Int(16, 512),
         decay=Float(0, 1),
-        momentum=Float(0, 1),
-        kind=Choice("a", "b"),
+        kind=Choice("a", "b", "c"),
         layers=Int(1, 3),
     )
-    middle = space.encode(space.default())
-    whole, halved = (
-        lt.open(f"first-{epochs}", space, minimize="loss", epochs=epochs, storage="memory")
-        for epochs in (None, 27)
-    )
-    searcher = GaussianProcess()
-    assert (searcher.first(whole.history, space), searcher.first(halved.history, space)) == (4, 7)
-    ordered = [name != "kind" for name in space.searched]
-    for number in range(1, 4):
-        near = space.encode(proposal(whole, searcher, number))
-        far = space.encode(proposal(halved, searcher, number))
-        assert near[ordered] == pytest.approx((middle + 0.7 * (far - middle))[ordered], abs=0.2)
-        assert near[0] == pytest.approx(middle[0] + 0.7 * (far[0] - middle[0]))
-        assert near[4] == far[4]
+    for seed in range(5):
+        study = begun(space, f"steps-{seed}", seed=seed)
+        changed, best = [], None
+        for number in range(6):
+            trial = study.ask()
+            if number == 0:
+                assert trial.configuration == space.default()
+            else:
+                [name] = [k for k, v in trial.configuration.items() if v != best[1][k]]
+                changed.append(name)
+                if name != "kind":
+                    places = [space.domains[name].encode(c[name]) for c in (trial, best[1])]
+                    # Integers move to whole numbers: three of them are a third of the range apart.
+                    assert abs(places[0] - places[1]) == pytest.approx(0.25, abs=0.1)
+            loss = float(space.encode(trial.configuration).sum())
+            study.tell(trial, loss=loss)
+            if best is None or loss < best[0]:
+                best = loss, trial.configuration
+        assert sorted(changed) == sorted(space.searched)
+
+
+def test_many_workers_and_short_trainings_begin_quasi_random():
+    space = Space({name: Float(0.0, 1.0) for name in "abcd"})
+    parallel = begun(space, "parallel").ask(12)
+    away = [sum(v != 0.5 for v in t.configuration.values()) for t in parallel]
+    assert away == [0, 1, 1, 1, 1] + [4] * 7
+    halved = begun(space, "halved", epochs=27).ask(5)
+    assert [sum(v != 0.5 for v in t.configuration.values()) for t in halved] == [0, 4, 4, 4, 4]
 
 
 def test_first_trials_keep_the_constraints_and_what_is_active():
     space = Space(
         layers=Int(1, 9),
-        extra=Float(0, 1).when(layers=[6, 7]),
+        extra=Float(0, 1, default=0.9).when(layers=[6, 7, 8, 9]),
         x=Float(0, 1),
-        constraints=["x < 0.2 or x > 0.8"],
+        constraints=["x < 0.2 or x > 0.4"],
     )
+    extras = set()
     for seed in range(20):
-        study = lt.open(f"kept-{seed}", space, minimize="loss", seed=seed, storage="memory")
-        for number in range(1, 4):
-            found = proposal(study, GaussianProcess(), number)
-            assert space.satisfies(found)
-            assert ("extra" in found) == (found["layers"] in (6, 7))
+        study = told(space, bowl, 4, searcher="auto", seed=seed)
+        for trial in study.trials:
+            assert space.check(trial.configuration) == trial.configuration
+            extras.add(trial.configuration.get("extra"))
+    assert {None, 0.9} < extras

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from luthier.search.bohb import BOHB
-from luthier.search.gaussian_process import GaussianProcess
+from luthier.search.gaussian_process import GaussianProcess, begins_by_steps
 from luthier.search.observations import observe
 from luthier.search.random import RandomSearch
 from luthier.search.tpe import TPE
@@ -28,7 +28,7 @@ _EARLY = 2  # first rounds that go by before a surrogate learns from short train
 
 @dataclass(frozen=True)
 class Auto:
-    """Quasi-random first, then a Gaussian process, later one round the incumbent beside TPE.
+    """One hyperparameter at a time, then a Gaussian process, later one round the incumbent beside TPE.
 
     A Gaussian process needs the fewest trials, for a few hundred of them and up to some dozens of
     hyperparameters of any kind. Later it models the incumbent's surroundings only, and every fourth
@@ -68,8 +68,13 @@ class Auto:
         gaussian = GaussianProcess()
         first = gaussian.first(history, space)
         if number < first or trials < 2:
+            if begins_by_steps(history, space):
+                return gaussian, (
+                    f"one at a time: the first {first} trials change one of {wide} hyperparameters each, "
+                    "from the best so far"
+                )
             return gaussian, (
-                f"quasi-random: the first {first} trials look about in {wide} hyperparameters"
+                f"quasi-random: the first {first} trials look everywhere in {wide} hyperparameters"
             )
         if seen.carried:
             return _short(gaussian, number, first)

@@ -13,6 +13,7 @@ from luthier.search.columns import columns_of
 from luthier.search.models import Models
 from luthier.search.novelty import early, first_new, untried
 from luthier.search.observations import observe
+from luthier.search.one_at_a_time import stepped
 from luthier.search.room import Room, round_place
 from luthier.search.surrogate.acquisition import Acquisition
 from luthier.search.surrogate.maximise import Maximiser
@@ -39,7 +40,6 @@ _ENDLESS = {
     "asha",
     "pasha",
 }  # schedulers without an end
-_REACH = 0.7  # of the way to the end of each range: where the first trials go
 _INFORMED = 6  # first trials where earlier studies say the rest
 
 
@@ -47,21 +47,20 @@ _INFORMED = 6  # first trials where earlier studies say the rest
 class GaussianProcess:
     """Proposes where the expected improvement over the best trial is highest.
 
-    Trial 0 is the space's defaults, the next few are quasi-random. Where every trial trains to its end these
-    are fewer, and stop short of the ends of ranges, which people draw round what they expect; where a
-    scheduler ends bad trials early, looking everywhere costs little. Of those that follow, every other one is
-    the most promising place of all, which while little is known is often in a far corner; the others are
-    looked for near the best trial, as in a trust region (Eriksson et al. 2019), unless trials end early:
-    then a bad place costs little. Pending trials count as if they had brought what the surrogate expects.
-    Trials that diverged or ran out of memory teach a second surrogate where training is possible, and do
-    not touch the first; constraints on outcomes have one each. With several objectives it is the expected
-    improvement of the front's hypervolume, everywhere. In a noisy study the best is what is expected to
-    be, and a trial may be repeated.
+    Trial 0 is the space's defaults. Where every trial trains to its end, the next few change one hyperparameter
+    each from the best so far; where a scheduler ends bad trials early they are quasi-random, since looking
+    everywhere costs little then, and so they are after earlier studies. Of those that follow, every other
+    one is the most promising place of all, which while little is known is often in a far corner; the others
+    are looked for near the best trial, as in a trust region (Eriksson et al. 2019), unless trials end
+    early: then a bad place costs little. Pending trials count as if they had brought what the surrogate
+    expects. Trials that diverged or ran out of memory teach a second surrogate where training is possible,
+    and do not touch the first; constraints on outcomes have one each. With several objectives it is the
+    expected improvement of the front's hypervolume, everywhere. In a noisy study the best is what is
+    expected to be, and a trial may be repeated.
 
     Args:
         initial: trials before the surrogate takes over; by default one more than there are
-            hyperparameters, or half of these where every trial trains to its end, from 4 to 12, and 6 at
-            most after earlier studies.
+            hyperparameters, from 4 to 12, and 6 at most after earlier studies.
         per_second: whether improvement counts by the second that a trial is expected to take; by default
             where nothing but time ends the study.
     """
@@ -80,9 +79,9 @@ class GaussianProcess:
         seen = observe(history, space)
         first = self.first(history, space)
         if number < first or len(seen.losses) < 2 or seen.dimension == 0:
-            short = _whole(history) and number < first  # many workers see the corners, too
-            reach = _REACH if short else 1.0
-            return early(seen, history, space, number, chance, reach=reach)
+            step = begins_by_steps(history, space) and 0 < number < min(first, seen.dimension + 1)
+            found = stepped(seen, history, space, number, chance) if step else None
+            return found or early(seen, history, space, number, chance)
         near = number % 2 == 1 and seen.outcomes.shape[1] == 1 and not seen.carried
         noisy = history.header.noisy
         with one_thread():
@@ -95,8 +94,7 @@ class GaussianProcess:
         """Return how many trials come before the surrogate takes over."""
         if self.initial is not None:
             return self.initial
-        wide = len(space.searched)
-        usual = min(12, max(4, 1 + ((wide + 1) // 2 if _whole(history) else wide)))
+        usual = min(12, max(4, len(space.searched) + 1))
         return min(usual, _INFORMED) if sources_of(history, space) else usual
 
     def size(self, space: Space) -> int | None:
@@ -111,9 +109,13 @@ class GaussianProcess:
         return float(by_time if self.per_second is None else self.per_second)
 
 
-def _whole(history: History) -> bool:
-    """Return whether every trial trains to its end."""
-    return history.header.scheduler["name"] == "none"
+def begins_by_steps(history: History, space: Space) -> bool:
+    """Return whether the first trials change one hyperparameter at a time.
+
+    A few quasi-random ones know a space of one or two well.
+    """
+    whole = history.header.scheduler["name"] == "none"
+    return whole and len(space.searched) > 2 and not sources_of(history, space)
 
 
 def ranked_places(

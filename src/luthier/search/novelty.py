@@ -44,26 +44,11 @@ def first_new(
 
 
 def early(
-    seen: Observations,
-    history: History,
-    space: Space,
-    number: int,
-    chance: Chance,
-    *,
-    reach: float = 1.0,
+    seen: Observations, history: History, space: Space, number: int, chance: Chance
 ) -> dict[str, Any]:
     """Return one of the first configurations: the defaults for trial 0, then quasi-random ones.
 
     Between them come the best of earlier studies, when there are any.
-
-    Args:
-        seen: what is known.
-        history: of the study.
-        space: what is searched.
-        number: the trial's.
-        chance: of the trial.
-        reach: how far the quasi-random ones go from the defaults, as a share of the way to the end of each
-            range, above 0 and up to 1.
 
     Raises:
         SpaceError: constraints that leave (next to) nothing of the space.
@@ -72,36 +57,11 @@ def early(
     if 0 < number <= len(places):
         found = first_new(places[number - 1][None, :], seen, history, space)
         return found or untried(seen, history, space, number, chance)
-    if number == 0 or not space.searched:
-        found = space.default()
-    else:
-        found = _nearer(space, Sobol().propose(history, space, number, chance), reach)
+    found = space.default() if number == 0 else Sobol().propose(history, space, number, chance)
     if not space.searched:
         return found
     new = first_new(space.encode(found)[None, :], seen, history, space)
     return found if new is not None else untried(seen, history, space, number, chance)
-
-
-def _nearer(space: Space, configuration: dict[str, Any], reach: float) -> dict[str, Any]:
-    """Return *configuration* with *reach* of its way from the defaults, where constraints let it be."""
-    import numpy as np
-
-    if reach >= 1.0:
-        return configuration
-    columns = columns_of(space)
-    moved = np.array(columns.options) == 0
-    middle = np.array(
-        [
-            domain.encode(getattr(domain, "default", None)) if moves else 0.0
-            for domain, moves in zip(columns.domains, moved, strict=True)
-        ]
-    )
-    place = space.encode(configuration)
-    nearer = middle + reach * (place - middle)
-    # What is active only now, by an integer that moved, is at its default.
-    place[moved] = np.where(np.isnan(place), middle, nearer)[moved]
-    found = space.decode(place)
-    return found if space.satisfies(found) else configuration
 
 
 def untried(
