@@ -327,12 +327,24 @@ def test_a_similar_study_saves_trials_and_a_misleading_one_costs_few():
         for name, earlier in (("none", []), ("similar", similar), ("contrary", contrary))
     }
     assert medians["similar"] < 0.5 * medians["none"]
+    similar_optimum = shifted_bowl(0.0)(similar.history.best.configuration)
     late = {
         name: statistics.median(best_with(earlier, seed, 30) for seed in range(5))
-        for name, earlier in (("none", []), ("contrary", [contrary]))
+        for name, earlier in (("none", []), ("contrary", [contrary]), ("similar", [similar]))
     }
     assert late["contrary"] < medians["none"]
     assert late["contrary"] < 10 * late["none"] + 1e-3
+    assert similar_optimum > 5e-3
+    assert late["similar"] < 0.1 * similar_optimum  # it was no more than where to begin
+
+
+def test_first_proposals_from_an_earlier_study_are_not_close_to_one_another():
+    similar = study_of(FOUR, shifted_bowl(0.05), 40)
+    study = study_of(FOUR, shifted_bowl(0.0), 4, learn_from=similar)
+    first = [FOUR.encode(t.configuration) for t in study.trials[1:]]
+    assert np.allclose(first[0], FOUR.encode(similar.history.best.configuration))
+    for one, other in itertools.combinations(first, 2):
+        assert abs(one - other).max() > 0.1
 
 
 def test_a_misleading_study_loses_its_weight():

@@ -3,7 +3,8 @@
 Each earlier study has a surrogate of its own. They are blended with this study's by how often each is
 the one that ranks this study's trials best (Feurer, Letham & Bakshy 2018, "Scalable meta-learning for
 Bayesian optimization using ranking-weighted Gaussian process ensembles"). A study that misleads ranks
-them badly and has no weight after a few trials.
+them badly and has no weight after a few trials; one that is similar ranks them well for ever, and would
+hold the search at its own optimum, so each is heard less with every trial.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ _FEWEST = 5  # trials that make an earlier study worth a surrogate
 _MOST = 100  # trials that it keeps
 _SAMPLES = 128  # of the ranking losses
 _COMPARED = 60  # trials that are ranked
-_EACH = 3  # first proposals that come from earlier studies
+_FIRST = 3  # proposals that come from earlier studies
+_CLOSE = 0.1  # of a range: too near to another of them
+_HEARD = 6  # trials, for each hyperparameter and one, after which an earlier study is heard no more
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,8 +83,20 @@ def _source(space: Space, earlier: object) -> Source | None:
 
 
 def first_places(sources: tuple[Source, ...]) -> list[Array]:
-    """Return the places (d,) that a new study tries after its defaults: the best of each in turn."""
-    return [sources[i % len(sources)].points[i // len(sources)] for i in range(_EACH)]
+    """Return the places (d,) that a new study tries after its defaults: good ones of each in turn.
+
+    None is close to another: the best trials of a study that has ended well are all but the same.
+    """
+    import numpy as np
+
+    found: list[Array] = []
+    for place in (s.points[rank] for rank in range(_MOST) for s in sources if rank < len(s.points)):
+        away = [np.abs(np.nan_to_num(place, nan=-1.0) - np.nan_to_num(f, nan=-1.0)) for f in found]
+        if all(distances.max() > _CLOSE for distances in away):
+            found.append(place)
+        if len(found) == _FIRST:
+            break
+    return found
 
 
 @dataclass(frozen=True)
@@ -119,12 +134,22 @@ def blended(
     own: Posterior, known: int, sources: tuple[Source, ...], columns: Columns
 ) -> Posterior | Blend:
     """Return *own* blended with the surrogates of *sources*; its first *known* values are observed."""
-    return weighted(own, known, tuple(_surrogate(source, columns) for source in sources))
+    heard = max(0.0, 1.0 - known / (_HEARD * (columns.dimension + 1)))
+    if not heard:
+        return own
+    return weighted(own, known, tuple(_surrogate(source, columns) for source in sources), heard)
 
 
-def weighted(own: Posterior, known: int, others: tuple[Posterior, ...]) -> Posterior | Blend:
-    """Return *own* blended with *others* by how well each ranks its first *known* values."""
+def weighted(
+    own: Posterior, known: int, others: tuple[Posterior, ...], heard: float = 1.0
+) -> Posterior | Blend:
+    """Return *own* blended with *others* by how well each ranks its first *known* values.
+
+    Of the *others'* weights only the share *heard* counts.
+    """
     weights = _weights(own, known, others)
+    weights = [w * heard for w in weights[:-1]]
+    weights.append(1.0 - sum(weights))
     kept = [(model, w) for model, w in zip((*others, own), weights, strict=True) if w > 0]
     if len(kept) == 1 and kept[0][0] is own:
         return own
