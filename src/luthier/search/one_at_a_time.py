@@ -27,7 +27,7 @@ _STEP = 0.25  # of a range, on its scale
 def stepped(
     seen: Observations, history: History, space: Space, number: int, chance: Chance
 ) -> dict[str, Any] | None:
-    """Return the best configuration so far with one hyperparameter changed; None when that is not new.
+    """Return the best configuration so far with one hyperparameter changed; None where none is new.
 
     They take turns, in an order that the study's seed draws. What has an order moves by a quarter of its
     range, up or down; a choice takes another option, and what only that has is at its default.
@@ -48,6 +48,8 @@ def stepped(
         known, best = history.trials[int(seen.numbers[at])].configuration, seen.points[at]
     turns = Chance(history.header.seed, ("turns",)).generator().permutation(columns.dimension)
     turns = turns[~np.isnan(best[turns])]
+    if not len(turns):
+        return None
     column = int(turns[(number - 1) % len(turns)])
     places = _others(columns, column, float(best[column]), chance)
     changed = np.tile(np.where(np.isnan(best), _inactive(columns), best), (len(places), 1))
