@@ -36,20 +36,16 @@ def server(tmp_path_factory):
 
 
 @pytest.fixture
-def name():
-    return f"study {next(_numbers)}"
-
-
-@pytest.fixture
-def store(server):
+def study(server):
+    """A store and the name of a study of its own."""
     store = HTTPStore(server.url, patience=10)
-    yield store
+    yield store, f"study {next(_numbers)}"
     store.close()
 
 
 @pytest.fixture
-def checkpoints(store, name):
-    return HTTPCheckpoints(store, name)
+def checkpoints(study):
+    return HTTPCheckpoints(*study)
 
 
 def write(folder: Path) -> None:
@@ -58,7 +54,8 @@ def write(folder: Path) -> None:
     (folder / "deep" / "ü.txt").write_text("text")
 
 
-def test_checkpoints_come_back(checkpoints, store, name):
+def test_checkpoints_come_back(checkpoints, study):
+    store, name = study
     assert checkpoints.newest(3) == (0, {}, 0.0)
     checkpoints.save(3, 1, write, {"loss": 0.5}, 1.0)
     checkpoints.save(3, 10, write, {"loss": float("inf"), "accuracy": 0.1}, 2.5)
@@ -184,7 +181,7 @@ def test_the_newest_reads_only_the_manifest(checkpoints, monkeypatch):
     assert 0 < sum(came) < size  # of the 20 that it would be
 
 
-def test_keep_and_collect(checkpoints, store, name):
+def test_keep_and_collect(checkpoints):
     for trial in range(6):
         for step in (1, 2, 3):
             checkpoints.save(trial, step, lambda folder: None, {}, 1.0)
