@@ -70,7 +70,7 @@ class Auto:
         if number < first or trials < 2:
             if begins_by_steps(history, space):
                 return gaussian, (
-                    f"one at a time: the first {first} trials change one of {wide} hyperparameters each, "
+                    f"one at a time: up to trial {first - 1} each changes one of {wide} hyperparameters, "
                     "from the best so far"
                 )
             return gaussian, (
