@@ -187,6 +187,6 @@ if __name__ == "__main__":
         minimize="val_loss",
         searcher="random",
         scheduler=None,
-        epochs=400,
+        epochs=4000,
         max_trials=40,
     )

@@ -280,7 +280,7 @@ def test_a_click_prunes_the_trial_that_really_trains(
     study = luthier.open(trainer, storage=storage)
     browser.until(lambda: study.trials[number].state is TrialState.STOPPED, "the log to say so")
     assert study.trials[number].why == "pruned by hand"
-    assert study.trials[number].step < 400, "it did not train to its end"
+    assert study.trials[number].step < 4000, "it did not train to its end"
     browser.until(lambda: len(study.trials) > number + 1, "the worker to begin the next trial")
     feed = "return document.querySelector('.feed').innerText"
     said = f"trial {number} was pruned: pruned by hand by "
