@@ -70,14 +70,21 @@ class Served:
 
 
 @contextlib.contextmanager
-def served(folder: Path, *, any_bytes: bool = False) -> Iterator[str]:
-    """Serve ``folder/luthier.db`` from a process of its own; yield the URL for ``HTTPStore``."""
+def serving(folder: Path, *, any_bytes: bool = False) -> Iterator[Served]:
+    """Serve ``folder/luthier.db`` from a process of its own."""
     server = Served(folder, any_bytes=any_bytes)
     server.start()
     try:
-        yield server.url
+        yield server
     finally:
         server.stop(signal.SIGKILL if os.name == "posix" else signal.SIGTERM)
+
+
+@contextlib.contextmanager
+def served(folder: Path, *, any_bytes: bool = False) -> Iterator[str]:
+    """Serve it; yield the URL for ``HTTPStore``."""
+    with serving(folder, any_bytes=any_bytes) as server:
+        yield server.url
 
 
 def free_port() -> int:

@@ -6,7 +6,6 @@ import io
 import itertools
 import json
 import os
-import signal
 import socket
 import sys
 import tarfile
@@ -20,7 +19,7 @@ from luthier.run.http_checkpoints import HTTPCheckpoints
 from luthier.storage.http import HTTPStore
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "app"))
-from serving_store import Served, free_port
+from serving_store import Served, free_port, serving
 
 pytestmark = pytest.mark.processes
 
@@ -29,10 +28,8 @@ _numbers = itertools.count()
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    server = Served(tmp_path_factory.mktemp("served"), any_bytes=True)
-    server.start()
-    yield server
-    server.stop(signal.SIGKILL)
+    with serving(tmp_path_factory.mktemp("served"), any_bytes=True) as server:
+        yield server
 
 
 @pytest.fixture

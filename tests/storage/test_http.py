@@ -24,17 +24,15 @@ from luthier.study.log import read_bodies
 from luthier.study.protocols import Conflict
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "app"))
-from serving_store import TOKEN, Served, free_port, served
+from serving_store import TOKEN, Served, free_port, served, serving
 
 pytestmark = pytest.mark.processes
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    server = Served(tmp_path_factory.mktemp("served"), any_bytes=True)
-    server.start()
-    yield server
-    server.stop(signal.SIGKILL)
+    with serving(tmp_path_factory.mktemp("served"), any_bytes=True) as server:
+        yield server
 
 
 _numbers = itertools.count()

@@ -8,7 +8,7 @@ from luthier.search.columns import columns_of
 from luthier.search.observations import Observations
 from luthier.search.random import RandomSearch
 from luthier.search.sobol import Sobol
-from luthier.search.transfer import first_places, sources_of
+from luthier.search.transfer import Source, sources_of
 from luthier.space import Space
 from luthier.study.chance import Chance
 from luthier.study.feasibility import would_run_out
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 _SAME = 1e-9  # of a range
+_FIRST = 3  # proposals that come from earlier studies
+_CLOSE = 0.1  # of a range: too near to another of them
 _LOOKED_AT = 2000
 _DRAWN = 512
 
@@ -53,7 +55,7 @@ def early(
     Raises:
         SpaceError: constraints that leave (next to) nothing of the space.
     """
-    places = first_places(sources) if (sources := sources_of(history, space)) else []
+    places = _first_places(sources_of(history, space))
     if 0 < number <= len(places):
         found = first_new(places[number - 1][None, :], seen, history, space)
         return found or untried(seen, history, space, number, chance)
@@ -62,6 +64,23 @@ def early(
         return found
     new = first_new(space.encode(found)[None, :], seen, history, space)
     return found if new is not None else untried(seen, history, space, number, chance)
+
+
+def _first_places(sources: tuple[Source, ...]) -> list[Array]:
+    """Return the places (d,) that a new study tries after its defaults: good ones of each in turn.
+
+    None is close to another: the best trials of a study that has ended well are all but the same.
+    """
+    import numpy as np
+
+    found: list[Array] = []
+    most = max((len(source.points) for source in sources), default=0)
+    for place in (s.points[rank] for rank in range(most) for s in sources if rank < len(s.points)):
+        if _is_new(place, np.nan_to_num(found, nan=-1.0), _CLOSE):
+            found.append(place)
+        if len(found) == _FIRST:
+            break
+    return found
 
 
 def untried(
@@ -84,8 +103,10 @@ def _tried(seen: Observations) -> Array:
     return np.nan_to_num(np.concatenate([seen.points, seen.infeasible, seen.pending]), nan=-1.0)
 
 
-def _is_new(place: Array, tried: Array) -> bool:
+def _is_new(place: Array, tried: Array, apart: float = _SAME) -> bool:
     import numpy as np
 
+    if not len(tried):
+        return True
     away = np.abs(tried - np.nan_to_num(place, nan=-1.0))
-    return not len(tried) or bool(away.max(axis=1).min() > _SAME)
+    return bool(away.max(axis=1).min() > apart)

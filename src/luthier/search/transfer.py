@@ -32,8 +32,6 @@ _FEWEST = 5  # trials that make an earlier study worth a surrogate
 _MOST = 100  # trials that it keeps
 _SAMPLES = 128  # of the ranking losses
 _COMPARED = 60  # trials that are ranked
-_FIRST = 3  # proposals that come from earlier studies
-_CLOSE = 0.1  # of a range: too near to another of them
 _HEARD = 6  # trials, for each hyperparameter and one, after which an earlier study is heard no more
 
 
@@ -80,23 +78,6 @@ def _source(space: Space, earlier: object) -> Source | None:
         order = np.r_[order[:half], rest[np.linspace(0, len(rest) - 1, half).astype(np.intp)]]
     points = np.array([rows[i] for i in inside], dtype=np.float64)
     return Source(earlier.study, points[order], losses[order])
-
-
-def first_places(sources: tuple[Source, ...]) -> list[Array]:
-    """Return the places (d,) that a new study tries after its defaults: good ones of each in turn.
-
-    None is close to another: the best trials of a study that has ended well are all but the same.
-    """
-    import numpy as np
-
-    found: list[Array] = []
-    for place in (s.points[rank] for rank in range(_MOST) for s in sources if rank < len(s.points)):
-        away = [np.abs(np.nan_to_num(place, nan=-1.0) - np.nan_to_num(f, nan=-1.0)) for f in found]
-        if all(distances.max() > _CLOSE for distances in away):
-            found.append(place)
-        if len(found) == _FIRST:
-            break
-    return found
 
 
 @dataclass(frozen=True)
@@ -147,9 +128,8 @@ def weighted(
 
     Of the *others'* weights only the share *heard* counts.
     """
-    weights = _weights(own, known, others)
-    weights = [w * heard for w in weights[:-1]]
-    weights.append(1.0 - sum(weights))
+    *lent, ours = _weights(own, known, others)
+    weights = [*(w * heard for w in lent), ours + (1.0 - heard) * sum(lent)]
     kept = [(model, w) for model, w in zip((*others, own), weights, strict=True) if w > 0]
     if len(kept) == 1 and kept[0][0] is own:
         return own
