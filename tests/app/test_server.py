@@ -1,92 +1,20 @@
-"""The server of the HTTP store: its door, its limits, its end, and its own description of itself."""
+"""The server of the HTTP store, asked without a network: its door, its events, its limits, its checkpoints."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
-import http.client
-import json
-import re
-import signal
 import sys
-import tempfile
-import threading
-import time
-import uuid
-from pathlib import Path
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 import msgspec
 import pytest
-import schemathesis
-from hypothesis import HealthCheck, settings
+from asking_server import AUTHORIZED, EVENT, Asked, appended
+from serving_store import TOKEN
 
 from luthier.app.server import application, serve
-from luthier.app.server.incoming import KEY_PATTERN
 from luthier.errors import LuthierError, StorageError
-from luthier.storage import MemoryStore, SQLiteStore
-from luthier.study import events as ev
-
-sys.path.insert(0, str(Path(__file__).parent))
-from serving_store import TOKEN, Served
-
-EVENT = ev.encode(ev.TrialStopped(time=1.0, trial=0, step=1, reason="why"))
-AUTHORIZED = {"Authorization": f"Bearer {TOKEN}"}
-
-
-class Answer:
-    def __init__(self, status: int, headers: dict[str, str], body: bytes) -> None:
-        self.status, self.headers, self.body = status, headers, body
-
-    @property
-    def json(self):
-        return json.loads(self.body)
-
-
-class Asked:
-    """An application, asked without a network; counts the pieces of body that it took."""
-
-    def __init__(self, app) -> None:
-        self.app = app
-        self.taken = 0
-
-    def __call__(self, *arguments, **options) -> Answer:
-        return asyncio.run(self.ask(*arguments, **options))
-
-    async def ask(
-        self, method, path, body=b"", headers=AUTHORIZED, *, raw_path=True, breaks=False
-    ) -> Answer:
-        """With *breaks* the connection breaks after the body, before it was whole."""
-        pieces = [body] if isinstance(body, bytes) else list(body)
-        path, _, query = path.partition("?")
-        scope = {
-            "type": "http",
-            "method": method,
-            "path": unquote(path),  # as uvicorn hands it on
-            "query_string": query.encode(),
-            "headers": [(k.lower().encode(), v.encode("latin-1")) for k, v in headers.items()],
-        }
-        if raw_path:
-            scope["raw_path"] = path.encode()
-        sent = []
-        self.taken = 0
-
-        async def receive():
-            if not pieces and breaks:
-                return {"type": "http.disconnect"}
-            if not pieces:
-                await asyncio.Event().wait()
-            self.taken += 1
-            piece = pieces.pop(0)
-            return {"type": "http.request", "body": piece, "more_body": breaks or bool(pieces)}
-
-        async def send(message):
-            sent.append(message)
-
-        await self.app(scope, receive, send)
-        start = sent[0]
-        headers = {k.decode(): v.decode() for k, v in start["headers"]}
-        return Answer(start["status"], headers, b"".join(m.get("body", b"") for m in sent[1:]))
+from luthier.storage import MemoryStore
 
 
 @pytest.fixture
@@ -98,10 +26,6 @@ def store(tmp_path):
 def ask(store, tmp_path):
     limits = {"max_body": 1000, "max_checkpoint": 1000}
     return Asked(application(store, TOKEN, tmp_path / "checkpoints", **limits))
-
-
-def appended(*bodies: bytes, expect: int | None = None) -> bytes:
-    return msgspec.json.encode({"expect": expect, "bodies": bodies})
 
 
 # -- the door --------------------------------------------------------------------------------------
@@ -390,140 +314,3 @@ def test_a_full_disk_is_told(ask, monkeypatch):
     monkeypatch.setattr(Upload, "write", full)
     answer = ask("PUT", "/v1/studies/s/checkpoints/0/1", b"x")
     assert (answer.status, "No space left" in answer.json["error"]) == (507, True)
-
-
-# -- a real server ---------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def server(tmp_path):
-    server = Served(tmp_path)
-    server.start()
-    yield server
-    if server.process.poll() is None:
-        server.stop(signal.SIGKILL)
-
-
-def real(server: Served, method: str, path: str, body: bytes | None = None) -> Answer:
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
-    connection.request(method, path, body, AUTHORIZED)
-    answer = connection.getresponse()
-    read = Answer(answer.status, dict(answer.headers), answer.read())
-    connection.close()
-    return read
-
-
-@pytest.mark.processes
-@pytest.mark.parametrize("name", ["a/b", "../x", "ü", "a%2Fb", "events", "..", "a?b#c"])
-def test_names_survive_a_real_server(server, name):
-    path = f"/v1/studies/{quote(name, safe='')}/events"
-    assert real(server, "POST", path, appended(EVENT)).json == {"last": 1}
-    assert SQLiteStore(server.folder / "luthier.db").names() == [name]
-
-
-@pytest.mark.processes
-@pytest.mark.parametrize("beside", [False, True])
-def test_a_long_poll_wakes(server, beside):
-    """By an append over HTTP, and by one of a process beside the server."""
-    poll = {}
-
-    def wait():
-        started = time.monotonic()
-        poll["answer"] = real(server, "GET", "/v1/studies/s/events?wait=20").json["events"]
-        poll["seconds"] = time.monotonic() - started
-
-    thread = threading.Thread(target=wait)
-    thread.start()
-    time.sleep(0.5)
-    if beside:
-        SQLiteStore(server.folder / "luthier.db").append("s", [EVENT])
-    else:
-        real(server, "POST", "/v1/studies/s/events", appended(EVENT))
-    thread.join()
-    assert [number for number, _ in poll["answer"]] == [1]
-    assert poll["seconds"] < 5
-
-
-@pytest.mark.processes
-def test_a_long_poll_ends_when_nothing_comes(server):
-    started = time.monotonic()
-    assert real(server, "GET", "/v1/studies/s/events?wait=0.4").json["events"] == []
-    assert 0.35 < time.monotonic() - started < 5
-
-
-@pytest.mark.processes
-def test_many_long_polls_leave_room_for_appends(server):
-    polls = [
-        threading.Thread(target=real, args=(server, "GET", f"/v1/studies/s{i % 90}/events?wait=3"))
-        for i in range(120)
-    ]
-    for poll in polls:
-        poll.start()
-    time.sleep(0.5)
-    started = time.monotonic()
-    real(server, "POST", "/v1/studies/other/events", appended(EVENT))
-    assert time.monotonic() - started < 2
-    for poll in polls:
-        poll.join()
-
-
-@pytest.mark.processes
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
-def test_it_stops_at_once_during_a_long_poll(server, how):
-    answers = []
-    polls = [
-        threading.Thread(
-            target=lambda: answers.append(real(server, "GET", "/v1/studies/s/events?wait=30"))
-        )
-        for _ in range(3)
-    ]
-    for poll in polls:
-        poll.start()
-    time.sleep(0.5)
-    started = time.monotonic()
-    assert server.stop(how) == 0
-    assert time.monotonic() - started < 3
-    for poll in polls:
-        poll.join()
-    assert [answer.json for answer in answers] == [{"events": [], "more": False}] * 3
-    assert (server.folder / "server.log").read_text() == "stopped in good order\n"
-
-
-# -- its own description ---------------------------------------------------------------------------
-
-
-_folder = tempfile.TemporaryDirectory()  # Schemathesis wants the description at import
-_app = application(
-    SQLiteStore(Path(_folder.name, "luthier.db")),
-    TOKEN,
-    Path(_folder.name, "checkpoints"),
-    max_body=100_000,
-    max_checkpoint=100_000,
-    check=bytes,  # what is an event, no OpenAPI schema can say
-)
-_app.state.service.end()  # no long poll waits
-schema = schemathesis.openapi.from_asgi("/v1/openapi.json", _app)
-# Every call below brings the token; a made-up one would only be written over, and count as accepted.
-schema.config.generation.with_security_parameters = False
-
-
-@schema.hook
-def map_body(context, body):
-    """To JSON Schema 30.0 is an integer; no client of ours writes one so."""
-    if isinstance(body, dict) and isinstance(expect := body.get("expect"), float):
-        body["expect"] = int(expect) if expect.is_integer() else expect
-    return body
-
-
-@schema.parametrize()
-@settings(
-    max_examples=60,
-    deadline=None,
-    database=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-)
-def test_it_does_what_its_description_says(case):
-    """Schemathesis sends what is allowed and what is not, and checks every answer."""
-    if re.fullmatch(KEY_PATTERN, (case.headers or {}).get("Idempotency-Key", "")):
-        case.headers["Idempotency-Key"] = uuid.uuid4().hex  # one of an earlier case is refused
-    case.validate_response(case.call(headers=AUTHORIZED))

@@ -24,7 +24,7 @@ from checkpoint_places import (
     save,
     writer,
 )
-from test_checkpoints import limited
+from test_disk_checkpoints import limited
 
 from luthier.errors import CheckpointError, LuthierWarning
 from luthier.run import remote
