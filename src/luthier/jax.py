@@ -79,9 +79,9 @@ def tune(
             its own.
         batch_size: examples a step; a hyperparameter called ``batch_size`` wins over it.
         space: what is searched; by default what ``build`` asks ``hp`` for.
-        fused: "auto" lets trials of the same shapes share one compiled program, and trains several side
-            by side where that is measured to be faster; a number says how many, False lets each
-            compile its own. See ``docs/fused.md``.
+        fused: "auto" lets trials of the same shapes share one compiled program, and trains several at a
+            time where that is faster and no proposal is the worse for it; a number says how many,
+            False lets each compile its own. See ``docs/fused.md``.
         **options: as in ``luthier.tune``: name, searcher, scheduler, workers, max_trials,
             max_epochs, max_time, seed, storage, progress.
 

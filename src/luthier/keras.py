@@ -47,7 +47,8 @@ def tune(
             simple attributes (a patience counter, a best value) are part of the checkpoint.
         fused: on the JAX backend, train whole epochs in compiled programs that trials of the same
             shapes share; see ``docs/fused.md``. "auto" does so where it can and says once where it
-            cannot; True raises instead; False trains by ``fit``.
+            cannot; True raises instead; False trains by ``fit``. "auto" also trains several at a time
+            where that is faster and no proposal is the worse for it; a number says how many.
         class_weight: how much an example of each class counts in training, ``{0: 1.0, 1: 5.0}``.
         **options: as for ``luthier.tune``: searcher, scheduler, workers, max_trials, seed, …
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import signal
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -40,7 +41,8 @@ def one_by_one(trial):
 
 
 class SideBySide:
-    abreast = 3
+    def abreast(self, study, due):
+        return 3
 
     def begin(self, trial):
         state = Descent()
@@ -48,12 +50,24 @@ class SideBySide:
             yield partial(state.go_on, trial)
             trial.report(loss=state.at**2)
 
+    def started(self, turn):
+        return None
+
     def together(self, turns):
         for turn in turns:
             turn()
+        return [None] * len(turns)
 
     def __call__(self, trial):
         one_by_one(trial)
+
+
+class Beside(SideBySide):
+    """Runs each epoch in a thread of its own."""
+
+    def started(self, turn):
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(turn).exception
 
 
 def tuned(train, storage):
@@ -112,7 +126,9 @@ def outcome(study):
     return [(t.number, t.configuration, t.steps, t.losses, t.state) for t in study.trials]
 
 
-@pytest.fixture(scope="module", params=[one_by_one, SideBySide()], ids=["alone", "abreast"])
+@pytest.fixture(
+    scope="module", params=[one_by_one, SideBySide(), Beside()], ids=["alone", "abreast", "beside"]
+)
 def undisturbed(request, tmp_path_factory):
     with CtrlC() as counted:
         result = tuned(request.param, tmp_path_factory.mktemp("calm") / "luthier.db")

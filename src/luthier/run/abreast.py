@@ -1,7 +1,8 @@
-"""Several trials in one process: an epoch of each at a time, so that they can share a program.
+"""Several trials in one process: an epoch of each at a time, together or beside each other.
 
-Each trial is trained by a generator that stands still wherever an epoch is due. All that are due are
-run together; then each trial reports, writes its checkpoint and hears its verdict as it always does.
+Each trial is trained by a generator that stands still wherever an epoch is due. All that are due are run
+together, so that they can share a program; or each is begun when it is due, and while it runs others report,
+write their checkpoints and hear their verdicts, in turns: the order of events hangs on no trial's speed.
 A trial that has ended leaves its place to the next job, a new one or one that its scheduler promotes.
 """
 
@@ -19,21 +20,30 @@ from luthier.study.deciding import Job
 from luthier.study.study import Study
 from luthier.study.trial import Trial
 
+Wait = Callable[[], Exception | None]  # until an epoch is over; returns what it raised
+
 
 class Abreast(Protocol):
     """Training code that can run epochs of several trials together."""
 
-    @property
-    def abreast(self) -> int:
-        """Return how many trials should be under way."""
+    def abreast(self, study: Study, due: Sequence[Any], /) -> int:
+        """Return how many trials of *study* should be under way, when these epochs are *due*."""
         ...
 
     def begin(self, trial: Trial, /) -> Generator[Any]:
         """Train *trial*, but for its epochs: yield each for the caller to have it run."""
         ...
 
-    def together(self, turns: Sequence[Any], /) -> None:
-        """Run what several trials have yielded."""
+    def started(self, turn: Any, /) -> Wait | None:
+        """Have an epoch run beside others, and return what waits for it; None: all due run together."""
+        ...
+
+    def together(self, turns: Sequence[Any], /) -> Sequence[Exception | None]:
+        """Run what several trials have yielded, and return what each has raised by itself.
+
+        Raises:
+            Exception: what went wrong with all of them.
+        """
         ...
 
 
@@ -42,6 +52,7 @@ class _Lane:
     trial: Trial
     turns: Generator[Any]
     due: Any = None
+    over: Wait | None = None
 
 
 def train_abreast(study: Study, train: Abreast, enough: Callable[[], bool] | None = None) -> None:
@@ -59,20 +70,22 @@ def train_abreast(study: Study, train: Abreast, enough: Callable[[], bool] | Non
     lanes: list[_Lane] = []
     try:
         while True:
-            while len(lanes) < max(train.abreast, 2) and not (enough is not None and enough()):
+            while len(lanes) < _wanted(study, train, lanes) and not (enough and enough()):
                 job = study.next_job()
                 if not isinstance(job, Job):
                     break
                 _begin(study, train, job, lanes)
             if not lanes:
                 return
+            now = lanes[:1] if lanes[0].over else list(lanes)
             with interrupts.through():
-                train.together([lane.due for lane in lanes])
-            for lane in list(lanes):
-                _advance(study, lane, lanes)
+                if (over := lanes[0].over) is not None:
+                    errors = [over()]
+                else:
+                    errors = train.together([lane.due for lane in lanes])
+            for lane, error in zip(now, errors, strict=True):
+                _advance(study, train, lane, lanes, error)
             study.checkpoints.collect(study.refresh())
-            if train.abreast < 2:
-                enough = _always
     except BaseException as error:
         for lane in lanes:
             lane.turns.close()
@@ -81,8 +94,10 @@ def train_abreast(study: Study, train: Abreast, enough: Callable[[], bool] | Non
         raise
 
 
-def _always() -> bool:
-    return True
+def _wanted(study: Study, train: Abreast, lanes: Sequence[_Lane]) -> int:
+    """Return how many trials should be under way; 0 where one after the other is better from now on."""
+    wanted = train.abreast(study, [lane.due for lane in lanes])
+    return wanted if wanted > 1 else 0
 
 
 def _begin(study: Study, train: Abreast, job: Job, lanes: list[_Lane]) -> None:
@@ -90,18 +105,31 @@ def _begin(study: Study, train: Abreast, job: Job, lanes: list[_Lane]) -> None:
     seed_everything(trial.seed)
     lane = _Lane(trial, train.begin(trial))
     lanes.append(lane)
-    _advance(study, lane, lanes)
+    _advance(study, train, lane, lanes)
 
 
-def _advance(study: Study, lane: _Lane, lanes: list[_Lane]) -> None:
-    """Let a trial come to its next epoch; take it out when it has ended."""
+def _advance(
+    study: Study,
+    train: Abreast,
+    lane: _Lane,
+    lanes: list[_Lane],
+    error: Exception | None = None,
+) -> None:
+    """Let a trial come to its next epoch, with what its last one raised; take it out when it has ended.
+
+    It is the last one in the row then.
+    """
     going_on = False
+    lanes.append(lanes.pop(lanes.index(lane)))
     try:
         with recorded(study, lane.trial):
             with interrupts.through():
-                lane.due = next(lane.turns, None)
+                lane.due = lane.turns.throw(error) if error else next(lane.turns, None)
             if lane.due is None:
                 conclude(study, lane.trial, None)
+            else:
+                with interrupts.through():
+                    lane.over = train.started(lane.due)
             going_on = lane.due is not None
     finally:
         if not going_on:

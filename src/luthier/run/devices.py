@@ -35,6 +35,12 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
+def threads() -> int:
+    """Return how many cores are this process's share: of a supervised worker, or what the user has set."""
+    said = os.environ.get(THREADS[0], "")
+    return max(1, min(cores(), int(said))) if said.isdecimal() else cores()
+
+
 def environment(slot: int, workers: int, gpus_per_trial: float | None = None) -> dict[str, str]:
     """Return what the environment of worker *slot* (from 0) of *workers* must hold.
 

@@ -52,7 +52,7 @@ def _work(study: Study, train: Train, enough: Callable[[], bool] | None) -> str:
         leader = leader_here()
         if leader is not None:
             leader.check()
-        elif getattr(train, "abreast", 1) > 1:
+        elif hasattr(train, "abreast"):
             train_abreast(study, cast(Abreast, train), enough)
         job = study.next_job()
         if isinstance(job, Done):

@@ -24,6 +24,11 @@ class Grid:
 
     count: dict[str, int] | int | None = field(default=None)
 
+    @property
+    def proposes_alone(self) -> bool:
+        """Return True: no proposal hangs on a result."""
+        return True
+
     def propose(
         self, history: History, space: Space, number: int, chance: Chance
     ) -> dict[str, Any]:

@@ -21,6 +21,11 @@ class RandomSearch:
     the draws are the same for a declared space and for the define-by-run code that grows into it.
     """
 
+    @property
+    def proposes_alone(self) -> bool:
+        """Return True: no proposal hangs on a result."""
+        return True
+
     def propose(
         self, history: History, space: Space, number: int, chance: Chance
     ) -> dict[str, Any]:

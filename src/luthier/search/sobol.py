@@ -33,6 +33,11 @@ class Sobol:
     Where constraints refuse a point, the trial takes its next one from a sequence of its own.
     """
 
+    @property
+    def proposes_alone(self) -> bool:
+        """Return True: no proposal hangs on a result."""
+        return True
+
     def propose(
         self, history: History, space: Space, number: int, chance: Chance
     ) -> dict[str, Any]:

@@ -310,6 +310,11 @@ def in_stages(searcher: Searcher) -> TypeGuard[InStages]:
     return hasattr(searcher, "turn")
 
 
+def proposes_alone(searcher: Searcher) -> bool:
+    """Return True for a searcher whose proposals hang on no result: they may as well be made before it."""
+    return getattr(searcher, "proposes_alone", False)
+
+
 class Scheduler(Protocol):
     """Decides who trains, for how long, and who is abandoned."""
 

@@ -27,10 +27,10 @@ from luthier.train.data import (
     order_of,
 )
 from luthier.train.fused.choice import Fused
-from luthier.train.fused.experience import wanted_width
+from luthier.train.fused.experience import runs_apart, wanted_width
 from luthier.train.fused.jax_epochs import Epochs, traced
 from luthier.train.fused.loaded import on_device, placed
-from luthier.train.fused.side_by_side import run
+from luthier.train.fused.side_by_side import run, started
 from luthier.train.fused.turns import Turn
 from luthier.train.jax_state import State, Tree, is_key
 from luthier.train.random_state import same_random_state
@@ -81,14 +81,22 @@ class Training:
             means = _means(measured, _sizes(len(self.validation[0]), self._at_once(size)))
             trial.report({**metrics, **{f"val_{name}": value for name, value in means.items()}})
 
-    @property
-    def abreast(self) -> int:
-        """Return how many trials to train side by side in one process, as far as is known by now."""
-        return 1 if self.fused is False else wanted_width(self.fused)
+    def abreast(self, study: Study, due: Sequence[Turn]) -> int:
+        """Return how many trials to train side by side in one process, as far as is known by now.
 
-    def together(self, several: Sequence[Turn]) -> None:
-        """Run an epoch of several trials, in as few programs as their shapes allow."""
-        run(several)
+        Args:
+            study: whose trials they are.
+            due: epochs of those that are under way.
+        """
+        return 1 if self.fused is False else wanted_width(self.fused, study, due)
+
+    def started(self, turn: Turn) -> Callable[[], Exception | None] | None:
+        """Have an epoch run beside others, and return what waits for it; None: run all that are due."""
+        return started(turn) if runs_apart(self.fused) else None
+
+    def together(self, several: Sequence[Turn]) -> list[Exception | None]:
+        """Run an epoch of several trials, and return for each what went wrong with it alone."""
+        return run(several)
 
     def _epochs(self, state: State, step: Step, evaluate: Evaluate, size: int) -> Epochs | _Plain:
         """Return what trains one epoch: in a program that trials share, or in one of its own."""

@@ -24,7 +24,7 @@ from luthier.study.study import Study
 from luthier.study.trial import Trial
 from luthier.train.data import checked_size, joined, length, order_of, pair, weighted
 from luthier.train.fused.choice import Fused, checked_fused, tell
-from luthier.train.fused.experience import wanted_width
+from luthier.train.fused.experience import runs_apart, wanted_width
 from luthier.train.fused.reasons import reason_against, wanted
 from luthier.train.fused.starting import drawn_by_numpy
 from luthier.train.fused.turns import OneEpoch, Turn
@@ -87,16 +87,26 @@ class Training:
             model = None
             give_back(fused=fused)
 
-    @property
-    def abreast(self) -> int:
-        """Return how many trials to train side by side in one process, as far as is known by now."""
-        return wanted_width(self.fused) if wanted(self.fused) else 1
+    def abreast(self, study: Study, due: Sequence[Turn]) -> int:
+        """Return how many trials to train side by side in one process, as far as is known by now.
 
-    def together(self, several: Sequence[Turn]) -> None:
-        """Run an epoch of several trials, in as few programs as their shapes allow."""
+        Args:
+            study: whose trials they are.
+            due: epochs of those that are under way.
+        """
+        return wanted_width(self.fused, study, due) if wanted(self.fused) else 1
+
+    def started(self, turn: Turn) -> Callable[[], Exception | None] | None:
+        """Have an epoch run beside others, and return what waits for it; None: run all that are due."""
+        from luthier.train.fused.side_by_side import started
+
+        return started(turn) if runs_apart(self.fused) else None
+
+    def together(self, several: Sequence[Turn]) -> list[Exception | None]:
+        """Run an epoch of several trials, and return for each what went wrong with it alone."""
         from luthier.train.fused.side_by_side import run
 
-        run(several)
+        return run(several)
 
     def checked_build(self, hp: HyperParameters) -> keras.Model:
         """Return the model, or say what is wrong with it."""

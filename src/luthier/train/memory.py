@@ -13,6 +13,8 @@ import gc
 import itertools
 import sys
 
+from luthier.run.garbage import collect_if_due
+
 _JAX_TRIALS, _FUSED_TRIALS = 8, 50
 _calls = itertools.count(1)
 
@@ -24,14 +26,17 @@ def give_back(*, fused: bool = False) -> None:
         fused: the trial ran in a program that others share; it left little behind.
     """
     if "keras" in sys.modules:
-        sys.modules["keras"].backend.clear_session()
+        sys.modules["keras"].backend.clear_session(free_memory=False)  # it would collect, too
     if "tensorflow" in sys.modules:
         _forget_custom_gradients()
     if "jax" in sys.modules and next(_calls) % (_FUSED_TRIALS if fused else _JAX_TRIALS) == 0:
         # What was compiled for one model is never used by the next: Keras jits each one anew. But
         # the small programs that all models share go too, and take two seconds to compile again.
         sys.modules["jax"].clear_caches()
-    gc.collect()
+    if fused and sys.modules["jax"].default_backend() == "cpu":
+        collect_if_due()  # arrays alone, and no device's memory
+    else:
+        gc.collect()
     _freeze_once()
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)  # glibc keeps freed pages otherwise

@@ -17,7 +17,7 @@ from luthier.errors import StudyError
 from luthier.run.child import resident_bytes
 from luthier.run.seeding import seed_keras
 from luthier.space import discover
-from luthier.train.fused import programs
+from luthier.train.fused import experience, programs
 from luthier.train.fused.starting import drawn_by_numpy
 from luthier.train.keras import Training, fit
 
@@ -294,27 +294,77 @@ def test_side_by_side_gives_the_curves_of_one_after_the_other(tmp_path, schedule
     assert [t.configuration for t in several.trials] == [t.configuration for t in alone.trials]
 
 
+@pytest.mark.parametrize("scheduler", ["hyperband", None])
+def test_programs_beside_each_other_give_the_very_curves(tmp_path, monkeypatch, scheduler):
+    monkeypatch.setattr(experience, "threads", lambda: cores)
+    monkeypatch.setenv("LUTHIER_PROGRAMS", "")
+    programs.forget()  # so that they are compiled beside each other, too
+    told = []
+    for cores in (3, 1):
+        study = luthier.keras.tune(
+            mixed, SMALL, epochs=4, max_trials=6, batch_size=100, seed=1, name="s",
+            searcher="random", scheduler=scheduler, storage=tmp_path / f"{cores}.db", progress=False,
+        ).study  # fmt: skip
+        told.append((curves(study), [t.configuration for t in study.trials]))
+    assert told[0] == told[1]
+
+
+def test_who_trains_beside_others(tmp_path, monkeypatch):
+    """Nobody whose proposal hangs on a result, and nobody without a program."""
+    monkeypatch.setattr(experience, "threads", lambda: 3)
+    abreast = []
+    wanted = experience.wanted_width
+    monkeypatch.setattr(
+        luthier.train.keras,
+        "wanted_width",
+        lambda *given: abreast.append((len(given[2]), wanted(*given))) or abreast[-1][1],
+    )
+
+    def searches(searcher, build=mixed, **options):
+        abreast.clear()
+        luthier.keras.tune(
+            build, SMALL, epochs=1, max_trials=4, batch_size=100, seed=1, searcher=searcher,
+            scheduler=None, storage="memory", progress=False, **options,
+        )  # fmt: skip
+        return max(under_way for under_way, _ in abreast), {width for _, width in abreast}
+
+    assert searches("random") == (3, {3})
+    assert searches("sobol") == (3, {3})
+    assert searches("auto") == (0, {1})
+    assert searches("random", fused=2)[1] == {2}
+
+    class Own(keras.Sequential):
+        def train_step(self, *given):
+            return super().train_step(*given)
+
+    def ordinary(hp):
+        model = Own(net(rate=hp.float("rate", 0.001, 0.01)).layers)
+        model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+        return model
+
+    assert searches("random", ordinary) == (1, {1, 3})  # 3 as long as nothing is known
+
+
 def test_who_runs_out_of_memory_runs_in_halves(tmp_path, monkeypatch):
     from luthier.train.fused import side_by_side
-    from luthier.train.fused.experience import experience
 
     widths = []
-    run_side_by_side = side_by_side._run_side_by_side
+    begun = side_by_side._begun
 
-    def scarce(key, group):
-        widths.append(len(group))
-        if len(group) > 2:
+    def scarce(part):
+        widths.append(len(part.turns))
+        if len(part.turns) > 2:
             raise RuntimeError("RESOURCE_EXHAUSTED: out of memory")
-        run_side_by_side(key, group)
+        return begun(part)
 
-    monkeypatch.setattr(side_by_side, "_run_side_by_side", scarce)
+    monkeypatch.setattr(side_by_side, "_begun", scarce)
     result = luthier.keras.tune(
         searched, SMALL, epochs=2, max_trials=4, batch_size=100, name="s", fused=4,
         scheduler=None, storage=tmp_path / "a.db", progress=False,
     )  # fmt: skip
     assert widths == [4, 2, 2, 2, 2]
     assert [t.step for t in result.trials] == [2] * 4
-    experience.most.clear()
+    experience.experience.most.clear()
 
 
 def test_an_error_in_one_gives_the_others_back(tmp_path):

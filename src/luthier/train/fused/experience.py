@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import sys
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
+from luthier.run.devices import threads
+from luthier.study.protocols import proposes_alone
 from luthier.train.fused.choice import Fused
+from luthier.train.fused.turns import Turn
 from luthier.train.fused.widths import next_width
 
+if TYPE_CHECKING:
+    from luthier.study.study import Study
+
 _MOST = 512
+MOST_APART = 8  # trials whose programs run beside each other on a processor
 _LONELY = 20  # epochs that found no partner before a program is left to run alone
 
 
@@ -56,14 +65,33 @@ class Experience:
 experience = Experience()
 
 
-def wanted_width(fused: Fused) -> int:
-    """Return how many trials to begin: what the user said, or what the last program would like.
+def wanted_width(fused: Fused, study: Study, due: Sequence[Turn]) -> int:
+    """Return how many trials should be under way: what the user said, or what pays on this device.
 
-    On processors it is 1 unless the user says another number: little is to be gained there (1.3 times at
-    best, with nets of some 30 units), and a study whose order of events hangs on how fast the machine
-    happened to be would not be the same twice.
+    On an accelerator what the last program would like. On a processor one a core, each in a program of
+    its own, where no proposal hangs on a result; else 1, since a proposal with less known is a worse
+    one. It hangs on no measurement there: the study is the same again.
+
+    Args:
+        fused: what the user said.
+        study: whose trials they are.
+        due: epochs of those that are under way.
     """
     if isinstance(fused, int) and not isinstance(fused, bool):
         return fused
-    jax = sys.modules.get("jax")
-    return 1 if jax is None or jax.default_backend() == "cpu" else experience.width()
+    if "jax" not in sys.modules:
+        return 1
+    if not on_processor():
+        return experience.width()
+    compiled = all(getattr(turn.train, "key", "") for turn in due)
+    return min(threads(), MOST_APART) if compiled and proposes_alone(study.searcher) else 1
+
+
+def runs_apart(fused: Fused) -> bool:
+    """Return True where each of several trials has a program of its own, beside the others."""
+    return fused == "auto" and "jax" in sys.modules and on_processor()
+
+
+def on_processor() -> bool:
+    """Return True where JAX computes on the processor, where programs run well beside each other."""
+    return sys.modules["jax"].default_backend() == "cpu"

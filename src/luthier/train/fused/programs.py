@@ -12,6 +12,7 @@ import os
 import pickle
 import platform
 import tempfile
+import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -28,12 +29,46 @@ _KEPT = 32  # programs in memory, 1 to 5 MB each for small nets
 _KEPT_ON_DISK = 500
 _MADE = "3"  # raised when programs are compiled in another way
 
-_known: OrderedDict[str, Any] = OrderedDict()
+
+class Program:
+    """A compiled program, or one that is compiled when it is first wanted.
+
+    Args:
+        key: names it.
+        made: compiled.
+        lowered: in place of that, to be compiled.
+    """
+
+    def __init__(self, key: str, made: Any, lowered: Any = None, tracing: float = 0.0) -> None:
+        self._key, self._made, self._lowered, self._tracing = key, made, lowered, tracing
+        self._lock = threading.Lock()
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Run it."""
+        return self.compiled()(*arguments)
+
+    def compiled(self) -> Callable[..., Any]:
+        """Return it compiled: by one thread, while others that want it wait."""
+        with self._lock:
+            if self._made is None:
+                begin = time.perf_counter()
+                self._made = compiled(self._lowered)
+                self._lowered = None
+                compiled_seconds.append(self._tracing + time.perf_counter() - begin)
+                experience.compiling = compiled_seconds[-1]
+                _write(self._key, self._made)
+            return self._made
+
+
+_known: OrderedDict[str, Program] = OrderedDict()
 compiled_seconds: list[float] = []  # what each compilation of this process took
 
 
-def program(key: str, function: Callable[..., Any], arguments: Sequence[Any]) -> Any:
-    """Return *function* compiled for *arguments*, from memory, from the disk, or now.
+def program(key: str, function: Callable[..., Any], arguments: Sequence[Any]) -> Program:
+    """Return *function* compiled for *arguments*, from memory or from the disk; else it will be.
+
+    What is nowhere is traced now, and compiled where it is called: in the caller's thread, beside what
+    other threads run.
 
     Args:
         key: names function and shapes.
@@ -43,14 +78,13 @@ def program(key: str, function: Callable[..., Any], arguments: Sequence[Any]) ->
     if key in _known:
         _known.move_to_end(key)
         return _known[key]
-    found = _read(key)
-    if found is None:
+    if (made := _read(key)) is not None:
+        found = Program(key, made)
+    else:
         begin = time.perf_counter()
         # No memory is given away: a user's state may hold one array twice.
-        found = compiled(jax.jit(function).lower(*arguments))
-        compiled_seconds.append(time.perf_counter() - begin)
-        experience.compiling = compiled_seconds[-1]
-        _write(key, found)
+        lowered = jax.jit(function).lower(*arguments)
+        found = Program(key, None, lowered, time.perf_counter() - begin)
     _known[key] = found
     while len(_known) > _KEPT:
         _known.popitem(last=False)

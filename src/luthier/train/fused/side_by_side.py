@@ -1,23 +1,28 @@
-"""Epochs of several trials in one program, and the choice of how many.
+"""Epochs of several trials: in one program, or each in its own beside the others.
 
-Trials whose programs are the same are stacked and run by ``vmap``; each has its own weights, numbers and
-order of the data. Which trials happen to run together changes a result by rounding only.
+Where trials are stacked, those whose programs are the same run in it by ``vmap``; each has its own weights,
+numbers and order of the data. Which trials happen to run together changes a result by rounding only.
+
+On a processor, programs run beside each other, each in a thread: a step of a net leaves part of the cores
+idle (optimizers' loops, compiling), which another trial's can use. Only compiling and computing are done
+there; models and callbacks are touched by the caller's thread alone.
 """
 
 from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Sequence
-from functools import partial
-from typing import Any, Protocol, cast
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
+from typing import Any, NamedTuple, Protocol, cast
 
 import jax
 import jax.numpy as jnp
 
 from luthier.run.recording import out_of_memory
 from luthier.train.fused import programs
-from luthier.train.fused.experience import experience
+from luthier.train.fused.experience import MOST_APART, experience, on_processor
 from luthier.train.fused.program import Epoch, Steps, epoch
 from luthier.train.fused.streamed import Stream
 from luthier.train.fused.turns import Turn
@@ -49,68 +54,145 @@ class Member(Protocol):
         ...
 
 
-def run(turns: Sequence[Turn]) -> None:
-    """Run an epoch of every trial, those with the same program side by side.
+class _Part(NamedTuple):
+    """Epochs that run in one program: of one trial, or of several stacked."""
+
+    key: str
+    turns: list[Turn]
+
+
+class _Timed(NamedTuple):
+    epoch: Epoch
+    seconds: float
+
+
+def started(turn: Turn) -> Callable[[], Exception | None]:
+    """Have an epoch run beside others; return what waits for it and returns what it raised."""
+    return _started(_Part("", [turn]))
+
+
+def run(turns: Sequence[Turn]) -> list[Exception | None]:
+    """Run an epoch of every trial, those with the same program stacked.
+
+    Returns:
+        What each raised by itself.
 
     Raises:
-        Exception: out of memory with a single trial, or what a callback raises.
+        Exception: what several that are stacked raised.
     """
+    alone: dict[int, Exception] = {}
+    parts = _parts(turns)
+    while parts:
+        # On an accelerator they would share its memory.
+        now, parts = (parts, []) if on_processor() else (parts[:1], parts[1:])
+        for part, over in [(part, _started(part)) for part in now]:
+            error = over()
+            if error is None:
+                continue
+            if len(part.turns) == 1:
+                alone[id(part.turns[0])] = error
+            elif out_of_memory(error):
+                experience.most[part.key] = len(part.turns) // 2
+                parts = [*_split(part.key, part.turns), *parts]
+            else:
+                raise error
+    return [alone.get(id(turn)) for turn in turns]
+
+
+def _parts(turns: Sequence[Turn]) -> list[_Part]:
     groups: dict[str, list[Turn]] = defaultdict(list)
     for number, turn in enumerate(turns):
-        key = getattr(turn.train, "key", None)
-        groups[key or f"alone {number}"].append(turn)
+        groups[getattr(turn.train, "key", None) or f"alone {number}"].append(turn)
+    parts: list[_Part] = []
     for key, group in groups.items():
         if len(turns) > len(group) == 1:
             experience.lonely[key] += 1
-        _run_group(key, group)
+        parts += _split(key, group)
+    return parts
 
 
-def _run_group(key: str, group: list[Turn]) -> None:
+def _split(key: str, group: list[Turn]) -> list[_Part]:
+    """Return parts that fit into memory, as far as is known."""
     most = experience.room(key)
-    while group:
-        part, group = group[:most], group[most:]
-        if len(part) == 1:
-            part[0].run()
-            continue
+    return [_Part(key, group[i : i + most]) for i in range(0, len(group), most)]
+
+
+def _started(part: _Part) -> Callable[[], Exception | None]:
+    """Begin an epoch; return what waits for it, has it taken over, and returns what went wrong."""
+    try:
+        call = _begun(part)
+    except Exception as error:
+        return partial(_as_it_is, error)
+    if call is None:
+        return partial(_as_it_is, None)
+    future = _threads().submit(call)
+
+    def over() -> Exception | None:
         try:
-            _run_side_by_side(key, part)
+            _over(part, future.result())
         except Exception as error:
-            if not out_of_memory(error):
-                raise
-            most = experience.most[key] = len(part) // 2
-            group = [*part, *group]
+            return error
+        return None
+
+    return over
 
 
-def _run_side_by_side(key: str, group: list[Turn]) -> None:
-    members = [cast(Member, turn.train) for turn in group]
-    for turn, member in zip(group, members, strict=True):
+def _as_it_is(error: Exception | None) -> Exception | None:
+    return error
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(MOST_APART, "luthier-epoch")
+
+
+def _begun(part: _Part) -> Callable[[], _Timed] | None:
+    """Do what comes before an epoch; return what computes it. None: it has no program, and is over."""
+    first = part.turns[0]
+    if not getattr(first.train, "key", None):
+        first.run()
+        return None
+    members = [cast(Member, turn.train) for turn in part.turns]
+    for turn, member in zip(part.turns, members, strict=True):
         member.before(turn.epoch, turn.listeners)
-    own = [m.arguments(t.seed) for t, m in zip(group, members, strict=True)]
+    own = [m.arguments(t.seed) for t, m in zip(part.turns, members, strict=True)]
+    key, one = members[0].key, partial(epoch, members[0].steps)
+    if len(own) == 1:
+        return partial(_timed, programs.program(key, one, own[0]), own[0])
     shared = own[0][4:]  # the data, which are the same
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(a[:4] for a in own))
-    axes = (0, 0, 0, 0, *(None for _ in shared))
-    wide = jax.vmap(partial(epoch, members[0].steps), in_axes=axes)
-    done = _timed(f"{len(group)} {key}", wide, (*stacked, *shared), key, len(group))
-    done = jax.device_get(done)
-    for row, (turn, member) in enumerate(zip(group, members, strict=True)):
-        of_one = jax.tree.map(lambda leaf, row=row: leaf[row], done)
+    wide = jax.vmap(one, in_axes=(0, 0, 0, 0, *(None for _ in shared)))
+    arguments = (*stacked, *shared)
+    return partial(_timed, programs.program(f"{len(own)} {key}", wide, arguments), arguments)
+
+
+def _over(part: _Part, done: _Timed) -> None:
+    """Note what an epoch took, and have its trials take over what it has made."""
+    members = [cast(Member, turn.train) for turn in part.turns]
+    experience.note(members[0].key, len(members), done.seconds)
+    if len(members) == 1:
+        members[0].after(done.epoch, part.turns[0].epoch, part.turns[0].listeners)
+        return
+    made = jax.device_get(done.epoch)
+    for row, (turn, member) in enumerate(zip(part.turns, members, strict=True)):
+        of_one = jax.tree.map(lambda leaf, row=row: leaf[row], made)
         member.after(of_one, turn.epoch, turn.listeners)
+
+
+def _timed(program: programs.Program, arguments: Sequence[Any]) -> _Timed:
+    compiled = program.compiled()
+    begin = time.perf_counter()
+    done = jax.block_until_ready(compiled(*arguments))
+    return _Timed(done, time.perf_counter() - begin)
 
 
 def run_alone(member: Member, turn: int, seed: int, listeners: Any) -> None:
     """Run epoch number *turn* of one trial in its program."""
-    member.before(turn, listeners)
-    arguments = member.arguments(seed)
     if member.stream is not None:
-        done = member.stream(*arguments)
-    else:
-        done = _timed(member.key, partial(epoch, member.steps), arguments, member.key, 1)
-    member.after(done, turn, listeners)
-
-
-def _timed(name: str, function: Any, arguments: Any, key: str, width: int) -> Epoch:
-    program = programs.program(name, function, arguments)
-    begin = time.perf_counter()
-    done = jax.block_until_ready(program(*arguments))
-    experience.note(key, width, time.perf_counter() - begin)
-    return done
+        member.before(turn, listeners)
+        member.after(member.stream(*member.arguments(seed)), turn, listeners)
+        return
+    part = _Part(member.key, [Turn(cast(Any, member), turn, seed, listeners)])
+    call = _begun(part)
+    assert call is not None
+    _over(part, call())
