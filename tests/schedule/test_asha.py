@@ -98,6 +98,27 @@ def test_the_epochs_are_not_exceeded(tmp_path):
     assert 90 <= study.history.epochs <= 100
 
 
+@pytest.mark.parametrize("workers", [1, 5, 40])
+def test_without_pauses_workers_are_kept_busy_and_the_epochs_are_not_exceeded(workers):
+    """A running trial is promised the rung that it is in; to its end, it would keep others waiting."""
+    done = simulated(
+        lambda c, step: c["x"] + 1 / step,
+        UNIT,
+        minimize="loss",
+        workers=workers,
+        scheduler=ASHA(27, stops=True),
+        searcher="random",
+        max_epochs=400,
+    )
+    trials = done.study.trials
+    assert 400 - 18 <= done.study.history.epochs <= 400
+    assert done.seconds <= 1.05 * 400 / workers + 5
+    assert all(t.state.ended for t in trials)
+    assert {t.step for t in trials} <= {1, 3, 9, 27}
+    cut = [t for t in trials if "400 epochs do not hold its next rung" in (t.why or "")]
+    assert cut or workers == 1
+
+
 def test_without_pauses_the_worst_are_stopped_on_arrival(tmp_path):
     """Later trials are better than the early ones they meet above, so more than 1/3 get on there."""
     study = study_of(ASHA(27, stops=True), tmp_path, max_trials=90, searcher="random")

@@ -70,6 +70,15 @@ def test_without_checkpoints_the_others_are_abandoned_at_rungs(tmp_path):
     assert replayed(study) == ""
 
 
+def test_without_checkpoints_the_epochs_are_used_and_not_exceeded(tmp_path):
+    study = study_of("auto", tmp_path, epochs=9, max_epochs=60)
+    work(study, bare)
+    assert study.history.epochs == 60
+    cut = [t for t in study.trials if "60 epochs do not hold its next rung" in (t.why or "")]
+    assert all(t.step in (1, 3) for t in cut)
+    assert replayed(study) == ""
+
+
 @pytest.mark.parametrize(("epochs", "trials"), [(2, 20), (9, 5)])
 def test_where_there_is_nothing_to_save_all_train_to_their_end(tmp_path, epochs, trials):
     study = study_of("auto", tmp_path, epochs=epochs, max_trials=trials)

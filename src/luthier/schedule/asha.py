@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -90,17 +91,16 @@ class ASHA:
     def next(self, history: History, limits: Limits) -> Move:
         """Promote, from the highest rung downwards; else begin a trial."""
         steps, rungs = self.steps, self.rungs(history)
-        left = epochs_left(history, limits)
+        left = epochs_left(history, limits, steps)
         for rung in range(self.top(history) - 1, -1, -1):
             number = rungs.promotable(rung, self.factor)
             if number is not None and steps[rung + 1] - history.trials[number].step <= left:
                 return Resume(number, steps[rung + 1])
         if limits.trials is not None and len(history.trials) >= limits.trials:
             return rest(history, f"{limits.trials} trials were tried, and no other one is promoted")
-        needed = steps[-1] if self.stops else steps[0]
-        if needed > left:
+        if steps[0] > left:
             return rest(history, f"{limits.epochs} epochs do not hold another trial")
-        return Start(needed)
+        return Start(steps[-1] if self.stops else steps[0])
 
     def judge(self, history: History, trial: TrialRecord) -> Verdict:
         """Pause at the end of a rung; or go on or stop there, in the variant without pauses."""
@@ -110,9 +110,8 @@ class ASHA:
         if not self.stops:
             arrived = trial.to_step is not None and trial.step >= trial.to_step
             return PAUSE if arrived else GO_ON
-        rung = bisect_right(steps, trial.step) - 1
-        before = trial.steps[-2] if len(trial.steps) > 1 else 0
-        if rung < 0 or before >= steps[rung]:
+        rung = self._arrived(trial)
+        if rung is None:
             return GO_ON
         among = self.rungs(history).arrived[rung]
         rank = bisect_left(among, (loss_on_arrival(trial, steps[rung]), trial.number))
@@ -122,6 +121,10 @@ class ASHA:
             Fate.STOP,
             f"rank {rank + 1} of {len(among)} at epoch {trial.step}, the top 1/{self.factor} go on",
         )
+
+    def holds(self, history: History, trial: TrialRecord, limits: Limits) -> bool:
+        """Return whether the epochs hold the rung that *trial* would go on to without a pause."""
+        return self._arrived(trial) is None or epochs_left(history, limits, self.steps) >= 0
 
     def dropped(self, history: History, limits: Limits) -> list[tuple[int, str]]:
         """Return the paused trials once nothing else can happen any more."""
@@ -135,6 +138,12 @@ class ASHA:
             for number, trial in sorted(history.paused.items())
             if trial.step < steps[-1]
         ]
+
+    def _arrived(self, trial: TrialRecord) -> int | None:
+        """Return the highest rung whose end the trial's last report has come to or passed, if any."""
+        rung = bisect_right(self.steps, trial.step) - 1
+        before = trial.steps[-2] if len(trial.steps) > 1 else 0
+        return None if rung < 0 or before >= self.steps[rung] else rung
 
     @property
     def steps(self) -> tuple[int, ...]:
@@ -151,11 +160,21 @@ class ASHA:
         return len(self.steps) - 1
 
 
-def epochs_left(history: History, limits: Limits) -> float:
-    """Return the epochs that are neither trained nor promised to a running trial."""
+def epochs_left(history: History, limits: Limits, steps: Sequence[int] = ()) -> float:
+    """Return the epochs that are neither trained nor promised to a running trial.
+
+    Args:
+        history: the study.
+        limits: its limits.
+        steps: ends of rungs; a trial is promised no more than the rung that it is in.
+    """
     if limits.epochs is None:
         return float("inf")
-    promised = sum((t.to_step or t.step + 1) - t.step for t in history.active.values())
+    promised = 0
+    for trial in history.active.values():
+        to_step = trial.to_step or trial.step + 1
+        rung = bisect_right(steps, trial.step)
+        promised += (min(to_step, steps[rung]) if rung < len(steps) else to_step) - trial.step
     return limits.epochs - history.epochs - promised
 
 

@@ -61,6 +61,10 @@ class Auto:
         # It began before a checkpoint had been seen.
         return PAUSE if trial.checkpoint == trial.step else self._stopping.judge(history, trial)
 
+    def holds(self, history: History, trial: TrialRecord, limits: Limits) -> bool:
+        """Return whether the epochs hold the rung that *trial* would go on to without a pause."""
+        return trial.bracket == _WHOLE or ASHA(self.epochs).holds(history, trial, limits)
+
     def dropped(self, history: History, limits: Limits) -> list[tuple[int, str]]:
         """Return the paused trials once nothing else can happen any more."""
         rule = self._rule(limits)

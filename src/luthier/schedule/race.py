@@ -22,6 +22,7 @@ from luthier.study.history import History
 from luthier.study.protocols import (
     Bracket,
     Done,
+    Fate,
     Limits,
     Move,
     Plan,
@@ -31,6 +32,7 @@ from luthier.study.protocols import (
     SchedulerExplains,
     Start,
     Verdict,
+    holds,
     judges_alone,
 )
 from luthier.study.records import TrialRecord, TrialState
@@ -122,7 +124,11 @@ class Race:
         """Train a repetition to its end; of the others the search's scheduler says."""
         if trial.repeats >= 0:
             return Full(self.epochs).judge(history, trial)
-        return self.inner.judge(searched(history), trial)
+        view, limits = searched(history), self._for_search(history, history.limits)
+        verdict = self.inner.judge(view, trial)
+        if verdict.fate is Fate.GO_ON and not holds(self.inner, view, trial, limits):
+            return Verdict(Fate.STOP, f"{limits.epochs} epochs do not hold its next rung")
+        return verdict
 
     def dropped(self, history: History, limits: Limits) -> list[tuple[int, str]]:
         """Return the paused trials that the search leaves behind."""

@@ -345,6 +345,15 @@ def judges_alone(scheduler: Scheduler) -> bool:
     return getattr(scheduler, "judges_alone", False)
 
 
+def holds(scheduler: Scheduler, history: History, trial: TrialRecord, limits: Limits) -> bool:
+    """Return whether *limits* hold what *trial* would train if it went on.
+
+    They always do where a scheduler keeps epochs for all that it has begun, to the end of its job.
+    """
+    asked = getattr(scheduler, "holds", None)
+    return asked is None or asked(history, trial, limits)
+
+
 class Checkpoints(Protocol):
     """Where the state of trials is kept between epochs."""
 
