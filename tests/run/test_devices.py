@@ -55,3 +55,9 @@ def test_workers_share_the_cores_unless_the_user_said_otherwise(monkeypatch):
     assert devices.environment(0, 20)["OMP_NUM_THREADS"] == "1"
     monkeypatch.setenv("OMP_NUM_THREADS", "5")
     assert "OMP_NUM_THREADS" not in devices.environment(0, 3)
+
+
+@pytest.mark.parametrize(("said", "share"), [("1", 1), ("999", None), ("4,2", None), ("", None)])
+def test_a_process_knows_its_share_of_the_cores(monkeypatch, said, share):
+    monkeypatch.setenv("OMP_NUM_THREADS", said)
+    assert devices.threads() == (share or devices.cores())

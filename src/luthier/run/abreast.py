@@ -38,7 +38,7 @@ class Abreast(Protocol):
         """Have an epoch run beside others, and return what waits for it; None: all due run together."""
         ...
 
-    def together(self, turns: Sequence[Any], /) -> Sequence[Exception | None]:
+    def together(self, turns: Sequence[Any], /) -> list[Exception | None]:
         """Run what several trials have yielded, and return what each has raised by itself.
 
         Raises:
@@ -68,24 +68,23 @@ def train_abreast(study: Study, train: Abreast, enough: Callable[[], bool] | Non
         KeyboardInterrupt: all are given back.
     """
     lanes: list[_Lane] = []
+    begun = 0
     try:
         while True:
-            while len(lanes) < _wanted(study, train, lanes) and not (enough and enough()):
+            while len(lanes) < _wanted(study, train, lanes):
+                if begun and enough is not None and enough():
+                    break
                 job = study.next_job()
                 if not isinstance(job, Job):
                     break
                 _begin(study, train, job, lanes)
+                begun += 1
             if not lanes:
                 return
-            now = lanes[:1] if lanes[0].over else list(lanes)
-            with interrupts.through():
-                if (over := lanes[0].over) is not None:
-                    errors = [over()]
-                else:
-                    errors = train.together([lane.due for lane in lanes])
-            for lane, error in zip(now, errors, strict=True):
-                _advance(study, train, lane, lanes, error)
-            study.checkpoints.collect(study.refresh())
+            before = len(lanes)
+            _go_on(study, train, lanes)
+            if len(lanes) < before:
+                study.checkpoints.collect(study.refresh())
     except BaseException as error:
         for lane in lanes:
             lane.turns.close()
@@ -95,9 +94,24 @@ def train_abreast(study: Study, train: Abreast, enough: Callable[[], bool] | Non
 
 
 def _wanted(study: Study, train: Abreast, lanes: Sequence[_Lane]) -> int:
-    """Return how many trials should be under way; 0 where one after the other is better from now on."""
+    """Return how many trials should be under way; 0 where no other one should be begun beside these."""
+    if any(study.history.trials[lane.trial.number].fruitless for lane in lanes):
+        return 0  # its worker died before: if it was the trial's fault, no other one is to suffer for it
     wanted = train.abreast(study, [lane.due for lane in lanes])
     return wanted if wanted > 1 else 0
+
+
+def _go_on(study: Study, train: Abreast, lanes: list[_Lane]) -> None:
+    """Wait for an epoch of the first in the row, or run one of all together; let them report."""
+    now = lanes[:1] if lanes[0].over else list(lanes)
+    with interrupts.through():
+        if (over := lanes[0].over) is not None:
+            errors = [over()]
+        else:
+            errors = train.together([lane.due for lane in lanes])
+    del over
+    while now:
+        _advance(study, train, now.pop(0), lanes, errors.pop(0))
 
 
 def _begin(study: Study, train: Abreast, job: Job, lanes: list[_Lane]) -> None:
@@ -121,10 +135,11 @@ def _advance(
     """
     going_on = False
     lanes.append(lanes.pop(lanes.index(lane)))
+    lane.due = lane.over = None  # what they hold of a model that ends goes with it
     try:
         with recorded(study, lane.trial):
             with interrupts.through():
-                lane.due = lane.turns.throw(error) if error else next(lane.turns, None)
+                lane.due = lane.turns.throw(error) if error is not None else next(lane.turns, None)
             if lane.due is None:
                 conclude(study, lane.trial, None)
             else:
@@ -133,6 +148,7 @@ def _advance(
             going_on = lane.due is not None
     finally:
         if not going_on:
+            lane.turns.close()
             lane.trial.closed = True
             lanes.remove(lane)
             collect_if_due()

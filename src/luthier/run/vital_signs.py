@@ -56,3 +56,16 @@ def memory_kills() -> int:
                 if name == word:
                     found += int(value)
     return found
+
+
+def memory_for_one_more() -> bool:
+    """Return whether twice of what this process holds is still free, by the machine and by its container."""
+    import psutil
+
+    free = psutil.virtual_memory().available
+    with contextlib.suppress(OSError, ValueError):
+        most, used = (
+            int(Path(f"/sys/fs/cgroup/memory.{name}").read_text()) for name in ("max", "current")
+        )
+        free = min(free, most - used)
+    return free > 2 * psutil.Process().memory_info().rss

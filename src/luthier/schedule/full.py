@@ -29,6 +29,11 @@ class Full:
     epochs: int | None = None
 
     @property
+    def in_any_order(self) -> bool:
+        """Return True: nothing is decided."""
+        return True
+
+    @property
     def promotes(self) -> bool:
         """Return False: nothing is paused."""
         return False

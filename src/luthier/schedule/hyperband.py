@@ -51,6 +51,11 @@ class Hyperband:
             raise StudyError(f"Hyperband: iterations must be at least 1, got {self.iterations}.")
 
     @property
+    def in_any_order(self) -> bool:
+        """Return True: a rung is judged when all of it is there."""
+        return True
+
+    @property
     def promotes(self) -> bool:
         """Return True: the best of a rung go on from their checkpoints."""
         return True

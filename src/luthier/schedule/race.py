@@ -72,6 +72,11 @@ class Race:
         return getattr(self.inner, "grace", 0) + 1
 
     @property
+    def in_any_order(self) -> bool:
+        """Return whether the search's scheduler decides the same in whatever order results come."""
+        return getattr(self.inner, "in_any_order", False)
+
+    @property
     def promotes(self) -> bool:
         """Return whether paused trials go on from their checkpoints."""
         return self.inner.promotes

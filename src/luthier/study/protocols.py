@@ -239,7 +239,11 @@ COMPLETE = Verdict(Fate.COMPLETE)
 
 
 class Searcher(Protocol):
-    """Proposes configurations."""
+    """Proposes configurations.
+
+    One whose proposals hang on no result says so by an attribute ``proposes_alone`` that is true: it may be
+    asked before the results are known.
+    """
 
     def propose(
         self, history: History, space: Space, number: int, chance: Chance
@@ -310,13 +314,11 @@ def in_stages(searcher: Searcher) -> TypeGuard[InStages]:
     return hasattr(searcher, "turn")
 
 
-def proposes_alone(searcher: Searcher) -> bool:
-    """Return True for a searcher whose proposals hang on no result: they may as well be made before it."""
-    return getattr(searcher, "proposes_alone", False)
-
-
 class Scheduler(Protocol):
-    """Decides who trains, for how long, and who is abandoned."""
+    """Decides who trains, for how long, and who is abandoned.
+
+    One that decides the same in whatever order results come says so by an attribute ``in_any_order``.
+    """
 
     @property
     def promotes(self) -> bool:
@@ -343,6 +345,12 @@ class Scheduler(Protocol):
 def judges_alone(scheduler: Scheduler) -> bool:
     """Return True for a scheduler that lets every trial go on to its end, whatever is reported."""
     return getattr(scheduler, "judges_alone", False)
+
+
+def in_any_order(searcher: Searcher, scheduler: Scheduler, history: History) -> bool:
+    """Return True where the same trials train the same epochs, in whatever order their results come."""
+    alone = getattr(searcher, "proposes_alone", False) and not history.widening
+    return alone and getattr(scheduler, "in_any_order", False)
 
 
 def holds(scheduler: Scheduler, history: History, trial: TrialRecord, limits: Limits) -> bool:

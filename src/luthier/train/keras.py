@@ -31,7 +31,7 @@ from luthier.train.fused.turns import OneEpoch, Turn
 from luthier.train.horizons import warn_if_half_finished
 from luthier.train.keras_state import State, build_optimizer
 from luthier.train.keras_state import make_variables as make_variables
-from luthier.train.memory import give_back
+from luthier.train.memory import freeze_once, give_back
 from luthier.train.tensorflow_epochs import Pipeline, pipelined, several_at_once
 
 Build = Callable[[HyperParameters], keras.Model]
@@ -65,8 +65,12 @@ class Training:
 
     def begin(self, trial: Trial) -> Generator[Turn]:
         """Train *trial*, but for its epochs: each is yielded for the caller to have it run."""
-        seed_keras(keras, trial.seed)
         fused = wanted(self.fused)
+        if fused:
+            # Layers' and metrics' names begin anew, also where another trial's model has them.
+            keras.backend.clear_session(free_memory=False)
+            freeze_once()
+        seed_keras(keras, trial.seed)
         try:
             with drawn_by_numpy() if fused else nullcontext():
                 model = self.checked_build(trial.hp)

@@ -13,8 +13,6 @@ import gc
 import itertools
 import sys
 
-from luthier.run.garbage import collect_if_due
-
 _JAX_TRIALS, _FUSED_TRIALS = 8, 50
 _calls = itertools.count(1)
 
@@ -23,7 +21,8 @@ def give_back(*, fused: bool = False) -> None:
     """Free the graphs, compiled programs and heap pages of models that are gone.
 
     Args:
-        fused: the trial ran in a program that others share; it left little behind.
+        fused: the trial ran in a program that others share; it left little behind. On a processor what
+            it left is the worker's to collect, which does so from time to time.
     """
     if "keras" in sys.modules:
         sys.modules["keras"].backend.clear_session(free_memory=False)  # it would collect, too
@@ -33,19 +32,18 @@ def give_back(*, fused: bool = False) -> None:
         # What was compiled for one model is never used by the next: Keras jits each one anew. But
         # the small programs that all models share go too, and take two seconds to compile again.
         sys.modules["jax"].clear_caches()
-    if fused and sys.modules["jax"].default_backend() == "cpu":
-        collect_if_due()  # arrays alone, and no device's memory
-    else:
+    if not fused or sys.modules["jax"].default_backend() != "cpu":
         gc.collect()
-    _freeze_once()
+        freeze_once()
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)  # glibc keeps freed pages otherwise
 
 
 @functools.cache
-def _freeze_once() -> None:
+def freeze_once() -> None:
     """Spare the frameworks' own objects, a million of them, every later collection: 0.2 s each."""
     if not gc.get_freeze_count():  # asked once: it counts them one by one, 0.03 s
+        gc.collect()
         gc.freeze()
 
 

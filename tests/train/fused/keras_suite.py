@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import random
 import sys
+from contextlib import nullcontext
 
 import jax
 import keras
@@ -324,14 +326,21 @@ def test_who_trains_beside_others(tmp_path, monkeypatch):
         abreast.clear()
         luthier.keras.tune(
             build, SMALL, epochs=1, max_trials=4, batch_size=100, seed=1, searcher=searcher,
-            scheduler=None, storage="memory", progress=False, **options,
+            storage="memory", progress=False, **{"scheduler": None} | options,
         )  # fmt: skip
         return max(under_way for under_way, _ in abreast), {width for _, width in abreast}
 
     assert searches("random") == (3, {3})
-    assert searches("sobol") == (3, {3})
+    assert searches("sobol", fused=True) == (3, {3})
+    assert searches("random", scheduler="hyperband") == (3, {3})
     assert searches("auto") == (0, {1})
     assert searches("random", fused=2)[1] == {2}
+    for scheduler in ("asha", "dehb"):  # whom they promote, and breed, hangs on who came first
+        assert searches("random", scheduler=scheduler) == (0, {1})
+    assert searches("random", widen=True) == (0, {1})
+    with monkeypatch.context() as little:
+        little.setattr(experience, "memory_for_one_more", lambda: False)
+        assert searches("random") == (1, {1, 3})
 
     class Own(keras.Sequential):
         def train_step(self, *given):
@@ -343,6 +352,57 @@ def test_who_trains_beside_others(tmp_path, monkeypatch):
         return model
 
     assert searches("random", ordinary) == (1, {1, 3})  # 3 as long as nothing is known
+
+
+def test_names_are_those_of_a_trial_alone(tmp_path, monkeypatch):
+    """Keras numbers what has no name of its own; the second model's metric would be another one."""
+    monkeypatch.setattr(experience, "threads", lambda: 3)
+    monkeypatch.setenv("LUTHIER_PROGRAMS", "")
+    programs.forget()
+    before = len(programs.compiled_seconds)
+
+    def build(hp):
+        model = net(rate=hp.float("rate", 0.001, 0.01))
+        unnamed = keras.metrics.SparseTopKCategoricalAccuracy(3)
+        model.compile("adam", "sparse_categorical_crossentropy", metrics=[unnamed])
+        return model
+
+    result = luthier.keras.tune(
+        build, SMALL, epochs=1, max_trials=5, batch_size=100, searcher="random", scheduler=None,
+        maximize="val_sparse_top_k_categorical_accuracy", storage="memory", progress=False,
+    )  # fmt: skip
+    assert len(result.trials) == 5
+    assert len(programs.compiled_seconds) == before + 1
+
+
+@pytest.mark.parametrize("where", ["callback", "memory"])
+def test_what_goes_wrong_beside_others_is_its_trials_own(tmp_path, monkeypatch, where):
+    from luthier.train.fused import side_by_side
+
+    monkeypatch.setattr(experience, "threads", lambda: 3)
+    timed, calls = side_by_side._timed, itertools.count()
+
+    def scarce(program, arguments):
+        if where == "memory" and next(calls) == 3:
+            raise RuntimeError("RESOURCE_EXHAUSTED: out of memory")
+        return timed(program, arguments)
+
+    class Fails(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if where == "callback" and next(calls) == 3:
+                raise ZeroDivisionError("in a callback")
+
+    monkeypatch.setattr(side_by_side, "_timed", scarce)
+    with pytest.raises(ZeroDivisionError) if where == "callback" else nullcontext():
+        luthier.keras.tune(
+            searched, SMALL, epochs=2, max_trials=5, batch_size=100, name="s", searcher="random",
+            scheduler=None, storage=tmp_path / "a.db", progress=False, callbacks=[Fails()],
+        )  # fmt: skip
+    states = [t.state.value for t in luthier.open("s", storage=tmp_path / "a.db").trials]
+    assert states.count("failed") == 1
+    assert "running" not in states
+    if where == "memory":
+        assert states.count("completed") == 4
 
 
 def test_who_runs_out_of_memory_runs_in_halves(tmp_path, monkeypatch):

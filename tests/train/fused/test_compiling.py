@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -24,6 +26,16 @@ def test_the_setting_is_among_the_options_while_it_lasts():
     assert compiling._SETTING in options
     assert compiling._SETTING not in before
     assert len(options) - len(before) == len(compiling._field(500, b"") + compiling._SETTING) + 4
+
+
+def test_other_threads_compile_as_ever():
+    def asked():
+        return compiling._SETTING in compiler.get_compile_options(1, 1).SerializeAsString()
+
+    with ThreadPoolExecutor(1) as other, compiling._loops_as_they_are():
+        assert asked()
+        assert not other.submit(asked).result()
+    assert not asked()
 
 
 def test_what_is_compiled_so_computes_the_same():

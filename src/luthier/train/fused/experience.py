@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from luthier.run.devices import threads
-from luthier.study.protocols import proposes_alone
+from luthier.run.vital_signs import memory_for_one_more
+from luthier.study.protocols import in_any_order
 from luthier.train.fused.choice import Fused
 from luthier.train.fused.turns import Turn
 from luthier.train.fused.widths import next_width
@@ -69,8 +70,8 @@ def wanted_width(fused: Fused, study: Study, due: Sequence[Turn]) -> int:
     """Return how many trials should be under way: what the user said, or what pays on this device.
 
     On an accelerator what the last program would like. On a processor one a core, each in a program of
-    its own, where no proposal hangs on a result; else 1, since a proposal with less known is a worse
-    one. It hangs on no measurement there: the study is the same again.
+    its own, where neither proposals nor verdicts hang on the order in which results come, so that the
+    study is the same with any number of cores; and where memory is there for one more. Else 1.
 
     Args:
         fused: what the user said.
@@ -84,12 +85,16 @@ def wanted_width(fused: Fused, study: Study, due: Sequence[Turn]) -> int:
     if not on_processor():
         return experience.width()
     compiled = all(getattr(turn.train, "key", "") for turn in due)
-    return min(threads(), MOST_APART) if compiled and proposes_alone(study.searcher) else 1
+    orderless = in_any_order(study.searcher, study.scheduler, study.history)
+    if not compiled or not orderless or (due and not memory_for_one_more()):
+        return 1
+    return min(threads(), MOST_APART)
 
 
 def runs_apart(fused: Fused) -> bool:
     """Return True where each of several trials has a program of its own, beside the others."""
-    return fused == "auto" and "jax" in sys.modules and on_processor()
+    stacked = isinstance(fused, int) and not isinstance(fused, bool)
+    return not stacked and "jax" in sys.modules and on_processor()
 
 
 def on_processor() -> bool:

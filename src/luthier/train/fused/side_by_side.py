@@ -20,6 +20,7 @@ from typing import Any, NamedTuple, Protocol, cast
 import jax
 import jax.numpy as jnp
 
+from luthier.run.devices import threads
 from luthier.run.recording import out_of_memory
 from luthier.train.fused import programs
 from luthier.train.fused.experience import MOST_APART, experience, on_processor
@@ -83,9 +84,9 @@ def run(turns: Sequence[Turn]) -> list[Exception | None]:
     alone: dict[int, Exception] = {}
     parts = _parts(turns)
     while parts:
-        # On an accelerator they would share its memory.
-        now, parts = (parts, []) if on_processor() else (parts[:1], parts[1:])
-        for part, over in [(part, _started(part)) for part in now]:
+        at_once = threads() if on_processor() else 1  # an accelerator's memory they would share
+        now, parts = parts[:at_once], parts[at_once:]
+        for part, over in [(part, _started(part, apart=len(now) > 1)) for part in now]:
             error = over()
             if error is None:
                 continue
@@ -117,19 +118,24 @@ def _split(key: str, group: list[Turn]) -> list[_Part]:
     return [_Part(key, group[i : i + most]) for i in range(0, len(group), most)]
 
 
-def _started(part: _Part) -> Callable[[], Exception | None]:
-    """Begin an epoch; return what waits for it, has it taken over, and returns what went wrong."""
+def _started(part: _Part, *, apart: bool = True) -> Callable[[], Exception | None]:
+    """Begin an epoch; return what waits for it, has it taken over, and returns what went wrong.
+
+    Args:
+        part: the epoch.
+        apart: whether it runs in a thread of its own; else where it is waited for.
+    """
     try:
         call = _begun(part)
+        if call is None:
+            return partial(_as_it_is, None)
+        wait = _threads().submit(call).result if apart else call
     except Exception as error:
         return partial(_as_it_is, error)
-    if call is None:
-        return partial(_as_it_is, None)
-    future = _threads().submit(call)
 
     def over() -> Exception | None:
         try:
-            _over(part, future.result())
+            _over(part, wait())
         except Exception as error:
             return error
         return None
@@ -143,7 +149,7 @@ def _as_it_is(error: Exception | None) -> Exception | None:
 
 @cache
 def _threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(MOST_APART, "luthier-epoch")
+    return ThreadPoolExecutor(max(MOST_APART, threads()), "luthier-epoch")
 
 
 def _begun(part: _Part) -> Callable[[], _Timed] | None:
