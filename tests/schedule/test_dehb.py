@@ -128,6 +128,13 @@ def test_better_than_hyperband_with_random_search():
     assert bred[1] < 0.5 * drawn[1]
 
 
+@pytest.mark.parametrize("epochs", [1, 2, 3])
+def test_populations_too_small_to_breed(epochs):
+    done = simulate(bowl, CUBE, minimize="loss", workers=2, scheduler=DEHB(epochs), max_trials=12)
+    assert len(done.study.trials) == 12
+    assert len({repr(t.configuration) for t in done.study.trials}) == 12
+
+
 def test_limits_cut_it_cleanly():
     for limits in ({"max_trials": 70}, {"max_epochs": 300}, {"max_trials": 5}, {"max_epochs": 11}):
         done = simulate(

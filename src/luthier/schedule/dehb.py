@@ -130,7 +130,10 @@ class DEHB:
         generator = chance.generator()
         if len(pool) < _PARENTS:
             every = np.concatenate([points for points, _ in everyone])
-            more = generator.choice(len(every), _PARENTS + 1 - len(pool), replace=False)
+            missing = _PARENTS + 1 - len(pool)
+            if len(every) < missing:
+                return None  # with an epoch or two there is one population, of one
+            more = generator.choice(len(every), missing, replace=False)
             pool = np.concatenate([pool, every[more]])
         tried = {repr(trial.configuration) for trial in members}
         for _ in range(_CHILDREN):
