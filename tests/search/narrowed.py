@@ -6,11 +6,8 @@ import math
 
 import numpy as np
 
-from luthier.search import SEARCHERS
 from luthier.search.coarse_to_fine import CoarseToFine
 from luthier.space import Bool, Choice, Constant, Float, Int, Space
-
-SEARCHERS.setdefault("coarse_to_fine", CoarseToFine)
 
 SPACE = Space(
     rate=Float(1e-5, 10, scale="log"),

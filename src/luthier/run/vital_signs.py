@@ -58,14 +58,22 @@ def memory_kills() -> int:
     return found
 
 
-def memory_for_one_more() -> bool:
-    """Return whether twice of what this process holds is still free, by the machine and by its container."""
+def memory() -> tuple[int, int]:
+    """Return the bytes there are and the bytes that are free, of the machine or its container."""
     import psutil
 
-    free = psutil.virtual_memory().available
+    machine = psutil.virtual_memory()
+    total, free = machine.total, machine.available
     with contextlib.suppress(OSError, ValueError):
-        most, used = (
-            int(Path(f"/sys/fs/cgroup/memory.{name}").read_text()) for name in ("max", "current")
-        )
-        free = min(free, most - used)
-    return free > 2 * psutil.Process().memory_info().rss
+        bound = int(Path("/sys/fs/cgroup/memory.max").read_text())
+        used = int(Path("/sys/fs/cgroup/memory.current").read_text())
+        if bound < total:
+            total, free = bound, min(free, bound - used)
+    return total, free
+
+
+def memory_for_one_more() -> bool:
+    """Return whether twice of what this process holds is still free."""
+    import psutil
+
+    return memory()[1] > 2 * psutil.Process().memory_info().rss

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -19,6 +18,7 @@ from luthier.schedule.full import rest
 from luthier.schedule.hyperband import check_ladder, deepest
 from luthier.schedule.rungs import Rungs, loss_on_arrival
 from luthier.study.history import History
+from luthier.study.limits import epochs_left
 from luthier.study.protocols import (
     COMPLETE,
     GO_ON,
@@ -158,24 +158,6 @@ class ASHA:
     def top(self, history: History) -> int:
         """Return the index of the highest rung that trials may be promoted to."""
         return len(self.steps) - 1
-
-
-def epochs_left(history: History, limits: Limits, steps: Sequence[int] = ()) -> float:
-    """Return the epochs that are neither trained nor promised to a running trial.
-
-    Args:
-        history: the study.
-        limits: its limits.
-        steps: ends of rungs; a trial is promised no more than the rung that it is in.
-    """
-    if limits.epochs is None:
-        return float("inf")
-    promised = 0
-    for trial in history.active.values():
-        to_step = trial.to_step or trial.step + 1
-        rung = bisect_right(steps, trial.step)
-        promised += (min(to_step, steps[rung]) if rung < len(steps) else to_step) - trial.step
-    return limits.epochs - history.epochs - promised
 
 
 @lru_cache(maxsize=64)

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from luthier.errors import StudyError
-from luthier.schedule.asha import epochs_left
 from luthier.schedule.extrapolation import Belief, Curves, Prediction, Sums, predict
 from luthier.schedule.following import followed
 from luthier.schedule.full import rest
@@ -22,6 +21,7 @@ from luthier.schedule.places import Places
 from luthier.space import Space
 from luthier.study.chance import derive
 from luthier.study.history import History
+from luthier.study.limits import epochs_left
 from luthier.study.protocols import (
     COMPLETE,
     GO_ON,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 from luthier.study.history import History
+from luthier.study.limits import epochs_left
 from luthier.study.protocols import (
     COMPLETE,
     GO_ON,
@@ -27,11 +29,7 @@ class Full:
     """Trains every trial for *epochs* epochs; None: until its training code returns."""
 
     epochs: int | None = None
-
-    @property
-    def in_any_order(self) -> bool:
-        """Return True: nothing is decided."""
-        return True
+    in_any_order: ClassVar[bool] = True
 
     @property
     def promotes(self) -> bool:
@@ -56,11 +54,8 @@ class Full:
         """Start a new trial while the limits hold."""
         if limits.trials is not None and len(history.trials) >= limits.trials:
             return rest(history, f"{limits.trials} trials were tried")
-        if limits.epochs is not None:
-            needed = self.epochs or 1
-            promised = sum((t.to_step or t.step + 1) - t.step for t in history.active.values())
-            if history.epochs + promised + needed > limits.epochs:
-                return rest(history, f"{limits.epochs} epochs do not hold another trial")
+        if (self.epochs or 1) > epochs_left(history, limits):
+            return rest(history, f"{limits.epochs} epochs do not hold another trial")
         return Start(self.epochs)
 
     def judge(self, history: History, trial: TrialRecord) -> Verdict:

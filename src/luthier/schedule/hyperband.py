@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import ClassVar
 
 from luthier.errors import StudyError
 from luthier.schedule.brackets import judge, left_behind, next_move, within
@@ -39,6 +40,7 @@ class Hyperband:
     epochs: int
     factor: int = 3
     iterations: int | None = None
+    in_any_order: ClassVar[bool] = True  # a rung is judged when all of it is there
 
     def __post_init__(self) -> None:
         """Check the settings.
@@ -49,11 +51,6 @@ class Hyperband:
         check_ladder("Hyperband", self.epochs, self.factor)
         if self.iterations is not None and self.iterations < 1:
             raise StudyError(f"Hyperband: iterations must be at least 1, got {self.iterations}.")
-
-    @property
-    def in_any_order(self) -> bool:
-        """Return True: a rung is judged when all of it is there."""
-        return True
 
     @property
     def promotes(self) -> bool:

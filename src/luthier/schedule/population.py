@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from luthier.errors import StudyError, nearest
-from luthier.schedule.asha import epochs_left
 from luthier.schedule.exploring import explored
 from luthier.schedule.full import rest
 from luthier.schedule.hyperband import check_ladder
 from luthier.study.chance import Chance
 from luthier.study.history import History
+from luthier.study.limits import epochs_left
 from luthier.study.protocols import (
     COMPLETE,
     GO_ON,

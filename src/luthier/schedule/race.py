@@ -19,6 +19,7 @@ from luthier.schedule.full import Full, rest
 from luthier.schedule.patience import Patience
 from luthier.schedule.population import Replay
 from luthier.study.history import History
+from luthier.study.limits import epochs_left
 from luthier.study.protocols import (
     Bracket,
     Done,
@@ -156,8 +157,7 @@ class Race:
             return move
         before = history.trials[move.trial].step if isinstance(move, Resume) else 0
         needed = (move.to_step or before + 1) - before
-        promised = sum((t.to_step or t.step + 1) - t.step for t in history.active.values())
-        if history.epochs + promised + needed <= limits.epochs:
+        if needed <= epochs_left(history, limits):
             return move
         what = (
             "repetition of a finalist" if isinstance(move, Start) and move.repeats >= 0 else "job"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import ClassVar
 
 from luthier.errors import StudyError
 from luthier.schedule.brackets import judge, left_behind, next_move, within
@@ -28,6 +29,7 @@ class SuccessiveHalving:
     trials: int | None = None
     factor: int = 3
     minimum: int = 1
+    in_any_order: ClassVar[bool] = True  # a rung is judged when all of it is there
 
     def __post_init__(self) -> None:
         """Check the settings.
@@ -38,11 +40,6 @@ class SuccessiveHalving:
         check_ladder("Successive halving", self.epochs, self.factor, self.minimum)
         if self.trials is not None and self.trials < 1:
             raise StudyError(f"Successive halving: trials must be at least 1, got {self.trials}.")
-
-    @property
-    def in_any_order(self) -> bool:
-        """Return True: a rung is judged when all of it is there."""
-        return True
 
     @property
     def promotes(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar
 
 from luthier.errors import SpaceError
 from luthier.space import Space
@@ -24,10 +24,7 @@ class Grid:
 
     count: dict[str, int] | int | None = field(default=None)
 
-    @property
-    def proposes_alone(self) -> bool:
-        """Return True: no proposal hangs on a result."""
-        return True
+    proposes_alone: ClassVar[bool] = True
 
     def propose(
         self, history: History, space: Space, number: int, chance: Chance

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from luthier.errors import SpaceError
 from luthier.search.quasi_random import configuration_at
@@ -31,10 +31,7 @@ class Halton:
     Where constraints refuse a point, the trial takes its next one from a sequence of its own.
     """
 
-    @property
-    def proposes_alone(self) -> bool:
-        """Return True: no proposal hangs on a result."""
-        return True
+    proposes_alone: ClassVar[bool] = True
 
     def propose(
         self, history: History, space: Space, number: int, chance: Chance

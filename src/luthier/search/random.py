@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from luthier.errors import SpaceError
 from luthier.space import Space
@@ -21,10 +21,7 @@ class RandomSearch:
     the draws are the same for a declared space and for the define-by-run code that grows into it.
     """
 
-    @property
-    def proposes_alone(self) -> bool:
-        """Return True: no proposal hangs on a result."""
-        return True
+    proposes_alone: ClassVar[bool] = True
 
     def propose(
         self, history: History, space: Space, number: int, chance: Chance

@@ -18,6 +18,7 @@ from luthier.study import events as ev
 from luthier.study.chance import Chance
 from luthier.study.feasibility import would_run_out
 from luthier.study.history import History
+from luthier.study.limits import epochs_left
 from luthier.study.objective import diverged_metric
 from luthier.study.protocols import (
     Checkpoints,
@@ -256,9 +257,8 @@ def room(history: History, scheduler: Scheduler, limits: Limits) -> int | None:
         return None
     left = [] if limits.trials is None else [limits.trials - len(history.trials)]
     if limits.epochs is not None:
-        promised = sum((t.to_step or t.step + 1) - t.step for t in history.active.values())
         each = max(1.0, plan.epochs / max(1, plan.trials))
-        left.append(int((limits.epochs - history.epochs - promised) / each))
+        left.append(int(epochs_left(history, limits) / each))
     return max(0, min(left, default=plan.trials - len(history.trials)))
 
 

@@ -13,6 +13,8 @@ import gc
 import itertools
 import sys
 
+from luthier.train.fused.experience import on_processor
+
 _JAX_TRIALS, _FUSED_TRIALS = 8, 50
 _calls = itertools.count(1)
 
@@ -32,9 +34,9 @@ def give_back(*, fused: bool = False) -> None:
         # What was compiled for one model is never used by the next: Keras jits each one anew. But
         # the small programs that all models share go too, and take two seconds to compile again.
         sys.modules["jax"].clear_caches()
-    if not fused or sys.modules["jax"].default_backend() != "cpu":
-        gc.collect()
+    if not fused or not on_processor():
         freeze_once()
+        gc.collect()
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)  # glibc keeps freed pages otherwise
 

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 from luthier.app.doctor.frameworks import Framework, look_at_frameworks, version_of
 from luthier.errors import LuthierError
 from luthier.run.devices import THREADS, cores
+from luthier.run.vital_signs import memory
 from luthier.storage import DEFAULT, VARIABLE, open_store
 from luthier.storage.sqlite_file import checked_place, file_system
 from luthier.train.fused.place import folder
@@ -100,14 +101,7 @@ class Facts:
 
 def look(storage: str | None = None, *, quick: bool = False) -> Facts:
     """Return what there is; with *quick* without starting the frameworks, which takes seconds each."""
-    import psutil
-
-    machine = psutil.virtual_memory()
-    bound = _number("/sys/fs/cgroup/memory.max")
-    used = _number("/sys/fs/cgroup/memory.current") or 0
-    total, free = machine.total, machine.available
-    if bound is not None and bound < total:
-        total, free = int(bound), min(free, int(bound - used))
+    total, free = memory()
     programs = folder()
     files = list(programs.glob("*")) if programs is not None and programs.is_dir() else []
     return Facts(
@@ -196,12 +190,6 @@ def _quota() -> float | None:
     with contextlib.suppress(OSError, ValueError):
         most, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
         return None if most == "max" else float(most) / float(period)
-    return None
-
-
-def _number(path: str) -> float | None:
-    with contextlib.suppress(OSError, ValueError):
-        return float(Path(path).read_text())
     return None
 
 

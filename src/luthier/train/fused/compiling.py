@@ -12,6 +12,7 @@ import contextlib
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import jax
@@ -19,8 +20,6 @@ import jax
 _SETTING = b"xla_cpu_disable_loop_unrolling"
 _lock = threading.Lock()
 _asking = threading.local()  # .now: whether this thread compiles a program of ours
-_under_way = {"compilations": 0}
-_ordinary: dict[str, Any] = {}
 
 
 def compiled(lowered: Any) -> Any:
@@ -34,38 +33,35 @@ def compiled(lowered: Any) -> Any:
 @contextmanager
 def _loops_as_they_are() -> Generator[None]:
     """Have JAX ask XLA for loops that are not unrolled as long as this lasts, in this thread alone."""
-    try:
-        from jax._src import compiler
-    except ImportError:
-        compiler = None
-    module: Any = compiler
-    name = "get_compile_options"
-    if not hasattr(module, name):  # a JAX that is made otherwise: only time is lost
-        yield
-        return
     with _lock:
-        _under_way["compilations"] += 1
-        if _under_way["compilations"] == 1:
-            _ordinary[name] = getattr(module, name)
-            setattr(module, name, _asked)
+        _prepare()
     _asking.now = True
     try:
         yield
     finally:
         _asking.now = False
-        with _lock:
-            _under_way["compilations"] -= 1
-            if not _under_way["compilations"]:
-                setattr(module, name, _ordinary[name])
 
 
-def _asked(*arguments: Any, **named: Any) -> Any:
-    """Return what JAX's own function does, for our programs with the setting."""
-    options = _ordinary["get_compile_options"](*arguments, **named)
-    if getattr(_asking, "now", False):
-        with contextlib.suppress(Exception):
-            return type(options).ParseFromString(options.SerializeAsString() + _ADDED)
-    return options
+@cache
+def _prepare() -> None:
+    """Put a function in place of JAX's own that does the same, and more where a thread asks for it."""
+    try:
+        from jax._src import compiler
+    except ImportError:
+        return
+    module: Any = compiler
+    ordinary = getattr(module, "get_compile_options", None)
+    if ordinary is None:  # a JAX that is made otherwise: only time is lost
+        return
+
+    def asked(*arguments: Any, **named: Any) -> Any:
+        options = ordinary(*arguments, **named)
+        if getattr(_asking, "now", False):
+            with contextlib.suppress(Exception):
+                return type(options).ParseFromString(options.SerializeAsString() + _ADDED)
+        return options
+
+    module.get_compile_options = asked
 
 
 def _field(number: int, content: bytes) -> bytes:

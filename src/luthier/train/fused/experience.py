@@ -86,9 +86,10 @@ def wanted_width(fused: Fused, study: Study, due: Sequence[Turn]) -> int:
         return experience.width()
     compiled = all(getattr(turn.train, "key", "") for turn in due)
     orderless = in_any_order(study.searcher, study.scheduler, study.history)
-    if not compiled or not orderless or (due and not memory_for_one_more()):
+    if not compiled or not orderless:
         return 1
-    return min(threads(), MOST_APART)
+    most = min(threads(), MOST_APART)
+    return most if not due or len(due) >= most or memory_for_one_more() else 1
 
 
 def runs_apart(fused: Fused) -> bool:

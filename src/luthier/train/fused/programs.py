@@ -37,6 +37,7 @@ class Program:
         key: names it.
         made: compiled.
         lowered: in place of that, to be compiled.
+        tracing: seconds that it took to get there.
     """
 
     def __init__(self, key: str, made: Any, lowered: Any = None, tracing: float = 0.0) -> None:
