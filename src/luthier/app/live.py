@@ -36,7 +36,7 @@ class Progress:
         store: a store of its own: the worker's connection is not shared between threads.
         study: the study's name.
         plan: what is planned; None when only time ends the study.
-        workers: how many train at the same time.
+        workers: how many processes of this call train.
         deadline: on time.monotonic()'s clock, or None.
         live: True: a live table, in a notebook as an output of its cell; False: one line when the
             warm-up tells how long it will take.
@@ -117,7 +117,9 @@ class Progress:
         epochs = max(0, self._plan.epochs - self._history.epochs)
         jobs = sum(rung.trials for b in self._plan.brackets for rung in b.rungs)
         share = epochs / max(1, self._plan.epochs)
-        guess = (epochs * epoch + jobs * share * start) / self._workers
+        # A worker may train several side by side, and workers elsewhere may have joined.
+        at_once = max(self._workers, len(self._running()))
+        guess = (epochs * epoch + jobs * share * start) / at_once
         return guess if bound is None else min(guess, bound)
 
     def _warmed(self) -> int:

@@ -1,4 +1,4 @@
-"""The one door to a study: ask, tell, report, next_job, and steering while it runs."""
+"""The one door to a study: ask, tell, report, next_job."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from luthier.study.goals import checked_report
 from luthier.study.history import History
 from luthier.study.holder import holder_for
 from luthier.study.leases import Leases, ProcessLeases, lapsed_trials
-from luthier.study.pace import Pace
 from luthier.study.protocols import (
     GO_ON,
     Checkpoints,
@@ -35,17 +34,15 @@ from luthier.study.protocols import (
     Widens,
     judges_alone,
 )
-from luthier.study.reading import Reading
 from luthier.study.records import TrialRecord, TrialState
-from luthier.study.snapshot import fold, follow, keep_snapshot_if_due
-from luthier.study.steering import Steering, enqueued
 from luthier.study.trial import Trial
+from luthier.study.writing import Writing
 
 _BRIEF = 0.01  # seconds of deciding during which all others can well wait
 _LOOK_FOR_LAPSED = 1.0  # seconds between two looks at who has fallen silent
 
 
-class Study(Reading):
+class Study(Writing):
     """A search for a good configuration, backed by its log.
 
     Made by ``luthier.open(...)``; any number of processes may open the same one and work side by side.
@@ -54,7 +51,6 @@ class Study(Reading):
         deadline: on the clock's monotonic time, when this process should stop; None for never.
         preempted: why this process has to go, '' while it may stay: its trial is given back at its
             next report.
-        leased: the trials that this process holds, by lease; renewals read it from another thread.
         warned: what this process has warned of in this study.
     """
 
@@ -72,16 +68,12 @@ class Study(Reading):
         on_lease: Callable[[Study], object] | None = None,
         widens: Widens | None = None,
     ) -> None:
-        super().__init__(store, name)
-        self._pace = Pace()
-        self.searcher = searcher
+        super().__init__(store, name, searcher, clock)
         self.scheduler = scheduler
         self.checkpoints = checkpoints
         self.deadline = deadline
         self.preempted = ""
-        self.leased: dict[int, int] = {}
         self.warned: set[str] = set()
-        self.clock = clock
         local = "://" not in store.address
         self.leases = leases or ProcessLeases(holder_for(self), clock, local=local)
         self._on_lease = on_lease
@@ -90,17 +82,6 @@ class Study(Reading):
         self._seconds_to_decide = 0.0  # the last time
         self._limits: tuple[Limits, Space, Limits] | None = None
         self.refresh()
-
-    @property
-    def history(self) -> History:
-        """Return the fold of the log as far as this process has read it, with all that it wrote."""
-        return self.refresh() if self._pace.waits else self._history
-
-    def refresh(self) -> History:
-        """Fold in what all processes have appended, and return the history."""
-        self._pace.waits = False
-        with interrupts.held():
-            return super().refresh()
 
     @property
     def limits(self) -> Limits:
@@ -490,68 +471,6 @@ class Study(Reading):
         else:
             self._append(events, trial)
         trial.closed = True
-
-    # -- steering --------------------------------------------------------------------------------
-
-    def enqueue(self, configuration: Mapping[str, Any]) -> None:
-        """Have *configuration* tried next, before what the searcher proposes.
-
-        Raises:
-            SpaceError: when the space does not hold it.
-        """
-        self._append([enqueued(self.refresh(), configuration, self.clock.time())])
-
-    @property
-    def steer(self) -> Steering:
-        """Return what people may ask of the study while it runs: pause, stop, prune, budget, space."""
-        return Steering(self.refresh, self._append, self.clock, self.searcher)
-
-    def append(self, events: list[ev.AnyEvent], *, expect: int | None = None) -> None:
-        """Write *events* that decide nothing, such as a look at the test set, or trials run elsewhere.
-
-        Raises:
-            Conflict: with *expect*, when the log's last number is another one.
-        """
-        self._append(events, expect=expect)
-
-    def set_attribute(self, name: str, value: Any, trial: int = -1) -> None:
-        """Write down *value* under *name*, about a trial or the study; see ``History.attributes``."""
-        now = self.clock.time()
-        self._append([ev.AttributeSet(time=now, trial=trial, name=name, value=value)])
-
-    # -- parts -----------------------------------------------------------------------------------
-
-    def _append(
-        self, events: list[ev.AnyEvent], trial: Trial | None = None, *, expect: int | None = None
-    ) -> None:
-        """Append *events* and fold the log up to them, no further: verdicts depend on that prefix.
-
-        Args:
-            events: may be none.
-            trial: whose lease the events end.
-            expect: the number of the last event that may be in the log.
-        """
-        with interrupts.held():
-            self._write(events, trial, expect)
-
-    def _write(self, events: list[ev.AnyEvent], trial: Trial | None, expect: int | None) -> None:
-        if trial is not None:
-            self.leased.pop(trial.lease, None)
-        if not events:
-            return
-        bodies = [ev.encode(e) for e in events]
-        if expect is not None:
-            last = self.store.append(self.name, bodies, expect)
-        else:
-            last, others = self.store.append_and_read(self.name, bodies, self._history.cursor)
-            fold(self.name, self._history, others)
-        if last == self._history.cursor + len(events):
-            for event in events:
-                self._history.apply(self._history.cursor + 1, event)
-        else:
-            self._history = follow(self.store, self.name, self._history, up_to=last)
-        appended = self._pace.appended(self.clock.monotonic(), len(events))
-        keep_snapshot_if_due(self.store, self.name, self._history, appended)
 
 
 def _because(reason: str) -> str:

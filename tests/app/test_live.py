@@ -1,0 +1,37 @@
+"""What is said of a study while it runs."""
+
+from __future__ import annotations
+
+import time
+
+import luthier as lt
+from luthier.app.live import Progress
+from luthier.run.opening import made_parts, open_study
+from luthier.run.simulation import RememberedCheckpoints, VirtualClock
+from luthier.storage import open_store
+from luthier.study.study import Study
+from luthier.study.trial import Trial
+
+
+def test_the_time_left_counts_the_trials_that_one_process_trains_side_by_side(tmp_path, capfd):
+    path = tmp_path / "s.db"
+    space = lt.Space(x=lt.Float(0.0, 1.0))
+    kept = open_study(
+        "s", space, minimize="loss", scheduler=None, epochs=10, max_trials=3, storage=path
+    )
+    clock = VirtualClock()
+    parts = made_parts(kept.history.header)
+    study = Study(open_store(path), "s", *parts, RememberedCheckpoints(), clock=clock)
+    trials = [Trial(study, study.next_job()) for _ in range(3)]
+    for _ in range(2):
+        clock.now += 10.0
+        for trial in trials:
+            trial.report(loss=1.0)
+    said, until = "", time.monotonic() + 30
+    plan = study.scheduler.plan(study.limits)
+    with Progress(open_store(path), "s", plan, 1, None, live=False):
+        while "left" not in said and time.monotonic() < until:
+            time.sleep(0.05)
+            said += capfd.readouterr().err
+    # 24 epochs of 10 s, three at a time.
+    assert "warm-up over after 6 epochs: about 1 min 20 s left" in said
