@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from luthier.app.result import Result
     from luthier.app.tune import tune
     from luthier.client import report
-    from luthier.errors import LuthierError, LuthierWarning, SpaceError, StudyError
+    from luthier.errors import LuthierError, LuthierWarning, SpaceError, StudyError, StudyFinished
     from luthier.run.opening import open_study as open
     from luthier.run.simulation import heavy_tailed, simulate
     from luthier.schedule import Hyperband, MedianStopping, SuccessiveHalving
@@ -42,6 +42,7 @@ _PUBLIC = {
     "SpaceError": "luthier.errors",
     "Study": "luthier.study",
     "StudyError": "luthier.errors",
+    "StudyFinished": "luthier.errors",
     "SuccessiveHalving": "luthier.schedule",
     "Trial": "luthier.study",
     "heavy_tailed": "luthier.run.simulation",
@@ -88,6 +89,7 @@ __all__ = [
     "SpaceError",
     "Study",
     "StudyError",
+    "StudyFinished",
     "SuccessiveHalving",
     "Trial",
     "__version__",

@@ -18,6 +18,10 @@ class StudyError(LuthierError, ValueError):
     """A study that cannot do what was asked: another space, another objective, a bad report."""
 
 
+class StudyFinished(StudyError):
+    """A study that was asked for a trial and has none to give any more."""
+
+
 class StorageError(LuthierError, OSError):
     """A store that cannot be opened, read or written."""
 
@@ -43,6 +47,7 @@ class LuthierWarning(UserWarning):
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """Return ``" Did you mean 'x'?"`` for the known word closest to *word*, or an empty string."""
-    close = get_close_matches(word, list(known), n=1)
-    return f" Did you mean {close[0]!r}?" if close else ""
+    """Return ``" Did you mean 'x'?"`` for the known word closest to *word* in any case, or an empty string."""
+    by_lower = {name.lower(): name for name in known}
+    close = get_close_matches(word.lower(), list(by_lower), n=1)
+    return f" Did you mean {by_lower[close[0]]!r}?" if close else ""

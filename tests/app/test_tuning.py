@@ -212,3 +212,34 @@ def test_an_unknown_option_names_the_nearest(folder):
             commands, ["tune", "study.yaml", "--max-trails", "3"],
             standalone_mode=False, catch_exceptions=False,
         )  # fmt: skip
+
+
+def test_the_scheduler_is_auto_or_what_the_file_says(folder):
+    words = ["--minimize", "val_loss", "--max-trials", "1", "--epochs", "9"]
+    for name, more in (
+        ("auto", []),
+        ("none", ["--scheduler", "none"]),
+        ("median", ["--scheduler", "median"]),
+    ):
+        assert (
+            run(*words, *more, "--study", name, "train.py", "--space", "space.yaml").exit_code == 0
+        )
+        assert lt.open(name).history.header.scheduler["name"] == name
+    (folder / "study.yaml").write_text(
+        "run: python train.py --lr {lr} --units {units} --epochs {trial.epochs}\n"
+        "space: space.yaml\nminimize: val_loss\nepochs: 9\nscheduler: patience\nmax_trials: 1\n"
+    )
+    assert run("study.yaml").exit_code == 0
+    assert lt.open("study").history.header.scheduler["name"] == "patience"
+
+
+def test_what_is_searched_and_nowhere_in_the_command_is_told(folder):
+    words = ["--minimize", "val_loss", "--max-trials", "1", "--space", "space.yaml", "--"]
+    with pytest.warns(lt.LuthierWarning, match=r"units: searched, but nowhere .*--units \{units\}"):
+        run(*words, sys.executable, "train.py", "--lr", "{lr}", "--units", "32")
+
+
+def test_a_plan_of_a_study_as_it_is(folder):
+    lt.open("s", {"x": lt.Float(0, 1)}, minimize="loss", epochs=4, scheduler=None, max_trials=3)
+    done = CliRunner(catch_exceptions=False).invoke(commands, ["plan", "s"])
+    assert "3 trials x 4 epochs = 12 epochs" in done.output

@@ -68,3 +68,24 @@ def test_code_that_cannot_travel_is_named(tmp_path):
             lambda trial: lock, lt.Space(x=lt.Float(0, 1)), minimize="loss", max_trials=1,
             workers=2, storage=tmp_path / "l.db", name="s", progress=False,
         )  # fmt: skip
+
+
+def test_workers_have_the_arguments_of_the_command(tmp_path):
+    (tmp_path / "options.py").write_text(
+        "import argparse\nparser = argparse.ArgumentParser()\n"
+        "parser.add_argument('--scale', type=float, default=1.0)\noptions = parser.parse_args()\n"
+    )
+    (tmp_path / "script.py").write_text(
+        "import luthier, options\n"
+        "def train(trial):\n    trial.report(loss=options.options.scale)\n"
+        "luthier.tune(train, {'x': luthier.Float(0, 1)}, minimize='loss', max_trials=2, workers=2,\n"
+        "             name='s', storage='s.db')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "script.py", "--scale", "100"],
+        cwd=tmp_path, check=False, timeout=120, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert [t.best_loss for t in lt.open("s", storage=tmp_path / "s.db").trials] == [100.0, 100.0]
+    assert "workers write what they print to" in done.stderr
+    assert "s-checkpoints/logs" in done.stderr

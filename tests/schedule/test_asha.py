@@ -15,6 +15,7 @@ from luthier.schedule import ASHA, PASHA
 from luthier.schedule.pasha import ranked_alike, tolerance
 from luthier.schedule.rungs import Rungs
 from luthier.space import Float, Space
+from luthier.study.goals import goals_from
 from luthier.study.protocols import Limits
 from luthier.study.records import TrialRecord, TrialState
 
@@ -159,9 +160,9 @@ def test_the_plan_names_every_rung():
     plan = ASHA(27).plan(Limits(trials=30))
     assert [(r.trials, r.step) for r in plan.brackets[0].rungs] == [
         (30, 1),
-        (16, 3),
-        (10, 9),
-        (7, 27),
+        (14, 3),
+        (7, 9),
+        (4, 27),
     ]
     assert plan.at_most
     assert ASHA(27).plan(Limits()) is None
@@ -181,7 +182,7 @@ def test_bad_settings(make, words):
 
 
 def test_rungs_follow_a_trial_that_goes_back_to_an_old_checkpoint():
-    rungs = Rungs(0, (1, 3, 9))
+    rungs = Rungs(0, (1, 3, 9), goals_from(None, "loss"))
     trial = TrialRecord(0, {}, 0, TrialState.RUNNING, 0.0)
     for step in (1, 2, 3):
         trial.add(step, 1.0 / step, {}, 0.0)
@@ -236,3 +237,28 @@ def test_noise_is_read_off_curves_that_cross_and_cross_back():
     assert tolerance([one, apart], 3) == 0.0
     assert tolerance([one, other, apart], 3) == pytest.approx(0.03)
     assert tolerance([one, other], 2) == 0.0  # they have crossed once by then
+
+
+def falling(configuration, step):
+    return configuration["x"] + 1 / step
+
+
+def test_the_best_of_too_few_trials_is_trained_to_its_end():
+    for epochs, trials in ((9, 6), (81, 10), (27, 3)):
+        done = simulated(
+            falling, UNIT, minimize="loss", searcher="random", scheduler=ASHA(epochs),
+            workers=2, max_trials=trials,
+        )  # fmt: skip
+        steps = sorted(t.step for t in done.study.trials)
+        assert steps[-1] == epochs
+        assert done.study.best.step == epochs
+        assert done.study.history.epochs <= done.study.scheduler.plan(Limits(trials)).epochs
+
+
+def test_it_is_not_where_the_epochs_do_not_hold_it():
+    done = simulated(
+        falling, UNIT, minimize="loss", searcher="random", scheduler=ASHA(27),
+        max_trials=3, max_epochs=10,
+    )  # fmt: skip
+    assert done.study.history.epochs <= 10
+    assert max(t.step for t in done.study.trials) == 3

@@ -203,7 +203,8 @@ def test_limits():
             curve, SPACE, minimize="loss", workers=3, searcher="random",
             scheduler=PopulationBasedTraining(10, population=8), **limits,
         )  # fmt: skip
-        assert len(done.study.trials) <= limits.get("max_trials", math.inf)
+        members = [t for t in done.study.trials if t.parent < 0]
+        assert len(members) <= limits.get("max_trials", math.inf)
         assert done.study.history.epochs <= limits.get("max_epochs", math.inf)
         assert not done.stuck
 
@@ -256,3 +257,11 @@ def test_it_is_opened_again(tmp_path):
     assert again.scheduler.inner.explores == ["rate"]
     assert again.best_value == first.best_value
     assert again.history.trials[-1].parent == first.history.trials[-1].parent
+
+
+def test_copies_come_on_top_of_the_members(tmp_path):
+    study = studied(tmp_path, PopulationBasedTraining(20, population=20), max_trials=10)
+    members = [t for t in study.trials if t.parent < 0]
+    assert len(members) == 10
+    assert len(study.trials) > 10
+    assert study.best.step == 20

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 
 import numpy as np
@@ -334,3 +335,98 @@ def test_leaving_the_loop_early_completes_the_trial(open_it):
     study = open_it(epochs=10)
     work(study, train)
     assert [(t.step, t.state) for t in study.trials] == [(2, TrialState.COMPLETED)] * 5
+
+
+def test_a_trial_is_told_once(open_it):
+    study = open_it()
+    trial = study.ask()
+    study.tell(trial, loss=0.5)
+    with pytest.raises(TrialEnded, match="Trial 0 has ended already, at step 1"):
+        study.tell(trial, loss=0.1)
+    with pytest.raises(TrialEnded, match=r"it was told, or given back"):
+        trial.report(loss=0.1)
+    assert study.best_value == 0.5
+
+
+def test_what_a_told_trial_asked_for_is_kept(open_it):
+    study = open_it(space={}, define_by_run=True)
+    assert "in its first trial" in study.searcher.explain(study.history, study.space)
+    for _ in range(2):
+        trial = study.ask()
+        study.tell(trial, loss=trial.hp.int("units", 1, 5))
+    assert [set(t.configuration) for t in study.trials] == [{"units"}, {"units"}]
+    assert list(study.space.domains) == ["units"]
+
+
+def test_a_loop_that_asks_ends_cleanly_also_when_it_is_run_again(open_it):
+    for _ in range(2):
+        study = open_it()
+        with contextlib.suppress(lt.StudyFinished):
+            while True:
+                study.tell(study.ask(), loss=1.0)
+        assert len(study.trials) == 5
+
+
+def test_what_is_no_metric_no_trial_and_no_state_is_told(open_it):
+    study = open_it()
+    trial = study.ask()
+    for call, words in (
+        (lambda: trial.report(0.3), r"expected trial.report\(loss=...\), got 0.3"),
+        (lambda: study.tell(trial, 0.5), r"expected study.tell\(trial, loss=...\), got 0.5"),
+        (lambda: study.tell(0, loss=0.5), r"the trial that study.ask\(\) returned, got 0"),
+        (lambda: trial.epochs(5), "got 5: how many epochs a trial trains is epochs="),
+    ):
+        with pytest.raises(StudyError, match=words):
+            call()
+
+
+def test_a_loop_without_an_end_is_warned_of(open_it):
+    def endless(trial):
+        for epoch in trial.epochs():
+            trial.report(loss=1.0)
+            if epoch == 101:
+                return
+
+    trial = open_it().ask()
+    with pytest.warns(lt.LuthierWarning, match="nothing says how many there are"):
+        endless(trial)
+
+
+def test_a_study_is_opened_with_its_space_as_it_was_or_as_it_is(open_it):
+    open_it(space={"x": lt.Float(0, 1)}).steer.space({"x": lt.Float(0, 2)})
+    for high in (1, 2):
+        assert open_it(space={"x": lt.Float(0, high)}).space["x"].high == 2
+    with pytest.raises(
+        StudyError, match=r"x was Float\(0.0, 2.0\), is now .*luthier space s NAME="
+    ):
+        open_it(space={"x": lt.Float(0, 3)})
+    with pytest.raises(
+        StudyError, match="searcher was 'auto', is now 'random'; scheduler was 'none'"
+    ):
+        open_it(space={"x": lt.Float(0, 2)}, searcher="random", epochs=9)
+
+
+def test_a_budget_that_was_raised_since_is_not_lowered_silently(open_it):
+    open_it().steer.budget(trials=9)
+    with pytest.warns(lt.LuthierWarning, match="max_trials=5 takes the place of the 9"):
+        assert open_it().limits.trials == 5
+
+
+def test_a_failed_trial_is_given_up(tmp_path):
+    def train(trial):
+        if trial.number == 1:
+            raise RuntimeError("no kernel for this")
+        trial.report(loss=1.0)
+
+    options = {"minimize": "loss", "max_trials": 3, "name": "s", "storage": tmp_path / "s.db"}
+    for _ in range(2):
+        with pytest.raises(RuntimeError) as raised:
+            lt.tune(train, SPACE, progress=False, **options)
+        assert "`luthier prune s 1`" in raised.value.__notes__[0]
+    study = lt.open("s", storage=tmp_path / "s.db")
+    study.steer.prune(1)
+    with pytest.raises(StudyError, match="Trial 1 has ended already"):
+        study.steer.prune(1)
+    result = lt.tune(train, SPACE, progress=False, **options)
+    states = [(t.state, t.kind) for t in result.trials]
+    assert states == [("completed", ""), ("failed", "pruned"), ("completed", "")]

@@ -272,3 +272,100 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path):
     State(build(Fixed(16))).save(tmp_path)
     with pytest.raises(luthier.LuthierError, match="no longer makes the model"):
         State(build(Fixed(32))).restore(tmp_path)
+
+
+class Called(keras.Model):
+    """A model that makes its variables when it is called."""
+
+    def __init__(self):
+        super().__init__()
+        self.flatten, self.out = keras.layers.Flatten(), keras.layers.Dense(10)
+
+    def call(self, inputs):
+        return self.out(self.flatten(inputs))
+
+
+def called(hp):
+    model = Called()
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(hp.float("rate", 1e-4, 1e-2, scale="log")), loss)
+    return model
+
+
+def test_a_model_of_a_class_of_its_own():
+    result = tune(
+        called, data=SMALL, minimize="val_loss", epochs=1, max_trials=1, storage="memory",
+        name="called", progress=False,
+    )  # fmt: skip
+    assert result.best_value < 2.4
+
+
+class Told(keras.callbacks.Callback):
+    """Hears how long the training is."""
+
+    def on_train_begin(self, logs=None):
+        TOLD.append(self.params)
+
+
+TOLD = []
+
+
+def two_and_two(hp):
+    image, other = keras.Input((28, 28), name="image"), keras.Input((2,), name="other")
+    hidden = keras.layers.Concatenate()([keras.layers.Flatten()(image), other])
+    hidden = keras.layers.Dense(hp.int("units", 4, 8), activation="relu")(hidden)
+    outputs = {
+        "kind": keras.layers.Dense(10, activation="softmax", name="kind")(hidden),
+        "bright": keras.layers.Dense(1, name="bright")(hidden),
+    }
+    model = keras.Model({"image": image, "other": other}, outputs)
+    model.compile("adam", {"kind": "sparse_categorical_crossentropy", "bright": "mse"})
+    return model
+
+
+def test_several_inputs_and_outputs():
+    parts = [
+        ({"image": x, "other": x[:, :2, 14]}, {"kind": y, "bright": x.mean(axis=(1, 2))})
+        for x, y in SMALL
+    ]
+    TOLD.clear()
+    result = tune(
+        two_and_two, data=tuple(parts), minimize="val_loss", epochs=2, max_trials=1,
+        storage="memory", name="two", callbacks=Told(), progress=False,
+    )  # fmt: skip
+    curve = [report["loss"] for report in result.best.metrics]
+    assert curve[1] < curve[0]
+    assert TOLD == [{"verbose": 0, "epochs": 2, "steps": 19}]
+    whole = Training(two_and_two, tuple(parts), 32).on_all()
+    assert len(whole.data[0][0]["image"]) == 1200
+    with pytest.raises(StudyError, match="of one length, got"):
+        tune(two_and_two, data=(parts[0], (parts[1][0], SMALL[0][1][:5])), minimize="val_loss")
+    with pytest.raises(StudyError, match="class_weight is for one output"):
+        Training(two_and_two, tuple(parts), 32, class_weight={0: 2.0})
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"data": SMALL[0]}, "got two arrays: split off"),
+        ({"data": SMALL, "class_weight": "balanced"}, "class_weight must be {class: weight}"),
+    ],
+)
+def test_data_that_cannot_be(settings, words):
+    with pytest.raises(StudyError, match=words):
+        tune(called, minimize="val_loss", epochs=1, max_trials=1, storage="memory", **settings)
+
+
+def test_a_model_is_no_function_that_makes_one():
+    with pytest.raises(StudyError, match="build must be a function"):
+        tune(
+            build_once(), data=SMALL, minimize="val_loss", epochs=1, max_trials=1, storage="memory"
+        )
+
+
+def build_once():
+    model = keras.Sequential(
+        [keras.Input((28, 28)), keras.layers.Flatten(), keras.layers.Dense(10)]
+    )
+    model.compile("sgd", "mse")
+    return model

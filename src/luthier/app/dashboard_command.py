@@ -50,7 +50,8 @@ def dashboard(
     address = f"http://{shown}:{port}/" + (f"?token={secret}" if secret else "")
     click.echo(f"luthier: {'looking on' if read_only else 'dashboard'} at {address}", err=True)
     if not local:
-        click.echo("luthier: it is not encrypted: prefer ssh -L 8080:localhost:8080 HOST", err=True)
+        through = f"ssh -L {port}:localhost:{port} HOST"
+        click.echo(f"luthier: it is not encrypted: prefer {through}", err=True)
     if opens:
         webbrowser.open(address)
     serve(made, host, port)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -48,13 +49,18 @@ def plan(
     """Print trials, epochs, hours and disk of a study before it begins.
 
     With --hours it finds the plan that makes the most of them. What an epoch takes is measured in
-    STUDY, or given by --epoch-time.
+    STUDY, or given by --epoch-time. Of a STUDY without limits given here: what it comes to as it is.
     """
     from luthier.insight import planner
     from luthier.run.opening import seconds_from
 
-    costs = _costs(study, storage, epoch_time, start_time, workers, checkpoint)
-    if length is None:
+    as_it_is = length is None and study and not (scheduler or epochs or trials or max_epochs)
+    costs = None
+    with suppress(StudyError) if as_it_is else nullcontext():  # nothing may have been measured yet
+        costs = _costs(study, storage, epoch_time, start_time, workers, checkpoint)
+    if as_it_is:
+        found = (_as_it_is(study or "", storage, costs),)
+    elif length is None:
         found = (
             planner.plan(
                 scheduler, epochs=epochs, max_trials=trials, max_epochs=max_epochs, costs=costs
@@ -76,6 +82,18 @@ def plan(
         click.echo("other plans that fit:")
         for other in others:
             click.echo(f"  {other.scheduler}: {_took(other)}")
+
+
+def _as_it_is(study: str, storage: str | None, costs: Costs | None) -> Estimate:
+    """Return what the study comes to with its own scheduler and limits."""
+    from luthier.app.command import history_for
+    from luthier.insight import planner
+    from luthier.run.opening import made_parts
+
+    history = history_for(study, storage)
+    scheduler = made_parts(history.header)[1].inner
+    trials, epochs = history.limits.trials, history.limits.epochs
+    return planner.plan(scheduler, max_trials=trials, max_epochs=epochs, costs=costs)
 
 
 def _costs(

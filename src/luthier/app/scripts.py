@@ -6,6 +6,7 @@ import importlib
 import shlex
 import shutil
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import msgspec
 from luthier.app.result import Result
 from luthier.app.study_file import StudyFile
 from luthier.app.tune import tune
-from luthier.errors import StudyError, nearest
+from luthier.errors import LuthierWarning, StudyError, nearest
 from luthier.run.places import working_folder
 from luthier.space import Space
 from luthier.storage import open_store
@@ -64,6 +65,14 @@ def tune_script(
         raise StudyError(
             f"There is nothing to search in {shlex.join(run)!r}: give --space FILE, or ranges such as "
             "--lr '{log:1e-5:1e-1}'."
+        )
+    if left_out := command.without_place(whole.domains):
+        warnings.warn(
+            f"{', '.join(left_out)}: searched, but nowhere in {shlex.join(run)!r}. The script finds the "
+            f"values in the file that LUTHIER_CONFIGURATION names; to pass them, write "
+            f"--{left_out[0]} {{{left_out[0]}}}.",
+            LuthierWarning,
+            stacklevel=2,
         )
     if command.asks_for_epochs and study.epochs is None:
         raise StudyError("The command asks for {trial.epochs}: say how many with --epochs N.")

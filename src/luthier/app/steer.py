@@ -61,7 +61,10 @@ def resume(study: str, storage: str | None, reason: str) -> None:
 @options.storage
 @click.option("--reason", default="pruned by hand", show_default=True, help="Kept in the log.")
 def prune(study: str, trial: int, storage: str | None, reason: str) -> None:
-    """Abandon a trial of STUDY; a running one ends at its next report."""
+    """Abandon a trial of STUDY; a running one ends at its next report.
+
+    One that failed by an error of the training code is given up: the study goes on without it.
+    """
     _opened(study, storage).steer.prune(trial, reason)
     click.echo(f"luthier: {study}: trial {trial} is pruned", err=True)
 

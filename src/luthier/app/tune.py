@@ -19,15 +19,18 @@ from luthier.app.refit import Refits
 from luthier.app.result import Load, Result
 from luthier.app.saying import Say, conclude, introduce
 from luthier.craft.stages import Stages, may_widen, searcher_for
-from luthier.errors import LuthierWarning, StudyError
+from luthier.errors import LuthierWarning, StudyError, TrialError
 from luthier.run.engines import Engine, wanted_workers
 from luthier.run.opening import open_study, seconds_from
+from luthier.run.places import logs_of
 from luthier.run.ranks import Group, Leader, follow, group_here, leader_here
+from luthier.run.recording import what_to_do
 from luthier.run.supervisor import supervise
 from luthier.run.worker import PREEMPTED_CODE, Train, preemptible, work
 from luthier.schedule.race import Race
 from luthier.space import Space, lint
 from luthier.storage import open_store
+from luthier.study.objective import doubt
 from luthier.study.protocols import (
     Plan,
     Scheduler,
@@ -172,12 +175,15 @@ def tune(
         raise StudyError(
             f"Nothing would end study {study.name!r}: give max_trials=, max_epochs= or max_time=."
         )
-    for sentence in lint(study.space, data_size=data_size):
+    doubts = [said for goal in study.goals.objectives if (said := doubt(goal))]
+    for sentence in [*doubts, *lint(study.space, data_size=data_size)]:
         warnings.warn(sentence, LuthierWarning, stacklevel=_users_level())
     study.retry_errors()
     study.steer.go_on("the study was started again")
     say = Say(quiet=progress is False)
     introduce(study, plan, say)
+    if isinstance(engine, int) and (engine > 1 or gpus_per_trial is not None):
+        say(f"workers write what they print to {logs_of(study_store)}")
     reason = "interrupted"
     try:
         with ExitStack() as watching:
@@ -186,6 +192,10 @@ def tune(
             if group is not None and leader_here() is None:
                 Leader(group).lead()
             reason = _run(study, train, engine, gpus_per_trial, seconds_from(hang_after))
+    except Exception as error:
+        if study.history.errors and not isinstance(error, TrialError):
+            error.add_note(what_to_do(study.name, min(study.history.errors)))
+        raise
     except KeyboardInterrupt:
         say(f"interrupted; everything is kept in {words.place(study_store)}: run it again to go on")
         raise

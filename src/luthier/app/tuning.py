@@ -183,8 +183,6 @@ def _settings(data: dict[str, Any], where: str, given: dict[str, Any]) -> tuple[
             given[name] = list(given[name])
     if "metric" in given:
         given["metrics"] = dict(map(_pattern, given.pop("metric")))
-    if str(given.get("scheduler")).lower() == "none":
-        given["scheduler"] = None
     folder = Path() if "space" in given else Path(where).parent
     study = study_from({**data, **given}, where)
     return study, space_of(study, folder)

@@ -71,7 +71,6 @@ def plan_lines(plan: Plan) -> list[str]:
     lines = [
         f"{plan.trials} trials, {plan.word}{plan.epochs} epochs"
         + (f", in {len(plan.brackets)} brackets" if many else "")
-        + " (a trial that goes on continues from its checkpoint)"
     ]
     for bracket in plan.brackets:
         name = f"bracket {bracket.name}: " if many else ""

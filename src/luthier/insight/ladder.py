@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from luthier.errors import LuthierError
 from luthier.run.opening import made_parts
-from luthier.schedule.rungs import loss_on_arrival
+from luthier.schedule.rungs import report_on_arrival, standing_on_arrival
 from luthier.study.deciding import within_space
 from luthier.study.history import History
 from luthier.study.protocols import Plan
@@ -114,7 +114,8 @@ def _rung(
     history: History, trials: list[TrialRecord], step: int, planned: int, *, last: bool
 ) -> Rung:
     arrived = [t for t in trials if t.steps and t.step >= step]
-    placed = sorted((loss_on_arrival(t, step), t.number) for t in arrived)
+    arrived.sort(key=lambda t: (standing_on_arrival(t, step, history.goals), t.number))
+    placed = [(t.losses[report_on_arrival(t, step)], t.number) for t in arrived]
     shown = placed
     if len(placed) > _SHOWN:
         best, rest = placed[: _SHOWN // 2], placed[_SHOWN // 2 :]
@@ -147,6 +148,6 @@ def _fate(trial: TrialRecord, step: int, *, last: bool) -> str:
 def _cut(
     history: History, placed: list[tuple[float, int]], went_on: set[int], *, last: bool
 ) -> float | None:
-    """Return the worst value with which a trial went on."""
+    """Return the value of the last in the order that went on."""
     values = [loss for loss, number in placed if number in went_on]
-    return None if last or not values else history.value(max(values))
+    return None if last or not values else history.value(values[-1])

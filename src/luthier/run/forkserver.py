@@ -4,7 +4,8 @@ Importing TensorFlow or PyTorch takes seconds; a fork of a process that has done
 milliseconds. The server only imports: no framework may start threads or touch a device before the
 fork. Run as ``python -m luthier.run.forkserver FD``; it speaks JSON lines over the socket FD.
 
-In:  ``{"preload": [...], "path": [...]}``, then ``{"spawn": slot, "payload": file, "log": file, "env": {...}}``
+In:  ``{"preload": [...], "path": [...], "argv": [...]}``,
+     then ``{"spawn": slot, "payload": file, "log": file, "env": {...}}``
 Out: ``{"ready": true}``, ``{"spawned": slot, "pid": n}``, ``{"exited": slot, "code": n}`` (below 0: a signal)
 """
 
@@ -35,6 +36,9 @@ def main() -> None:
     if first is None:
         return
     sys.path[:] = first["path"]
+    sys.argv[:] = first[
+        "argv"
+    ]  # modules that the training code imports may read their options from it
     _preload(first["preload"])
     lines.send({"ready": True})
     children: dict[int, int] = {}

@@ -6,15 +6,17 @@ import dataclasses
 import inspect
 import re
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from luthier.errors import SpaceError, StudyError, nearest
+from luthier.errors import LuthierWarning, SpaceError, StudyError, nearest
 from luthier.run.earlier import earlier_trials
 from luthier.run.places import checkpoints_of, default_place
 from luthier.run.renewal import keep_renewing
+from luthier.run.same_settings import check_same
 from luthier.schedule import SCHEDULERS
 from luthier.schedule.race import Race
 from luthier.search import SEARCHERS
@@ -23,8 +25,9 @@ from luthier.space import Space
 from luthier.storage import open_store
 from luthier.study import events as ev
 from luthier.study.goals import Goals, goals_from
-from luthier.study.objective import Objective
+from luthier.study.history import History
 from luthier.study.protocols import Conflict, Limits, Scheduler, Searcher, Store
+from luthier.study.snapshot import follow
 from luthier.study.study import Study
 from luthier.version import __version__
 
@@ -118,7 +121,7 @@ def open_study(
         wanted = header_for(opening, time.time(), place, halve)
         if existing is None:
             existing = _created(store, wanted)
-        _checked_same(existing, wanted)
+        check_same(existing, wanted, lambda: follow(store, name, History()).space)
     assert existing is not None
     study = Study(
         store,
@@ -134,6 +137,16 @@ def open_study(
         study.steer.learn_from(earlier_trials(store, other, study))
     history = study.history
     if space is not None and (not history.budgeted or history.limits != limits):
+        for what, given, known in (
+            ("max_trials", limits.trials, history.limits.trials),
+            ("max_epochs", limits.epochs, history.limits.epochs),
+        ):
+            if given is not None and known is not None and given < known:
+                warnings.warn(
+                    f"{what}={given} takes the place of the {known} that study {name!r} was given since",
+                    LuthierWarning,
+                    stacklevel=3,
+                )
         study.steer.budget(trials=limits.trials, epochs=limits.epochs)
     return study
 
@@ -343,45 +356,3 @@ def _created(store: Store, header: ev.StudyCreated) -> ev.StudyCreated:
         assert found is not None
         return found
     return header
-
-
-def _checked_same(stored: ev.StudyCreated, wanted: ev.StudyCreated) -> None:
-    """Refuse to go on with a study under other conditions.
-
-    Raises:
-        StudyError: naming every difference.
-    """
-    differences: list[str] = []
-    if stored.space != wanted.space:
-        differences += _space_differences(stored, wanted)
-    old, new = (Objective(h.metric, h.direction) for h in (stored, wanted))  # type: ignore[arg-type]
-    for what, before, now in (
-        ("objective", str(old), str(new)),
-        ("other objectives", stored.also, wanted.also),
-        ("subject_to", stored.subject_to, wanted.subject_to),
-        ("noisy", stored.noisy, wanted.noisy),
-        ("searcher", stored.searcher, wanted.searcher),
-        ("scheduler", stored.scheduler, wanted.scheduler),
-        ("seed", stored.seed, wanted.seed),
-        ("halve", stored.halve, wanted.halve),
-        ("checkpoints", stored.checkpoints, wanted.checkpoints or stored.checkpoints),
-    ):
-        if before != now:
-            differences.append(f"{what} was {before!r}, is now {now!r}")
-    if differences:
-        raise StudyError(
-            f"Study {stored.name!r} exists with other settings: {'; '.join(differences)}. "
-            "Use the same ones to go on with it, or give this study another name."
-        )
-
-
-def _space_differences(stored: ev.StudyCreated, wanted: ev.StudyCreated) -> list[str]:
-    before, now = Space.from_dict(stored.space), Space.from_dict(wanted.space)
-    words = [
-        f"{key} was {before.domains[key]!r}, is now {now.domains[key]!r}"
-        for key in before.domains
-        if key in now.domains and before.domains[key] != now.domains[key]
-    ]
-    words += [f"{key} is gone" for key in before.domains if key not in now.domains]
-    words += [f"{key} is new" for key in now.domains if key not in before.domains]
-    return words or ["the order or the constraints of the space changed"]

@@ -42,6 +42,11 @@ def checkpoints_of(store: Store, header: ev.StudyCreated) -> Checkpoints:
     return LocalCheckpoints(working_folder(store) / folder, durable=durable)
 
 
+def logs_of(store: Store) -> Path:
+    """Return the folder of what worker processes on this machine print."""
+    return working_folder(store) / "logs"
+
+
 def working_folder(store: Store) -> Path:
     """Return the folder of this machine for logs and, beside an SQLite file, for checkpoints."""
     if isinstance(store, SQLiteStore):

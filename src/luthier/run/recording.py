@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import traceback
 from collections.abc import Generator, Mapping
 from typing import Any
@@ -10,6 +11,14 @@ from typing import Any
 from luthier.errors import StudyError, TrialEnded
 from luthier.study.study import Study
 from luthier.study.trial import Trial
+
+
+def what_to_do(study: str, trial: int) -> str:
+    """Return what there is to do about a trial whose training code raised an error."""
+    return (
+        "Mend it and run again: the study goes on with this trial. Or leave it out: "
+        f"`luthier prune {shlex.quote(study)} {trial}`."
+    )
 
 
 @contextlib.contextmanager

@@ -24,7 +24,8 @@ from typing import Any
 from luthier.errors import LuthierError, StudyError, TrialError
 from luthier.run import child, devices
 from luthier.run.forkserver import CLOSED, Lines
-from luthier.run.places import working_folder
+from luthier.run.places import logs_of
+from luthier.run.recording import what_to_do
 from luthier.run.renewal import renew
 from luthier.run.vital_signs import Pulse, memory_kills
 from luthier.run.worker import Train, preemptible
@@ -103,8 +104,9 @@ class _Crew:
         self._renewed = time.monotonic()
         self._told_at: float | None = None
         self._folder = Path(tempfile.mkdtemp(prefix="luthier-"))
-        self._logs = working_folder(study.store) / "logs"
+        self._logs = logs_of(study.store)
         self._logs.mkdir(parents=True, exist_ok=True)
+        self._earlier = {slot: _size(self._log(slot)) for slot in range(workers)}
         self._payload = self._write_payload(train)
         ours, theirs = socket.socketpair()
         self._lines = Lines(ours)
@@ -138,7 +140,7 @@ class _Crew:
 
     def work(self) -> None:
         preload = [name for name in FRAMEWORKS if name in sys.modules]
-        self._lines.send({"preload": preload, "path": sys.path})
+        self._lines.send({"preload": preload, "path": sys.path, "argv": sys.argv})
         with interrupts.through():
             ready = self._lines.wait()
         if ready is None:
@@ -264,13 +266,15 @@ class _Crew:
         last = max(failed, key=lambda t: t.ended_at or 0.0)
         return TrialError(
             f"The training code failed in trial {last.number}, with {last.configuration}:\n\n"
-            f"{last.traceback}\nMend it and run again: the study goes on with this trial."
+            f"{last.traceback}\n{what_to_do(self._study.name, last.number)}"
         )
 
     def _broken(self, what: str, slot: int | None = None) -> StudyError:
         log = self._log(slot) if slot is not None else self._logs / "server.log"
         with contextlib.suppress(OSError):
-            what += f". The end of {log}:\n" + "\n".join(log.read_text().splitlines()[-25:])
+            said = log.read_bytes()[self._earlier[slot] if slot is not None else 0 :]
+            lines = said.decode(errors="replace").splitlines()[-25:]
+            what += f". The end of {log}:\n" + "\n".join(lines)
         return StudyError(what)
 
     def _log(self, slot: int) -> Path:
@@ -284,6 +288,10 @@ class _Crew:
         while time.monotonic() < until and not all(map(is_gone, pids)):
             time.sleep(0.01)
         self._living.clear()
+
+
+def _size(log: Path) -> int:
+    return log.stat().st_size if log.exists() else 0
 
 
 def _packed(train: Train) -> bytes:

@@ -16,7 +16,7 @@ from functools import lru_cache
 from luthier.schedule.following import followed
 from luthier.schedule.full import rest
 from luthier.schedule.hyperband import check_ladder, deepest
-from luthier.schedule.rungs import Rungs, loss_on_arrival
+from luthier.schedule.rungs import Rungs, standing_on_arrival
 from luthier.study.history import History
 from luthier.study.limits import epochs_left
 from luthier.study.protocols import (
@@ -70,7 +70,7 @@ class ASHA:
         """Return what the limits let in, about; None where nothing but time ends the study.
 
         Trials that are promoted before a whole rung has been seen are of the order of √n for the n of a
-        rung (section 3.2).
+        rung (section 3.2); the factor is between what random and guided searches came to.
         """
         if limits.trials is None and limits.epochs is None:
             return None
@@ -84,7 +84,8 @@ class ASHA:
     def _bracket(self, trials: int) -> Bracket:
         rungs, count = [Rung(trials, self.steps[0])], trials
         for step in self.steps[1:]:
-            count = min(count, math.ceil(count / self.factor + math.sqrt(count)))
+            early = 0.75 * math.sqrt(count) - 0.5
+            count = min(count, max(1, round(count / self.factor + early)))
             rungs.append(Rung(count, step))
         return Bracket(0, "asynchronous", tuple(rungs))
 
@@ -97,10 +98,27 @@ class ASHA:
             if number is not None and steps[rung + 1] - history.trials[number].step <= left:
                 return Resume(number, steps[rung + 1])
         if limits.trials is not None and len(history.trials) >= limits.trials:
-            return rest(history, f"{limits.trials} trials were tried, and no other one is promoted")
+            reason = f"{limits.trials} trials were tried, and no other one is promoted"
+            return self._last(history, left) or rest(history, reason)
         if steps[0] > left:
             return rest(history, f"{limits.epochs} epochs do not hold another trial")
         return Start(steps[-1] if self.stops else steps[0])
+
+    def _last(self, history: History, left: float) -> Resume | None:
+        """Return how the best of too few trials comes to its end, once nothing else is under way.
+
+        The paper's trials never run out; here the top 1/η of two trials would be nobody, and the answer
+        of a short study a trial that was stopped early.
+        """
+        steps, top, rungs = self.steps, self.top(history), self.rungs(history)
+        if history.active or rungs.arrived[top]:
+            return None
+        for rung in range(top - 1, -1, -1):
+            if (waiting := rungs.waiting[rung]) and waiting[0][0] != math.inf:
+                number = waiting[0][1]
+                fits = steps[rung + 1] - history.trials[number].step <= left
+                return Resume(number, steps[rung + 1]) if fits else None
+        return None
 
     def judge(self, history: History, trial: TrialRecord) -> Verdict:
         """Pause at the end of a rung; or go on or stop there, in the variant without pauses."""
@@ -114,7 +132,8 @@ class ASHA:
         if rung is None:
             return GO_ON
         among = self.rungs(history).arrived[rung]
-        rank = bisect_left(among, (loss_on_arrival(trial, steps[rung]), trial.number))
+        own = standing_on_arrival(trial, steps[rung], history.goals)
+        rank = bisect_left(among, (own, trial.number))
         if rank < max(1, -(-len(among) // self.factor)) and math.isfinite(trial.losses[-1]):
             return GO_ON
         return Verdict(
@@ -153,7 +172,7 @@ class ASHA:
     def rungs(self, history: History) -> Rungs:
         """Return who is where."""
         steps = self.steps
-        return followed(history, ("rungs", steps), lambda: Rungs(0, steps))
+        return followed(history, ("rungs", steps), lambda: Rungs(0, steps, history.goals))
 
     def top(self, history: History) -> int:
         """Return the index of the highest rung that trials may be promoted to."""

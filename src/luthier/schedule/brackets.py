@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from luthier.schedule.following import followed
-from luthier.schedule.rungs import loss_on_arrival
+from luthier.schedule.rungs import standing_on_arrival
+from luthier.study.goals import Goals
 from luthier.study.history import History
 from luthier.study.protocols import (
     COMPLETE,
@@ -65,7 +66,7 @@ def _ladders(brackets: Sequence[Bracket], history: History) -> _Ladders:
     plan = tuple(brackets)
     # By identity: plans are kept by their schedulers, and to hash a long one takes its time. The table
     # holds the plan, so its identity stays its own.
-    return followed(history, ("ladders", id(plan)), lambda: _Ladders(plan))
+    return followed(history, ("ladders", id(plan)), lambda: _Ladders(plan, history.goals))
 
 
 @dataclass(eq=False)
@@ -73,11 +74,12 @@ class _Ladders:
     """The brackets of a plan, those in which nothing can happen any more set aside."""
 
     plan: tuple[Bracket, ...]
+    goals: Goals
     of: dict[int, _Ladder] = field(default_factory=dict[int, "_Ladder"])
     finished: set[int] = field(default_factory=set[int])
 
     def __post_init__(self) -> None:
-        self.of = {bracket.index: _Ladder(bracket) for bracket in self.plan}
+        self.of = {bracket.index: _Ladder(bracket, self.goals) for bracket in self.plan}
         self._first = 0
 
     def take(self, trial: TrialRecord) -> None:
@@ -109,6 +111,7 @@ class _Ladder:
     """
 
     bracket: Bracket
+    goals: Goals
     members: dict[int, TrialRecord] = field(default_factory=dict[int, TrialRecord])
     over: set[int] = field(default_factory=set[int])  # those that have ended
     rung: int = 0
@@ -148,7 +151,7 @@ class _Ladder:
             return []
         before, step = self.bracket.rungs[self.rung - 1].step, self.bracket.rungs[self.rung].step
         waiting = [self.members[n] for n in self.missing if self.members[n].step < step]
-        return [(t.number, step) for t in _ranked(waiting, before)]
+        return [(t.number, step) for t in self._ranked(waiting, before)]
 
     def left_behind(self) -> list[tuple[int, str]]:
         """Return the trials that decided rungs leave behind, each with the reason in words.
@@ -182,8 +185,8 @@ class _Ladder:
         full = len(self.members) >= rungs[0].trials
         while full and not self.missing and self.rung + 1 < len(rungs):
             step, above = rungs[self.rung].step, rungs[self.rung + 1].trials
-            ranked = _ranked([self.members[n] for n in self.entered], step)
-            best = [t for t in ranked[:above] if _loss(t, step) != float("inf")]
+            ranked = self._ranked([self.members[n] for n in self.entered], step)
+            best = [t for t in ranked[:above] if self._standing(t, step) != float("inf")]
             self.entered = {t.number for t in best}
             self.behind |= {
                 t.number: f"rank {rank} of {len(ranked)} at epoch {step}, {above} go on"
@@ -193,17 +196,15 @@ class _Ladder:
             self.rung += 1
             self.missing = {t.number for t in best if not self._arrived(t)}
 
+    def _ranked(self, trials: list[TrialRecord], step: int) -> list[TrialRecord]:
+        """Return the trials as they stand at *step*, best first; the earlier trial wins a tie."""
+        return sorted(trials, key=lambda t: (self._standing(t, step), t.number))
 
-def _ranked(trials: list[TrialRecord], step: int) -> list[TrialRecord]:
-    """Return the trials by their loss at *step*, best first; the earlier trial wins a tie."""
-    return sorted(trials, key=lambda t: (_loss(t, step), t.number))
-
-
-def _loss(trial: TrialRecord, step: int) -> float:
-    """Return the loss with which a trial arrived; infinite when it diverged or failed on the way."""
-    if trial.step < step and trial.state in (TrialState.DIVERGED, TrialState.FAILED):
-        return float("inf")
-    return loss_on_arrival(trial, step)
+    def _standing(self, trial: TrialRecord, step: int) -> float:
+        """Return how a trial arrived; infinite when it diverged or failed on the way."""
+        if trial.step < step and trial.state in (TrialState.DIVERGED, TrialState.FAILED):
+            return float("inf")
+        return standing_on_arrival(trial, step, self.goals)
 
 
 def within(

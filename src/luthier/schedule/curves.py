@@ -7,6 +7,8 @@ from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from luthier.study.goals import Goals
+from luthier.study.history import History
 from luthier.study.records import TrialRecord
 
 Summary = Callable[[TrialRecord, int], float]
@@ -77,6 +79,34 @@ class Others:
         at = share * (len(self) - 1)
         low, high = self[math.floor(at)], self[math.ceil(at)]
         return low if low == high else low + (high - low) * (at - math.floor(at))
+
+
+def kept(summary: Summary, goals: Goals) -> Summary:
+    """Return *summary*, infinite for a trial that breaks a constraint there: it is no measure for others."""
+    if not goals.constraints:
+        return summary
+
+    def found(trial: TrialRecord, reports: int) -> float:
+        broken = reports > 0 and goals.breaks(trial, reports - 1)
+        return math.inf if broken else summary(trial, reports)
+
+    return found
+
+
+def bounds_broken(history: History, trial: TrialRecord, others: Others, minimum: int) -> str:
+    """Return the words for a trial that breaks a constraint now which earlier runs kept, else "".
+
+    *minimum* of them, and a quarter: a bound on accuracy is kept by nobody at first.
+    """
+    enough = max(minimum, math.ceil(len(others) / 4))
+    if not history.goals.breaks(trial, -1) or len(others) < enough:
+        return ""
+    if math.isinf(others[enough - 1]):
+        return ""
+    bounds = " and ".join(map(str, history.goals.constraints))
+    return (
+        f"at epoch {trial.step} it breaks {bounds}, which {enough} or more earlier runs keep there"
+    )
 
 
 def running_average(trial: TrialRecord, reports: int) -> float:

@@ -22,9 +22,10 @@ from luthier.schedule.brackets import judge, left_behind, next_move, within
 from luthier.schedule.following import followed
 from luthier.schedule.hyperband import check_ladder, deepest, iteration, times
 from luthier.schedule.places import Places
-from luthier.schedule.rungs import Place, Rungs, loss_on_arrival
+from luthier.schedule.rungs import Place, Rungs, standing_on_arrival
 from luthier.study.chance import Chance
 from luthier.study.feasibility import would_run_out
+from luthier.study.goals import Goals
 from luthier.study.history import History
 from luthier.study.protocols import (
     COMPLETE,
@@ -118,7 +119,9 @@ class DEHB:
         if not history.space.searched:
             return None
         settings = DEHB(self.epochs, self.factor)
-        populations = followed(history, ("dehb", settings), lambda: _Populations(settings))
+        populations = followed(
+            history, ("dehb", settings), lambda: _Populations(settings, history.goals)
+        )
         places = followed(history, "places", Places)
         number = len(history.trials)
         chance = Chance(history.header.seed, ("trial", number, "configuration"))
@@ -162,6 +165,7 @@ class _Populations:
     """
 
     settings: DEHB
+    goals: Goals
     members: dict[int, int] = field(default_factory=dict[int, int])  # trials seen, by bracket
     place: dict[int, int] = field(default_factory=dict[int, int])  # of a trial in its bracket
     ladders: dict[int, Rungs] = field(default_factory=dict[int, Rungs])  # with promotions
@@ -175,7 +179,7 @@ class _Populations:
         ]
         for bracket in one:
             steps = [rung.step for rung in bracket.rungs]
-            self.ladders[bracket.index] = Rungs(bracket.index, steps)
+            self.ladders[bracket.index] = Rungs(bracket.index, steps, self.goals)
         # For each level and place those who had it, and lost it, the best one first.
         self.begun: list[dict[int, list[Place]]] = [{} for _ in self.steps]
         self.entered: dict[int, Place] = {}
@@ -195,7 +199,7 @@ class _Populations:
         if (old := self.entered.pop(number, None)) is not None:
             losers.remove(old)
         if trial.step >= step:
-            self.entered[number] = (loss_on_arrival(trial, step), -number)
+            self.entered[number] = (standing_on_arrival(trial, step, self.goals), -number)
             insort(losers, self.entered[number])
 
     def _slot(self, bracket: int, level: int, place: int) -> int:

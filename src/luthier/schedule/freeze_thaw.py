@@ -107,8 +107,11 @@ class FreezeThaw:
             return rest(history, "no epochs are left to grant" if left < 1 else "no trial is left")
         if room and (len(history.trials) < _FIRST or not waiting):
             return Start(min(self._unit, self.epochs, _whole(left)))
-        best = sorted(waiting, key=lambda t: (t.losses[-1], t.number))[:_CONSIDERED]
+        goals = history.goals
+        best = sorted(waiting, key=lambda t: (goals.standing(t, -1), t.number))[:_CONSIDERED]
         scores = self._scores(history, best, new=room)
+        if history.best is not None and not history.best.violation:
+            scores[[i for i, t in enumerate(best) if goals.breaks(t, -1)]] = -1.0
         chosen = int(scores.argmax())
         if chosen == len(best):
             return Start(min(self._unit, self.epochs, _whole(left)))
@@ -164,7 +167,7 @@ class FreezeThaw:
         budget = self.epochs
         curves = followed(history, ("curves", budget), lambda: Curves(budget))
         places = followed(history, "places", Places)
-        return _Expected.of(curves, places, history.space)
+        return _Expected.of(curves, places, history)
 
 
 @dataclass(frozen=True)
@@ -179,13 +182,20 @@ class _Expected:
     ends: Array  # (n,) last losses there
 
     @classmethod
-    def of(cls, curves: Curves, places: Places, space: Space) -> _Expected:
+    def of(cls, curves: Curves, places: Places, history: History) -> _Expected:
         import numpy as np
+
+        space, goals = history.space, history.goals
+        # Where some keep the constraints, what breaks them says nothing of what is looked for.
+        kept = history.best is not None and not history.best.violation
 
         trials = [
             t
             for t in list(curves.trials.values())[-_KNOWN:]
-            if t.steps and math.isfinite(t.best_loss) and t.state is not TrialState.DIVERGED
+            if t.steps
+            and math.isfinite(t.best_loss)
+            and t.state is not TrialState.DIVERGED
+            and not (kept and goals.breaks(t, -1))
         ]
         if not trials:
             nothing = Belief(0.0, 1.0, 0.0, 1.0)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from luthier.errors import StudyError
-from luthier.schedule.curves import ByStep, running_average
+from luthier.schedule.curves import ByStep, bounds_broken, kept, running_average
 from luthier.schedule.following import followed
 from luthier.schedule.stopping import Stopping
 from luthier.study.history import History
@@ -44,11 +44,13 @@ class MedianStopping(Stopping):
 
     def against(self, history: History, trial: TrialRecord) -> str:
         """Return the words for a trial whose best so far is worse than the bar."""
-        others = followed(history, "averages", lambda: ByStep(running_average)).others(
-            trial, trial.step
-        )
+        goals = history.goals
+        table = followed(history, "averages", lambda: ByStep(kept(running_average, goals)))
+        others = table.others(trial, trial.step)
         if len(others) < self.minimum:
             return ""
+        if said := bounds_broken(history, trial, others, self.minimum):
+            return said
         bar = others.quantile(self.percentile / 100)
         if trial.best_loss <= bar:
             return ""

@@ -47,6 +47,8 @@ _LIVES = 3  # trials a member, on the average, when nobody is left to copy
 class PopulationBasedTraining:
     """Population-based training.
 
+    A study's ``max_trials`` bounds the members; a copy that takes a member's place is a trial on top.
+
     Attributes:
         epochs: epochs that each member trains.
         population: members, at least 2.
@@ -159,7 +161,6 @@ class PopulationBasedTraining:
         left: float,
     ) -> Move | None:
         """Return how a member goes on, None when it cannot."""
-        room = limits.trials is None or len(history.trials) < limits.trials
         gone = trial.state.ended
         step = 1 if gone else trial.step
         losses = {t.number: loss_on_the_way(history, t, step) for t in present}
@@ -167,12 +168,13 @@ class PopulationBasedTraining:
         share = max(1, int(self.truncation * len(known))) if self.truncation else 0
         rank = bisect_left(known, (losses[trial.number], trial.number))
         worst = gone or (len(known) >= _FEWEST and rank >= len(known) - share)
-        if room and worst and share:
+        if worst and share:
             best = [history.trials[number] for _, number in known[:share]]
             able = [t for t in best if t is not trial and 0 < t.checkpoint < self.epochs]
             if able:
                 return self._copy(history, trial, able, left)
         if gone:
+            room = limits.trials is None or len(history.trials) < limits.trials
             again = room and not known and len(history.trials) < _LIVES * len(present)
             return Start(min(self._interval, _whole(left)), trial.bracket) if again else None
         to_step = min(trial.step + self._interval, self.epochs)
@@ -290,7 +292,7 @@ def lineage(history: History, trial: TrialRecord) -> list[TrialRecord]:
 
 
 def loss_on_the_way(history: History, trial: TrialRecord, step: int) -> float:
-    """Return the loss at *step*, of the trial or of the ancestor it came from; infinite if unknown.
+    """Return the standing at *step*, of the trial or of the ancestor it came from; infinite if unknown.
 
     A trial that reports every few epochs counts with its last report up to *step*.
     """
@@ -300,7 +302,7 @@ def loss_on_the_way(history: History, trial: TrialRecord, step: int) -> float:
     while one.parent >= 0 and one.start >= step:
         one = history.trials[one.parent]
     at = bisect_left(one.steps, step + 1) - 1
-    return one.losses[at] if at >= 0 else math.inf
+    return history.goals.standing(one, at) if at >= 0 else math.inf
 
 
 def _whole(epochs: float) -> int:

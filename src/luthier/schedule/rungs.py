@@ -6,15 +6,23 @@ from bisect import bisect_left, bisect_right, insort
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from luthier.study.goals import Goals
 from luthier.study.records import TrialRecord, TrialState
 
-Place = tuple[float, int]  # loss at the rung, and the trial's number: the earlier trial wins a tie
+Place = tuple[
+    float, int
+]  # standing at the rung, and the trial's number: the earlier trial wins a tie
 
 
-def loss_on_arrival(trial: TrialRecord, step: int) -> float:
-    """Return the first loss that the trial reported at *step* or after it, else its last one."""
-    at = min(bisect_left(trial.steps, step), len(trial.steps) - 1)
-    return trial.losses[at] if at >= 0 else float("inf")
+def report_on_arrival(trial: TrialRecord, step: int) -> int:
+    """Return the index of the first report at *step* or after it, else of the last one; -1: none."""
+    return min(bisect_left(trial.steps, step), len(trial.steps) - 1)
+
+
+def standing_on_arrival(trial: TrialRecord, step: int, goals: Goals) -> float:
+    """Return what the trial is compared by at *step*: the loss, worse than any where it breaks a bound."""
+    at = report_on_arrival(trial, step)
+    return goals.standing(trial, at) if at >= 0 else float("inf")
 
 
 @dataclass(eq=False)
@@ -29,6 +37,7 @@ class Rungs:
 
     bracket: int
     steps: Sequence[int]
+    goals: Goals
     arrived: list[list[Place]] = field(default_factory=list[list[Place]])
     waiting: list[list[Place]] = field(default_factory=list[list[Place]])
     known: dict[int, tuple[list[Place], int]] = field(
@@ -46,7 +55,8 @@ class Rungs:
         before, paused_before = self.known.get(trial.number, ([], -1))
         level = bisect_right(self.steps, trial.step)
         places = before[:level] + [
-            (loss_on_arrival(trial, step), trial.number) for step in self.steps[len(before) : level]
+            (standing_on_arrival(trial, step, self.goals), trial.number)
+            for step in self.steps[len(before) : level]
         ]
         paused = level - 1 if trial.state is TrialState.PAUSED else -1
         for rung in range(level, len(before)):  # it went back to an older checkpoint

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from statistics import NormalDist, median
 
 from luthier.errors import StudyError
-from luthier.schedule.curves import ByStep
+from luthier.schedule.curves import ByStep, bounds_broken, kept
 from luthier.schedule.following import followed
 from luthier.schedule.stopping import Stopping
 from luthier.study.history import History
@@ -54,11 +54,13 @@ class Significance(Stopping):
 
     def against(self, history: History, trial: TrialRecord) -> str:
         """Return the words for a trial that is worse than noise explains."""
-        table = followed(history, "levels", lambda: ByStep(_level))
+        table = followed(history, "levels", lambda: ByStep(kept(_level, history.goals)))
         others = table.others(trial, trial.step)
         count = len(others)
         if count < self.minimum:
             return ""
+        if said := bounds_broken(history, trial, others, self.minimum):
+            return said
         z = NormalDist().inv_cdf(1 - self.level)
         rank = math.ceil(count / 2 + 0.5 * z * math.sqrt(count))
         bar = others[min(rank, count - 1)]

@@ -61,6 +61,8 @@ class Auto:
     def _chosen(self, history: History, space: Space, number: int) -> tuple[Searcher, str]:
         seen = observe(history, space)
         wide, trials = seen.dimension, len(seen.losses)
+        if not wide and history.header.define_by_run and not space.domains:
+            return RandomSearch(), "what is searched, the training code says in its first trial"
         if not wide:
             return RandomSearch(), "nothing is searched: every hyperparameter is a constant"
         if wide > _WIDE:

@@ -7,6 +7,8 @@ epochs at which trials paused or ended, so it goes with every scheduler that has
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_right
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -105,7 +107,7 @@ class BOHB:
             return np.zeros((0, len(space.searched))), np.zeros(0)
         trials = [t for t in history.trials if _arrived(t, budget)][-_MOST:]
         points = places_of(history, space)[[t.number for t in trials]]
-        losses = np.array([t.loss_at(budget) for t in trials])
+        losses = np.array([_standing(history, t, budget) for t in trials])
         there = ~np.isnan(points).all(axis=1)
         return points[there], losses[there]
 
@@ -142,6 +144,13 @@ def _arrived(trial: TrialRecord, budget: int) -> bool:
     if trial.state is TrialState.DIVERGED:
         return True
     return trial.step >= budget and trial.state is not TrialState.FAILED
+
+
+def _standing(history: History, trial: TrialRecord, budget: int) -> float:
+    """Return the loss at *budget*, beyond any where it breaks a constraint; infinite when diverged."""
+    loss = trial.loss_at(budget)
+    at = bisect_right(trial.steps, budget) - 1
+    return history.goals.standing(trial, at) if math.isfinite(loss) else loss
 
 
 def _budget(history: History, enough: int) -> tuple[int, int]:

@@ -7,6 +7,7 @@ no earlier fit, so any process finds the same.
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -75,8 +76,11 @@ class Models:
         order = np.lexsort((by_goodness, ~keeps))
         return tuple(terms), points[order]
 
-    def best(self) -> int:
-        """Return the number of the trial with the best expected first objective of those that count."""
+    def best(self, among: Collection[int]) -> int | None:
+        """Return which of the trials *among* has the best expected first objective of those that count.
+
+        None where the surrogate was conditioned on none of them.
+        """
         import numpy as np
 
         chosen = subset(self.seen.points, self.seen.outcomes[:, 0], self.columns, MOST)
@@ -85,6 +89,9 @@ class Models:
         if self.seen.excesses.shape[1]:
             bad = broken(self.seen.excesses[chosen]) > 0
             expected = np.where(bad & ~bad.all(), np.inf, expected)
+        expected = np.where(np.isin(self.seen.numbers[chosen], list(among)), expected, np.inf)
+        if not np.isfinite(expected).any():
+            return None
         alike = np.flatnonzero(expected <= expected.min() + 1e-9)  # repeats: the best of them
         at = alike[np.argmin(self.seen.outcomes[chosen][alike, 0])]
         return int(self.seen.numbers[chosen][at])

@@ -8,7 +8,7 @@ from luthier.search.models import Models
 from luthier.search.observations import observe
 from luthier.search.surrogate.threads import one_thread
 from luthier.study.history import History
-from luthier.study.records import TrialRecord
+from luthier.study.records import TrialRecord, TrialState
 
 _FEWEST = 5  # trials below which there is nothing to smooth
 
@@ -17,18 +17,24 @@ def recommended(history: History) -> TrialRecord:
     """Return the trial with the best expected first objective, within the constraints on outcomes.
 
     The expectation is a Gaussian process's, which has learned how much of the differences is noise and
-    sees repeats and neighbours together. Where there is none it is the best trial, or nearly so.
+    sees repeats and neighbours together. Where there is none it is the best trial, or nearly so. A trial
+    that a scheduler ended before the best one's last epoch is expected to be something, but was not trained.
 
     Raises:
         StudyError: no trial has a finite value.
     """
-    if history.best is None:
+    best = history.best
+    if best is None:
         raise StudyError(
             f"Study {history.header.name!r} has no trial with a finite {history.objective} yet."
         )
     space = history.space
     seen = observe(history, space)
     if len(seen.losses) < _FEWEST or not seen.dimension:
-        return history.best
+        return best
+    trained = {
+        t.number for t in history.trials if t.state is TrialState.COMPLETED or t.step >= best.step
+    }
     with one_thread():
-        return history.trials[Models(seen, columns_of(space)).best()]
+        found = Models(seen, columns_of(space)).best(trained)
+    return best if found is None else history.trials[found]

@@ -8,9 +8,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from luthier.errors import SpaceError
+from luthier.errors import SpaceError, nearest
 from luthier.space.domains import Confidence, Domain
 from luthier.space.options import Bool, Choice, Constant
 from luthier.space.ranges import Float, Int
@@ -21,6 +21,8 @@ _Real: TypeAlias = float
 _Whole: TypeAlias = int
 _Truth: TypeAlias = bool
 
+_CALLS = ("float", "int", "choice", "bool", "constant", "when")
+_CALLED = {"boolean": "bool", "fixed": "constant", "conditional_scope": "when"}  # by KerasTuner
 Scope = tuple[tuple[str, tuple[Any, ...]], ...]
 
 
@@ -36,6 +38,14 @@ class Asking:
     to_step: _Whole = 1
     horizon: _Whole = 1
     _scope: Scope = ()
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name):
+            called = _CALLED.get(name.lower(), name.lower())
+            hint = f" Did you mean hp.{called}?" if called in _CALLS else nearest(name, _CALLS)
+            calls = ", ".join(f"hp.{call}" for call in _CALLS)
+            raise AttributeError(f"hp has no {name!r}: there are {calls}.{hint}")
 
     def float(
         self,

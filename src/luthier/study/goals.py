@@ -14,6 +14,7 @@ from luthier.study.records import TrialRecord
 
 _CONDITION = re.compile(r"\s*(\S.*?)\s*(<=|>=|<|>|≤|≥)\s*(\S+)\s*")
 _SIGNS = {"<": "<=", "≤": "<=", ">": ">=", "≥": ">="}
+_BROKEN = 1e300  # beyond any loss
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,31 @@ class Goals:
             max(0.0, excess) / (abs(rule.bound) or 1.0)
             for rule, excess in zip(self.constraints, self.excesses(trial), strict=True)
         )
+
+    def standing(self, trial: TrialRecord, at: int) -> float:
+        """Return what trials are compared by before their end: the loss of the report at index *at*.
+
+        One that breaks a constraint stands behind all that keep them, the farther the more it breaks
+        them. A metric that was no number there breaks nothing: it may be measured at the end alone.
+        """
+        loss = trial.losses[at]
+        if not self.constraints or not math.isfinite(loss):
+            return loss
+        names, before = trial.names[at], sum(map(len, trial.names[:at]))
+        violation = 0.0
+        for rule in self.constraints:
+            value = (
+                trial.values[before + names.index(rule.metric)]
+                if rule.metric in names
+                else math.nan
+            )
+            if math.isfinite(value):
+                violation += max(0.0, rule.excess(value)) / (abs(rule.bound) or 1.0)
+        return _BROKEN * (1.0 + violation / (1.0 + violation)) if violation else loss
+
+    def breaks(self, trial: TrialRecord, at: int) -> bool:
+        """Return whether the report at index *at* breaks a constraint."""
+        return bool(self.constraints) and _BROKEN <= self.standing(trial, at) < math.inf
 
     def __str__(self) -> str:
         words = ", ".join(map(str, self.objectives))
@@ -142,6 +168,11 @@ def constraint_from(text: str) -> OutcomeConstraint:
         raise StudyError(
             f"A constraint on outcomes must read 'metric <= number' or 'metric >= number', such as "
             f"subject_to='latency <= 20', got {text!r}."
+        )
+    if set(found[1]) & set("<>=≤≥"):
+        raise StudyError(
+            f"A constraint on outcomes must read 'metric <= number' or 'metric >= number', got "
+            f"{text!r}: {found[1]!r} is no metric's name."
         )
     return OutcomeConstraint(found[1], _SIGNS.get(found[2], found[2]), bound)
 

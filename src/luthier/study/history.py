@@ -366,6 +366,10 @@ class History:
         if event.lease in (0, trial.lease) and not trial.state.ended:
             trial.why = event.reason
             self._end(trial, TrialState.STOPPED, event.time)
+        elif trial.number in self.errors:  # given up: it stays where training is impossible
+            trial.why, trial.kind = event.reason, "pruned"
+            self.errors.pop(trial.number)
+            self.touched.append(trial.number)
 
     def _diverged(self, event: ev.TrialDiverged) -> None:
         if trial := self._held(event.trial, event.lease):

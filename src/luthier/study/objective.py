@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, SupportsFloat, cast
@@ -10,6 +11,10 @@ from typing import Any, Literal, SupportsFloat, cast
 from luthier.errors import StudyError, nearest
 
 Direction = Literal["maximize", "minimize"]
+_GAINS = re.compile(
+    r"(^|_)(acc|accuracy|auc|auroc|f1|precision|recall|r2|iou|dice|bleu)(_|$|@)", re.I
+)
+_COSTS = re.compile(r"(^|_)(loss|error|err|mse|mae|rmse|nll|perplexity|latency)(_|$)", re.I)
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,31 @@ def checked_metrics(metrics: Mapping[str, Any], objective: Objective) -> dict[st
             "Report it under that name, or make the study with the name that you report."
         )
     return numbers
+
+
+def doubt(objective: Objective) -> str:
+    """Return a sentence where a metric's name speaks for the other direction, else ''."""
+    gain, cost = (found.search(objective.metric) for found in (_GAINS, _COSTS))
+    if objective.direction == "minimize" and gain and not cost:
+        return f"{objective} looks for the worst: of {gain[2]} more is better; maximize={objective.metric!r}"
+    if objective.direction == "maximize" and cost and not gain:
+        return f"{objective} looks for the worst: of {cost[2]} less is better; minimize={objective.metric!r}"
+    return ""
+
+
+def named_metrics(
+    metrics: Any, named: Mapping[str, Any], call: str, objective: Objective
+) -> dict[str, Any]:
+    """Return metrics that were given as a mapping, by name, or in both ways.
+
+    Raises:
+        StudyError: *metrics* is no mapping; *call* says how it should have been written.
+    """
+    if metrics is not None and not isinstance(metrics, Mapping):
+        raise StudyError(
+            f"Metrics are given by name: expected {call.format(objective.metric)}, got {metrics!r}."
+        )
+    return {**(metrics or {}), **named}
 
 
 def diverged_metric(metrics: Mapping[str, float], objective: Objective) -> str | None:

@@ -48,15 +48,18 @@ class Steering:
     def prune(self, trial: int, reason: str = "pruned by hand") -> None:
         """Abandon a trial; a running one ends at its next report.
 
+        One that failed by an error of the training code is given up: the study goes on without it.
+
         Raises:
             StudyError: there is no such trial, or it has ended.
         """
-        trials = self._refresh().trials
+        history = self._refresh()
+        trials = history.trials
         if not 0 <= trial < len(trials):
             known = f"0 to {len(trials) - 1}" if trials else "none yet"
             raise StudyError(f"There is no trial {trial} to prune: trials are {known}.")
         record = trials[trial]
-        if record.state.ended:
+        if record.state.ended and trial not in history.errors:
             raise StudyError(f"Trial {trial} has ended already: it is {record.state}.")
         now = self._clock.time()
         self._append(

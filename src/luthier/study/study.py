@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any, overload
 
-from luthier.errors import StorageError, StudyError
+from luthier.errors import StorageError, StudyError, StudyFinished, TrialEnded
 from luthier.space import Space
 from luthier.study import deciding, interrupts
 from luthier.study import events as ev
@@ -18,6 +18,7 @@ from luthier.study.goals import checked_report
 from luthier.study.history import History
 from luthier.study.holder import holder_for
 from luthier.study.leases import Leases, ProcessLeases, lapsed_trials
+from luthier.study.objective import named_metrics
 from luthier.study.protocols import (
     GO_ON,
     Checkpoints,
@@ -400,7 +401,9 @@ class Study(Writing):
     def retry_errors(self) -> int:
         """Put the trials back in the queue that failed by a bug in the user's code; return how many."""
         failed = [
-            t for t in self.trials if t.state is TrialState.FAILED and t.kind != "out of memory"
+            t
+            for t in self.trials
+            if t.state is TrialState.FAILED and t.kind not in ("out of memory", "pruned")
         ]
         now, reason = self.clock.time(), "the study was started again"
         self._append([ev.TrialRequeued(time=now, trial=t.number, reason=reason) for t in failed])
@@ -422,7 +425,8 @@ class Study(Writing):
                 before it in mind. There are fewer when the study ends or waits for others first.
 
         Raises:
-            StudyError: when the study has nothing to give: finished, or waiting for other trials.
+            StudyFinished: the study has no trial to give any more.
+            StudyError: it waits for other trials; a count below 1.
         """
         if count is None:
             return self._asked()
@@ -436,7 +440,7 @@ class Study(Writing):
     def _asked(self) -> Trial:
         job = self.next_job()
         if isinstance(job, Done):
-            raise StudyError(f"Study {self.name!r} is finished: {job.reason}.")
+            raise StudyFinished(f"Study {self.name!r} is finished: {job.reason}.")
         if isinstance(job, Wait):
             raise StudyError(
                 f"Study {self.name!r} has nothing to run until a running trial reports: tell the "
@@ -449,8 +453,19 @@ class Study(Writing):
 
         Raises:
             StudyError: a metric that is no number, no objective, or nothing was ever reported.
+            TrialEnded: it was told already, or given back.
         """
-        values = {**(metrics or {}), **named}
+        if not isinstance(trial, Trial):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise StudyError(
+                f"study.tell takes the trial that study.ask() returned, got {trial!r}."
+            )
+        values = named_metrics(metrics, named, "study.tell(trial, {}=...)", self.objective)
+        if trial.closed:
+            raise TrialEnded(
+                f"Trial {trial.number} has ended already, at step {trial.step}: tell each trial once, "
+                "and ask for another one."
+            )
+        trial.settle()
         if values:
             numbers = checked_report(values, self._history.goals)
             trial.step += 1

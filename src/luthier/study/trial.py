@@ -12,13 +12,16 @@ from luthier.errors import LuthierWarning, StudyError, TrialEnded, nearest
 from luthier.space import Domain, HyperParameters, Space
 from luthier.study.chance import Chance
 from luthier.study.goals import checked_report
-from luthier.study.objective import diverged_metric
+from luthier.study.objective import diverged_metric, named_metrics
 from luthier.study.protocols import GO_ON, Fate, Verdict
 
 if TYPE_CHECKING:
     from luthier.study.deciding import Job
     from luthier.study.history import History
     from luthier.study.study import Study
+
+
+_MANY = 100  # epochs after which a loop without an end is warned of
 
 
 class Resumable(Protocol):
@@ -247,12 +250,14 @@ class Trial:
             TrialEnded: the trial has ended already.
         """
         if self.closed or self.should_stop:
+            told = "it was told, or given back"
+            why = self.verdict.reason or (self.verdict.fate.value if self.should_stop else told)
             raise TrialEnded(
-                f"Trial {self.number} ended at step {self.step} "
-                f"({self.verdict.reason or self.verdict.fate.value}); leave the loop when "
+                f"Trial {self.number} ended at step {self.step} ({why}); leave the loop when "
                 "trial.should_stop is True, or iterate over trial.epochs(), which ends by itself."
             )
-        numbers = checked_report({**(metrics or {}), **named}, self._study.goals)
+        given = named_metrics(metrics, named, "trial.report({}=...)", self._study.objective)
+        numbers = checked_report(given, self._study.goals)
         after = self.step + 1 if step is None else step
         if isinstance(after, bool) or not isinstance(after, int):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise StudyError(f"step must be a whole number of epochs, got {step!r}.")
@@ -307,6 +312,11 @@ class Trial:
             CheckpointError: the checkpoint to go on from is missing or damaged.
         """
         if state is not None:
+            if isinstance(state, int):
+                raise StudyError(
+                    f"trial.epochs() takes what a checkpoint saves, got {state!r}: how many epochs a "
+                    "trial trains is epochs= of tune or open."
+                )
             save, restore = state.save, state.restore
             if (looks := getattr(state, "looks_at", None)) is not None:
                 looks(self)
@@ -346,6 +356,8 @@ class Trial:
             for epoch in itertools.islice(last, self.from_step, None):
                 if self.should_stop:
                     return
+                if self.to_step is None and epoch == _MANY:
+                    self._endless()
                 yield epoch
                 self._turned(save, every)
             if self.to_step is not None and not self.closed and not self.should_stop:
@@ -356,6 +368,14 @@ class Trial:
             raise
         finally:
             self._defers = False
+
+    def _endless(self) -> None:
+        self.warn_once(
+            "endless",
+            f"Trial {self.number} has trained {_MANY} epochs, and nothing says how many there are: "
+            "trial.epochs() goes on until the training code leaves its loop. Give epochs=, the most "
+            "that a trial trains, to have it end.",
+        )
 
     def _unreported(self) -> None:
         raise StudyError(

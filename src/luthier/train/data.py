@@ -3,12 +3,38 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
 
 from luthier.errors import StudyError
+
+
+def is_structure(part: Any) -> bool:
+    """Return whether *part* is a dictionary, list or tuple of arrays: one for each input or output."""
+    if isinstance(part, Mapping):
+        return True
+    if not isinstance(part, tuple | list):
+        return False
+    return all(hasattr(p, "shape") and hasattr(p, "dtype") and p.ndim for p in cast(Any, part))
+
+
+def mapped(what: Callable[..., Any], *parts: Any) -> Any:
+    """Return *what* of one array, or of each array of a structure; of several parts, of each group."""
+    first = parts[0]
+    if not is_structure(first):
+        return what(*parts)
+    if isinstance(first, Mapping):
+        return {key: mapped(what, *(part[key] for part in parts)) for key in cast(Any, first)}
+    return type(first)(mapped(what, *each) for each in zip(*parts, strict=True))
+
+
+def arrays_of(part: Any) -> list[Any]:
+    """Return the arrays of *part*, which may be one or a structure."""
+    found: list[Any] = []
+    mapped(found.append, part)
+    return found
 
 
 def pair(data: Any, *, weighted: bool = False) -> tuple[Any, Any]:
@@ -31,9 +57,14 @@ def pair(data: Any, *, weighted: bool = False) -> tuple[Any, Any]:
         )
     for name, part in zip(("train", "validation"), data, strict=True):
         if not isinstance(part, tuple | list):
+            if hasattr(part, "shape") and hasattr(part, "dtype"):
+                raise StudyError(
+                    "data must be ((x, y), (x_validation, y_validation)), got two arrays: split off what "
+                    "trials are judged by, such as data=((x[n:], y[n:]), (x[:n], y[:n]))."
+                )
             continue
-        sizes = [len(p) for p in part]
-        if len(sizes) not in ((2, 3) if weighted else (2,)) or len(set(sizes)) > 1:
+        sizes = [len(array) for p in part for array in arrays_of(p)]
+        if len(part) not in ((2, 3) if weighted else (2,)) or len(set(sizes)) > 1:
             form = "(x, y) or (x, y, weights)" if weighted else "(x, y)"
             raise StudyError(f"The {name} part of data must be {form} of one length, got {sizes}.")
     return data[0], data[1]
@@ -86,15 +117,17 @@ def joined(train: Any, validation: Any) -> tuple[Any, ...]:
         )
     parts = [tuple(part) for part in (train, validation)]
     most = max(map(len, parts))
-    parts = [p if len(p) == most else (*p, np.ones(len(p[0]), "float32")) for p in parts]
+    parts = [p if len(p) == most else (*p, np.ones(length(p) or 0, "float32")) for p in parts]
     try:
-        return tuple(
-            np.concatenate(list(map(np.asarray, each))) for each in zip(*parts, strict=True)
-        )
-    except ValueError as error:
+        return tuple(mapped(_one_after_the_other, *each) for each in zip(*parts, strict=True))
+    except (ValueError, KeyError) as error:
         raise StudyError(
             f"Training and validation data cannot be joined: {error}. Pass all data as data=(x, y)."
         ) from error
+
+
+def _one_after_the_other(*arrays: Any) -> np.ndarray:
+    return np.concatenate(list(map(np.asarray, arrays)))
 
 
 def check_lengths(name: str, inputs: Any, targets: Any) -> None:
@@ -123,6 +156,14 @@ def weighted(train: Any, class_weight: Mapping[int, float] | None) -> Any:
     if class_weight is None or not isinstance(train, tuple | list):
         return train
     x, targets, *own = cast("Sequence[Any]", train)
+    if not isinstance(class_weight, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise StudyError(
+            f"class_weight must be {{class: weight}}, such as {{0: 1.0, 1: 3.0}}, got {class_weight!r}."
+        )
+    if is_structure(targets):
+        raise StudyError(
+            "class_weight is for one output; give the examples' weights as (x, y, weights)."
+        )
     y = np.asarray(targets)
     classes = y.argmax(axis=-1) if y.ndim > 1 and y.shape[-1] > 1 else y.reshape(len(y))
     if not np.array_equal(classes, classes.astype(np.int64)):
@@ -139,7 +180,7 @@ def weighted(train: Any, class_weight: Mapping[int, float] | None) -> Any:
 
 def length(train: Any) -> int | None:
     """Return how many training examples there are, None where only reading tells."""
-    return len(train[0]) if isinstance(train, tuple | list) else None
+    return len(arrays_of(train[0])[0]) if isinstance(train, tuple | list) else None
 
 
 def order_of(examples: int, seed: int) -> np.ndarray:

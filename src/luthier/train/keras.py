@@ -22,7 +22,7 @@ from luthier.space import HyperParameters
 from luthier.study.records import TrialRecord
 from luthier.study.study import Study
 from luthier.study.trial import Trial
-from luthier.train.data import checked_size, joined, length, order_of, pair, weighted
+from luthier.train.data import checked_size, joined, length, mapped, order_of, pair, weighted
 from luthier.train.fused.choice import Fused, checked_fused, tell
 from luthier.train.fused.experience import runs_apart, wanted_width
 from luthier.train.fused.reasons import reason_against, wanted
@@ -114,6 +114,11 @@ class Training:
 
     def checked_build(self, hp: HyperParameters) -> keras.Model:
         """Return the model, or say what is wrong with it."""
+        if isinstance(self.build, keras.Model):
+            raise StudyError(
+                "build must be a function that makes the model anew for each trial, got the model itself: "
+                "write def build(hp): ... return model, and compile it there."
+            )
         model: Any = self.build(hp)
         if not isinstance(model, keras.Model):
             raise StudyError(f"build(hp) must return a compiled keras.Model, got {model!r}.")
@@ -166,7 +171,7 @@ class Training:
 
 def _that_do_not_stop(callbacks: Callbacks) -> list[keras.callbacks.Callback]:
     made = callbacks() if callable(callbacks) else callbacks
-    return [c for c in made if not isinstance(c, keras.callbacks.EarlyStopping)]
+    return [c for c in _listed(made) if not isinstance(c, keras.callbacks.EarlyStopping)]
 
 
 def fit(
@@ -219,10 +224,12 @@ def turns(
     train, validation = data
     make_variables(model, train)
     schedule: Any = getattr(model.optimizer, "_learning_rate", None)
-    if (steps := _steps(train, batch_size)) is not None:
+    steps = _steps(train, batch_size)
+    if steps is not None:
         warn_if_half_finished(trial, schedule, per_epoch=steps)
-    own = copy.deepcopy(list(callbacks() if callable(callbacks) else callbacks))
-    listeners = _OneTraining(own, model)
+    own = copy.deepcopy(_listed(callbacks() if callable(callbacks) else callbacks))
+    epochs = trial.horizon or trial.to_step
+    listeners = _OneTraining(own, model, verbose=0, epochs=epochs, steps=steps)
     listeners.begin()
     state = State(model, own)
     train_epoch = _epochs(trial, model, train, validation, batch_size, own, fused, class_weight)
@@ -295,9 +302,11 @@ def _unfinished(optimizer: Any) -> Generator[None]:
 class _OneTraining(keras.callbacks.CallbackList):
     """Lets callbacks see one training where ``fit`` is called once an epoch."""
 
-    def __init__(self, callbacks: list[keras.callbacks.Callback], model: keras.Model) -> None:
+    def __init__(
+        self, callbacks: list[keras.callbacks.Callback], model: keras.Model, **params: Any
+    ) -> None:
         self._logs = _Logs()
-        super().__init__([*callbacks, self._logs], add_history=True, model=model)
+        super().__init__([*callbacks, self._logs], add_history=True, model=model, **params)
 
     @property
     def logs(self) -> dict[str, float]:
@@ -327,6 +336,12 @@ class _Logs(keras.callbacks.Callback):
         self.last = {name: float(value) for name, value in (logs or {}).items()}
 
 
+def _listed(callbacks: Any) -> list[keras.callbacks.Callback]:
+    if isinstance(callbacks, keras.callbacks.Callback):
+        return [callbacks]
+    return list(callbacks)
+
+
 def _arguments(train: Any, validation: Any, batch_size: int) -> dict[str, Any]:
     given: dict[str, Any] = {}
     if isinstance(train, tuple | list):
@@ -344,7 +359,7 @@ def _validation_size(batch_size: int) -> int:
 def _steps(train: Any, batch_size: int) -> int | None:
     """Return the batches of an epoch, None where only training tells."""
     if isinstance(train, tuple | list):
-        return -(-len(cast(Any, train[0])) // batch_size)
+        return -(-cast(int, length(train)) // batch_size)
     try:
         return len(train) or None
     except TypeError:
@@ -359,5 +374,6 @@ def _in_order(train: Any, seed: int) -> dict[str, Any]:
     """
     if not isinstance(train, tuple | list):
         return {"x": train}
-    order = order_of(len(train[0]), seed)
-    return dict(zip(("x", "y", "sample_weight"), (part[order] for part in train), strict=False))
+    order = order_of(cast(int, length(train)), seed)
+    parts = (mapped(lambda array: array[order], part) for part in train)
+    return dict(zip(("x", "y", "sample_weight"), parts, strict=False))

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from luthier.errors import CheckpointError
+from luthier.train.data import mapped
 
 
 class State:
@@ -90,11 +91,16 @@ class State:
 def make_variables(model: keras.Model, train: Any) -> None:
     """Make the model's variables exist, so that a checkpoint has something to be restored into."""
     if isinstance(train, tuple | list):
-        if not model.built:
+        if not model.built and isinstance(model, keras.Sequential):
             model.build((None, *np.shape(train[0])[1:]))
+        elif (
+            not model.built
+        ):  # a class of the user's, which may make its variables when it is called
+            model(mapped(lambda array: array[:1], train[0]))
         if keras.backend.backend() == "torch":
             # Its first step draws random numbers to learn the metrics' shapes: draw them here.
-            model.evaluate(train[0][:1], train[1][:1], verbose=cast(Any, 0))
+            one = [mapped(lambda array: array[:1], part) for part in train[:2]]
+            model.evaluate(*one, verbose=cast(Any, 0))
     elif not model.built:
         batch = next(iter(train))
         model(batch[0] if isinstance(batch, tuple | list) else batch)
@@ -107,7 +113,7 @@ def make_variables(model: keras.Model, train: Any) -> None:
 def make_meters(model: Any, train: Any) -> None:
     """Have Keras make the variables of loss and metrics, as it does on JAX when ``fit`` begins."""
     if isinstance(train, tuple | list):
-        few: Any = tuple(np.asarray(part[:2]) for part in cast(Any, train))
+        few: Any = tuple(mapped(lambda array: np.asarray(array[:2]), part) for part in train)
     else:
         few = train.element_spec
     model._symbolic_build(data_batch=few)

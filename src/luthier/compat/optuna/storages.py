@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import uuid
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from luthier.errors import StorageError
@@ -41,6 +42,7 @@ class JournalFileBackend:
 
 
 JournalFileStorage = JournalFileBackend
+journal = SimpleNamespace(JournalFileBackend=JournalFileBackend)  # optuna.storages.journal
 
 
 class JournalStorage(BaseStorage):
@@ -115,4 +117,5 @@ __all__ = [
     "JournalFileStorage",
     "JournalStorage",
     "RDBStorage",
+    "journal",
 ]

@@ -138,6 +138,10 @@ class Study:
         Raises:
             StudyError: none has completed, or there are several objectives.
         """
+        if len(self.directions) > 1:
+            raise StudyError(
+                "study.best_trial is for one objective: this study has several, read study.best_trials."
+            )
         sign = -1.0 if self.direction is StudyDirection.MAXIMIZE else 1.0
         done = [t for t in self.get_trials(False, (TrialState.COMPLETE,)) if t.values]
         kept = [t for t in done if t.feasible]

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from luthier.train.data import is_structure
 from luthier.train.fused.choice import Fused
 
 _PER_BATCH = tuple(
@@ -46,7 +47,9 @@ def _reasons(
     yield from own_methods(model)
     yield from looks_at_batches(callbacks)
     for name, part in (("training", train), ("validation", validation)):
-        if not _arrays(part):
+        if isinstance(part, tuple | list) and any(map(is_structure, part)):
+            yield f"the {name} data have several inputs or outputs"
+        elif not _arrays(part):
             yield f"the {name} data are no arrays"
 
 

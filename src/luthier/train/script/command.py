@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,15 @@ class Command:
             elif value is not False and value is not None:
                 done += [f"--{name}", written(value)]
         return done
+
+    def without_place(self, names: Iterable[str]) -> list[str]:
+        """Return which of the hyperparameters *names* the command does not pass on."""
+        if self.appended or any("{trial.configuration}" in a for a in self.arguments):
+            return []
+        given = [a.removeprefix("{flag:") for a in self.arguments if a.startswith("{flag:")]
+        flags = [_name_of(flag.removesuffix("}")) for flag in given]
+        places = {match[1] for a in self.arguments for match in _PLACE.finditer(a)}
+        return [name for name in names if name not in places and name not in flags]
 
     @property
     def asks_for_epochs(self) -> bool:
