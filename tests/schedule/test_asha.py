@@ -160,9 +160,9 @@ def test_the_plan_names_every_rung():
     plan = ASHA(27).plan(Limits(trials=30))
     assert [(r.trials, r.step) for r in plan.brackets[0].rungs] == [
         (30, 1),
-        (14, 3),
-        (7, 9),
-        (4, 27),
+        (16, 3),
+        (10, 9),
+        (6, 27),
     ]
     assert plan.at_most
     assert ASHA(27).plan(Limits()) is None

@@ -401,3 +401,18 @@ def test_a_proposal_with_all_of_it_is_the_same_again():
     assert [t.configuration for t in one.trials] == [t.configuration for t in other.trials]
     searcher = GaussianProcess()
     assert proposal(one, searcher) == proposal(other, searcher)
+
+
+def test_chance_draws_nothing_twice_beside_an_earlier_study_of_the_same_seed():
+    """Its random proposals are the earlier one's, some of which were tried first."""
+    space = {"x": lt.Float(0, 1), "y": lt.Float(0, 1)}
+
+    def train(trial):
+        for epoch in trial.epochs():
+            trial.report(loss=abs(trial["x"] - 0.37) + abs(trial["y"] - 0.61) + 1 / (epoch + 1))
+
+    options = {"minimize": "loss", "max_trials": 8, "epochs": 4, "storage": "memory"}
+    earlier = lt.tune(train, space, name="a", progress=False, **options).study
+    later = lt.tune(train, space, name="b", learn_from=earlier, progress=False, **options)
+    tried = [tuple(trial.configuration.values()) for trial in later.trials]
+    assert len(set(tried)) == len(tried) == 8

@@ -30,6 +30,7 @@ from luthier.space import Bool, Choice, Constant, Float, Int, Space, lint
         ("batch_size", Int(32, 4096), "batches of 4096 are more than the 1000.*250 or below"),
         ("batch", Choice(32, 2048), "batches of 2048"),
         ("units", Choice(8, 16, 32, 64, 128, 256), r"6 numbers as a choice.*use Int\(8, 256\)"),
+        ("lr", Choice(1e-5, 1e-1), "choice, here of 1e-05 and 0.1 and nothing between"),
         ("x", Choice(1, 2, 3, 4, 5, 6.5), r"use Float\(1, 6\.5\)"),
     ],
 )

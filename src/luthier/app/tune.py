@@ -173,7 +173,8 @@ def tune(
     plan = _planned(study)
     if plan is None and study.deadline is None:
         raise StudyError(
-            f"Nothing would end study {study.name!r}: give max_trials=, max_epochs= or max_time=."
+            f"Nothing would end study {study.name!r}: give max_trials=, max_epochs= or max_time= "
+            "(--max-trials and so on, on the command line)."
         )
     doubts = [said for goal in study.goals.objectives if (said := doubt(goal))]
     for sentence in [*doubts, *lint(study.space, data_size=data_size)]:

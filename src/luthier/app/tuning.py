@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,8 @@ def tune(
     {"val_loss": 0.41}, or says otherwise how it does (--metric, --metrics-file, --tensorboard).
     Behind SCRIPT, options are the script's own, but from --space on.
     """
+    if script.startswith("-"):
+        raise click.NoSuchOption(script, possibilities=_near(context, script), ctx=context)
     given = {name: value for name, value in given.items() if value not in (None, ())}
     known = {} if widen is None else {"widen": widen}
     known |= {"staged": True} if staged else {}
@@ -136,6 +139,11 @@ def tune(
     if Path(script).is_file() and not study.study:
         study.study = Path(script).stem
     tune_script(study, space, command)
+
+
+def _near(context: click.Context, option: str) -> list[str]:
+    known = [name for p in context.command.params for name in p.opts if name.startswith("--")]
+    return get_close_matches(option.partition("=")[0], known, n=2)
 
 
 @click.command()

@@ -70,7 +70,7 @@ class ASHA:
         """Return what the limits let in, about; None where nothing but time ends the study.
 
         Trials that are promoted before a whole rung has been seen are of the order of √n for the n of a
-        rung (section 3.2); the factor is between what random and guided searches came to.
+        rung (section 3.2).
         """
         if limits.trials is None and limits.epochs is None:
             return None
@@ -84,8 +84,8 @@ class ASHA:
     def _bracket(self, trials: int) -> Bracket:
         rungs, count = [Rung(trials, self.steps[0])], trials
         for step in self.steps[1:]:
-            early = 0.75 * math.sqrt(count) - 0.5
-            count = min(count, max(1, round(count / self.factor + early)))
+            early = min(math.sqrt(count), count / 4)  # of few trials fewer are promoted too early
+            count = max(1, min(count, math.ceil(count / self.factor + early)))
             rungs.append(Rung(count, step))
         return Bracket(0, "asynchronous", tuple(rungs))
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from luthier.search.bohb import BOHB
 from luthier.search.gaussian_process import GaussianProcess, begins_by_steps
+from luthier.search.novelty import first_new, untried
 from luthier.search.observations import observe
 from luthier.search.random import RandomSearch
 from luthier.search.tpe import TPE
@@ -48,7 +49,13 @@ class Auto:
             SpaceError: constraints that leave (next to) nothing of the space.
         """
         searcher, _ = self._chosen(history, space, number)
-        return searcher.propose(history, space, number, chance)
+        found = searcher.propose(history, space, number, chance)
+        if isinstance(searcher, RandomSearch) and space.searched:
+            # Chance may draw what was tried: in a small space, or from an earlier study of the same seed.
+            seen = observe(history, space)
+            if first_new(space.encode(found)[None, :], seen, history, space) is None:
+                return untried(seen, history, space, number, chance)
+        return found
 
     def size(self, space: Space) -> int | None:
         """Return None: there is no end to it."""

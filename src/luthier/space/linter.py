@@ -94,6 +94,14 @@ def _near_one(low: float, high: float) -> str:
 def _choice(name: str, domain: Choice, data_size: int | None) -> list[str]:
     numbers = [o for o in domain.options if isinstance(o, int | float) and not isinstance(o, bool)]
     words = _sizes(name, max(numbers), data_size) if numbers else []
+    small = _RATE.search(name) or _LOG.search(name)
+    if small and len(numbers) == len(domain.options) == 2 and min(numbers) > 0:
+        low, high = sorted(numbers)
+        if high / low >= 100:
+            words.append(
+                f"a list is a choice, here of {low:g} and {high:g} and nothing between; for a range use "
+                f"Float({low:g}, {high:g}, scale='log'), in YAML {{log: [{low:g}, {high:g}]}}"
+            )
     if len(numbers) == len(domain.options) and len(numbers) >= 6:
         kind = "Int" if all(isinstance(n, int) for n in numbers) else "Float"
         words.append(

@@ -462,3 +462,31 @@ def test_seeding_does_what_kerass_own_does_and_imports_no_other_framework(monkey
     monkeypatch.setattr(rng_utils, "tf", None)  # Keras's own would ask it whether it is installed
     seed_keras(keras, 7)
     assert drawn() == theirs
+
+
+def test_keras_checkpoints_after_epochs_are_written_beside_compiled_epochs(tmp_path):
+    callbacks = [
+        keras.callbacks.ModelCheckpoint(tmp_path / "last.keras"),
+        keras.callbacks.TerminateOnNaN(),
+    ]
+
+    def build(hp):
+        model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(2, activation="softmax")])
+        rate = hp.float("rate", 1e-3, 1e-1, scale="log")
+        model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", ["accuracy"])
+        return model
+
+    x = np.random.default_rng(0).normal(size=(200, 6)).astype("float32")
+    data = (x, (x[:, 0] > 0).astype("int32"))
+    options = {"data": (data, data), "epochs": 1, "max_trials": 1, "progress": False}
+    result = luthier.keras.tune(
+        build, fused=True, callbacks=callbacks, name="s", storage=tmp_path / "s.db", **options
+    )
+    kept = keras.models.load_model(tmp_path / "last.keras").get_weights()
+    for ours, theirs in zip(result.model().get_weights(), kept, strict=True):
+        assert np.array_equal(ours, theirs)
+    every = keras.callbacks.ModelCheckpoint(tmp_path / "last.keras", save_freq=10)
+    with pytest.raises(StudyError, match="looks at each batch"):
+        luthier.keras.tune(
+            build, fused=True, callbacks=[every], name="t", storage=tmp_path / "s.db", **options
+        )

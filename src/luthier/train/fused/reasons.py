@@ -63,10 +63,23 @@ def own_methods(model: Any, names: Sequence[str] = (*_STEPS, *_OWN_LOOP)) -> Ite
 def looks_at_batches(callbacks: Sequence[keras.callbacks.Callback]) -> Iterator[str]:
     """Yield which of the *callbacks* are to be told of each batch."""
     for callback in callbacks:
+        if _is_for_epochs(callback):
+            continue
         for name in _PER_BATCH:
             own = getattr(type(callback), name) is not getattr(keras.callbacks.Callback, name)
             if own or name in vars(callback):
                 yield f"the callback {type(callback).__name__} has {name}(): it looks at each batch"
+
+
+def _is_for_epochs(callback: keras.callbacks.Callback) -> bool:
+    """Return whether one of Keras's callbacks has a method for batches that does nothing here.
+
+    A checkpoint after so many batches is asked for by a number; a loss that is no number ends the trial
+    after its epoch anyway.
+    """
+    if type(callback) is keras.callbacks.ModelCheckpoint:
+        return callback.save_freq == "epoch"
+    return type(callback) is keras.callbacks.TerminateOnNaN
 
 
 def _arrays(part: Any) -> bool:
