@@ -473,7 +473,9 @@ def test_keras_checkpoints_after_epochs_are_written_beside_compiled_epochs(tmp_p
     def build(hp):
         model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(2, activation="softmax")])
         rate = hp.float("rate", 1e-3, 1e-1, scale="log")
-        model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", ["accuracy"])
+        model.compile(
+            keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", metrics=["accuracy"]
+        )
         return model
 
     x = np.random.default_rng(0).normal(size=(200, 6)).astype("float32")
