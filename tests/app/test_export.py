@@ -149,3 +149,21 @@ def test_without_pyarrow_it_says_what_to_install(odd):
     assert done.returncode == 2
     assert "pip install 'luthier[parquet]'" in done.stderr
     assert not (odd / "t.parquet").exists()
+
+
+def test_a_result_and_its_trials_are_short_to_read(tmp_path):
+    def train(trial):
+        trial.report(loss=trial["x"], size=3.0)
+
+    result = lt.tune(
+        train, {"x": lt.Constant(0.5)}, minimize="loss", max_trials=1, name="s",
+        storage=tmp_path / "luthier.db", progress=False,
+    )  # fmt: skip
+    best = "<trial 0: completed, epoch 1, {'x': 0.5}>"
+    assert repr(result.best) == best
+    assert repr(result) == f"<Result of study 's': 1 trials, best loss 0.5 of {best}>"
+    result.study.steer.budget(trials=2)
+    assert repr(result.study.ask()) == "<Trial 1: epoch 0, {'x': 0.5}>"
+    with export(tmp_path, "s", "all.csv").open(newline="") as file:
+        first, *_ = csv.DictReader(file)
+    assert (first["best"], first["size"], first["x"]) == ("0.5", "3.0", "0.5")

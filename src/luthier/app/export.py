@@ -87,11 +87,16 @@ def best_as(form: str, history: History, best: TrialRecord | None) -> str:
 
 
 def trial_rows(history: History) -> Rows:
-    """Return a row for each trial; a hyperparameter called like one of our columns gets a prefix."""
+    """Return a row for each trial, with its metrics at its best epoch.
+
+    A hyperparameter called like one of our columns gets a prefix.
+    """
     own = ["trial", "state", "bracket", "epochs", "best", "best_epoch", "seconds", "why"]
     if history.repetitions:
         own.append("repeats")
-    others = list(history.goals.metrics[1:])
+    reported = {name for names in {n for t in history.trials for n in t.names} for name in names}
+    first, *goals = history.goals.metrics
+    others = [*goals, *sorted(reported - {first, *goals})]
     asked = (name for t in history.trials for name in t.configuration)
     columns = _beside([*own, *others], [*history.space.domains, *asked], "configuration")
     metrics = _beside(own, others, "metric")

@@ -34,6 +34,14 @@ class Result:
     load: Load | None = None
     training: Refits | None = None
 
+    def __repr__(self) -> str:
+        history = self.study.refresh()
+        best = history.best
+        found = "no finite value" if best is None else f"best {history.objective.metric} "
+        if best is not None:
+            found += f"{history.value(best.best_loss):.6g} of {best!r}"
+        return f"<Result of study {self.study.name!r}: {len(history.trials)} trials, {found}>"
+
     def _repr_html_(self) -> str:
         from luthier.space.notebook import dim
         from luthier.study.notebook import study_html

@@ -50,7 +50,7 @@ def _floats() -> array[float]:
     return array("d")
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class TrialRecord:
     """One trial as the log tells it.
 
@@ -101,6 +101,9 @@ class TrialRecord:
         assert packed is not None
         packed[0].unpack(self)
         return object.__getattribute__(self, name)
+
+    def __repr__(self) -> str:
+        return f"<trial {self.number}: {self.state}, epoch {self.step}, {self.configuration}>"
 
     def _repr_html_(self) -> str:
         from luthier.study.notebook import trial_html

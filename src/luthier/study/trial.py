@@ -94,12 +94,17 @@ class Trial:
         self._every_rank = False
         self._clock = self._study.clock.monotonic()
 
+    def __repr__(self) -> str:
+        return f"<Trial {self.number}: {self._said()}, {self.configuration}>"
+
+    def _said(self) -> str:
+        upto = f" of {self.to_step}" if self.to_step is not None else ""
+        return f"epoch {self.step}{upto}{', over' if self.closed else ''}"
+
     def _repr_html_(self) -> str:
         from luthier.study.notebook import trial_html
 
-        upto = f" of {self.to_step}" if self.to_step is not None else ""
-        said = f"epoch {self.step}{upto}{', over' if self.closed else ''}"
-        return trial_html(self.number, said, self.configuration)
+        return trial_html(self.number, self._said(), self.configuration)
 
     @property
     def seed(self) -> int:
