@@ -235,7 +235,11 @@ def test_the_scheduler_is_auto_or_what_the_file_says(folder):
 
 def test_what_is_searched_and_nowhere_in_the_command_is_told(folder):
     words = ["--minimize", "val_loss", "--max-trials", "1", "--space", "space.yaml", "--"]
-    with pytest.warns(lt.LuthierWarning, match=r"units: searched, but nowhere .*--units \{units\}"):
+    fixed = "lr: {log: [1.0e-5, 0.1]}\nunits: {int: [32, 512], step: 32}\nmomentum: 0.9\n"
+    (folder / "space.yaml").write_text(fixed)
+    with pytest.warns(
+        lt.LuthierWarning, match=r"^units: searched, but nowhere .*--units \{units\}"
+    ):
         run(*words, sys.executable, "train.py", "--lr", "{lr}", "--units", "32")
 
 
@@ -243,3 +247,9 @@ def test_a_plan_of_a_study_as_it_is(folder):
     lt.open("s", {"x": lt.Float(0, 1)}, minimize="loss", epochs=4, scheduler=None, max_trials=3)
     done = CliRunner(catch_exceptions=False).invoke(commands, ["plan", "s"])
     assert "3 trials x 4 epochs = 12 epochs" in done.output
+    lt.open("grid", {"x": lt.Choice(1, 2)}, minimize="loss", searcher="grid").steer.race(2, 3)
+    done = CliRunner(catch_exceptions=False).invoke(commands, ["plan", "grid"])
+    assert "2 trials" in done.output
+    assert "then a race of the finalists" in done.output
+    with pytest.raises(LuthierError, match="rubbish"):
+        CliRunner(catch_exceptions=False).invoke(commands, ["plan", "s", "--epoch-time", "rubbish"])

@@ -265,3 +265,21 @@ def test_copies_come_on_top_of_the_members(tmp_path):
     assert len(members) == 10
     assert len(study.trials) > 10
     assert study.best.step == 20
+
+
+def test_copies_that_never_come_to_an_epoch_are_given_up(tmp_path):
+    """Others' weights do not fit, say: no epochs are spent, so no limit would end it."""
+
+    def only_the_first(trial):
+        if trial.history.trials[trial.number].parent >= 0:
+            raise MemoryError
+        for _ in trial.epochs(save=lambda folder: None, restore=lambda folder: None):
+            trial.report(loss=-trial.number)
+
+    study = open_study(
+        "s", Space(rate=Float(1e-3, 1.0, scale="log")), minimize="loss", max_trials=8,
+        scheduler=PopulationBasedTraining(10, population=8), storage=tmp_path / "s.db",
+    )  # fmt: skip
+    work(study, only_the_first)
+    assert 8 < len(study.trials) <= 8 + 8 * 3
+    assert study.best.step == 10

@@ -422,3 +422,17 @@ def test_the_size_of_a_grid_counts_only_what_is_active_together():
     assert next(space.grid()) == {"o": "a", "o.a.x": 1, "o.a.y": 1}  # 8 * 90,000
     with pytest.raises(SpaceError, match="more than 1,000,000 points"):
         Space(o=Choice(branches), more=Bool()).grid()
+
+
+def test_a_search_begins_at_the_prior_where_no_default_was_given():
+    space = Space(
+        rate=Float(1e-4, 1.0, scale="log", prior=0.1),
+        given=Float(1e-4, 1.0, scale="log", prior=0.1, default=0.5),
+        units=Int(1, 9, prior=8),
+        kind=Choice("a", "b", prior="b"),
+        flag=Bool(prior=True),
+        plain=Float(0.0, 1.0),
+    )
+    begun = {"rate": 0.1, "given": 0.5, "units": 8, "kind": "b", "flag": True, "plain": 0.5}
+    assert space.default() == begun
+    assert Space.from_dict(space.to_dict()) == space

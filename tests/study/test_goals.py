@@ -12,6 +12,7 @@ import luthier as lt
 from luthier.app.command import commands
 from luthier.study import snapshot
 from luthier.study.goals import constraint_from
+from luthier.study.objective import Objective, doubt
 
 SPACE = {"x": lt.Float(0, 1)}
 
@@ -137,3 +138,20 @@ def test_many_proposals_at_once():
     assert len({trial["x"] for trial in trials}) == 32
     with pytest.raises(lt.StudyError, match="count must be a whole number above 0, got 0"):
         study.ask(0)
+
+
+@pytest.mark.parametrize(
+    ("direction", "metric", "doubted"),
+    [
+        ("minimize", "val_accuracy", True),
+        ("maximize", "val_loss", True),
+        ("maximize", "val_accuracy", False),
+        ("minimize", "rmse", False),
+        ("maximize", "neg_log_loss", False),
+        ("maximize", "mean_test_neg_mean_squared_error", False),
+        ("minimize", "recall_gap", False),
+        ("minimize", "score", False),
+    ],
+)
+def test_a_direction_that_the_name_speaks_against_is_doubted(direction, metric, doubted):
+    assert bool(doubt(Objective(metric, direction))) == doubted

@@ -170,3 +170,17 @@ def test_half_of_a_batch_is_legal():
     assert halved(space, {"batch": 10, "other": "a"}, "batch") is None
     assert halved(space, {"batch": 100, "other": "a"}, "other") is None
     assert halved(space, {"batch": 100, "other": "a"}, "size") is None
+
+
+def test_a_late_verdict_gives_up_no_trial_that_failed_since(cluster):
+    a, b = cluster("a"), cluster("b")
+    late = Trial(a, a.next_job())
+    cluster.clock.now += 120.0
+    assert isinstance(b.next_job(), Wait)
+    cluster.clock.now += 120.0
+    trial = Trial(b, b.next_job())
+    b.fail(trial, "error", "ValueError: no")
+    now = cluster.clock.time()
+    b.append([ev.TrialStopped(time=now, trial=0, lease=late.lease, step=1, reason="median")])
+    assert b.trials[0].kind == "error"
+    assert b.retry_errors() == 1

@@ -422,7 +422,8 @@ def test_a_failed_trial_is_given_up(tmp_path):
     for _ in range(2):
         with pytest.raises(RuntimeError) as raised:
             lt.tune(train, SPACE, progress=False, **options)
-        assert "`luthier prune s 1`" in raised.value.__notes__[0]
+        where = tmp_path / "s.db"
+        assert f"`luthier prune s 1 --storage {where}`" in raised.value.__notes__[0]
     study = lt.open("s", storage=tmp_path / "s.db")
     study.steer.prune(1)
     with pytest.raises(StudyError, match="Trial 1 has ended already"):

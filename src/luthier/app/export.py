@@ -107,7 +107,10 @@ def trial_rows(history: History) -> Rows:
         ours = (t.number, str(t.state), t.bracket, t.step, *best, sum(t.seconds), t.why or None)
         if history.repetitions:
             ours = (*ours, t.repeats if t.repeats >= 0 else None)
-        values: dict[str, Any] = {column: outcome(t, name) for name, column in metrics.items()}
+        values: dict[str, Any] = {
+            column: outcome(t, name) if any(name in n for n in t.names) else None
+            for name, column in metrics.items()
+        }
         values |= {column: t.configuration.get(name) for name, column in columns.items()}
         rows.append({**dict(zip(own, ours, strict=True)), **values})
     return Rows([*own, *metrics.values(), *columns.values()], rows)

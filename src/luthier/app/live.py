@@ -114,7 +114,9 @@ class Progress:
         if self._plan is None or self._warmed() < _WARM_EPOCHS:
             return bound
         if self._history.epochs > self._plan.epochs:
-            return bound  # nobody has said how many epochs a trial trains
+            return (
+                bound  # nobody said how many epochs a trial trains, or more were than was planned
+            )
         epoch, start = self._costs()
         epochs = max(0, self._plan.epochs - self._history.epochs)
         jobs = sum(rung.trials for b in self._plan.brackets for rung in b.rungs)

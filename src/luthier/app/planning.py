@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -55,9 +54,7 @@ def plan(
     from luthier.run.opening import seconds_from
 
     as_it_is = length is None and study and not (scheduler or epochs or trials or max_epochs)
-    costs = None
-    with suppress(StudyError) if as_it_is else nullcontext():  # nothing may have been measured yet
-        costs = _costs(study, storage, epoch_time, start_time, workers, checkpoint)
+    costs = _costs(study, storage, epoch_time, start_time, workers, checkpoint, must=not as_it_is)
     if as_it_is:
         found = (_as_it_is(study or "", storage, costs),)
     elif length is None:
@@ -89,11 +86,12 @@ def _as_it_is(study: str, storage: str | None, costs: Costs | None) -> Estimate:
     from luthier.app.command import history_for
     from luthier.insight import planner
     from luthier.run.opening import made_parts
+    from luthier.study.deciding import within_space
 
     history = history_for(study, storage)
-    scheduler = made_parts(history.header)[1].inner
-    trials, epochs = history.limits.trials, history.limits.epochs
-    return planner.plan(scheduler, max_trials=trials, max_epochs=epochs, costs=costs)
+    searcher, scheduler = made_parts(history.header)
+    limits = within_space(history.limits, searcher, history.space)
+    return planner.estimate(scheduler.inner, limits, scheduler.planned(history, limits), costs)
 
 
 def _costs(
@@ -103,6 +101,8 @@ def _costs(
     start: str | None,
     workers: int,
     checkpoint: str | None,
+    *,
+    must: bool,
 ) -> Costs | None:
     from luthier.insight.planner import Costs, measured
     from luthier.run.opening import seconds_from
@@ -114,7 +114,10 @@ def _costs(
         return None
     from luthier.app.command import history_for
 
-    costs = measured(history_for(study, storage), workers, size)
+    history = history_for(study, storage)
+    if not must and not any(second > 0 for trial in history.trials for second in trial.seconds):
+        return None
+    costs = measured(history, workers, size)
     click.echo(f"measured: {costs.epoch:.3g} s an epoch, {costs.start:.3g} s to start", err=True)
     return costs
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from luthier.app.fence import read_test
 from luthier.app.refit import Keep, Refits, best_epoch, refit
-from luthier.app.words import place
 from luthier.errors import StudyError
 from luthier.insight.race import RaceResult, race
+from luthier.run.places import place
 from luthier.study.records import StageRecord, TrialRecord
 from luthier.study.study import Study
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import shlex
 import sys
-from pathlib import Path
 
 from luthier.app import words
-from luthier.app.words import place
 from luthier.craft.stages import story
 from luthier.insight import boundary
 from luthier.insight.race import race
-from luthier.storage import SQLiteStore
+from luthier.run.places import storage_option
 from luthier.study.goals import outcome
 from luthier.study.history import History
 from luthier.study.protocols import Explains, Plan, SchedulerExplains, Store
@@ -83,7 +81,7 @@ def conclude(study: Study, store: Store, reason: str, say: Say) -> None:
     for line in _crowded(study, store):
         say(line)
     if store.address != "memory":
-        say(f"look further: luthier show {shlex.quote(study.name)}{_storage_option(store)}")
+        say(f"look further: luthier show {shlex.quote(study.name)}{storage_option(store)}")
 
 
 def _crowded(study: Study, store: Store) -> list[str]:
@@ -94,7 +92,7 @@ def _crowded(study: Study, store: Store) -> list[str]:
         return []
     lines = [f"the optimum may lie outside: {finding}" for finding in found]
     if lines and store.address != "memory":
-        option = _storage_option(store)
+        option = storage_option(store)
         lines.append(
             f"to widen it: luthier boundary {shlex.quote(study.name)} --act{option}, then run again with "
             "a larger budget; what was tried counts. widen=True lets a study do so by itself"
@@ -110,9 +108,3 @@ def _tell_front(history: History, say: Say) -> None:
         say(f"  trial {trial.number}: {values} ({words.configuration(trial.configuration)})")
     if len(front) > _MOST_TOLD:
         say(f"  ... and {len(front) - _MOST_TOLD} more")
-
-
-def _storage_option(store: Store) -> str:
-    if isinstance(store, SQLiteStore) and store.path == Path("luthier.db").absolute():
-        return ""
-    return f" --storage {shlex.quote(place(store))}"

@@ -66,7 +66,7 @@ def tune_script(
             f"There is nothing to search in {shlex.join(run)!r}: give --space FILE, or ranges such as "
             "--lr '{log:1e-5:1e-1}'."
         )
-    if left_out := command.without_place(whole.domains):
+    if left_out := command.without_place(whole.searched):
         warnings.warn(
             f"{', '.join(left_out)}: searched, but nowhere in {shlex.join(run)!r}. The script finds the "
             f"values in the file that LUTHIER_CONFIGURATION names; to pass them, write "

@@ -26,6 +26,7 @@ ADVICE = {
     "diverged": "counted as worse than all others; if many did, lower the learning rate's upper end",
     "out of memory": "nothing as large is proposed again; halve='batch_size' tries half the batch",
     "error": "a bug in the training code: mend it and run again, the trial is tried once more",
+    "pruned": "given up by hand; nothing like it is proposed again",
     "lost": "its process was killed again and again: look at the machine's memory",
     "hung": "its processes used no processor time: look for a deadlock, in data loading first",
 }

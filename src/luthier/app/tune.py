@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from luthier.app import words
 from luthier.app.extras import installed
 from luthier.app.live import Progress
 from luthier.app.notebook import in_kernel
@@ -19,12 +18,11 @@ from luthier.app.refit import Refits
 from luthier.app.result import Load, Result
 from luthier.app.saying import Say, conclude, introduce
 from luthier.craft.stages import Stages, may_widen, searcher_for
-from luthier.errors import LuthierWarning, StudyError, TrialError
+from luthier.errors import LuthierWarning, StudyError
 from luthier.run.engines import Engine, wanted_workers
 from luthier.run.opening import open_study, seconds_from
-from luthier.run.places import logs_of
+from luthier.run.places import logs_of, place
 from luthier.run.ranks import Group, Leader, follow, group_here, leader_here
-from luthier.run.recording import what_to_do
 from luthier.run.supervisor import supervise
 from luthier.run.worker import PREEMPTED_CODE, Train, preemptible, work
 from luthier.schedule.race import Race
@@ -193,12 +191,8 @@ def tune(
             if group is not None and leader_here() is None:
                 Leader(group).lead()
             reason = _run(study, train, engine, gpus_per_trial, seconds_from(hang_after))
-    except Exception as error:
-        if study.history.errors and not isinstance(error, TrialError):
-            error.add_note(what_to_do(study.name, min(study.history.errors)))
-        raise
     except KeyboardInterrupt:
-        say(f"interrupted; everything is kept in {words.place(study_store)}: run it again to go on")
+        say(f"interrupted; everything is kept in {place(study_store)}: run it again to go on")
         raise
     conclude(study, study_store, reason, say)
     if study.preempted:

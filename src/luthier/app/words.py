@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
-from urllib.parse import urlsplit
 
 from luthier.insight.race import RaceResult
 from luthier.schedule.race import BRACKET
 from luthier.space import Space
-from luthier.storage import SQLiteStore
-from luthier.study.protocols import Bracket, Plan, Store
+from luthier.study.protocols import Bracket, Plan
 
 
 def number(value: float) -> str:
@@ -96,12 +94,3 @@ def ladder(bracket: Bracket) -> str:
     first, *others = bracket.rungs
     words = [f"{first.trials} trial{'s' if first.trials > 1 else ''} to epoch {first.step}"]
     return ", ".join(words + [f"{rung.trials} to {rung.step}" for rung in others])
-
-
-def place(store: Store) -> str:
-    """Return where the studies are, without passwords or tokens."""
-    if isinstance(store, SQLiteStore):
-        return str(store.path)
-    parts = urlsplit(store.address)
-    port = f":{parts.port}" if parts.port else ""
-    return f"{parts.scheme}://{parts.hostname}{port}{parts.path}" if parts.hostname else "memory"

@@ -206,7 +206,7 @@ def _groups(
 
 
 def _spoilt(trial: TrialRecord) -> bool:
-    return trial.state is TrialState.DIVERGED or trial.kind == "out of memory"
+    return trial.state is TrialState.DIVERGED or trial.kind in ("out of memory", "pruned")
 
 
 def _reach(trial: TrialRecord) -> float:

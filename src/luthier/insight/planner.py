@@ -126,7 +126,17 @@ def _named(scheduler: str | Scheduler | None, epochs: int | None) -> Scheduler:
 
 
 def _estimate(scheduler: Scheduler, limits: Limits, costs: Costs | None) -> Estimate:
-    made = scheduler.plan(limits)
+    return estimate(scheduler, limits, scheduler.plan(limits), costs)
+
+
+def estimate(
+    scheduler: Scheduler, limits: Limits, made: Plan | None, costs: Costs | None
+) -> Estimate:
+    """Return what *made*, the plan of *scheduler* within *limits*, comes to.
+
+    Raises:
+        StudyError: only time would end it.
+    """
     if made is None or not made.brackets:
         raise StudyError(
             "Only time would end such a study, so there is nothing to add up: give max_trials or "

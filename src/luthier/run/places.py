@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 import tempfile
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from luthier.run.checkpoints import LocalCheckpoints
 from luthier.storage import HTTPStore, PostgresStore, SQLiteStore
@@ -40,6 +41,22 @@ def checkpoints_of(store: Store, header: ev.StudyCreated) -> Checkpoints:
 
         return HTTPCheckpoints(store, header.name)
     return LocalCheckpoints(working_folder(store) / folder, durable=durable)
+
+
+def place(store: Store) -> str:
+    """Return where the studies are, without passwords or tokens."""
+    if isinstance(store, SQLiteStore):
+        return str(store.path)
+    parts = urlsplit(store.address)
+    port = f":{parts.port}" if parts.port else ""
+    return f"{parts.scheme}://{parts.hostname}{port}{parts.path}" if parts.hostname else "memory"
+
+
+def storage_option(store: Store) -> str:
+    """Return what a command needs to find *store*: nothing where it looks by itself."""
+    if isinstance(store, SQLiteStore) and store.path == Path("luthier.db").absolute():
+        return ""
+    return f" --storage {shlex.quote(place(store))}"
 
 
 def logs_of(store: Store) -> Path:

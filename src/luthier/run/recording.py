@@ -9,15 +9,18 @@ from collections.abc import Generator, Mapping
 from typing import Any
 
 from luthier.errors import StudyError, TrialEnded
+from luthier.run.places import storage_option
 from luthier.study.study import Study
 from luthier.study.trial import Trial
 
 
-def what_to_do(study: str, trial: int) -> str:
-    """Return what there is to do about a trial whose training code raised an error."""
+def what_to_do(study: Study, trial: int) -> str:
+    """Return what there is to do about a trial whose training code raised an error; "" for nothing."""
+    if study.store.address == "memory":
+        return ""
     return (
         "Mend it and run again: the study goes on with this trial. Or leave it out: "
-        f"`luthier prune {shlex.quote(study)} {trial}`."
+        f"`luthier prune {shlex.quote(study.name)} {trial}{storage_option(study.store)}`."
     )
 
 
@@ -38,6 +41,8 @@ def recorded(study: Study, trial: Trial) -> Generator[None]:
         words = f"{type(error).__name__}: {error}"
         study.fail(trial, kind, words, traceback.format_exc())
         if not ran_out:
+            if told := what_to_do(study, trial.number):
+                error.add_note(told)
             raise
     except BaseException as error:
         study.release(trial, type(error).__name__)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -24,8 +25,10 @@ def check_same(
         StudyError: naming every difference.
     """
     differences: list[str] = []
+    spaces: list[str] = []
     if stored.space != wanted.space and (space := present()).to_dict() != wanted.space:
-        differences += _space_differences(space, wanted)
+        spaces = _space_differences(space, wanted)
+    differences += spaces
     old, new = (Objective(h.metric, h.direction) for h in (stored, wanted))  # type: ignore[arg-type]
     for what, before, now in (
         ("objective", str(old), str(new)),
@@ -44,7 +47,7 @@ def check_same(
         raise StudyError(
             f"Study {stored.name!r} exists with other settings: {'; '.join(differences)}. "
             "Use the same ones to go on with it, or give this study another name."
-            + (_STEER.format(stored.name) if stored.space != wanted.space else "")
+            + (_STEER.format(shlex.quote(stored.name)) if spaces else "")
         )
 
 

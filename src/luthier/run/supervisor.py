@@ -266,7 +266,7 @@ class _Crew:
         last = max(failed, key=lambda t: t.ended_at or 0.0)
         return TrialError(
             f"The training code failed in trial {last.number}, with {last.configuration}:\n\n"
-            f"{last.traceback}\n{what_to_do(self._study.name, last.number)}"
+            f"{last.traceback}\n{what_to_do(self._study, last.number)}"
         )
 
     def _broken(self, what: str, slot: int | None = None) -> StudyError:

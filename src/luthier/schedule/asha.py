@@ -84,7 +84,9 @@ class ASHA:
     def _bracket(self, trials: int) -> Bracket:
         rungs, count = [Rung(trials, self.steps[0])], trials
         for step in self.steps[1:]:
-            early = min(math.sqrt(count), count / 4)  # of few trials fewer are promoted too early
+            early = math.sqrt(count)
+            if not self.stops:
+                early = min(early, count / 4)  # of few trials fewer are promoted too early
             count = max(1, min(count, math.ceil(count / self.factor + early)))
             rungs.append(Rung(count, step))
         return Bracket(0, "asynchronous", tuple(rungs))

@@ -162,6 +162,8 @@ class PopulationBasedTraining:
     ) -> Move | None:
         """Return how a member goes on, None when it cannot."""
         gone = trial.state.ended
+        if gone and self._hopeless(history, trial):
+            return None
         step = 1 if gone else trial.step
         losses = {t.number: loss_on_the_way(history, t, step) for t in present}
         known = sorted((x, n) for n, x in losses.items() if math.isfinite(x))
@@ -179,6 +181,13 @@ class PopulationBasedTraining:
             return Start(min(self._interval, _whole(left)), trial.bracket) if again else None
         to_step = min(trial.step + self._interval, self.epochs)
         return Resume(trial.number, min(to_step, trial.step + _whole(left)))
+
+    def _hopeless(self, history: History, trial: TrialRecord) -> bool:
+        """Return whether the last copies in the member's place ended before their first epoch."""
+        last = history.brackets[trial.bracket][-_LIVES:]
+        return len(last) == _LIVES and all(
+            t.parent >= 0 and t.step == t.start and t.state.ended for t in last
+        )
 
     def _copy(
         self, history: History, trial: TrialRecord, best: list[TrialRecord], left: float

@@ -32,7 +32,7 @@ class Choice(Domain):
         *options: strings, numbers, booleans, None, or tuples of these; or one list of them; or one
             dict whose values are the sub-spaces that each option opens:
             ``Choice({"sgd": Space(momentum=...), "adam": Space(beta_1=...)})``.
-        default: by default the prior, without one the first option.
+        default: by default the first option.
         prior: the option you believe in. Its probability rises from 1/k by 25, 50 or 75 % of the way
             to 1.
         confidence: ``"low"``, ``"medium"`` or ``"high"``.
@@ -79,11 +79,10 @@ class Choice(Domain):
             prior=None,
             default=chosen[0],
         )
-        if prior is not None:
-            assign(self, prior=self.check("prior", prior))
-            assign(self, default=self.prior)
         if default is not None:
             assign(self, default=self.check("default", default))
+        if prior is not None:
+            assign(self, prior=self.check("prior", prior))
 
     def _words(self) -> list[str]:
         return [repr(option) for option in self.options]

@@ -80,7 +80,7 @@ def checked_step(what: str, low: float, high: float, step: Any) -> float:
 
 
 def check_beliefs(domain: Float | Int, what: str) -> None:
-    """Refuse a default or prior outside the range; without a default take the prior, or the middle."""
+    """Refuse a default or prior outside the range; without a default take the middle."""
     checked_confidence(what, domain.confidence)
     for name in ("default", "prior"):
         value = getattr(domain, name)
@@ -90,8 +90,7 @@ def check_beliefs(domain: Float | Int, what: str) -> None:
             except SpaceError as error:
                 raise SpaceError(f"{what}: {error}") from None
     if cast(Any, domain.default) is None:
-        middle = domain.decode(0.5)
-        assign(domain, default=middle if domain.prior is None else domain.prior)
+        assign(domain, default=domain.decode(0.5))
 
 
 def outside(name: str, value: Any, domain: Float | Int, closest: float) -> SpaceError:

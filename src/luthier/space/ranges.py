@@ -28,8 +28,9 @@ class Float(Domain):
         high: largest value; below 1 on ``one_minus_log``.
         scale: ``"linear"``, ``"log"`` or ``"one_minus_log"``.
         step: only low, low + step, …, high; linear scale only.
-        default: by default the prior, without one the middle of the range on its scale.
-        prior: where you believe a good value lies; draws centre on it (see ``confidence``).
+        default: by default the middle of the range on its scale.
+        prior: where you believe a good value lies; draws centre on it (see ``confidence``), and a search
+            without a default of yours begins there.
         confidence: how strongly: a normal with 0.5, 0.25 or 0.125 of the range as standard deviation.
 
     Raises:
@@ -106,7 +107,7 @@ class Int(Domain):
         high: largest value.
         scale: ``"linear"`` or ``"log"``.
         step: only low, low + step, …, high; linear scale only.
-        default: by default the prior, without one the middle of the range on its scale.
+        default: by default the middle of the range on its scale.
         prior: where you believe a good value lies.
         confidence: how strongly, as for ``Float``.
 

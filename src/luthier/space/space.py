@@ -121,11 +121,11 @@ class Space:
         return configuration
 
     def default(self) -> dict[str, Any]:
-        """Return the configuration of defaults."""
+        """Return the configuration that a search begins with: defaults; where none was given, the prior."""
         configuration: dict[str, Any] = {}
         for key, domain in self.domains.items():
             if self.is_active(key, configuration):
-                configuration[key] = domain.default  # type: ignore[attr-defined]
+                configuration[key] = _beginning(domain)
         return configuration
 
     def is_active(self, key: str, configuration: Mapping[str, Any]) -> bool:
@@ -252,3 +252,12 @@ class Space:
     @cached_property
     def _text(self) -> str:
         return json.dumps(self.to_dict())
+
+
+def _beginning(domain: Any) -> Any:
+    """Return the default, or the prior where the default is the one that nobody gave."""
+    prior = getattr(domain, "prior", None)
+    if prior is None:
+        return domain.default
+    implied = domain.decode(0.5 if hasattr(domain, "low") else 0.0)
+    return prior if domain.default == implied else domain.default

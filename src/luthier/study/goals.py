@@ -90,7 +90,7 @@ class Goals:
             )
             if math.isfinite(value):
                 violation += max(0.0, rule.excess(value)) / (abs(rule.bound) or 1.0)
-        return _BROKEN * (1.0 + violation / (1.0 + violation)) if violation else loss
+        return _BROKEN * (2.0 - 1.0 / (1.0 + violation)) if violation else loss
 
     def breaks(self, trial: TrialRecord, at: int) -> bool:
         """Return whether the report at index *at* breaks a constraint."""
@@ -169,7 +169,7 @@ def constraint_from(text: str) -> OutcomeConstraint:
             f"A constraint on outcomes must read 'metric <= number' or 'metric >= number', such as "
             f"subject_to='latency <= 20', got {text!r}."
         )
-    if set(found[1]) & set("<>=≤≥"):
+    if set(found[1]) & set("<>≤≥") or found[1].endswith("="):
         raise StudyError(
             f"A constraint on outcomes must read 'metric <= number' or 'metric >= number', got "
             f"{text!r}: {found[1]!r} is no metric's name."

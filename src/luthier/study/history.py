@@ -366,7 +366,8 @@ class History:
         if event.lease in (0, trial.lease) and not trial.state.ended:
             trial.why = event.reason
             self._end(trial, TrialState.STOPPED, event.time)
-        elif trial.number in self.errors:  # given up: it stays where training is impossible
+        elif event.lease == 0 and trial.number in self.errors:
+            # Given up by hand: it stays where training is impossible.
             trial.why, trial.kind = event.reason, "pruned"
             self.errors.pop(trial.number)
             self.touched.append(trial.number)

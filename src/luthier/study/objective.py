@@ -14,6 +14,7 @@ Direction = Literal["maximize", "minimize"]
 _GAINS = re.compile(
     r"(^|_)(acc|accuracy|auc|auroc|f1|precision|recall|r2|iou|dice|bleu)(_|$|@)", re.I
 )
+_TURNED = re.compile(r"(^|_)(neg|negative|minus|gap|drop|reduction|inverse|gain)(_|$)", re.I)
 _COSTS = re.compile(r"(^|_)(loss|error|err|mse|mae|rmse|nll|perplexity|latency)(_|$)", re.I)
 
 
@@ -55,6 +56,8 @@ def checked_metrics(metrics: Mapping[str, Any], objective: Objective) -> dict[st
 
 def doubt(objective: Objective) -> str:
     """Return a sentence where a metric's name speaks for the other direction, else ''."""
+    if _TURNED.search(objective.metric):
+        return ""
     gain, cost = (found.search(objective.metric) for found in (_GAINS, _COSTS))
     if objective.direction == "minimize" and gain and not cost:
         return f"{objective} looks for the worst: of {gain[2]} more is better; maximize={objective.metric!r}"

@@ -10,6 +10,8 @@ import numpy as np
 
 from luthier.errors import StudyError
 
+_SHOWN = 8  # sizes in an error
+
 
 def is_structure(part: Any) -> bool:
     """Return whether *part* is a dictionary, list or tuple of arrays: one for each input or output."""
@@ -17,7 +19,9 @@ def is_structure(part: Any) -> bool:
         return True
     if not isinstance(part, tuple | list):
         return False
-    return all(hasattr(p, "shape") and hasattr(p, "dtype") and p.ndim for p in cast(Any, part))
+    return bool(part) and all(
+        hasattr(p, "shape") and hasattr(p, "dtype") and p.ndim for p in cast(Any, part)
+    )
 
 
 def mapped(what: Callable[..., Any], *parts: Any) -> Any:
@@ -27,7 +31,7 @@ def mapped(what: Callable[..., Any], *parts: Any) -> Any:
         return what(*parts)
     if isinstance(first, Mapping):
         return {key: mapped(what, *(part[key] for part in parts)) for key in cast(Any, first)}
-    return type(first)(mapped(what, *each) for each in zip(*parts, strict=True))
+    return tuple(mapped(what, *each) for each in zip(*parts, strict=True))
 
 
 def arrays_of(part: Any) -> list[Any]:
@@ -57,7 +61,7 @@ def pair(data: Any, *, weighted: bool = False) -> tuple[Any, Any]:
         )
     for name, part in zip(("train", "validation"), data, strict=True):
         if not isinstance(part, tuple | list):
-            if hasattr(part, "shape") and hasattr(part, "dtype"):
+            if _looks_like_x_and_y(*data):
                 raise StudyError(
                     "data must be ((x, y), (x_validation, y_validation)), got two arrays: split off what "
                     "trials are judged by, such as data=((x[n:], y[n:]), (x[:n], y[:n]))."
@@ -66,8 +70,14 @@ def pair(data: Any, *, weighted: bool = False) -> tuple[Any, Any]:
         sizes = [len(array) for p in part for array in arrays_of(p)]
         if len(part) not in ((2, 3) if weighted else (2,)) or len(set(sizes)) > 1:
             form = "(x, y) or (x, y, weights)" if weighted else "(x, y)"
+            sizes = sizes if len(sizes) <= _SHOWN else [*sizes[:_SHOWN], "..."]
             raise StudyError(f"The {name} part of data must be {form} of one length, got {sizes}.")
     return data[0], data[1]
+
+
+def _looks_like_x_and_y(one: Any, other: Any) -> bool:
+    arrays = all(hasattr(part, "shape") and hasattr(part, "dtype") for part in (one, other))
+    return arrays and len(one) == len(other)
 
 
 def in_memory(data: Any) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
@@ -120,7 +130,7 @@ def joined(train: Any, validation: Any) -> tuple[Any, ...]:
     parts = [p if len(p) == most else (*p, np.ones(length(p) or 0, "float32")) for p in parts]
     try:
         return tuple(mapped(_one_after_the_other, *each) for each in zip(*parts, strict=True))
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, IndexError, TypeError) as error:
         raise StudyError(
             f"Training and validation data cannot be joined: {error}. Pass all data as data=(x, y)."
         ) from error

@@ -5,9 +5,9 @@ from __future__ import annotations
 import sqlite3
 import uuid
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
+from luthier.compat.optuna.storages.journal import JournalFileBackend
 from luthier.errors import StorageError
 from luthier.storage import open_store
 from luthier.storage.memory import MemoryStore
@@ -34,15 +34,7 @@ class RDBStorage(BaseStorage):
         self.address = url
 
 
-class JournalFileBackend:
-    """A journal's file."""
-
-    def __init__(self, file_path: str, *_: Any, **__: Any) -> None:
-        self.file_path = file_path
-
-
 JournalFileStorage = JournalFileBackend
-journal = SimpleNamespace(JournalFileBackend=JournalFileBackend)  # optuna.storages.journal
 
 
 class JournalStorage(BaseStorage):
@@ -117,5 +109,4 @@ __all__ = [
     "JournalFileStorage",
     "JournalStorage",
     "RDBStorage",
-    "journal",
 ]
