@@ -249,7 +249,7 @@ def test_arguments_arrive_as_they_are(folder, program, arguments):
 @pytest.mark.parametrize("to_all", [False, True])
 def test_the_worker_is_told_once_and_its_code_decides(tmp_path, code, state, put_back, to_all):
     for name, lines in {
-        "worker": f"trap 'echo told; ended=yes' TERM; touch up; ended=; rounds=0; "
+        "worker": f"ended=; rounds=0; trap 'echo told; ended=yes' TERM; touch up; "
         "while [ $rounds -lt 8 ]; do sleep 0.05; rounds=$((rounds + ${#ended})); done; "
         f"exit {code}",
         "scontrol": f'echo "$@"; echo "JobId=8 JobState={state} Reason=None"',
