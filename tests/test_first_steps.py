@@ -77,7 +77,10 @@ def wait_for(there, process):
 
 def test_the_path(tmp_path):
     script, commands = steps()
-    (tmp_path / "first.py").write_text(script)
+    epoch = "        order = "
+    assert epoch in script  # whose epochs take 9 ms: all could be over before Ctrl-C comes
+    slower = script.replace(epoch, f"        __import__('time').sleep(0.05)\n{epoch}")
+    (tmp_path / "first.py").write_text(slower)
     assert len(commands) <= 10
     (install, _), *commands = commands
     assert install == 'pip install "luthier[dashboard,plot]"'  # tests/packaging installs it
