@@ -104,7 +104,10 @@ def open_study(
     existing = _header(store, name)
     if space is None and existing is None:
         known = nearest(name, store.names())
-        raise StudyError(f"There is no study {name!r} here to open.{known} Give it a space.")
+        raise StudyError(
+            f"There is no study {name!r} here to open.{known} A new one needs its space: "
+            f"luthier.open({name!r}, space, ...)."
+        )
     if space is not None:
         opening = Opening(
             name,
