@@ -113,10 +113,9 @@ class Progress:
         bound = None if self._deadline is None else self._deadline - time.monotonic()
         if self._plan is None or self._warmed() < _WARM_EPOCHS:
             return bound
+        # Nobody said how many epochs a trial trains, or more were trained than was planned.
         if self._history.epochs > self._plan.epochs:
-            return (
-                bound  # nobody said how many epochs a trial trains, or more were than was planned
-            )
+            return bound
         epoch, start = self._costs()
         epochs = max(0, self._plan.epochs - self._history.epochs)
         jobs = sum(rung.trials for b in self._plan.brackets for rung in b.rungs)

@@ -200,23 +200,19 @@ def _groups(
     groups: list[list[TrialRecord]] = [[] for _ in edges[1:]]
     for trial, place, counts in zip(history.trials, places, held, strict=True):
         failed = trial.state is TrialState.FAILED or not math.isfinite(trial.best_loss)
-        if counts and (_spoilt(trial) or not failed) and not np.isnan(place):
+        if counts and (trial.impossible or not failed) and not np.isnan(place):
             groups[int(np.searchsorted(edges[1:-1], place, side="right"))].append(trial)
     return groups
 
 
-def _spoilt(trial: TrialRecord) -> bool:
-    return trial.state is TrialState.DIVERGED or trial.kind in ("out of memory", "pruned")
-
-
 def _reach(trial: TrialRecord) -> float:
     """Return how many epochs a trial was trained; more would not help a spoilt one."""
-    return math.inf if _spoilt(trial) else trial.step
+    return math.inf if trial.impossible else trial.step
 
 
 def _loss(trial: TrialRecord, epochs: int) -> float:
     """Return the best loss within so many epochs; infinite for a spoilt trial."""
-    if _spoilt(trial):
+    if trial.impossible:
         return math.inf
     steps = zip(trial.steps, trial.losses, strict=True)
     return min((loss for step, loss in steps if step <= epochs), default=math.inf)

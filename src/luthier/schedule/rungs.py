@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 from luthier.study.goals import Goals
 from luthier.study.records import TrialRecord, TrialState
 
-Place = tuple[
-    float, int
-]  # standing at the rung, and the trial's number: the earlier trial wins a tie
+# Standing at the rung, and the trial's number: the earlier trial wins a tie.
+Place = tuple[float, int]
 
 
 def report_on_arrival(trial: TrialRecord, step: int) -> int:

@@ -185,7 +185,7 @@ class _Columns:
             kind = _NOTHING
         elif state in (TrialState.QUEUED, TrialState.RUNNING):
             kind = _PENDING
-        elif state is TrialState.DIVERGED or trial.kind in ("out of memory", "pruned"):
+        elif trial.impossible:
             kind = _INFEASIBLE
         elif state is TrialState.FAILED or not all(map(math.isfinite, self.goals.losses(trial))):
             kind = _NOTHING

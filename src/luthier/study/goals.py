@@ -34,6 +34,10 @@ class OutcomeConstraint:
             return math.inf
         return value - self.bound if self.sign == "<=" else self.bound - value
 
+    def violation(self, value: float) -> float:
+        """Return by how much *value* breaks the bound, in units of the bound; 0 when it keeps it."""
+        return max(0.0, self.excess(value)) / (abs(self.bound) or 1.0)
+
     def __str__(self) -> str:
         return f"{self.metric} {self.sign} {self.bound:g}"
 
@@ -66,10 +70,7 @@ class Goals:
 
     def violation(self, trial: TrialRecord) -> float:
         """Return by how much the trial breaks its constraints in all, in units of their bounds."""
-        return sum(
-            max(0.0, excess) / (abs(rule.bound) or 1.0)
-            for rule, excess in zip(self.constraints, self.excesses(trial), strict=True)
-        )
+        return sum(rule.violation(outcome(trial, rule.metric)) for rule in self.constraints)
 
     def standing(self, trial: TrialRecord, at: int) -> float:
         """Return what trials are compared by before their end: the loss of the report at index *at*.
@@ -80,16 +81,8 @@ class Goals:
         loss = trial.losses[at]
         if not self.constraints or not math.isfinite(loss):
             return loss
-        names, before = trial.names[at], sum(map(len, trial.names[:at]))
-        violation = 0.0
-        for rule in self.constraints:
-            value = (
-                trial.values[before + names.index(rule.metric)]
-                if rule.metric in names
-                else math.nan
-            )
-            if math.isfinite(value):
-                violation += max(0.0, rule.excess(value)) / (abs(rule.bound) or 1.0)
+        told = ((rule, value_at(trial, at, rule.metric)) for rule in self.constraints)
+        violation = sum(rule.violation(value) for rule, value in told if math.isfinite(value))
         return _BROKEN * (2.0 - 1.0 / (1.0 + violation)) if violation else loss
 
     def breaks(self, trial: TrialRecord, at: int) -> bool:
@@ -102,15 +95,20 @@ class Goals:
         return f"{words} subject to {rules}" if rules else words
 
 
+def value_at(trial: TrialRecord, at: int, metric: str) -> float:
+    """Return *metric* in the report at index *at*; NaN where it was not told."""
+    names = trial.names[at]
+    if metric not in names:
+        return math.nan
+    return trial.values[sum(map(len, trial.names[:at])) + names.index(metric)]
+
+
 def outcome(trial: TrialRecord, metric: str) -> float:
     """Return *metric* at the trial's best epoch, or its last finite value; NaN without any."""
     if trial.best_step:
-        at = trial.steps.index(trial.best_step)
-        names = trial.names[at]
-        if metric in names:
-            start = sum(map(len, trial.names[:at]))
-            if math.isfinite(value := trial.values[start + names.index(metric)]):
-                return value
+        value = value_at(trial, trial.steps.index(trial.best_step), metric)
+        if math.isfinite(value):
+            return value
     return next(
         (value for value in reversed(trial.curve(metric)) if math.isfinite(value)), math.nan
     )

@@ -112,6 +112,11 @@ class TrialRecord:
         return trial_html(self.number, said, self.configuration)
 
     @property
+    def impossible(self) -> bool:
+        """Return whether it cannot be trained: it diverged, ran out of memory, or was given up by hand."""
+        return self.state is TrialState.DIVERGED or self.kind in ("out of memory", "pruned")
+
+    @property
     def step(self) -> int:
         """Return the last reported step; before the first report where it began, usually 0."""
         return self.steps[-1] if self.steps else self.start

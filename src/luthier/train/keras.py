@@ -170,8 +170,7 @@ class Training:
 
 
 def _that_do_not_stop(callbacks: Callbacks) -> list[keras.callbacks.Callback]:
-    made = callbacks() if callable(callbacks) else callbacks
-    return [c for c in _listed(made) if not isinstance(c, keras.callbacks.EarlyStopping)]
+    return [c for c in _listed(callbacks) if not isinstance(c, keras.callbacks.EarlyStopping)]
 
 
 def fit(
@@ -227,7 +226,7 @@ def turns(
     steps = _steps(train, batch_size)
     if steps is not None:
         warn_if_half_finished(trial, schedule, per_epoch=steps)
-    own = copy.deepcopy(_listed(callbacks() if callable(callbacks) else callbacks))
+    own = copy.deepcopy(_listed(callbacks))
     epochs = trial.horizon or trial.to_step
     listeners = _OneTraining(own, model, verbose=0, epochs=epochs, steps=steps)
     listeners.begin()
@@ -337,9 +336,8 @@ class _Logs(keras.callbacks.Callback):
 
 
 def _listed(callbacks: Any) -> list[keras.callbacks.Callback]:
-    if isinstance(callbacks, keras.callbacks.Callback):
-        return [callbacks]
-    return list(callbacks)
+    made: Any = callbacks() if callable(callbacks) else callbacks
+    return [made] if isinstance(made, keras.callbacks.Callback) else list(made)
 
 
 def _arguments(train: Any, validation: Any, batch_size: int) -> dict[str, Any]:

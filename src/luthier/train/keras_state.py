@@ -93,9 +93,8 @@ def make_variables(model: keras.Model, train: Any) -> None:
     if isinstance(train, tuple | list):
         if not model.built and isinstance(model, keras.Sequential):
             model.build((None, *np.shape(train[0])[1:]))
-        elif (
-            not model.built
-        ):  # a class of the user's, which may make its variables when it is called
+        elif not model.built:
+            # A class of the user's, which may make its variables when it is called.
             model(mapped(lambda array: array[:1], train[0]))
         if keras.backend.backend() == "torch":
             # Its first step draws random numbers to learn the metrics' shapes: draw them here.
