@@ -61,6 +61,16 @@ def test_workers_need_a_shared_store():
         )  # fmt: skip
 
 
+def test_checkpoints_in_one_process_alone_are_refused(tmp_path):
+    with pytest.raises(
+        StudyError, match=r"not 'memory://c': leave checkpoints out, or give a path"
+    ):
+        lt.tune(
+            lambda trial: 1.0, {"x": lt.Float(0, 1)}, minimize="loss", max_trials=2, workers=2,
+            storage=tmp_path / "l.db", checkpoints="memory://c", name="s", progress=False,
+        )  # fmt: skip
+
+
 def test_code_that_cannot_travel_is_named(tmp_path):
     lock = threading.Lock()
     with pytest.raises(StudyError, match="cannot be sent to worker processes"):

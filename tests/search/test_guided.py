@@ -117,6 +117,24 @@ def test_all_trials_diverged_so_far(name):
 
 
 @pytest.mark.parametrize("name", GUIDED)
+def test_what_failed_is_not_proposed_again(name):
+    """An error that the caller caught comes again, so it teaches as a divergence does."""
+    space = Space(x=Float(0, 1))
+    study = lt.open(
+        f"failed {name}", space, minimize="loss", searcher=name, seed=1, storage="memory"
+    )
+    for _ in range(40):
+        trial = study.ask()
+        if trial["x"] > 0.5:
+            study.fail(trial, "failed", "no such net")
+        else:
+            study.tell(trial, loss=-trial["x"])
+    places = [trial.configuration["x"] for trial in study.trials]
+    assert len(set(places)) >= 39
+    assert study.best.configuration["x"] > 0.4
+
+
+@pytest.mark.parametrize("name", GUIDED)
 def test_a_changed_space_goes_on_from_the_old_trials(name):
     space = Space(x=Float(0, 10), kind=Choice("a", "b"))
     study = told(space, lambda c: (c["x"] - 9) ** 2 + (c["kind"] == "b"), 30, searcher=name, seed=2)

@@ -226,6 +226,26 @@ def test_configurations_asked_for_by_hand_cost_the_grid_no_point(tmp_path):
     assert sorted(c["a"] for c in run_out(study)) == [1, 2, 3, 4, 5]
 
 
+def test_a_grid_over_what_code_asks_for_takes_each_combination_once(tmp_path):
+    """Of what the code does not ask for, a grid must not count the values."""
+
+    def train(trial):
+        a = trial.hp.int("a", 0, 3)
+        b = trial.hp.int("b", 0, 2) if a > 1 else 0
+        c = trial.hp.float("c", 0, 1, step=0.5) if b == 2 else 0
+        return a + b + c
+
+    result = luthier.tune(
+        train, minimize="loss", searcher="grid", storage=tmp_path / "s.db", progress=False
+    )
+    found = [dict(trial.configuration) for trial in result.study.trials]
+    expected = [{"a": a} for a in (0, 1)]
+    for a in (2, 3):
+        expected += [{"a": a, "b": b} for b in (0, 1)]
+        expected += [{"a": a, "b": 2, "c": c} for c in (0.0, 0.5, 1.0)]
+    assert sorted(map(str, found)) == sorted(map(str, expected))
+
+
 def test_only_the_endless_have_no_size():
     assert RandomSearch().size(SPACE) is None
     assert Sobol().size(SPACE) is None

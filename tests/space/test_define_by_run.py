@@ -70,7 +70,12 @@ def test_values_of_the_configuration_are_kept():
 def test_values_outside_a_changed_range_are_drawn_again():
     hp = fresh(Space(units=Int(1, 9)), {"units": 7})
     assert hp.int("units", 1, 3) == 2
-    assert hp.grew
+    assert hp.redrawn == {"units": 7}
+    assert not hp.grew
+    hp = fresh(Space(units=Int(1, 9)), {"units": 7})
+    assert hp.int("units", 5, 12) == 7
+    assert hp.space == Space(units=Int(1, 12))
+    assert hp.grown == {"units": Int(1, 12)}
 
 
 def test_the_space_grows_by_what_is_new():

@@ -166,3 +166,16 @@ def test_a_full_disk_while_deciding_leaves_the_trials_in_flight_reportable(tmp_p
     study.tell(first)
     assert study.history.trials[first.number].losses[-1] == 1.0
     assert study.ask().number == len(asked) + 1
+
+
+@pytest.mark.parametrize("name", ["run #1.db", "100%41.db", "what?.db", "mode=ro&x#.db"])
+def test_a_file_is_called_what_it_is_called(tmp_path, name):
+    """Names are no URLs: a # or a ? once made two studies one."""
+    store = SQLiteStore(tmp_path / name)
+    store.append("s", [b"one"])
+    store.close()
+    assert (tmp_path / name).is_file()
+    assert not [p for p in tmp_path.iterdir() if not p.name.startswith(name)]
+    store = SQLiteStore(tmp_path / name, read_only=True)
+    assert store.names() == ["s"]
+    store.close()

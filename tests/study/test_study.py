@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -295,6 +296,49 @@ def test_a_missing_report_is_an_error(open_it):
         work(open_it(epochs=4), train)
 
 
+def test_two_reports_in_one_epoch_are_an_error(open_it):
+    """They would count as two epochs, and end the trial at half of its training."""
+
+    def train(trial):
+        for _ in trial.epochs():
+            trial.report(loss=1.0)
+            trial.report(loss=0.9)
+
+    with pytest.raises(StudyError, match="reported twice in epoch 1: report once in each turn"):
+        work(open_it(epochs=4, scheduler=None), train)
+
+    def by_steps(trial):
+        for _ in range(4):
+            trial.report(loss=1.0)
+
+    study = open_it("t", epochs=4, scheduler=None)
+    work(study, by_steps)
+    assert {trial.step for trial in study.trials} == {4}
+
+
+def test_a_checkpoint_that_is_gone_is_told(open_it, tmp_path):
+    """Epochs that are trained again must not go unsaid."""
+    trained = []
+
+    def train(trial):
+        for epoch in trial.epochs(save=lambda folder: None, restore=lambda folder: None):
+            trained.append(epoch)
+            trial.report(loss=1.0)
+            if len(trained) == 3:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        work(open_it(epochs=4, scheduler=None, max_trials=1), train)
+    study = open_it(epochs=4, scheduler=None, max_trials=1)
+    shutil.rmtree(study.checkpoints.path(0, 3).parent)
+    with pytest.warns(
+        lt.LuthierWarning,
+        match="Trial 0 goes on from epoch 0: its checkpoint of epoch 3 is missing",
+    ):
+        work(study, train)
+    assert trained == [0, 1, 2, 0, 1, 2, 3]
+
+
 def test_promotion_needs_something_to_save(open_it):
     def train(trial):
         for _ in trial.epochs():
@@ -408,8 +452,10 @@ def test_a_study_is_opened_with_its_space_as_it_was_or_as_it_is(open_it):
 
 def test_a_budget_that_was_raised_since_is_not_lowered_silently(open_it):
     open_it().steer.budget(trials=9)
-    with pytest.warns(lt.LuthierWarning, match="max_trials=5 takes the place of the 9"):
-        assert open_it().limits.trials == 5
+    assert open_it().limits.trials == 9  # a worker that comes later, with the program of before
+    with pytest.warns(lt.LuthierWarning, match="max_trials=6 takes the place of the 9"):
+        assert open_it(max_trials=6).limits.trials == 6
+    assert open_it(max_trials=6).limits.trials == 6
 
 
 def test_a_failed_trial_is_given_up(tmp_path):

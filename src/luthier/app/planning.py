@@ -9,6 +9,7 @@ import click
 
 from luthier.app import options, words
 from luthier.app.completing import study_argument
+from luthier.app.times import HOURS, SECONDS
 from luthier.errors import StudyError
 
 if TYPE_CHECKING:
@@ -20,26 +21,32 @@ _SHOWN = 3  # other plans that fit as well
 
 @click.command("plan")
 @study_argument(required=False)
-@click.option("--hours", "length", metavar="TIME", help="Find the best plan for so long: 8h, 45m.")
+@click.option(
+    "--hours", "length", type=HOURS, metavar="TIME", help="Find the best plan for so long: 8h, 45m."
+)
 @click.option("--scheduler", help="Plan for this scheduler: hyperband, asha, ...")
 @click.option("--epochs", type=click.IntRange(1), help="The most epochs one trial trains.")
 @click.option("--trials", type=click.IntRange(1), help="Trials in all.")
 @click.option("--max-epochs", type=click.IntRange(1), help="Epochs of all trials together.")
-@click.option("--epoch-time", metavar="TIME", help="What an epoch takes, such as 40s.")
-@click.option("--start-time", metavar="TIME", help="What a trial takes before its first epoch.")
+@click.option(
+    "--epoch-time", type=SECONDS, metavar="TIME", help="What an epoch takes, such as 40s."
+)
+@click.option(
+    "--start-time", type=SECONDS, metavar="TIME", help="What a trial takes before its first epoch."
+)
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True)
 @click.option("--checkpoint", metavar="SIZE", help="What a checkpoint takes, such as 30MB.")
 @options.storage
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def plan(
     study: str | None,
-    length: str | None,
+    length: float | None,
     scheduler: str | None,
     epochs: int | None,
     trials: int | None,
     max_epochs: int | None,
-    epoch_time: str | None,
-    start_time: str | None,
+    epoch_time: float | None,
+    start_time: float | None,
     workers: int,
     checkpoint: str | None,
     storage: str | None,
@@ -51,7 +58,6 @@ def plan(
     STUDY, or given by --epoch-time. Of a STUDY without limits given here: what it comes to as it is.
     """
     from luthier.insight import planner
-    from luthier.run.opening import seconds_from
 
     as_it_is = length is None and study and not (scheduler or epochs or trials or max_epochs)
     costs = _costs(study, storage, epoch_time, start_time, workers, checkpoint, must=not as_it_is)
@@ -70,7 +76,7 @@ def plan(
             )
         if scheduler or trials or max_epochs:
             raise StudyError("--hours finds scheduler, trials and epochs itself: leave them out.")
-        found = planner.plans(seconds_from(length) / 3600, epochs, costs)
+        found = planner.plans(length / 3600, epochs, costs)
     if as_json:
         click.echo(json.dumps([_plain(e) for e in found]))
         return
@@ -90,26 +96,25 @@ def _as_it_is(study: str, storage: str | None, costs: Costs | None) -> Estimate:
 
     history = history_for(study, storage)
     searcher, scheduler = made_parts(history.header)
-    limits = within_space(history.limits, searcher, history.space)
+    limits = within_space(history.limits, searcher, history)
     return planner.estimate(scheduler.inner, limits, scheduler.planned(history, limits), costs)
 
 
 def _costs(
     study: str | None,
     storage: str | None,
-    epoch: str | None,
-    start: str | None,
+    epoch: float | None,
+    start: float | None,
     workers: int,
     checkpoint: str | None,
     *,
     must: bool,
 ) -> Costs | None:
     from luthier.insight.planner import Costs, measured
-    from luthier.run.opening import seconds_from
 
     size = None if checkpoint is None else _bytes(checkpoint)
     if epoch is not None:
-        return Costs(seconds_from(epoch), seconds_from(start) if start else 0.0, size, workers)
+        return Costs(epoch, start or 0.0, size, workers)
     if study is None:
         return None
     from luthier.app.command import history_for

@@ -19,6 +19,7 @@ from luthier.app.result import Load, Result
 from luthier.app.saying import Say, conclude, introduce
 from luthier.craft.stages import Stages, may_widen, searcher_for
 from luthier.errors import LuthierWarning, StudyError
+from luthier.run.devices import checked_share
 from luthier.run.engines import Engine, wanted_workers
 from luthier.run.opening import open_study, seconds_from
 from luthier.run.places import logs_of, place
@@ -141,6 +142,10 @@ def tune(
             f"One trial trains over the {group.size} processes of this script: leave out workers= and "
             "gpus_per_trial=. For several trials at a time, start the script several times, on one storage."
         )
+    # What this machine or this call cannot do is refused before there is a study.
+    if isinstance(engine, int) and (engine > 1 or gpus_per_trial is not None):
+        checked_share(gpus_per_trial, engine)
+    silence = seconds_from(hang_after)
     trackers = trackers_from(track)
     study_store = open_store(storage)
     study = open_study(
@@ -190,7 +195,7 @@ def tune(
             watching.enter_context(_progress(study, plan, engine, progress))
             if group is not None and leader_here() is None:
                 Leader(group).lead()
-            reason = _run(study, train, engine, gpus_per_trial, seconds_from(hang_after))
+            reason = _run(study, train, engine, gpus_per_trial, silence)
     except KeyboardInterrupt:
         say(f"interrupted; everything is kept in {place(study_store)}: run it again to go on")
         raise
@@ -248,6 +253,11 @@ def _run(
         raise StudyError(
             "Several workers need a store that processes share: leave storage out, or give a "
             "path or a URL; 'memory' works with workers=1."
+        )
+    if (kept := study.history.header.checkpoints).startswith("memory:"):
+        raise StudyError(
+            f"Several workers need checkpoints that processes share, not {kept!r}: "
+            "leave checkpoints out, or give a path or a URL; memory:// works with workers=1."
         )
     if isinstance(engine, int):
         return supervise(study, train, engine, gpus_per_trial=gpus_per_trial, hang_after=hang_after)

@@ -20,7 +20,7 @@ def plan_of(history: History) -> Plan | None:
     """Return what the study's scheduler means to train; None where only time ends it, or nobody can tell."""
     try:
         searcher, scheduler = made_parts(history.header)
-        return scheduler.plan(within_space(history.limits, searcher, history.space))
+        return scheduler.plan(within_space(history.limits, searcher, history))
     except LuthierError:  # a scheduler of the user's own, or a newer version's
         return None
 

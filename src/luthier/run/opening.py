@@ -139,7 +139,9 @@ def open_study(
     for other in [learn_from] if isinstance(learn_from, str | Study) else learn_from:
         study.steer.learn_from(earlier_trials(store, other, study))
     history = study.history
-    if space is not None and (not history.budgeted or history.limits != limits):
+    # What somebody set by hand since stands, until the program asks for something else.
+    steered = history.budgeted and history.opened_for == limits
+    if space is not None and not steered and (not history.budgeted or history.limits != limits):
         for what, given, known in (
             ("max_trials", limits.trials, history.limits.trials),
             ("max_epochs", limits.epochs, history.limits.epochs),
@@ -150,7 +152,7 @@ def open_study(
                     LuthierWarning,
                     stacklevel=3,
                 )
-        study.steer.budget(trials=limits.trials, epochs=limits.epochs)
+        study.steer.budget(trials=limits.trials, epochs=limits.epochs, opened=True)
     return study
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, ClassVar
@@ -35,11 +36,9 @@ class Grid:
             SpaceError: the constraints leave nothing of the grid.
         """
         points = _points(space, _frozen(self.count))
-        if any(t.configuration != p for t, p in zip(history.trials, points, strict=False)):
-            tried = {json.dumps(trial.configuration) for trial in history.trials}
-            untried = (point for point in points if json.dumps(point) not in tried)
-            return dict(next(untried, points[number % len(points)]))
-        return dict(points[number % len(points)])
+        if all(t.configuration == p for t, p in zip(history.trials, points, strict=False)):
+            return dict(points[number % len(points)])
+        return dict(next(_untried(points, history), points[number % len(points)]))
 
     def size(self, space: Space) -> int | None:
         """Return how many points the grid has.
@@ -49,6 +48,31 @@ class Grid:
                 leave nothing of the grid.
         """
         return len(_points(space, _frozen(self.count)))
+
+    def left(self, history: History) -> int:
+        """Return how many points of the grid nobody has tried.
+
+        Where the code says what it needs, a trial that asked for some of the hyperparameters has tried all
+        points that agree with it in those.
+        """
+        return sum(1 for _ in _untried(_points(history.space, _frozen(self.count)), history))
+
+
+def _untried(points: tuple[dict[str, Any], ...], history: History) -> Iterator[dict[str, Any]]:
+    tried: dict[tuple[str, ...], set[str]] = {}
+    for trial in history.trials:
+        names = tuple(sorted(trial.configuration))
+        tried.setdefault(names, set()).add(_words(trial.configuration, names))
+    for point in points:
+        if not any(
+            point.keys() >= set(names) and _words(point, names) in those
+            for names, those in tried.items()
+        ):
+            yield point
+
+
+def _words(configuration: dict[str, Any], names: tuple[str, ...]) -> str:
+    return json.dumps([configuration[name] for name in names])
 
 
 def _frozen(count: dict[str, int] | int | None) -> tuple[tuple[str, int], ...] | int | None:

@@ -2,6 +2,10 @@
 
 ``hp.float("learning_rate", 1e-4, 1e-1, scale="log")`` returns this trial's value. With a plain ``if``
 a hyperparameter exists only where the code reaches it.
+
+Where the code asks for a range that differs from what the space has under the same name, because it was
+edited or because the range hangs on another value, that is the same hyperparameter: the space takes the
+range that holds both, and this trial's value lies in the one that was asked for.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ from typing import Any
 from luthier.errors import SpaceError, nearest
 from luthier.space.asking import Asking, check_name, scoped
 from luthier.space.domains import Domain
+from luthier.space.hull import hull
 from luthier.space.space import Space
 
 _NOTHING = object()
@@ -28,6 +33,13 @@ class HyperParameters(Asking):
             None refuses them.
         formerly: by full name, what the code may still ask for though the space was widened or narrowed
             since.
+
+    Attributes:
+        space: with what the code asked for beyond it.
+        grown: that, by full name: hyperparameters that it did not have, and ranges beyond its own.
+        asked_for: by full name, the domain that the code asked for.
+        narrower: by full name, the ranges asked for that leave out some of the space's.
+        redrawn: by full name, the values of the configuration that the code's range does not hold.
     """
 
     def __init__(
@@ -38,8 +50,11 @@ class HyperParameters(Asking):
         formerly: Mapping[str, Sequence[Domain]] = MappingProxyType({}),
     ) -> None:
         self.space = space
-        self.grew = False
+        self.grown: dict[str, Domain] = {}
         self.configuration: dict[str, Any] = {}
+        self.asked_for: dict[str, Domain] = {}
+        self.narrower: dict[str, Domain] = {}
+        self.redrawn: dict[str, Any] = {}
         self._given = dict(configuration)
         self._draw = draw
         self._formerly = formerly
@@ -75,24 +90,34 @@ class HyperParameters(Asking):
         label = scoped(self._scope, name)
         if label in self._asked:
             key = self._asked[label]
-            if domain not in self._forms(key):
+            if self.asked_for[key] != domain and domain not in self._forms(key):
                 raise SpaceError(
-                    f"{name!r} was asked for as {self.space[key].free!r} and then as {domain!r} in "
+                    f"{name!r} was asked for as {self.asked_for[key]!r} and then as {domain!r} in "
                     "the same run: use two names, or the same range."
                 )
             return self.configuration[key]
         key = self._key(label, domain)
-        if key not in self.space:
-            self._grow(key, domain)
+        self._grow(key, domain)
         value = self._given.get(key, _NOTHING)
         forms = self._forms(key)
+        if domain not in forms:
+            forms = [domain]  # one of many ranges: the value lies in this one
+            self.narrower[key] = domain
         holding = [form for form in forms if value is not _NOTHING and form.contains(value)]
         if not holding:
+            if value is not _NOTHING:
+                self.redrawn[key] = value
             holding = forms
             value = self._drawn(key, forms[0])
         self._asked[label] = self._called[name] = key
+        self.asked_for[key] = domain
         self.configuration[key] = holding[0].check(key, value)
         return self.configuration[key]
+
+    @property
+    def grew(self) -> bool:
+        """Return whether the code asked for anything that the space does not hold."""
+        return bool(self.grown)
 
     def _forms(self, key: str) -> list[Domain]:
         """Return the domain as it stands, and as it stood before the space was changed."""
@@ -104,26 +129,45 @@ class HyperParameters(Asking):
     def _key(self, label: str, domain: Domain) -> str:
         """Return the full name that *label* has in this run: its branch is told by what was read."""
         # A name with a dot in it, asked for before in this run, is no branch of a shorter one.
-        called = [k for k in self.space if k == label or self._may_be(k, label)]
+        called = [k for k in self.space if self._is_called(k, label) or self._may_be(k, label)]
         called.sort(key=lambda k: k != label)
-        same = [k for k in called if domain in self._forms(k)]
-        active = [k for k in same if self.space.is_active(k, self.configuration)]
-        if active or same:
-            return (active or same)[0]
+        active = [k for k in called if self.space.is_active(k, self.configuration)]
+        for keys in (active, called):
+            for key in keys:
+                if domain in self._forms(key):
+                    return key
+        for key in active:
+            if hull(self.space[key].free, domain) is not None:
+                return key
         key, number = label, 2
-        while key in self.space:  # the name is taken by another branch
+        while (
+            key in self.space
+        ):  # the name is taken by another branch, or by something of another kind
             key, number = f"{label}#{number}", number + 1
         return key
+
+    @staticmethod
+    def _is_called(key: str, label: str) -> bool:
+        number = key.removeprefix(f"{label}#")
+        return key == label or (number != key and number.isdecimal())
 
     def _may_be(self, key: str, label: str) -> bool:
         return key.endswith("." + label) and key not in self.configuration
 
     def _grow(self, key: str, domain: Domain) -> None:
-        names = {**self._called, **self._asked}
-        condition = tuple((names.get(p, p), values) for p, values in self._scope)
-        # Two branches that share one name here differ in what they were reached by.
-        self.space = self.space.with_domain(key, domain.under(condition))
-        self.grew = True
+        if key not in self.space:
+            names = {**self._called, **self._asked}
+            condition = tuple((names.get(p, p), values) for p, values in self._scope)
+            # Two branches that share one name here differ in what they were reached by.
+            domain = domain.under(condition)
+        else:
+            known = self.space[key]
+            both = hull(known.free, domain)
+            if domain in self._forms(key) or both is None or both == known.free:
+                return
+            domain = both.under(known.condition)
+        self.space = self.space.with_domain(key, domain)
+        self.grown[key] = domain
 
     def _drawn(self, key: str, domain: Domain) -> Any:
         if self._draw is None:

@@ -21,6 +21,7 @@ from itertools import groupby
 from pathlib import Path
 from types import TracebackType
 from typing import Literal
+from urllib.parse import quote
 
 from luthier.errors import StorageError
 from luthier.storage import sqlite_file
@@ -354,10 +355,10 @@ class SQLiteStore:
 
     def _open(self) -> sqlite3.Connection:
         if self._read_only:
-            connection = self._connect(f"file:{self.path}?mode=ro")
+            connection = self._connect(f"file:{quote(str(self.path))}?mode=ro")
             sqlite_file.checked_schema(connection, self.path)
             return connection
-        connection = self._connect(f"file:{self.path}")
+        connection = self._connect(f"file:{quote(str(self.path))}")
         connection.execute("PRAGMA wal_autocheckpoint=0")
         sqlite_file.migrate(connection)
         sqlite_file.checked_schema(connection, self.path)

@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeGuard
 
 import msgspec
 
-from luthier.space import Space
 from luthier.study import events as ev
 from luthier.study.chance import Chance
 from luthier.study.feasibility import would_run_out
@@ -23,6 +22,7 @@ from luthier.study.objective import diverged_metric
 from luthier.study.protocols import (
     Checkpoints,
     Done,
+    Exhausts,
     Fate,
     Limits,
     Resume,
@@ -76,10 +76,14 @@ class Proposal:
 
 @dataclass(frozen=True)
 class Decision:
-    """Events to append together, and the job that they give, if any."""
+    """Events to append together, and the job that they give, if any.
+
+    *lost* tells in words of epochs that are trained again because their checkpoint is gone.
+    """
 
     events: list[ev.AnyEvent]
     job: Job | None = None
+    lost: str = ""
 
 
 @dataclass(frozen=True)
@@ -207,7 +211,13 @@ class Deciding:
                 checkpointed=True,
             )
         job = Job(trial.number, lease, dict(trial.configuration), step, to_step, source)
-        return Decision(events, job)
+        lost = ""
+        if trial.checkpoint > step:
+            lost = (
+                f"Trial {trial.number} goes on from epoch {step}: its checkpoint of epoch {trial.checkpoint} "
+                "is missing or incomplete, so what follows is trained again."
+            )
+        return Decision(events, job, lost)
 
     def _leased(self, trial: int, lease: int, from_step: int, to_step: int | None) -> ev.JobLeased:
         return ev.JobLeased(
@@ -262,12 +272,21 @@ def room(history: History, scheduler: Scheduler, limits: Limits) -> int | None:
     return max(0, min(left, default=plan.trials - len(history.trials)))
 
 
-def within_space(limits: Limits, searcher: Searcher, space: Space) -> Limits:
+def within_space(limits: Limits, searcher: Searcher, history: History) -> Limits:
     """Return *limits* with no more trials than the searcher has configurations to propose."""
-    size = searcher.size(space)
+    size = searcher.size(history.space)
     if size is None or (limits.trials is not None and limits.trials <= size):
         return limits
+    if follows_code(searcher, history):
+        size = len(history.trials) + searcher.left(history)
+        if limits.trials is not None:
+            size = min(size, limits.trials)
     return Limits(trials=size, epochs=limits.epochs)
+
+
+def follows_code(searcher: Searcher, history: History) -> TypeGuard[Exhausts]:
+    """Return whether what is left to propose hangs on what the training code was seen to ask for."""
+    return history.header.define_by_run and isinstance(searcher, Exhausts)
 
 
 def proposed(history: History, searcher: Searcher, number: int) -> dict[str, Any]:

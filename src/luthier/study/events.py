@@ -74,13 +74,17 @@ class EarlierTrials(Event, frozen=True, tag="earlier trials"):
 
 
 class BudgetSet(Event, frozen=True, tag="budget set"):
-    """How much the study may try from here on; None is no limit. *until* is seconds since 1970."""
+    """How much the study may try from here on; None is no limit. *until* is seconds since 1970.
+
+    *opened*: it is what a program that opened the study asked for, not somebody who steers it.
+    """
 
     trials: int | None = None
     epochs: int | None = None
     until: float | None = None
     reason: str = ""
     who: str = ""
+    opened: bool = False
 
 
 class RaceSet(Event, frozen=True, tag="race set"):

@@ -32,6 +32,7 @@ class History:
         changes: every widening or narrowing of the space.
         widening: whether the study may widen its space by itself; None while nobody has said.
         limits: how much may be tried.
+        opened_for: the limits that a program last opened the study with, if the log tells.
         earlier: what other studies found, to learn from.
         until: when to stop, in seconds since 1970, or None.
         held: '' while the study runs, 'paused' or 'stopped' by hand; ``held_why`` says why.
@@ -59,6 +60,7 @@ class History:
         self.changes: list[SpaceRecord] = []
         self.widening: bool | None = None
         self.limits = Limits()
+        self.opened_for: Limits | None = None
         self.budgeted = False  # whether the log says what the limits are
         self.until: float | None = None
         self.held = ""
@@ -250,6 +252,8 @@ class History:
         self.limits = Limits(event.trials, event.epochs)
         self.budgeted = True
         self.until = event.until
+        if event.opened:
+            self.opened_for = self.limits
 
     def _race_set(self, event: ev.RaceSet) -> None:
         self.race = event if event.finalists else None

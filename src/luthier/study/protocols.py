@@ -257,6 +257,15 @@ class Searcher(Protocol):
 
 
 @runtime_checkable
+class Exhausts(Searcher, Protocol):
+    """A searcher with an end that can say how far it is."""
+
+    def left(self, history: History) -> int:
+        """Return how many configurations are still to be proposed."""
+        ...
+
+
+@runtime_checkable
 class Explains(Protocol):
     """A searcher that can say what it does."""
 

@@ -21,6 +21,7 @@ _SHARED = (
         "widening",
         "limits",
         "budgeted",
+        "opened_for",
         "until",
         "held",
         "held_why",

@@ -20,7 +20,7 @@ from luthier.study.log import decoded
 from luthier.study.protocols import PAGE, Store
 from luthier.study.records import SpaceRecord, StageRecord, TrialRecord, TrialState
 
-_LAYOUT = 9  # raised whenever what is below, or the fold, changes
+_LAYOUT = 10  # raised whenever what is below, or the fold, changes
 _FIRST = 20_000  # events before the first snapshot, and between early ones
 _LATER = 100_000  # events between snapshots of long logs
 _STATES = list(TrialState)
@@ -39,6 +39,7 @@ class _Kept(msgspec.Struct, array_like=True):
     changes: list[tuple[ev.SpaceChanged, int]]
     widening: bool | None
     limits: tuple[int | None, int | None]
+    opened_for: tuple[int | None, int | None] | None
     race: ev.RaceSet | None
     until: float | None
     held: tuple[str, str]
@@ -137,6 +138,7 @@ def encode(history: History) -> bytes:
         [(record.change, record.first) for record in history.changes],
         history.widening,
         (history.limits.trials, history.limits.epochs),
+        history.opened_for and (history.opened_for.trials, history.opened_for.epochs),
         history.race,
         history.until,
         (history.held, history.held_why),
@@ -186,6 +188,7 @@ def decode(body: bytes) -> History | None:
     history.changes = [SpaceRecord(change, first) for change, first in kept.changes]
     history.widening = kept.widening
     history.limits, history.until, history.budgeted = Limits(*kept.limits), kept.until, True
+    history.opened_for = Limits(*kept.opened_for) if kept.opened_for else None
     history.held, history.held_why = kept.held
     history.earlier = [
         msgspec.structs.replace(e, configurations=[thawed(c) for c in e.configurations])

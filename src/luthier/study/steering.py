@@ -9,7 +9,9 @@ from typing import Any
 from msgspec import structs
 
 from luthier.errors import StudyError
-from luthier.space import Space
+from luthier.space import Float, Int, Space
+from luthier.space.names import qualified
+from luthier.space.plain import number, option
 from luthier.study import events as ev
 from luthier.study.clock import Clock
 from luthier.study.history import History
@@ -99,14 +101,18 @@ class Steering:
         epochs: int | None = None,
         until: float | None = None,
         reason: str = "",
+        opened: bool = False,
     ) -> None:
         """Limit the study anew, for every process that works on it; None is no limit.
+
+        Programs that open it with the limits of before leave it at that.
 
         Args:
             trials: trials in all, those tried already included.
             epochs: epochs of all trials together.
             until: when to stop, in seconds since 1970.
             reason: kept in the log.
+            opened: it is what a program asks for that opens the study.
 
         Raises:
             StudyError: a limit that is no whole number above 0.
@@ -125,6 +131,7 @@ class Steering:
                     until=until,
                     reason=reason,
                     who=self.who,
+                    opened=opened,
                 )
             ]
         )
@@ -232,4 +239,31 @@ def enqueued(history: History, configuration: Mapping[str, Any], now: float) -> 
     Raises:
         SpaceError: when the space does not hold it.
     """
-    return ev.Enqueued(time=now, configuration=history.space.check(configuration))
+    space, beginning = history.space, Space.from_dict(history.header.space)
+    found = not space.domains or any(key not in beginning for key in space)
+    if history.header.define_by_run and found:
+        return ev.Enqueued(
+            time=now, configuration=_as_code_may_ask(space, beginning, configuration)
+        )
+    return ev.Enqueued(time=now, configuration=space.check(configuration))
+
+
+def _as_code_may_ask(
+    space: Space, beginning: Space, configuration: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return *configuration* for code that says its space while it runs.
+
+    Before the first trial any name may be one that it asks for, and a range that it was seen to ask for may
+    be another one next time; what it never asks for is left out, what is missing is drawn.
+    """
+    nothing_known = not space.domains and isinstance(configuration, Mapping)  # pyright: ignore[reportUnnecessaryIsInstance]
+    given = dict(configuration) if nothing_known else qualified(space, configuration)
+    checked: dict[str, Any] = {}
+    for key, value in given.items():
+        domain = space.domains.get(key)
+        if isinstance(domain, Float | Int) and key not in beginning:
+            real = number(key, value)
+            checked[key] = int(real) if isinstance(domain, Int) and real == int(real) else real
+        else:
+            checked[key] = option(value) if domain is None else domain.check(key, value)
+    return checked

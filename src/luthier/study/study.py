@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import time
+import warnings
 from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any, overload
 
-from luthier.errors import StorageError, StudyError, StudyFinished, TrialEnded
-from luthier.space import Space
+from luthier.errors import LuthierWarning, StorageError, StudyError, StudyFinished, TrialEnded
+from luthier.space import HyperParameters, Space
 from luthier.study import deciding, interrupts
 from luthier.study import events as ev
 from luthier.study.clock import SYSTEM_CLOCK, Clock
 from luthier.study.deciding import Deciding, Decision, Job, Proposal
 from luthier.study.feasibility import halved
 from luthier.study.goals import checked_report
+from luthier.study.growing import Growing
 from luthier.study.history import History
 from luthier.study.holder import holder_for
 from luthier.study.leases import Leases, ProcessLeases, lapsed_trials
@@ -75,23 +77,27 @@ class Study(Writing):
         self.deadline = deadline
         self.preempted = ""
         self.warned: set[str] = set()
+        self._growing = Growing()
         local = "://" not in store.address
         self.leases = leases or ProcessLeases(holder_for(self), clock, local=local)
         self._on_lease = on_lease
         self._widens = widens
         self._looked = -_LOOK_FOR_LAPSED
         self._seconds_to_decide = 0.0  # the last time
-        self._limits: tuple[Limits, Space, Limits] | None = None
+        self._limits: tuple[tuple[Limits, Space, int], Limits] | None = None
         self.refresh()
 
     @property
     def limits(self) -> Limits:
         """Return how much may be tried: the budget, and no more than the space holds."""
-        known, space = self._history.limits, self._history.space
-        if self._limits is None or self._limits[0] is not known or self._limits[1] is not space:
-            capped = deciding.within_space(known, self.searcher, space)
-            self._limits = (known, space, capped)
-        return self._limits[2]
+        history = self._history
+        follows = deciding.follows_code(self.searcher, history)
+        key = (history.limits, history.space, history.cursor if follows else 0)
+        if self._limits is None or any(
+            a is not b for a, b in zip(self._limits[0], key, strict=True)
+        ):
+            self._limits = (key, deciding.within_space(history.limits, self.searcher, history))
+        return self._limits[1]
 
     # -- jobs ------------------------------------------------------------------------------------
 
@@ -116,6 +122,8 @@ class Study(Writing):
                     self._append(choice.events, expect=self._history.cursor)
                 except Conflict:
                     continue
+                if choice.lost:
+                    warnings.warn(choice.lost, LuthierWarning, stacklevel=2)
                 job = choice.job
                 if job is not None and not self._already_over(job):
                     self.leased[job.lease] = job.trial
@@ -306,25 +314,22 @@ class Study(Writing):
             checkpointed=checkpointed,
         )
 
-    def settle(self, trial: Trial, configuration: dict[str, Any], grown: Space | None) -> None:
-        """Record what a define-by-run trial asked for, and the space if it grew."""
-        record = self._history.trials[trial.number]
-        if record.configuration == configuration and grown is None:
-            return
+    def settle(self, trial: Trial, configuration: dict[str, Any], asked: HyperParameters) -> None:
+        """Record what a define-by-run trial asked for, and the space if that changed it."""
         now = self.clock.time()
         settled = ev.ConfigurationSettled(
             time=now, trial=trial.number, lease=trial.lease, configuration=configuration
         )
         while True:
-            events: list[ev.AnyEvent] = [settled]
-            merged = self._history.space
-            for key, domain in (grown.domains if grown is not None else {}).items():
-                if key not in merged:
-                    merged = merged.with_domain(key, domain)
-            if merged != self._history.space:
-                events.insert(
-                    0, ev.SpaceGrown(time=now, trial=trial.number, space=merged.to_dict())
-                )
+            space = self._history.space
+            wanted = self._growing.space(space, trial.number, asked)
+            events: list[ev.AnyEvent] = []
+            if wanted != space:
+                events.append(ev.SpaceGrown(time=now, trial=trial.number, space=wanted.to_dict()))
+            if self._history.trials[trial.number].configuration != configuration:
+                events.append(settled)
+            if not events:
+                return
             try:
                 self._append(events, expect=self._history.cursor)
             except Conflict:

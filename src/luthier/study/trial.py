@@ -90,6 +90,8 @@ class Trial:
         self._beside: dict[str, Any] = {}  # of these, beside what is asked for by ``hp``
         self._pending: dict[str, float] | None = None
         self._defers = False
+        self._looping = False  # inside trial.epochs()
+        self._reported = False  # in this turn of it
         self._ready: Callable[[], bool] | None = None
         self._every_rank = False
         self._clock = self._study.clock.monotonic()
@@ -221,8 +223,19 @@ class Trial:
     def settle(self) -> None:
         """Record what the define-by-run code asked for, once it has been built."""
         if self._parameters is not None and not self.closed:
-            grown = self._parameters.space if self._parameters.grew else None
-            self._study.settle(self, self.configuration, grown)
+            self._study.settle(self, self.configuration, self._parameters)
+            for key, value in self._parameters.redrawn.items():
+                self._warn_of_redrawn(key, value)
+
+    def _warn_of_redrawn(self, key: str, value: Any) -> None:
+        # What a searcher proposed lies in the space; this somebody asked for.
+        if not self.hp.space[key].contains(value):
+            asked = self.hp.asked_for[key]
+            self.warn_once(
+                f"redrawn {key}",
+                f"Trial {self.number} was to have {key}={value!r}, but the code asks for {asked!r}: it has "
+                f"{self.configuration[key]!r}.",
+            )
 
     # -- reporting -------------------------------------------------------------------------------
 
@@ -271,7 +284,12 @@ class Trial:
                 f"Trial {self.number} reported step {after} after step {self.step}: steps go "
                 f"forward. Report each epoch once; the next one is {self.step + 1}."
             )
-        self.step = after
+        if step is None and self._reported:
+            raise StudyError(
+                f"Trial {self.number} reported twice in epoch {after - 1}: report once in each turn of "
+                "trial.epochs(), at the end of the epoch; the mean over its batches, for instance."
+            )
+        self.step, self._reported = after, self._looping
         self.settle()
         if self._defers:
             self._pending = numbers
@@ -363,6 +381,7 @@ class Trial:
                     return
                 if self.to_step is None and epoch == _MANY:
                     self._endless()
+                self._looping, self._reported = True, False
                 yield epoch
                 self._turned(save, every)
             if self.to_step is not None and not self.closed and not self.should_stop:
@@ -372,7 +391,7 @@ class Trial:
                 self._left(save, every)
             raise
         finally:
-            self._defers = False
+            self._defers = self._looping = self._reported = False
 
     def _endless(self) -> None:
         self.warn_once(

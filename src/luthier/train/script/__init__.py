@@ -14,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-import shutil
 import threading
 import time
 from collections.abc import Mapping
@@ -24,18 +23,18 @@ from typing import Any
 
 from luthier.client import SOCKET
 from luthier.errors import StudyError, TrialError, nearest
-from luthier.run.manifests import MANIFEST
 from luthier.run.vital_signs import memory_kills
 from luthier.study.protocols import Fate
 from luthier.study.trial import Trial
 from luthier.train.script.command import Command
+from luthier.train.script.folder import Folder
 from luthier.train.script.process import Process
+from luthier.train.script.readings import Readings
 from luthier.train.script.sources import (
     Curves,
     Growing,
     Listener,
     Patterns,
-    Queue,
     Reading,
     reading_from,
 )
@@ -80,7 +79,7 @@ class Script:
         """
         folder = Path(self.place) / f"trial-{trial.number:05d}"
         folder.mkdir(parents=True, exist_ok=True)
-        state = _Folder(folder / "checkpoint")
+        state = Folder(folder / "checkpoint")
         run = None
         said: Reading | None = None
         kills = memory_kills()
@@ -88,6 +87,7 @@ class Script:
             for _ in trial.epochs(state):
                 if run is None:  # the checkpoint has been restored by now
                     run = _Run(self, trial, folder)
+                    state.overtaken = run.overtaken
                 else:
                     _answer(said, go_on=True)
                 said = run.next(trial.step)
@@ -95,7 +95,7 @@ class Script:
                     break
                 trial.report(said.metrics, step=said.step)
             if run is not None and said is not None:
-                self._warn_of_no_checkpoint(trial, state)
+                self._warn_of_checkpoints(trial, state)
                 _answer(said, go_on=False, why=trial.verdict.reason)
                 run.conclude(patient=trial.verdict.fate in (Fate.COMPLETE, Fate.PAUSE))
         finally:
@@ -105,14 +105,30 @@ class Script:
         if run is not None:
             run.check(trial, reported=bool(trial.step), out_of_memory=memory_kills() > kills)
 
-    def _warn_of_no_checkpoint(self, trial: Trial, state: _Folder) -> None:
-        if trial.verdict.fate is Fate.PAUSE and not state.saved:
+    def _warn_of_checkpoints(self, trial: Trial, state: Folder) -> None:
+        if state.restless:
             trial.warn_once(
-                "script without checkpoints",
-                "The script wrote no checkpoint into the folder that LUTHIER_CHECKPOINT names: a trial "
-                "that is promoted trains again from the beginning. A scheduler that never pauses is "
-                "'median'; 'auto' stops in place of pausing.",
+                "restless checkpoints",
+                f"The script goes on writing {', '.join(state.restless)} in the folder that LUTHIER_CHECKPOINT "
+                "names while it is copied: what is kept of that may be torn. Write checkpoints before the "
+                "report, and report with luthier.report, which waits; keep logs elsewhere (LUTHIER_FOLDER).",
             )
+        if trial.verdict.fate is not Fate.PAUSE or state.saved:
+            return
+        if state.late:
+            trial.warn_once(
+                "script ahead of its checkpoints",
+                "The script trains on while its reports are read, so its checkpoints belong to later epochs, "
+                "and none was kept: a trial that is promoted trains again from the beginning. Report with "
+                'luthier.report, which waits, or print the epoch with the metrics, {"step": 3, ...}.',
+            )
+            return
+        trial.warn_once(
+            "script without checkpoints",
+            "The script wrote no checkpoint into the folder that LUTHIER_CHECKPOINT names: a trial "
+            "that is promoted trains again from the beginning. A scheduler that never pauses is "
+            "'median'; 'auto' stops in place of pausing.",
+        )
 
 
 class _Run:
@@ -121,16 +137,17 @@ class _Run:
     def __init__(self, script: Script, trial: Trial, folder: Path) -> None:
         self._script = script
         self._log = folder / "log.txt"
-        self._queue: Queue = Queue()
+        self.readings = Readings(script.metrics)
         self._wrong: list[StudyError] = []
         self._patterns = Patterns(script.patterns)
         self._over = threading.Event()
+        self._numberless = False
         self._seen: dict[str, float] = {}
         self._gathered: dict[str, float] = {}
         facts = _facts(trial, folder)
         facts_file = Path(facts["configuration"])
         facts_file.write_text(json.dumps(trial.configuration, indent=1))
-        self._listener = Listener(self._queue)
+        self._listener = Listener(self.readings.put)
         self._files = [
             source(Path(_filled(text, facts)))
             for source, text in ((Growing, script.metrics_file), (Curves, script.tensorboard))
@@ -158,7 +175,7 @@ class _Run:
         is known already, from a script that began again, is passed over.
         """
         while True:
-            reading = self._queue.get()
+            reading = self.readings.get()
             if self._wrong:
                 raise self._wrong[0]
             if reading is None:
@@ -171,14 +188,31 @@ class _Run:
                 if known:
                     self._gathered = {}
                 continue
+            self._numberless = reading.step is None and reading.answer is None
             whole = Reading(self._gathered, reading.step, reading.answer)
             self._gathered = {}
             return whole
 
+    def overtaken(self, seconds: float) -> bool:
+        """Return whether the script has gone beyond the report that was read, which has no number.
+
+        What it has printed is heard a moment later, so that is waited for. A script that reports through the
+        socket waits itself.
+        """
+        if not self._numberless:
+            return False
+        until = time.monotonic() + seconds
+        while not self.readings.more and time.monotonic() < until:
+            if self._process.code is not None:
+                self._process.drain()
+                break
+            time.sleep(0.001)
+        return self.readings.more
+
     def conclude(self, *, patient: bool) -> None:
         """End the process; a *patient* end waits for it to come by itself, if it trains no further."""
         until = time.monotonic() + (self._script.grace if patient else 0.0)
-        while time.monotonic() < until and not self._process.wait(0.02) and self._queue.empty():
+        while time.monotonic() < until and not self._process.wait(0.02) and self.readings.empty():
             pass
         self._process.end(self._script.grace)
 
@@ -217,7 +251,7 @@ class _Run:
             self._wrong.append(error)
             reading = Reading({})
         if reading is not None:
-            self._queue.put(reading)
+            self.readings.put(reading)
 
     def _watch(self) -> None:
         """Look at the files while the process runs; then say that it has ended."""
@@ -228,59 +262,10 @@ class _Run:
             for source in self._files:
                 with contextlib.suppress(OSError):
                     for reading in source.new(ended=ended):
-                        self._queue.put(reading)
+                        self.readings.put(reading)
             if ended:
                 break
-        self._queue.put(None)
-
-
-class _Folder:
-    """The folder in which a script keeps its checkpoint, as a state to save and to restore."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self.saved = False
-        self._known: list[tuple[str, int, int]] = []
-        shutil.rmtree(path, ignore_errors=True)
-        path.mkdir(parents=True)
-
-    def ready(self) -> bool:
-        """Return whether the script has written anything new."""
-        now = self._contents()
-        return bool(now) and now != self._known
-
-    def save(self, folder: Path) -> None:
-        """Copy it, again if the script wrote in it meanwhile."""
-        before = self._contents()
-        for _ in range(5):
-            with contextlib.suppress(FileNotFoundError, shutil.Error):  # replaced by the script
-                shutil.copytree(self._path, folder, dirs_exist_ok=True)
-                if before == self._contents():
-                    break
-            shutil.rmtree(folder)
-            folder.mkdir()
-            before = self._contents()
-        self._known, self.saved = before, True
-
-    def restore(self, folder: Path) -> None:
-        """Put a checkpoint back."""
-        shutil.copytree(
-            folder, self._path, dirs_exist_ok=True, ignore=shutil.ignore_patterns(MANIFEST)
-        )
-        self._known = self._contents()
-
-    def close(self) -> None:
-        """Delete it: what is worth keeping has been copied."""
-        shutil.rmtree(self._path, ignore_errors=True)
-
-    def _contents(self) -> list[tuple[str, int, int]]:
-        found: list[tuple[str, int, int]] = []
-        for path in sorted(self._path.rglob("*")):
-            with contextlib.suppress(OSError):
-                status = path.stat()
-                if not path.is_dir():
-                    found.append((str(path), status.st_size, status.st_mtime_ns))
-        return found
+        self.readings.put(None)
 
 
 def _facts(trial: Trial, folder: Path) -> dict[str, Any]:

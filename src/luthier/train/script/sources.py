@@ -16,7 +16,6 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Any, cast
 
 from luthier.errors import StudyError
@@ -33,9 +32,6 @@ class Reading:
     metrics: Mapping[str, float]
     step: int | None = None
     answer: Callable[[bool, str], None] | None = None
-
-
-Queue = SimpleQueue[Reading | None]
 
 
 def reading_from(line: str) -> Reading | None:
@@ -183,8 +179,8 @@ class Curves:
 class Listener:
     """A socket on which scripts report and hear whether to go on."""
 
-    def __init__(self, queue: Queue) -> None:
-        self._queue = queue
+    def __init__(self, put: Callable[[Reading], None]) -> None:
+        self._put_reading = put
         self._folder = tempfile.TemporaryDirectory(prefix="luthier-")  # short: a path of 108 bytes
         self.address = str(Path(self._folder.name) / "s")
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -223,7 +219,7 @@ class Listener:
             heard.set()
 
         if reading is not None:
-            self._queue.put(Reading(reading.metrics, reading.step, tell))
+            self._put_reading(Reading(reading.metrics, reading.step, tell))
             heard.wait()
         return answer
 

@@ -1,0 +1,114 @@
+"""Checkpoints of scripts that do not wait for us: whose they are, and whether they are whole."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+import warnings
+
+import pytest
+
+import luthier as lt
+from luthier.errors import LuthierWarning
+from luthier.run.worker import work
+from luthier.train.script import Script
+from luthier.train.script.command import read_command
+from luthier.train.script.folder import Folder
+
+AHEAD = """
+    import json, os, pathlib, sys
+    x = float(sys.argv[sys.argv.index("--x") + 1])
+    folder = pathlib.Path(os.environ["LUTHIER_CHECKPOINT"])
+    kept = folder / "weights.json"
+    begin = json.loads(kept.read_text())["epoch"] if kept.exists() else 0
+    for epoch in range(begin, int(os.environ["LUTHIER_EPOCHS"])):
+        new = folder / "weights.new"
+        new.write_text(json.dumps({"epoch": epoch + 1}))
+        new.rename(kept)
+        print(json.dumps({"loss": x + 1 / (epoch + 1), **STEP}), flush=True)
+"""
+
+
+def searched(tmp_path, text, **settings):
+    path = tmp_path / "script.py"
+    path.write_text(textwrap.dedent(text))
+    command, space = read_command([sys.executable, str(path)], lt.Space(x=lt.Float(0.0, 1.0)))
+    study = lt.open("s", space, minimize="loss", storage=tmp_path / "s.db", **settings)
+    work(study, Script(command, place=str(tmp_path / "place"), metrics=("loss",), grace=2.0))
+    return study
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("seed", [1, 4])
+def test_a_script_that_runs_ahead_has_the_curves_it_printed(tmp_path, seed):
+    """Whose checkpoint is of a later epoch would go on with the wrong number."""
+    text = AHEAD.replace("**STEP", "")
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", LuthierWarning
+        )  # of checkpoints that came too late, most often
+        study = searched(tmp_path, text, epochs=9, max_trials=12, seed=seed)
+    for trial in study.trials:
+        x = trial.configuration["x"]
+        expected = [x + 1 / step for step in trial.steps]
+        assert list(trial.losses) == pytest.approx(expected)
+        assert list(trial.steps) == list(range(1, trial.step + 1))
+    assert any(trial.step == 9 for trial in study.trials)
+
+
+@pytest.mark.processes
+def test_with_the_epoch_printed_a_later_checkpoint_is_gone_on_from(tmp_path):
+    text = AHEAD.replace("**STEP", '"step": epoch + 1')
+    study = searched(tmp_path, text, epochs=9, max_trials=12, scheduler="asha", searcher="random")
+    for trial in study.trials:
+        x = trial.configuration["x"]
+        assert list(trial.losses) == pytest.approx([x + 1 / step for step in trial.steps])
+    assert any(trial.step == 9 for trial in study.trials)
+
+
+def test_what_is_late_is_no_checkpoint(tmp_path):
+    folder = Folder(tmp_path / "checkpoint")
+    (tmp_path / "checkpoint" / "weights").write_text("3")
+    folder.overtaken = lambda _: True
+    assert not folder.ready()
+    assert folder.late
+    folder.overtaken = lambda _: False
+    assert folder.ready()
+    (tmp_path / "kept").mkdir()
+    folder.save(tmp_path / "kept")
+    assert (tmp_path / "kept" / "weights").read_text() == "3"
+    assert not folder.ready()  # nothing new
+    calls = iter([False, True])
+    (tmp_path / "checkpoint" / "weights").write_text("4 and more")
+    folder.overtaken = lambda _: next(calls)  # while it was copied
+    assert not folder.ready()
+
+
+class Restless(Folder):
+    """Somebody writes a log there, whenever it is copied."""
+
+    def _copied(self):
+        with open(self._path / "train.log", "a") as out:
+            out.write("a step\n")
+        try:
+            return super()._copied()
+        finally:
+            with open(self._path / "train.log", "a") as out:
+                out.write("a step\n")
+
+
+def test_what_changes_all_the_time_is_kept_and_told(tmp_path, monkeypatch):
+    monkeypatch.setattr("luthier.train.script.Folder", Restless)
+    text = """
+        import os, pathlib, luthier
+        folder = pathlib.Path(os.environ["LUTHIER_CHECKPOINT"])
+        for epoch in range(3):
+            (folder / "weights").write_text(str(epoch + 1))
+            luthier.report(loss=1 / (epoch + 1))
+    """
+    with pytest.warns(LuthierWarning, match=r"goes on writing train\.log.*luthier\.report"):
+        study = searched(tmp_path, text, epochs=3, max_trials=1, scheduler=None)
+    assert study.trials[0].checkpoint == 3
+    kept = study.checkpoints.path(0, 3)
+    assert (kept / "weights").read_text() == "3"
+    assert "step" in (kept / "train.log").read_text()
