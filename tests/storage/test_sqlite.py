@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
+import subprocess
 import threading
 
 import pytest
@@ -178,4 +180,45 @@ def test_a_file_is_called_what_it_is_called(tmp_path, name):
     assert not [p for p in tmp_path.iterdir() if not p.name.startswith(name)]
     store = SQLiteStore(tmp_path / name, read_only=True)
     assert store.names() == ["s"]
+    store.close()
+
+
+@pytest.fixture
+def medium(tmp_path):
+    """Yield a file system of its own, and what makes it read-only."""
+    place = tmp_path / "medium"
+    place.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "none", place], capture_output=True).returncode:
+        pytest.skip("nothing can be mounted here")
+    yield place, lambda: subprocess.run(["mount", "-o", "remount,ro", place], check=True)
+    subprocess.run(["umount", "--lazy", place], check=True)
+
+
+def test_a_read_only_medium_can_be_looked_at(tmp_path, medium):
+    place, harden = medium
+    study = luthier.open(
+        "s", {"x": luthier.Float(0, 1)}, minimize="loss", storage=tmp_path / "s.db"
+    )
+    study.tell(study.ask(), loss=1.0)
+    study.store.compact()
+    shutil.copy(tmp_path / "s.db", place / "s.db")
+    harden()
+    store = open_store(place / "s.db", read_only=True)
+    assert store.names() == ["s"]
+    assert len(store.read("s")) == len(study.store.read("s"))
+    store.close()
+    with pytest.raises(StorageError, match="on a read-only medium: copy it"):
+        open_store(place / "s.db").append("s", [b"more"])
+    study.close()
+
+
+def test_a_log_that_cannot_be_read_there_is_told(tmp_path, medium):
+    place, harden = medium
+    store = SQLiteStore(tmp_path / "s.db")
+    store.append("s", [b"one"])
+    for name in ("s.db", "s.db-wal"):
+        shutil.copy(tmp_path / name, place / name)
+    harden()
+    with pytest.raises(StorageError, match=r"its last events are in s\.db-wal.*copy both"):
+        open_store(place / "s.db", read_only=True).names()
     store.close()

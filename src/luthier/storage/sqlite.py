@@ -355,7 +355,9 @@ class SQLiteStore:
 
     def _open(self) -> sqlite3.Connection:
         if self._read_only:
-            connection = self._connect(f"file:{quote(str(self.path))}?mode=ro")
+            # SQLite makes files beside a log that it reads; where nobody can write, nobody changes it.
+            still = "&immutable=1" if sqlite_file.unchangeable(self.path) else ""
+            connection = self._connect(f"file:{quote(str(self.path))}?mode=ro{still}")
             sqlite_file.checked_schema(connection, self.path)
             return connection
         connection = self._connect(f"file:{quote(str(self.path))}")

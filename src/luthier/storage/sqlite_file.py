@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from collections.abc import Callable
@@ -130,9 +131,36 @@ def in_words(error: sqlite3.DatabaseError, path: Path) -> StorageError:
         advice = "the file is damaged or no SQLite file; name another one with storage="
     elif "readonly" in text or "unable to open" in text:
         advice = "check the permissions of the file and of its folder"
+        if on_read_only_medium(path.parent):
+            advice = "it is on a read-only medium: copy it to where files can be written"
     else:
         advice = "the store could not do this"
     return StorageError(f"{path}: {text} ({advice}).")
+
+
+def unchangeable(path: Path) -> bool:
+    """Return whether the store is on a medium that nobody can write, with all that was written in it.
+
+    Raises:
+        StorageError: some of what was written is in a log beside it that cannot be read there.
+    """
+    if not on_read_only_medium(path):
+        return False
+    log = path.with_name(path.name + "-wal")
+    if log.exists() and log.stat().st_size:
+        raise StorageError(
+            f"{path} is on a read-only medium, and its last events are in {log.name}, which can only be read "
+            "where files can be written: copy both into another folder, and look at them there."
+        )
+    return True
+
+
+def on_read_only_medium(path: Path) -> bool:
+    """Return whether nobody can write where *path* is; False where that cannot be told."""
+    try:
+        return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+    except (OSError, AttributeError):  # AttributeError: Windows
+        return False
 
 
 def file_system(path: Path) -> str:
