@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import sys
+import tempfile
 import textwrap
 import warnings
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +18,7 @@ from luthier.run.worker import work
 from luthier.train.script import Script
 from luthier.train.script.command import read_command
 from luthier.train.script.folder import Folder
+from luthier.train.script.listener import Listener
 
 AHEAD = """
     import json, os, pathlib, sys
@@ -112,3 +117,23 @@ def test_what_changes_all_the_time_is_kept_and_told(tmp_path, monkeypatch):
     kept = study.checkpoints.path(0, 3)
     assert (kept / "weights").read_text() == "3"
     assert "step" in (kept / "train.log").read_text()
+
+
+def test_sockets_of_killed_processes_are_swept(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    alive = Listener(lambda _: None)
+    for name in ("left", "new"):
+        folder = tmp_path / f"luthier-script-{name}"
+        folder.mkdir()
+        left = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        left.bind(str(folder / "s"))
+        left.close()  # as after a kill: the file stays
+    for folder in (tmp_path / "luthier-script-left", Path(alive.address).parent):
+        os.utime(folder, (0, 0))
+    another = Listener(lambda _: None)
+    assert not (tmp_path / "luthier-script-left").exists()
+    assert (tmp_path / "luthier-script-new").exists()  # it may be about to listen
+    assert Path(alive.address).exists()
+    alive.close()
+    another.close()
+    assert [p.name for p in tmp_path.iterdir()] == ["luthier-script-new"]

@@ -28,12 +28,12 @@ from luthier.study.protocols import Fate
 from luthier.study.trial import Trial
 from luthier.train.script.command import Command
 from luthier.train.script.folder import Folder
+from luthier.train.script.listener import Listener
 from luthier.train.script.process import Process
 from luthier.train.script.readings import Readings
 from luthier.train.script.sources import (
     Curves,
     Growing,
-    Listener,
     Patterns,
     Reading,
     reading_from,

@@ -5,14 +5,10 @@ All of them put ``Reading``s in one queue, which the loop that runs the script t
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import json
 import math
 import re
-import socket
-import tempfile
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -174,54 +170,6 @@ class Curves:
         steps = sorted(self._gathered)
         over = steps if ended else steps[:-1]
         return [Reading(self._gathered.pop(step)) for step in over]
-
-
-class Listener:
-    """A socket on which scripts report and hear whether to go on."""
-
-    def __init__(self, put: Callable[[Reading], None]) -> None:
-        self._put_reading = put
-        self._folder = tempfile.TemporaryDirectory(prefix="luthier-")  # short: a path of 108 bytes
-        self.address = str(Path(self._folder.name) / "s")
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._socket.bind(self.address)
-        self._socket.listen()
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def close(self) -> None:
-        """Hear nobody any more."""
-        self._socket.close()
-        self._folder.cleanup()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                connection, _ = self._socket.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._hear, args=(connection,), daemon=True).start()
-
-    def _hear(self, connection: socket.socket) -> None:
-        gone = contextlib.suppress(OSError, ValueError)
-        with gone, connection, connection.makefile("rw", encoding="utf-8") as lines:
-            for line in lines:
-                answer = self._put(reading_from(line))
-                lines.write(json.dumps(answer) + "\n")
-                lines.flush()
-
-    def _put(self, reading: Reading | None) -> dict[str, Any]:
-        """Put a reading in the queue, and return what is answered to it."""
-        answer: dict[str, Any] = {"go_on": True}
-        heard = threading.Event()
-
-        def tell(go_on: bool, why: str) -> None:
-            answer.update(go_on=go_on, why=why)
-            heard.set()
-
-        if reading is not None:
-            self._put_reading(Reading(reading.metrics, reading.step, tell))
-            heard.wait()
-        return answer
 
 
 def _float(text: str) -> float | None:
