@@ -15,7 +15,14 @@ if TYPE_CHECKING:
     from luthier.app.result import Result
     from luthier.app.tune import tune
     from luthier.client import report
-    from luthier.errors import LuthierError, LuthierWarning, SpaceError, StudyError, StudyFinished
+    from luthier.errors import (
+        Infeasible,
+        LuthierError,
+        LuthierWarning,
+        SpaceError,
+        StudyError,
+        StudyFinished,
+    )
     from luthier.run.opening import open_study as open
     from luthier.run.simulation import heavy_tailed, simulate
     from luthier.schedule import Hyperband, MedianStopping, SuccessiveHalving
@@ -31,6 +38,7 @@ _PUBLIC = {
     "Grid": "luthier.search",
     "Hyperband": "luthier.schedule",
     "HyperParameters": "luthier.space",
+    "Infeasible": "luthier.errors",
     "Int": "luthier.space",
     "LuthierError": "luthier.errors",
     "LuthierWarning": "luthier.errors",

@@ -34,6 +34,15 @@ class CheckpointError(LuthierError, OSError):
     """A checkpoint that is missing, incomplete or damaged."""
 
 
+class Infeasible(LuthierError, RuntimeError):
+    """Raised by training code: this configuration cannot be trained, go on with others.
+
+    The trial has failed, with the words of the exception; searchers learn from it where not to look.
+    ``except nets.TooDeep as error: raise luthier.Infeasible(str(error)) from error``. Any other error ends the
+    study, since it is most often a bug.
+    """
+
+
 class TrialError(LuthierError, RuntimeError):
     """The user's training code raised in a worker process; the message holds its own traceback."""
 

@@ -281,6 +281,21 @@ def test_out_of_memory_fails_one_trial_and_keeps_its_configuration(open_it):
     assert failed.configuration["units"] >= 32
 
 
+def test_what_cannot_be_trained_ends_one_trial(open_it):
+    def train(trial):
+        if trial["units"] > 272:
+            raise lt.Infeasible(f"{trial['units']} units do not fit")
+        trial.report(loss=trial["units"] / 512)
+
+    study = open_it(max_trials=12, searcher="random")
+    work(study, train)
+    failed = [trial for trial in study.trials if trial.state is TrialState.FAILED]
+    assert 0 < len(failed) < 12
+    assert len(study.trials) == 12
+    assert all("units do not fit" in trial.message for trial in failed)
+    assert study.best.configuration["units"] <= 272
+
+
 def test_training_that_returns_nothing(open_it):
     with pytest.raises(StudyError, match=r"expected trial\.report\(loss=\.\.\.\)"):
         work(open_it(), lambda trial: None)

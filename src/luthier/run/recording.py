@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Generator, Mapping
 from typing import Any
 
-from luthier.errors import StudyError, TrialEnded
+from luthier.errors import Infeasible, StudyError, TrialEnded
 from luthier.run.places import storage_option
 from luthier.study.study import Study
 from luthier.study.trial import Trial
@@ -29,12 +29,15 @@ def recorded(study: Study, trial: Trial) -> Generator[None]:
     """Record how a trial ends when its training code raises.
 
     Raises:
-        Exception: what the training code raised, but for out of memory, which fails the trial alone.
+        Exception: what the training code raised, but for out of memory and ``Infeasible``, which fail the
+            trial alone.
     """
     try:
         yield
     except TrialEnded:
         trial.closed = True
+    except Infeasible as error:
+        study.fail(trial, "failed", str(error) or "infeasible", traceback.format_exc())
     except Exception as error:
         ran_out = out_of_memory(error)
         kind = "out of memory" if ran_out else "error"
