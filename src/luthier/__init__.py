@@ -86,6 +86,7 @@ __all__ = [
     "Grid",
     "HyperParameters",
     "Hyperband",
+    "Infeasible",
     "Int",
     "LuthierError",
     "LuthierWarning",

@@ -292,7 +292,7 @@ def test_what_cannot_be_trained_ends_one_trial(open_it):
     failed = [trial for trial in study.trials if trial.state is TrialState.FAILED]
     assert 0 < len(failed) < 12
     assert len(study.trials) == 12
-    assert all("units do not fit" in trial.message for trial in failed)
+    assert all("units do not fit" in trial.why for trial in failed)
     assert study.best.configuration["units"] <= 272
 
 
