@@ -20,6 +20,7 @@ from ruamel.yaml import YAML
 import luthier as lt
 from luthier.app.command import commands
 from luthier.app.forms import as_json, as_yaml
+from luthier.errors import LuthierError
 
 OPTIONS = st.none() | st.booleans() | st.integers(-(2**63) + 1, 2**63 - 1) | st.text()
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
@@ -167,3 +168,44 @@ def test_a_result_and_its_trials_are_short_to_read(tmp_path):
     with export(tmp_path, "s", "all.csv").open(newline="") as file:
         first, *_ = csv.DictReader(file)
     assert (first["best"], first["size"], first["x"]) == ("0.5", "3.0", "0.5")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--to", "c.csv", "--trial", "0"], "--trial would be ignored"),
+        (["--to", "c.parquet", "--trial", "0"], "--trial would be ignored"),
+        (["--curves", "--as", "yaml"], "--as yaml holds one configuration, not curves"),
+        (["--curves", "--to", "c.db"], "c.db holds studies, not curves"),
+        (["--to", "c.csv", "--as", "yaml"], "contradict each other: .* such as c.yaml"),
+        (["--to", "c.json", "--as", "toml"], "contradict each other: .* such as c.toml"),
+        (["--to", "c.py", "--as", "hydra"], "contradict each other: .* such as c.yaml"),
+        (["--to", "c.db", "--as", "arguments"], "contradict each other: .* such as c.txt"),
+        (["--to", "nodir/c.csv"], "there is no folder 'nodir'"),
+        (["--to", "nodir/c.yaml"], "there is no folder 'nodir'"),
+    ],
+)
+def test_what_would_be_ignored_is_refused(tmp_path, monkeypatch, words, said):
+    monkeypatch.chdir(tmp_path)
+    study = lt.open("s", {"x": lt.Float(0, 1)}, minimize="loss")
+    study.tell(study.ask(), loss=1.0)
+    with pytest.raises(LuthierError, match=said) as caught:
+        CliRunner(catch_exceptions=False).invoke(commands, ["export", "s", *words])
+    assert ".tmp" not in str(caught.value)
+    assert not list(tmp_path.glob("c.*"))
+
+
+def test_what_fits_together_is_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    study = lt.open("s", {"x": lt.Float(0, 1)}, minimize="loss")
+    study.tell(study.ask(), loss=1.0)
+    for words in (
+        ["--to", "c.yaml", "--as", "hydra"],
+        ["--to", "c.yml", "--as", "yaml", "--trial", "0"],
+        ["--to", "c.txt", "--as", "arguments"],
+        ["--to", "c", "--as", "json"],
+        ["--as", "overrides", "--trial", "0"],
+        ["--to", "c.csv", "--curves"],
+    ):
+        done = CliRunner(catch_exceptions=False).invoke(commands, ["export", "s", *words])
+        assert done.exit_code == 0, words

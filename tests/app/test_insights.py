@@ -80,3 +80,35 @@ def test_what_plan_refuses(storage):
     ):
         with pytest.raises(StudyError, match=words):
             CliRunner().invoke(commands, ["plan", *arguments], catch_exceptions=False)
+
+
+def test_a_bin_with_too_few_trials_says_so_in_words_and_in_the_picture(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    study = lt.open("few", {"x": lt.Float(0.0, 1.0)}, minimize="loss")
+    for x in (0.05, 0.1, 0.15, 0.3, 0.35, 0.4, 0.6, 0.8, 0.9):
+        study.enqueue({"x": x})
+        trial = study.ask()
+        study.tell(trial, loss=trial["x"])
+    said = told("isolate", "few", "x", "--bins", "4")
+    assert "0.5 … 0.75  too few  1 trial\n" in said
+    assert "0.75 … 1  too few  2 trials\n" in said
+    assert "nan" not in said
+    axes = lt.insight.picture(lt.insight.isolation(study, "x", bins=4))
+    labels = [label.get_text() for label in axes.get_xticklabels()]
+    assert labels[2].endswith("1 trial:\ntoo few")
+    assert labels[0].endswith("\n3 trials")
+
+
+def test_a_small_chance_is_no_chance_of_0_in_the_picture(storage):
+    study = lt.open("flat", {"x": lt.Float(0.0, 1.0)}, minimize="loss", searcher="random")
+    for _ in range(20):
+        study.tell(study.ask(), loss=1.0)
+    found = lt.insight.enough(study)
+    assert found.chance < 0.01
+    assert "a chance of less than 1 %" in str(found)
+    assert lt.insight.picture(found).get_title().endswith("a chance of less than 1 %")
+
+
+def test_plan_names_the_options_that_it_has():
+    with pytest.raises(StudyError, match="--trials or --max-epochs"):
+        CliRunner(catch_exceptions=False).invoke(commands, ["plan"])

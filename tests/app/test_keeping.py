@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -180,3 +181,15 @@ def test_replay_tells_where_a_log_differs(folder):
     assert found.returncode == 1
     assert "event 3 (trial proposed): trial 0 has {'x': 0.77}" in found.stderr
     assert luthier("replay", "q").returncode == 2
+
+
+def test_a_port_in_use_is_said_before_anything_is_announced(folder):
+    open_study("t", {"x": Float(0, 1)}, minimize="loss", storage="luthier.db").close()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        for command in ("serve", "dashboard"):
+            done = luthier(command, "--port", str(taken.getsockname()[1]))
+            assert done.returncode == 2
+            assert done.stderr.startswith("luthier: Cannot listen on 127.0.0.1:")
+            assert done.stderr.count("\n") == 1

@@ -13,6 +13,7 @@ import luthier as lt
 from luthier.app import show
 from luthier.app.command import commands
 from luthier.app.show import clean
+from luthier.craft.changes import differences
 from luthier.study.records import TrialState
 
 
@@ -122,3 +123,45 @@ def test_a_metric_that_is_nan_or_missing():
     study.tell(trial)
     shown = output("show", "s", "--trial", "0").splitlines()
     assert [line.split()[:3] for line in shown[-2:]] == [["1", "0.5", "nan"], ["2", "0.75", "0.00"]]
+
+
+def test_what_was_changed_in_the_space_is_said(tmp_path):
+    space = lt.Space(
+        learning_rate=lt.Float(1e-5, 0.1, scale="log"),
+        units=lt.Int(8, 64),
+        kind=lt.Choice("a", "b"),
+    )
+    study = lt.open("s", space, minimize="loss", storage=tmp_path / "luthier.db")
+    study.tell(study.ask(), loss=1.0)
+    narrow = study.space.with_domain("learning_rate", lt.Float(1e-4, 0.01, scale="log"))
+    study.steer.space(narrow)
+    study.steer.space(narrow.with_domain("kind", lt.Choice("a", "c")), "b is slow")
+    said = output("show", "s")
+    assert "by hand" in said
+    assert "learning_rate: 1e-05..0.1 -> 0.0001..0.01.\n" in said
+    assert "kind: a,b -> a,c (b is slow).\n" in said
+    assert "no reason given" not in said
+
+
+def test_differences_between_spaces():
+    before = lt.Space(x=lt.Float(0.0, 1.0), n=lt.Int(1, 8), gone=lt.Bool())
+    after = lt.Space(
+        {"x": lt.Float(0.0, 1.0, step=0.5), "n": lt.Int(1, 16), "z": lt.Constant(3)},
+        constraints=["n <= 9"],
+    )
+    step, n, gone, z, rule = differences(before, after)
+    assert step == "x: Float(0.0, 1.0) -> Float(0.0, 1.0, step=0.5)"
+    assert (n, gone, z, rule) == ("n: 1..8 -> 1..16", "gone: taken out", "z: new, 3", "now n <= 9")
+    assert differences(after, after) == []
+
+
+def test_what_a_space_had_grown_by_before_a_change_is_not_called_new():
+    study = lt.open("s", {}, minimize="loss", define_by_run=True)
+    trial = study.ask()
+    trial.hp.float("a", 0.0, 1.0)
+    study.tell(trial, loss=1.0)
+    for high in (0.5, 0.25):
+        study.steer.space(study.refresh().space.with_domain("a", lt.Float(0.0, high)))
+    said = output("show", "s")
+    assert "a: 0..0.5 -> 0..0.25." in said
+    assert "new" not in said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 
@@ -251,5 +252,52 @@ def test_a_plan_of_a_study_as_it_is(folder):
     done = CliRunner(catch_exceptions=False).invoke(commands, ["plan", "grid"])
     assert "2 trials" in done.output
     assert "then a race of the finalists" in done.output
-    with pytest.raises(LuthierError, match="rubbish"):
-        CliRunner(catch_exceptions=False).invoke(commands, ["plan", "s", "--epoch-time", "rubbish"])
+    done = CliRunner().invoke(commands, ["plan", "s", "--epoch-time", "rubbish"])
+    assert done.exit_code == 2
+    assert "'--epoch-time': A time must be seconds above 0 or a text" in done.output
+    assert "rubbish" in done.output
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (["--order", "foo", "--staged", "train.py"], "--order must be one of 'one by one', 'ng'"),
+        (["--order", "one-by-on", "train.py"], "Did you mean 'one by one'?"),
+        (["--order", "ng", "own.py"], "give --staged with it"),
+        (["--order", "ng", "train.py", "--lr", "{log:1e-5:1e-1}"], "give --staged with it"),
+        (["--order", "ng", "study.yaml"], "give --staged with it"),
+        (
+            ["--metric", "val_loss=(", "train.py", "--lr", "{log:1e-5:1e-1}"],
+            "no regular expression",
+        ),
+        (["--metric", "val_loss=x", "train.py", "--lr", "{log:1e-5:1e-1}"], "has no group"),
+        (["--gpus-per-trial", "1.5", "train.py", "--lr", "{log:1e-5:1e-1}"], "gpus_per_trial must"),
+        (["--gpus-per-trial", "64", "train.py", "--lr", "{log:1e-5:1e-1}"], "need 64 GPUs"),
+    ],
+)
+def test_what_would_be_ignored_or_cannot_be_is_refused_before_there_is_a_study(
+    folder, words, error
+):
+    (folder / "own.py").write_text("raise SystemExit(9)\n")
+    (folder / "study.yaml").write_text(
+        "run: python train.py --lr {lr}\nspace: {lr: {log: [1.0e-5, 0.1]}}\n"
+        "minimize: val_loss\nmax_trials: 1\n"
+    )
+    given = ["--minimize", "val_loss", "--max-trials", "1"] if "{log:1e-5:1e-1}" in words else []
+    with pytest.raises(LuthierError, match=re.escape(error)):
+        run(*given, *words)
+    assert not (folder / "luthier.db").exists() or lt.storage.open_store("luthier.db").names() == []
+
+
+def test_the_order_of_stages_holds_for_scripts_and_study_files_too(folder, monkeypatch):
+    monkeypatch.setenv("LUTHIER_STAGED", "")
+    words = ["--space", "space.yaml", "--minimize", "val_loss", "--max-trials", "1"]
+    assert run("--staged", "--order", "ng", *words, "train.py").exit_code == 0
+    assert lt.open("train").history.header.searcher["order"] == "ng"
+    (folder / "filed.yaml").write_text(
+        "run: python train.py --lr {lr} --units {units}\nspace: space.yaml\nminimize: val_loss\n"
+        "staged: true\nmax_trials: 1\n"
+    )
+    monkeypatch.setenv("LUTHIER_STAGED", "")
+    assert run("--order", "NG", "filed.yaml").exit_code == 0
+    assert lt.open("filed").history.header.searcher["order"] == "ng"

@@ -171,6 +171,9 @@ def test_what_cannot_be_read():
         sweep_rates(0.1, 0.01, 100)
     with pytest.raises(StudyError, match="at least 20 rates"):
         sweep_rates(1e-3, 1, 10)
+    for sweeps in (0, -1, 1.5, True):
+        with pytest.raises(StudyError, match=f"sweeps={sweeps}: expected a whole number above 0"):
+            sweep_rates(1e-3, 1, 20, sweeps)
 
 
 # -- words and picture -------------------------------------------------------------------------

@@ -177,3 +177,44 @@ def test_limits_by_hand_and_what_they_refuse():
     with pytest.raises(StudyError, match=r"top must be a share in \(0, 1\), got 20"):
         boundary.check(study, top=20)
     assert boundary.check(taught(SPACE, outside, 4)) == ()
+
+
+def held_at_an_edge(trials=60, **settings):
+    """Return a study in stages whose weight decay makes no difference and has its default at the end."""
+    space = luthier.Space(
+        learning_rate=luthier.Float(1e-5, 1.0, scale="log"),
+        units=luthier.Int(8, 512, scale="log"),
+        weight_decay=luthier.Float(1e-6, 1e-1, scale="log", default=1e-6),
+    )
+
+    def curve(c, _):
+        return (math.log10(c["learning_rate"]) + 2.3) ** 2 + (math.log2(c["units"]) - 6) ** 2 / 9
+
+    return taught(space, curve, trials, searcher="stages", max_trials=trials, **settings)
+
+
+@pytest.mark.parametrize(("trials", "seed"), [(20, 1), (30, 0), (45, 2)])
+def test_where_a_stage_held_a_hyperparameter_says_nothing_of_its_edge(trials, seed):
+    assert boundary.check(held_at_an_edge(trials, seed=seed)) == ()
+
+
+def test_what_makes_no_difference_has_no_crowded_edge():
+    study = held_at_an_edge(60, seed=2)
+    stage = next(s for s in study.history.stages if s.hyperparameters == ["weight_decay"])
+    assert "weight_decay makes no difference and stays fixed" in stage.conclusion
+    assert sum(t.configuration["weight_decay"] < 1.1e-6 for t in study.trials) > 50
+    assert boundary.check(study) == ()
+
+
+def test_a_range_that_a_stage_narrowed_is_no_wonder_but_an_optimum_outside_is_found():
+    space = luthier.Space(learning_rate=luthier.Float(1e-3, 1.0, scale="log"), units=UNIT)
+
+    def rising(c, _):
+        return (math.log10(c["learning_rate"]) + 4) ** 2 + (c["units"] - 0.5) ** 2
+
+    study = taught(space, rising, 40, searcher="stages", max_trials=40)
+    study.steer.widen(False)
+    found = {f.name: f for f in boundary.check(study)}
+    assert "units" not in found
+    assert found["learning_rate"].side == "low"
+    assert " would hold " in str(found["learning_rate"])

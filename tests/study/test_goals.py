@@ -91,7 +91,8 @@ def test_constraints_are_read(text):
 
 
 def test_other_goals_are_another_study(tmp_path):
-    opened(minimize=["a", "b"], subject_to="c <= 1", storage=tmp_path / "a.db")
+    study = opened(minimize=["a", "b"], subject_to="c <= 1", storage=tmp_path / "a.db")
+    study.tell(study.ask(), a=1.0, b=1.0, c=1.0)
     with pytest.raises(lt.StudyError, match=r"other objectives was.*subject_to was.*noisy was"):
         opened(minimize="a", noisy=True, storage=tmp_path / "a.db")
 

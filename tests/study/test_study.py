@@ -179,7 +179,8 @@ def test_steps_go_forward(open_it):
     ],
 )
 def test_a_name_that_exists_with_other_settings(open_it, change, words):
-    open_it()
+    study = open_it()
+    study.tell(study.ask(), loss=1.0)
     with pytest.raises(StudyError, match=words) as error:
         open_it(**change)
     assert "another name" in str(error.value)

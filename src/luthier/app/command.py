@@ -20,6 +20,7 @@ from luthier.app.importing import import_
 from luthier.app.planning import plan
 from luthier.app.track import track
 from luthier.app.tuning import schema, tune
+from luthier.app.warned import show_plainly
 from luthier.app.watch import watch
 from luthier.app.working import worker
 from luthier.errors import LuthierError, StudyError, nearest
@@ -43,9 +44,9 @@ def commands() -> None:
 def list_studies(storage: str | None, as_json: bool) -> None:
     """Print a line for each study."""
     from luthier.app import reading, show
-    from luthier.storage import open_store
+    from luthier.app.stores import store_to_read
 
-    store = open_store(storage, read_only=True)
+    store = store_to_read(storage)
     histories: dict[str, History] = {}
     for name in (names := store.names()):
         try:
@@ -122,13 +123,14 @@ def export_study(
     --as hydra      a file for a Hydra config group:  python train.py +best=STUDY
     --as overrides  the same on Hydra's command line
     """
-    from luthier.app.export import best_as, export
+    from luthier.app.export import best_as, checked_call, export
     from luthier.app.reading import finite_best, trial_of
 
     if to is None and form is None:
         raise click.UsageError("Say where to (--to FILE) or how (--as arguments, ...).")
     if str(to) in ("yaml", "json", "toml", "csv", "parquet"):
         to = Path(f"{study.replace('/', '_')}.{to}")
+    checked_call(to, form or "", curves=curves, trial=number is not None)
     history = history_for(study, storage)
     trial = finite_best(history) if number is None else trial_of(history, number)
     if to is None:
@@ -177,6 +179,7 @@ for _command in (
 
 def main() -> None:
     """Run the command; a wrong call ends in one line and exit code 2, not in a traceback."""
+    show_plainly()
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # curves on a terminal that has no bars
     try:
@@ -203,9 +206,9 @@ def _end(message: str, code: int) -> NoReturn:
 def history_for(study: str, storage: str | None) -> History:
     """Return the history of a study; raises StudyError when there is none of that name."""
     from luthier.app.reading import read
-    from luthier.storage import open_store
+    from luthier.app.stores import store_to_read
 
-    store = open_store(storage, read_only=True)
+    store = store_to_read(storage)
     names = store.names()
     if study not in names:
         raise StudyError(

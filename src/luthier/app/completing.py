@@ -65,10 +65,10 @@ def complete_assignments(
 def _studies(
     context: click.Context, parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
-    from luthier.storage import open_store
+    from luthier.app.stores import store_to_read
 
     try:
-        names = open_store(_storage(context), read_only=True).names()
+        names = store_to_read(_storage(context)).names()
     except Exception:  # completing must never write into the line that is being typed
         return []
     return [CompletionItem(name) for name in names if name.startswith(incomplete)]
@@ -76,10 +76,10 @@ def _studies(
 
 def _domains(context: click.Context) -> list[tuple[str, Any]]:
     from luthier.app.reading import read
-    from luthier.storage import open_store
+    from luthier.app.stores import store_to_read
 
     try:
-        history = read(open_store(_storage(context), read_only=True), context.params["study"])
+        history = read(store_to_read(_storage(context)), context.params["study"])
         return list(history.space.domains.items())
     except Exception:
         return []

@@ -35,12 +35,13 @@ def dashboard(
     """Show the studies of URL (a file, or what --storage takes) in the browser while they run."""
     from luthier.app.dashboard import application, serve
     from luthier.app.dashboard.door import is_local, made_token
+    from luthier.app.stores import store_to_read
     from luthier.storage import open_store
 
     if url is not None and storage is not None and url != storage:
         raise LuthierError(f"The storage was given twice, as {url!r} and {storage!r}: give one.")
     where = url or storage
-    store = open_store(where, read_only=True)
+    store = store_to_read(where)
     writable = None if read_only else lambda: open_store(where)
     secret = made_token(host, token)
     local = is_local(host)
@@ -48,10 +49,13 @@ def dashboard(
     made = application(store, writable=writable, token=secret, hosts=hosts)
     shown = f"[{host}]" if ":" in host else host
     address = f"http://{shown}:{port}/" + (f"?token={secret}" if secret else "")
-    click.echo(f"luthier: {'looking on' if read_only else 'dashboard'} at {address}", err=True)
-    if not local:
-        through = f"ssh -L {port}:localhost:{port} HOST"
-        click.echo(f"luthier: it is not encrypted: prefer {through}", err=True)
-    if opens:
-        webbrowser.open(address)
-    serve(made, host, port)
+
+    def announce() -> None:
+        click.echo(f"luthier: {'looking on' if read_only else 'dashboard'} at {address}", err=True)
+        if not local:
+            through = f"ssh -L {port}:localhost:{port} HOST"
+            click.echo(f"luthier: it is not encrypted: prefer {through}", err=True)
+        if opens:
+            webbrowser.open(address)
+
+    serve(made, host, port, announce)

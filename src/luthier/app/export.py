@@ -17,6 +17,9 @@ from luthier.study.goals import outcome
 from luthier.study.history import History
 from luthier.study.records import TrialRecord
 
+TABLES = (".csv", ".parquet")
+_LIKE = {"hydra": ("yaml",)}  # forms that are files of another one
+
 
 class NothingFinite(LuthierError):
     """There is no best configuration yet."""
@@ -59,7 +62,7 @@ def export(
                 f"{suffix} holds one configuration, not curves: write them to .csv or .parquet."
             )
         _write(to, best_as(form, history, best).encode())
-    elif suffix in (".csv", ".parquet"):
+    elif suffix in TABLES:
         rows = report_rows(history) if curves else trial_rows(history)
         _write(to, _csv(rows) if suffix == ".csv" else _parquet(rows))
     elif suffix == ".db":
@@ -67,10 +70,47 @@ def export(
 
         write_optuna(history, to)
     else:
-        known = [*SUFFIXES, ".csv", ".parquet", ".db"]
+        known = [*SUFFIXES, *TABLES, ".db"]
         raise LuthierError(
             f"Cannot tell from {str(to)!r} what to write: expected a name that ends in "
             f"{', '.join(known)}.{nearest(suffix, known)}"
+        )
+
+
+def checked_call(to: Path | None, form: str, *, curves: bool, trial: bool) -> None:
+    """Refuse what would be ignored: see the arguments of ``export``.
+
+    Args:
+        to: the file; None to print.
+        form: "" for what the file's name says.
+        curves: whether a row for each report was asked for.
+        trial: whether one trial was asked for.
+
+    Raises:
+        LuthierError: the form is another one than the file's; a table of one trial; or one
+            configuration with curves.
+    """
+    suffix = "" if to is None else to.suffix.lower()
+    table = suffix in (*TABLES, ".db")
+    if form and (table or SUFFIXES.get(suffix, form) not in (form, *_LIKE.get(form, ()))):
+        fitting = next(
+            (s for s, f in SUFFIXES.items() if f in (form, *_LIKE.get(form, ()))), ".txt"
+        )
+        assert to is not None
+        raise LuthierError(
+            f"--to {to} and --as {form} contradict each other: leave --as out, or name a file such as "
+            f"{to.with_suffix(fitting)}."
+        )
+    if trial and table:
+        raise LuthierError(
+            f"{to} gets all trials, so --trial would be ignored: leave it out, or write one trial's "
+            "configuration, to .yaml, .json, .toml or .py."
+        )
+    if curves and suffix not in TABLES:
+        what = f"--as {form}" if form else str(to)
+        raise LuthierError(
+            f"{what} holds {'studies' if suffix == '.db' else 'one configuration'}, not curves: write them "
+            "with --to to .csv or .parquet, without --as."
         )
 
 
@@ -180,7 +220,11 @@ def _parquet(table: Rows) -> bytes:
 
 def _write(to: Path, data: bytes) -> None:
     """Write all or nothing."""
+    if not to.parent.is_dir():
+        raise LuthierError(
+            f"Cannot write {to}: there is no folder {str(to.parent)!r}. Make it first, or write elsewhere."
+        )
     try:
         replace(to, data)
-    except OSError as error:
-        raise LuthierError(f"Cannot write {to}: {error}.") from error
+    except OSError as error:  # its own text would name the file by its temporary name
+        raise LuthierError(f"Cannot write {to}: {error.strerror or error}.") from error

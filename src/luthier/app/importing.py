@@ -27,10 +27,10 @@ def optuna(url: str, study: str | None, storage: str | None) -> None:
 
     Optuna need not be installed. The studies can be gone on with by luthier.compat.optuna.
     """
+    from luthier.app.stores import store_to_make
     from luthier.compat.optuna.importing import import_optuna
-    from luthier.storage import open_store
 
-    for done in import_optuna(url, open_store(storage), study):
+    for done in import_optuna(url, store_to_make(storage), study):
         how = "curves" if done.curves else "notes"
         click.echo(f"{done.study}: {done.trials} trials taken over, intermediate values as {how}")
 
@@ -44,8 +44,8 @@ def keras_tuner(folder: str, study: str | None, storage: str | None) -> None:
 
     KerasTuner keeps the best epoch of each trial alone, so there are no curves to take over.
     """
+    from luthier.app.stores import store_to_make
     from luthier.compat.keras_tuner.importing import import_keras_tuner
-    from luthier.storage import open_store
 
-    done = import_keras_tuner(folder, open_store(storage), study)
+    done = import_keras_tuner(folder, store_to_make(storage), study)
     click.echo(f"{done.study}: {done.trials} trials taken over, {done.objective}")

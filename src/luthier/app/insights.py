@@ -66,7 +66,9 @@ def isolate(
 
     found = insight.isolation(history_for(study, storage), scientific, nuisance or None, bins=bins)
     lines = [
-        f"{v.label:>20}  {v.median:.4g} ({v.low:.4g} to {v.high:.4g})  {v.trials} trials"
+        f"{v.label:>20}  "
+        + ("too few" if v.too_few else f"{v.median:.4g} ({v.low:.4g} to {v.high:.4g})")
+        + f"  {v.trials} trial{'s' * (v.trials != 1)}"
         for v in found.values
     ]
     _give(found, [*lines, str(found)], file, as_json)
@@ -104,10 +106,11 @@ def boundary(study: str, act: bool, storage: str | None, as_json: bool) -> None:
     found = edges.check(history_for(study, storage))
     _give(found, [str(f) for f in found] or ["no edge is crowded"], None, as_json)
     if act and found:
+        from luthier.app.stores import store_to_steer
         from luthier.run.opening import open_study
-        from luthier.storage import open_store
 
-        moved = edges.act(open_study(study, storage=open_store(storage), renews=False), found)
+        opened = open_study(study, storage=store_to_steer(storage), renews=False)
+        moved = edges.act(opened, found)
         ends = (
             ", ".join(f"{f.name} to {f.to:g}" for f in moved) or "nothing: these are natural ends"
         )

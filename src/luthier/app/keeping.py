@@ -10,7 +10,7 @@ import click
 
 from luthier.app import options
 from luthier.app.completing import study_argument
-from luthier.errors import StorageError
+from luthier.errors import StorageError, nearest
 
 
 @click.group()
@@ -22,11 +22,11 @@ def storage() -> None:
 @options.storage
 def check(storage: str | None) -> None:
     """Read every event of every study, and say what is wrong."""
-    from luthier.storage import open_store
+    from luthier.app.stores import store_to_read
     from luthier.study.history import fold
     from luthier.study.log import read_log
 
-    store: Any = open_store(storage, read_only=True)
+    store: Any = store_to_read(storage)
     wrong: list[str] = store.check() if hasattr(store, "check") else []
     for name in store.names():
         try:
@@ -47,12 +47,13 @@ def check(storage: str | None) -> None:
 @options.storage
 def compact(storage: str | None) -> None:
     """Keep a snapshot of every study, so that it opens at once, and give free space back."""
-    from luthier.storage import SQLiteStore, open_store
+    from luthier.app.stores import store_to_steer
+    from luthier.storage import SQLiteStore
     from luthier.study.history import fold
     from luthier.study.log import read_log
     from luthier.study.snapshot import encode
 
-    store: Any = open_store(storage)
+    store: Any = store_to_steer(storage)
     before = store.path.stat().st_size if isinstance(store, SQLiteStore) else 0
     for name in store.names():
         history = fold(read_log(store, name))
@@ -69,14 +70,15 @@ def compact(storage: str | None) -> None:
 @click.option("--study", "only", help="Copy this study alone.")
 def copy(source: str, target: str, only: str | None) -> None:
     """Copy studies from one store to another, of any kinds; a copy that was begun is gone on with."""
-    from luthier.storage import open_store
+    from luthier.app.stores import store_to_make, store_to_read
     from luthier.study.log import copy_log
 
-    reader, writer = open_store(source, read_only=True), open_store(target)
+    reader = store_to_read(source)
+    if only is not None and only not in (known := reader.names()):
+        raise StorageError(f"There is no study {only!r} in {source}.{nearest(only, known)}")
+    writer = store_to_make(target)
     names = [only] if only is not None else reader.names()
     for name in names:
-        if name not in reader.names():
-            raise StorageError(f"There is no study {name!r} in {source}.")
         click.echo(f"{name}: {copy_log(reader, writer, name)} events copied")
     click.echo("Checkpoints stay where they are: copy their folder too.", err=True)
 
@@ -89,13 +91,20 @@ def copy(source: str, target: str, only: str | None) -> None:
 def serve(host: str, port: int, token: str | None, storage: str | None) -> None:
     """Put a store on the network, for workers that share no disk and no database with this machine."""
     from luthier.app.server import serve as run
+    from luthier.app.stores import store_to_make
     from luthier.run.places import working_folder
-    from luthier.storage import open_store
 
-    store = open_store(storage)
+    store = store_to_make(storage)
     token = token or secrets.token_urlsafe(24)
-    click.echo(f"luthier: workers connect with http://{token}@{host}:{port}", err=True)
-    run(store, host, port, token, working_folder(store) / "served")
+    address = f"http://{token}@{host}:{port}"
+    run(
+        store,
+        host,
+        port,
+        token,
+        working_folder(store) / "served",
+        ready=lambda: click.echo(f"luthier: workers connect with {address}", err=True),
+    )
 
 
 @click.command()
@@ -103,13 +112,14 @@ def serve(host: str, port: int, token: str | None, storage: str | None) -> None:
 @options.storage
 def replay(study: str, storage: str | None) -> None:
     """Derive every proposal and verdict of STUDY again from its log, and report the first that differs."""
-    from luthier.run.opening import header_of, made_parts
+    from luthier.app.stores import store_to_read
+    from luthier.run.beginning import header_of
+    from luthier.run.opening import made_parts
     from luthier.search.widening import due
-    from luthier.storage import open_store
     from luthier.study.log import read_log
     from luthier.study.replay import replay as run
 
-    store = open_store(storage, read_only=True)
+    store = store_to_read(storage)
     report = run(read_log(store, study), *made_parts(header_of(store, study)), due)
     click.echo(
         f"{report.events} events: {report.proposals} proposals, {report.moves} moves and "

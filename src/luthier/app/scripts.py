@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import shlex
 import shutil
 import sys
@@ -14,16 +13,18 @@ from urllib.parse import quote
 
 import msgspec
 
+from luthier.app.functions import function_of
 from luthier.app.result import Result
+from luthier.app.stores import store_to_make
 from luthier.app.study_file import StudyFile
 from luthier.app.tune import tune
-from luthier.errors import LuthierWarning, StudyError, nearest
+from luthier.errors import LuthierWarning, StudyError
 from luthier.run.places import working_folder
 from luthier.space import Space
-from luthier.storage import open_store
 from luthier.study.goals import goals_from
 from luthier.train.script import Script
 from luthier.train.script.command import program, read_command
+from luthier.train.script.sources import Patterns
 
 _FOR_SCRIPTS = ("metrics", "metrics_file", "tensorboard", "grace", "environment")
 _NOT_FOR_TUNE = ("study", "run", "function", "space", "constraints", *_FOR_SCRIPTS)
@@ -84,8 +85,9 @@ def tune_script(
                 f"command write into {{trial.folder}}, and say so: '{{trial.folder}}/{path}'."
             )
     name = study.study or _named_after(run)
+    Patterns(study.metrics)  # refuses what cannot be before there is a study
     goals = goals_from(study.maximize, study.minimize, study.subject_to)
-    settings["storage"] = store = open_store(study.storage)
+    settings["storage"] = store = store_to_make(study.storage)
     script = Script(
         command=command,
         metrics=goals.metrics,
@@ -109,19 +111,10 @@ def _tune_function(
         )
     if study.run:
         raise StudyError("The study has both run and function: give one of them.")
-    if "" not in sys.path:
-        sys.path.insert(0, "")
     try:
-        found = importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        hint = nearest(module, [path.stem for path in Path().glob("*.py")])
-        raise StudyError(f"function: {study.function!r}: {error}.{hint}") from None
-    train = getattr(found, function, None)
-    if not callable(train):
-        known = [name for name in vars(found) if callable(getattr(found, name))]
-        raise StudyError(
-            f"Module {module!r} has no function {function!r}.{nearest(function, known)}"
-        )
+        train = function_of(module, function)
+    except StudyError as error:
+        raise StudyError(f"function: {study.function!r}: {error}") from None
     name = study.study or module.rpartition(".")[2]
     return tune(train, space, name=name, progress=progress, **settings)
 

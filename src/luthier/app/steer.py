@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from luthier.app import options
+from luthier.app import options, words
 from luthier.app.completing import complete_assignments, study_argument
-from luthier.errors import StudyError
+from luthier.app.times import SECONDS
+from luthier.errors import StudyError, nearest
+
+if TYPE_CHECKING:
+    from luthier.study.history import History
 
 _reason = click.option("--reason", default="", help="Kept in the log.")
 
 
 def _opened(study: str, storage: str | None) -> Any:
+    from luthier.app.stores import store_to_steer
+    from luthier.run.beginning import header_of
     from luthier.run.opening import open_study
-    from luthier.storage import open_store
 
-    store = open_store(storage)
+    store = store_to_steer(storage)
+    header_of(store, study)  # says which studies there are
     return open_study(study, storage=store, renews=False)
 
 
@@ -90,29 +96,45 @@ def enqueue(study: str, values: tuple[str, ...], storage: str | None) -> None:
 @study_argument()
 @click.option("--trials", type=click.IntRange(1), help="Trials in all.")
 @click.option("--epochs", type=click.IntRange(1), help="Epochs of all trials together.")
-@click.option("--time", "left", help="From now on, such as 45m or 2h.")
+@click.option(
+    "--time",
+    "left",
+    type=SECONDS,
+    metavar="TIME",
+    help="From now on: 45m, 2h, or a number of seconds.",
+)
 @options.storage
 @_reason
 def budget(
     study: str,
     trials: int | None,
     epochs: int | None,
-    left: str | None,
+    left: float | None,
     storage: str | None,
     reason: str,
 ) -> None:
     """Limit STUDY anew, for every worker; what is not given stays as it is."""
-    from luthier.run.opening import seconds_from
-
     opened = _opened(study, storage)
     limits, until = opened.history.limits, opened.history.until
     opened.steer.budget(
         trials=limits.trials if trials is None else trials,
         epochs=limits.epochs if epochs is None else epochs,
-        until=until if left is None else time.time() + seconds_from(left),
+        until=until if left is None else time.time() + left,
         reason=reason,
     )
-    click.echo(f"luthier: {study}: {opened.history.limits}", err=True)
+    click.echo(f"luthier: {study}: {_budget(opened.refresh(), time.time())}", err=True)
+
+
+def _budget(history: History, now: float) -> str:
+    """Return in words what ends the study."""
+    limits, until = history.limits, history.until
+    counts = (limits.trials, "trials in all"), (limits.epochs, "epochs of all trials together")
+    said = [f"{count} {what}" for count, what in counts if count]
+    if until is not None:
+        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(until))
+        left = f"{words.duration(until - now)} from now" if until > now else "which is over"
+        said.append(f"until {when}, {left}")
+    return "; ".join(said) or "no limit"
 
 
 @click.command()
@@ -146,14 +168,16 @@ def space(study: str, ranges: tuple[str, ...], storage: str | None, reason: str)
 
     A hyperparameter with options takes them instead: optimizer=sgd,adam. Scales and steps stay.
     """
+    from luthier.craft.changes import differences
+
     opened = _opened(study, storage)
     changed = opened.space
     for name, text in _pairs(ranges):
         changed = changed.with_domain(name, _domain(changed, name, text))
+    before = opened.space
     opened.steer.space(changed, reason)
-    click.echo(
-        f"luthier: {study}: {', '.join(f'{n}={text}' for n, text in _pairs(ranges))}", err=True
-    )
+    said = ", ".join(differences(before, changed)) or "the space is as it was"
+    click.echo(f"luthier: {study}: {said}", err=True)
 
 
 def _domain(known: Any, name: str, text: str) -> Any:
@@ -163,7 +187,9 @@ def _domain(known: Any, name: str, text: str) -> Any:
 
     domain = known.domains.get(name)
     if domain is None:
-        raise StudyError(f"The space has no {name!r}: it has {', '.join(known.domains)}.")
+        raise StudyError(
+            f"The space has no {name!r}: it has {', '.join(known.domains)}.{nearest(name, known.domains)}"
+        )
     low, dots, high = text.partition("..")
     if isinstance(domain, Float | Int) and dots:
         kind = float if isinstance(domain, Float) else int

@@ -22,11 +22,11 @@ from luthier.errors import StudyError
 @options.storage
 def track(study: str, places: tuple[str, ...], storage: str | None) -> None:
     """Write all of STUDY to a tracker; what that has already is not written again."""
-    from luthier.run.opening import header_of
-    from luthier.storage import open_store
+    from luthier.app.stores import store_to_read
+    from luthier.run.beginning import header_of
     from luthier.track import catch_up, trackers_from
 
-    store = open_store(storage, read_only=True)
+    store = store_to_read(storage)
     header_of(store, study)
     for tracker in trackers_from(places):
         try:

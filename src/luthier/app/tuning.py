@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from luthier.app.times import SECONDS
 from luthier.app.working import run_script
 from luthier.errors import StudyError, nearest
 
@@ -36,7 +37,12 @@ def _options(command: Any) -> Any:
             ),
             click.option("--max-trials", type=int),
             click.option("--max-epochs", type=int, help="Epochs of all trials together."),
-            click.option("--max-time", metavar="TIME", help="Such as 45m or 2h."),
+            click.option(
+                "--max-time",
+                type=SECONDS,
+                metavar="TIME",
+                help="Such as 45m or 2h; a number is seconds.",
+            ),
             click.option("--workers", type=int, help="Trials at the same time."),
             click.option("--gpus-per-trial", type=float),
             click.option("--finalists", type=int, help="Race so many of the best on new seeds."),
@@ -67,7 +73,9 @@ def _options(command: Any) -> Any:
 @click.command(context_settings=_OWN)
 @click.option("--staged", is_flag=True, help="Tune in stages: the learning rate first.")
 @click.option(
-    "--order", default="one by one", show_default=True, help="The stages' order: this, or ng."
+    "--order",
+    metavar="ORDER",
+    help="Of the stages: one by one (the default), or ng.",
 )
 @click.option(
     "--widen/--no-widen",
@@ -81,7 +89,7 @@ def _options(command: Any) -> Any:
 def tune(
     context: click.Context,
     staged: bool,
-    order: str,
+    order: str | None,
     widen: bool | None,
     script: str,
     arguments: tuple[str, ...],
@@ -105,24 +113,21 @@ def tune(
     given = {name: value for name, value in given.items() if value not in (None, ())}
     known = {} if widen is None else {"widen": widen}
     known |= {"staged": True} if staged else {}
+    order = _checked(order)
     is_file = Path(script).suffix in _FILES
     behind = 0 if is_file else _place_of_space(arguments)
     if behind is not None:
         given |= _read(context, arguments[behind:])
         arguments = arguments[:behind]
     if is_file:
-        _tune_file(script, {**given, **known})
+        _tune_file(script, {**given, **known}, order)
         return
     if "space" not in given and not any(map(_RANGE.search, arguments)):
         _only_for_other_scripts(given)
         if staged:
-            from luthier.craft.stages import (
-                VARIABLE,
-                checked_order,
-            )  # heavy, for this command alone
-
-            checked_order(order)
-            os.environ[VARIABLE] = order
+            _in_stages(order or "one by one")
+        elif order:
+            raise _not_staged(order)
         if widen is not None:
             from luthier.craft.stages import WIDEN
 
@@ -138,7 +143,46 @@ def tune(
     study, space = _settings({}, "the command line", {**given, **known})
     if Path(script).is_file() and not study.study:
         study.study = Path(script).stem
+    _ordered(study, order)
     tune_script(study, space, command)
+
+
+def _checked(order: str | None) -> str | None:
+    """Return the name of the stages' order, as it is known; None for none.
+
+    Raises:
+        StudyError: there is no such order.
+    """
+    if order is None:
+        return None
+    from luthier.craft.stages import ORDERS  # heavy, for this option alone
+
+    name = order.replace("-", " ").replace("_", " ").lower()
+    if name not in ORDERS:
+        raise StudyError(
+            f"--order must be one of {', '.join(map(repr, ORDERS))}, got {order!r}.{nearest(order, ORDERS)}"
+        )
+    return name
+
+
+def _ordered(study: Any, order: str | None) -> None:
+    """Have a study in stages go by *order*; one without stages has none."""
+    if order and not study.staged:
+        raise _not_staged(order)
+    if order:
+        _in_stages(order)
+
+
+def _in_stages(order: str) -> None:
+    from luthier.craft.stages import VARIABLE
+
+    os.environ[VARIABLE] = order
+
+
+def _not_staged(order: str) -> StudyError:
+    return StudyError(
+        f"--order {order!r} is the order of stages, and this study has none: give --staged with it."
+    )
 
 
 def _near(context: click.Context, option: str) -> list[str]:
@@ -154,13 +198,14 @@ def schema() -> None:
     click.echo(json.dumps(schema_of_files(), indent=2))
 
 
-def _tune_file(path: str, given: dict[str, Any]) -> None:
+def _tune_file(path: str, given: dict[str, Any], order: str | None) -> None:
     """Tune what a study file describes, with options over it."""
     from luthier.app.scripts import tune_script
     from luthier.app.study_file import read_data
 
     study, space = _settings(read_data(path), path, given)
     study.study = study.study or Path(path).stem
+    _ordered(study, order)
     tune_script(study, space)
 
 

@@ -43,9 +43,9 @@ def watch(study: str | None, storage: str | None, once: bool) -> None:
     Where there is no terminal it prints the picture once.
     """
     from luthier.app.reading import read
-    from luthier.storage import open_store
+    from luthier.app.stores import store_to_read
 
-    store = open_store(storage, read_only=True)
+    store = store_to_read(storage)
     names = store.names()
     if study is None:
         if not names:

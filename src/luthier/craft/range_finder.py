@@ -103,11 +103,17 @@ class RangeTest:
         keep(self, study)
 
 
-def sweep_rates(low: float, high: float, steps: int) -> NDArray[np.float64]:
+def sweep_rates(low: float, high: float, steps: int, sweeps: int = 1) -> NDArray[np.float64]:
     """Return *steps* rates from *low* to *high*, each a constant factor above the last.
 
+    Args:
+        low: the first rate.
+        high: the last one.
+        steps: how many.
+        sweeps: how often they will be gone through.
+
     Raises:
-        StudyError: no such range, or fewer than 20 steps.
+        StudyError: no such range, fewer than 20 steps, or no sweep.
     """
     import numpy as np
 
@@ -115,6 +121,8 @@ def sweep_rates(low: float, high: float, steps: int) -> NDArray[np.float64]:
         raise StudyError(f"low={low!r}, high={high!r}: expected learning rates, 0 < low < high.")
     if steps < 20:
         raise StudyError(f"steps={steps!r}: expected at least 20 rates; 20 a decade are good.")
+    if isinstance(sweeps, bool) or not isinstance(sweeps, int) or sweeps < 1:  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise StudyError(f"sweeps={sweeps!r}: expected a whole number above 0; 3 are good.")
     return np.geomspace(low, high, steps)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from luthier.craft.changes import differences
 from luthier.errors import StudyError
 from luthier.search.staged import Stages, grouped
 from luthier.search.staged.planning import JOINT, least
@@ -63,15 +64,32 @@ def story(history: History) -> list[str]:
         for stage in history.stages
     ]
     # A change between two stages comes before the one that began with it.
-    changes = [(record.first - 0.5, _changed(record)) for record in history.changes]
+    changes: list[tuple[float, str]] = []
+    for index, record in enumerate(history.changes):
+        before = history.changes[index - 1].change.space if index else history.header.space
+        grew = history.header.define_by_run
+        changes.append((record.first - 0.5, _changed(record, Space.from_dict(before), grew=grew)))
     return [paragraph for _, paragraph in sorted([*told, *changes], key=lambda pair: pair[0])]
 
 
-def _changed(record: SpaceRecord) -> str:
+def _changed(record: SpaceRecord, before: Space, *, grew: bool) -> str:
+    """Return a change of the space in words.
+
+    *before* is the space until then, but for what it *grew* by meanwhile: what its code had asked for.
+    """
     change = record.change
     how = "widened by itself" if change.itself else "changed by hand"
     who = f", by {change.who}" if change.who else ""
-    return f"After {record.first} trials the space was {how}{who}: {change.reason or 'no reason given'}."
+    said = f"After {record.first} trials the space was {how}{who}"
+    if change.itself:  # its reason says what it did
+        return f"{said}: {change.reason}."
+    after = Space.from_dict(change.space)
+    if grew:
+        after = Space({name: d for name, d in after.domains.items() if name in before.domains})
+    moved = "; ".join(differences(before, after))
+    if not moved:
+        return f"{said}: {change.reason or 'no reason given'}."
+    return f"{said}: {moved}" + (f" ({change.reason})." if change.reason else ".")
 
 
 def may_widen(widen: bool | None, environment: Mapping[str, str]) -> bool | None:

@@ -126,10 +126,21 @@ class Chronicle:
         elif type(event) is ev.TrialProposed:
             self._step[trial] = event.start
         elif type(event) is ev.StudyCreated:
+            self._forget()
             self.created, self._metric = event.time, event.metric
             self._sign = -1.0 if event.direction == "maximize" else 1.0
         if said := happening(event):
             self.feed.append({"number": number, "time": event.time - self.created, **said})
+
+    def _forget(self) -> None:
+        """Begin anew, as the study does: trials are counted from 0 again."""
+        for known in (
+            self.jobs, self.best, self.burn, self.workers, self.finished, self._loss, self._step,
+            self._open, self._put_back,
+        ):  # fmt: skip
+            known.clear()
+        del self._about[:], self._numbers[:]
+        self.epochs = self._reports = 0
 
     def numbers_about(self, trial: int) -> list[int]:
         """Return the numbers of the log's events about *trial*, but for its reports and checkpoints."""

@@ -64,6 +64,11 @@ class Isolated:
     high: float
     best: int
 
+    @property
+    def too_few(self) -> bool:
+        """Return True where there were fewer than three trials, so that nothing is said."""
+        return math.isnan(self.median)
+
 
 @dataclass(frozen=True)
 class Isolation:

@@ -10,8 +10,8 @@ from luthier.errors import StudyError
 from luthier.insight.drawing import FILL, LINE, MARK, axes_or_new
 from luthier.insight.importances import Importance
 from luthier.insight.interacting import Interaction
-from luthier.insight.isolating import Isolation
-from luthier.insight.sufficiency import Enough
+from luthier.insight.isolating import Isolated, Isolation
+from luthier.insight.sufficiency import Enough, percent
 
 
 def picture(found: Any, axes: Any = None) -> Any:
@@ -84,7 +84,7 @@ def _isolation(found: Isolation, axes: Any) -> Any:
     ends = [[abs(v.median - _finite(v.low, v.median)) for _, v in known],
             [abs(_finite(v.high, v.median) - v.median) for _, v in known]]  # fmt: skip
     axes.errorbar(at, medians, yerr=ends, fmt="o-", color=FILL, ecolor=LINE, capsize=4)
-    labels = [f"{v.label}\n{v.trials} trials".replace(" … ", "\n… ") for v in found.values]
+    labels = [f"{v.label}\n{_counted(v)}".replace(" … ", "\n… ") for v in found.values]
     axes.set_xticks(range(len(labels)), labels)
     axes.set_xlim(-0.5, len(labels) - 0.5)
     axes.set_xlabel(found.roles.scientific)
@@ -92,6 +92,12 @@ def _isolation(found: Isolation, axes: Any) -> Any:
     axes.set_ylabel(f"{found.metric}, {each}")
     axes.set_title(f"Isolation of {found.roles.scientific} (lines: 5 % to 95 %)")
     return axes
+
+
+def _counted(value: Isolated) -> str:
+    """Return how many trials stand behind a value, and where they are too few for a point."""
+    said = f"{value.trials} trial{'s' * (value.trials != 1)}"
+    return f"{said}:\ntoo few" if value.too_few else said
 
 
 def _finite(value: float, otherwise: float) -> float:
@@ -111,6 +117,6 @@ def _enough(found: Enough, axes: Any) -> Any:
     axes.set_xscale("log")
     axes.set_xlabel("trials")
     axes.set_ylabel(f"best {found.metric} of so many")
-    axes.set_title(f"{found.more} more improve it with a chance of {100 * found.chance:.0f} %")
+    axes.set_title(f"{found.more} more improve it with a chance of {percent(found.chance)}")
     axes.legend()
     return axes

@@ -121,7 +121,9 @@ def _named(scheduler: str | Scheduler | None, epochs: int | None) -> Scheduler:
             f"{', '.join(map(repr, SCHEDULERS))}.{nearest(name, SCHEDULERS)}"
         )
     if epochs is None and name != "none":
-        raise StudyError(f"Scheduler {name!r} must know how long a full training is: give epochs=.")
+        raise StudyError(
+            f"Scheduler {name!r} must know how long a full training is: give epochs= (--epochs)."
+        )
     return SCHEDULERS[name](epochs=epochs)  # type: ignore[call-arg]
 
 
@@ -140,7 +142,7 @@ def estimate(
     if made is None or not made.brackets:
         raise StudyError(
             "Only time would end such a study, so there is nothing to add up: give max_trials or "
-            "max_epochs."
+            "max_epochs (luthier plan: --trials or --max-epochs)."
         )
     if costs is None:
         return Estimate(scheduler, limits, made, None, None, None)

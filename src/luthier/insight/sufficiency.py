@@ -147,10 +147,14 @@ def _best_loss(history: History) -> float:
     return history.best.best_loss
 
 
+def percent(chance: float) -> str:
+    """Return a chance in [0, 1] for people; none is so small that it is 0."""
+    return "less than 1 %" if chance < 0.01 else f"{100 * chance:.0f} %"
+
+
 def _words(
     metric: str, total: int, best: float, found: Noise, more: int, chance: float, stop: bool
 ) -> str:
-    percent = "less than 1 %" if chance < 0.01 else f"{chance:.0%}".replace("%", " %")
     margin = "at all" if found.deviation == 0 else "by more than the seed noise"
     verdict = (
         "Enough was tried"
@@ -161,5 +165,5 @@ def _words(
     )
     return (
         f"{verdict}: the best {metric} is {best:.4g} after {total} trials, and {more} more would "
-        f"improve it {margin} with a chance of {percent}; {found}."
+        f"improve it {margin} with a chance of {percent(chance)}; {found}."
     )

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from luthier.errors import LuthierWarning, SpaceError, StudyError, nearest
+from luthier.run.beginning import begun, found_header
 from luthier.run.earlier import earlier_trials
 from luthier.run.places import checkpoints_of, default_place
 from luthier.run.renewal import keep_renewing
-from luthier.run.same_settings import check_same
 from luthier.schedule import SCHEDULERS
 from luthier.schedule.race import Race
 from luthier.search import SEARCHERS
@@ -25,9 +25,7 @@ from luthier.space import Space
 from luthier.storage import open_store
 from luthier.study import events as ev
 from luthier.study.goals import Goals, goals_from
-from luthier.study.history import History
-from luthier.study.protocols import Conflict, Limits, Scheduler, Searcher, Store
-from luthier.study.snapshot import follow
+from luthier.study.protocols import Limits, Scheduler, Searcher, Store
 from luthier.study.study import Study
 from luthier.version import __version__
 
@@ -101,7 +99,7 @@ def open_study(
     limits = Limits(_positive("max_trials", max_trials), _positive("max_epochs", max_epochs))
     deadline = None if max_time is None else time.monotonic() + seconds_from(max_time)
     store = open_store(storage)
-    existing = _header(store, name)
+    existing = found_header(store, name)
     if space is None and existing is None:
         known = nearest(name, store.names())
         raise StudyError(
@@ -122,9 +120,7 @@ def open_study(
         )
         place = default_place(store) if checkpoints is None else _place(checkpoints)
         wanted = header_for(opening, time.time(), place, halve)
-        if existing is None:
-            existing = _created(store, wanted)
-        check_same(existing, wanted, lambda: follow(store, name, History()).space)
+        existing = begun(store, wanted, existing)
     assert existing is not None
     study = Study(
         store,
@@ -328,36 +324,3 @@ def _made(what: str, registry: Mapping[str, type[Any]], spec: dict[str, Any]) ->
             "it was made by another version."
         )
     return kind(**settings)
-
-
-def header_of(store: Store, name: str) -> ev.StudyCreated:
-    """Return the first event of a study.
-
-    Raises:
-        StudyError: there is no such study.
-    """
-    header = _header(store, name)
-    if header is None:
-        names = store.names()
-        raise StudyError(
-            f"There is no study {name!r}.{nearest(name, names)} "
-            f"There are: {', '.join(map(repr, names)) or 'none'}."
-        )
-    return header
-
-
-def _header(store: Store, name: str) -> ev.StudyCreated | None:
-    events = store.read(name, 0, limit=1)
-    first = ev.decode(events[0][1]) if events else None
-    return first if isinstance(first, ev.StudyCreated) else None
-
-
-def _created(store: Store, header: ev.StudyCreated) -> ev.StudyCreated:
-    """Write the first event, or return the one that another process wrote a moment earlier."""
-    try:
-        store.append(header.name, [ev.encode(header)], expect=0)
-    except Conflict:
-        found = _header(store, header.name)
-        assert found is not None
-        return found
-    return header

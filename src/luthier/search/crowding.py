@@ -1,7 +1,9 @@
 """Do the best trials crowd an edge of the space? Then the optimum may lie outside.
 
 "Identify bad search space boundaries" of the Deep Learning Tuning Playbook (Godbole et al. 2023), as a
-test. Edges are looked at on each hyperparameter's own scale.
+test. Edges are looked at on each hyperparameter's own scale. In a study in stages only those trials say
+something of a hyperparameter that could have had another value of it: what a stage held lies where it was
+put, and what a stage narrowed is no wonder there.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ TOP = 0.2  # of the trials are the best
 _FEWEST = 5  # best trials by which anything is judged
 LEVEL = 0.05  # chance of any finding where the best trials lie anywhere
 _TURNS = 0.1  # level at which the loss rises towards the edge
+_ROUNDING = 1e-6  # of a range
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,10 @@ def crowded(
     the trials there (for whole numbers and steps: at the last two values) the loss does not rise
     towards the edge (Kendall 1938): where it does, the optimum lies inside.
 
+    Trials in which a stage held a hyperparameter do not count for it, those of a stage that narrowed it
+    count with the part of their narrower range that is at the edge, and one that a stage found to make no
+    difference has no crowded edge.
+
     Args:
         history: of the study.
         level: chance of finding anything where there is nothing.
@@ -92,6 +99,8 @@ def crowded(
             raise StudyError(f"{what} must be a share in (0, 1), got {share!r}.")
     found = tried(history)
     columns, space = found.columns, history.space
+    low, high = _free(history, found)
+    dead = {n for stage in history.stages if stage.concluded for n in stage.concluded.dead}
     if unknown := [name for name in limits or {} if name not in columns.names]:
         raise StudyError(
             f"limits has {unknown[0]!r}, which is not searched: expected one of "
@@ -101,9 +110,12 @@ def crowded(
     several: list[Crowded] = []
     for column in ranges:
         name = columns.names[column]
+        if name in dead:
+            continue
+        ends = low[:, column], high[:, column]
         hard = (limits or {}).get(name) or hard_limits(name, space.domains[name])
         for side in ("low", "high"):
-            one = _crowded(found, column, side, hard, level / (2 * len(ranges)), top)
+            one = _crowded(found, ends, column, side, hard, level / (2 * len(ranges)), top)
             if one is not None:
                 several.append(dataclasses.replace(one, p=min(1.0, one.p * 2 * len(ranges))))
     return tuple(sorted(several, key=lambda c: c.p))
@@ -120,16 +132,47 @@ def widened(space: Space, findings: Sequence[Crowded]) -> Space:
     return space
 
 
+def _free(history: History, found: Tried) -> tuple[Array, Array]:
+    """Return between which places each trial could have had each hyperparameter, two (n, d).
+
+    They are the same where its stage held it. What lies elsewhere was enqueued, from anywhere.
+    """
+    import numpy as np
+
+    low, high = np.zeros(found.points.shape), np.ones(found.points.shape)
+    if not history.stages:
+        return low, high
+    from luthier.search.staged.within import room_of  # that package imports this file
+
+    rooms = [room_of(history.space, stage.begun, live=True) for stage in history.stages]
+    for row, number in enumerate(found.numbers):
+        stage = history.trials[number].stage
+        if 0 <= stage < len(rooms):
+            low[row], high[row] = rooms[stage].low, rooms[stage].high
+    elsewhere = (found.points < low - _ROUNDING) | (found.points > high + _ROUNDING)
+    return np.where(elsewhere, 0.0, low), np.where(elsewhere, 1.0, high)
+
+
 def _crowded(
-    found: Tried, column: int, side: Side, hard: Limits, level: float, top: float
+    found: Tried,
+    ends: tuple[Array, Array],
+    column: int,
+    side: Side,
+    hard: Limits,
+    level: float,
+    top: float,
 ) -> Crowded | None:
-    """Return the finding at one edge, None when the test does not find it crowded."""
+    """Return the finding at one edge, None when the test does not find it crowded.
+
+    *ends* are those between which each trial could have had the hyperparameter, two (n,).
+    """
     import numpy as np
     from scipy.special import bdtrc
 
     domain = found.columns.domains[column]
-    active = ~np.isnan(found.points[:, column])
+    active = ~np.isnan(found.points[:, column]) & (ends[0] < ends[1])
     places, losses = found.points[active, column], found.losses[active]
+    low, high = ends[0][active], ends[1][active]
     finite = np.isfinite(losses)
     count = max(_FEWEST, min(math.ceil(top * len(losses)), math.ceil(2 * math.sqrt(len(losses)))))
     if finite.sum() < 2 * _FEWEST:
@@ -138,7 +181,11 @@ def _crowded(
     outward = places if side == "high" else 1 - places
     share = _edge_share(domain, side)
     near = int(np.sum(outward[best] >= 1 - share - 1e-9))
-    p = float(bdtrc(near - 1, len(best), share)) if near else 1.0
+    half = 0.5 / (domain.cardinality or math.inf)  # whole numbers lie in the middle of their cells
+    low, high = np.maximum(0.0, low[best] - half), np.minimum(1.0, high[best] + half)
+    ranges = (low, high) if side == "high" else (1 - high, 1 - low)
+    expected = float(np.sum(_part_at_edge(*ranges, share)))
+    p = float(bdtrc(near - 1, len(best), expected / len(best))) if near else 1.0
     if p > level:
         return None
     values = domain.cardinality or math.inf
@@ -148,7 +195,16 @@ def _crowded(
     turns: Any = kendalltau(outward[outer], losses[outer], alternative="greater")
     if turns.pvalue < _TURNS:  # never for NaN: a single value says nothing
         return None
-    return _finding(found.columns.names[column], domain, side, hard, near, len(best), share, p)
+    return _finding(
+        found.columns.names[column], domain, side, hard, near, len(best), share, expected, p
+    )
+
+
+def _part_at_edge(inner: Array, outer: Array, share: float) -> Array:
+    """Return which part of each range, from *inner* to *outer* (n,) seen outwards, is at the edge."""
+    import numpy as np
+
+    return np.maximum(0.0, outer - np.maximum(inner, 1 - share)) / (outer - inner)
 
 
 def _edge_share(domain: Domain, side: Side) -> float:
@@ -173,6 +229,7 @@ def _finding(
     near: int,
     best: int,
     share: float,
+    expected: float,
     p: float,
 ) -> Crowded:
     given = cast(Any, domain)
@@ -181,7 +238,7 @@ def _finding(
     seen = (
         f"{name}: {near} of the {best} best trials lie at the {'lower' if side == 'low' else 'upper'} "
         f"end of its range, {edge:g}, where {100 * share:.0f} % of the range would hold "
-        f"{share * best:.1f} of them"
+        f"{expected:.1f} of them"
     )
     then = "its natural end: leave it" if to is None else f"widen it to {to:g}"
     return Crowded(name, side, edge, near, best, share, p, to, f"{seen}; {then}")

@@ -187,6 +187,28 @@ class History:
         goals = self.goals
         return front_of([t for t in allowed if all(map(math.isfinite, goals.losses(t)))], goals)
 
+    def after(self, number: int, event: ev.AnyEvent) -> History:
+        """Return the history with the next event folded in: itself, unless the study begins anew with it."""
+        history = self
+        if self.created is not None and isinstance(event, ev.StudyCreated):
+            history = History()
+            history.cursor, history.last_lease = self.cursor, self.last_lease
+        history.apply(number, event)
+        return history
+
+    @property
+    def barren(self) -> bool:
+        """Return whether nothing is lost if the study begins anew: nobody reported or asked for anything."""
+        trials = self.trials
+        return not (
+            any(trial.steps or trial.state is TrialState.RUNNING for trial in trials)
+            or self.late_reports
+            or self.queue
+            or self.changes
+            or self.notes
+            or self.earlier
+        )
+
     def apply(self, number: int, event: ev.AnyEvent) -> None:
         """Fold the next event in.
 
@@ -494,5 +516,5 @@ def fold(log: Iterable[tuple[int, ev.AnyEvent]]) -> History:
     """Return the history that a whole log tells."""
     history = History()
     for number, event in log:
-        history.apply(number, event)
+        history = history.after(number, event)
     return history

@@ -7,6 +7,7 @@ from typing import Any
 
 from luthier.errors import StudyError
 from luthier.space import Domain, HyperParameters, Space
+from luthier.study.events import StudyCreated
 from luthier.study.goals import Goals
 from luthier.study.history import History
 from luthier.study.objective import Objective
@@ -103,8 +104,21 @@ class Reading:
 
     def refresh(self) -> History:
         """Fold in what other processes have appended, and return the history."""
-        self._history = follow(self.store, self.name, self._history)
+        before = self._history.created
+        self._take(follow(self.store, self.name, self._history), before)
         return self._history
+
+    def _take(self, history: History, before: StudyCreated | None) -> None:
+        """Go on with *history*; *before* is how the study began as far as was known.
+
+        Raises:
+            StudyError: another program had the study begin anew, with other settings.
+        """
+        self._history = history
+        if before is not None and history.created is not before:
+            raise StudyError(
+                f"Study {self.name!r} was begun anew, with other settings: open it again."
+            )
 
     def wait(self, seconds: float) -> None:
         """Block until something new is in the log, at most *seconds*."""

@@ -8,7 +8,7 @@ the events before the append that says so (appends of decisions are conditional)
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -223,9 +223,27 @@ def replay(
         widens: the rule by which it widens its space by itself.
     """
     replayer, events, difference = _Replayer(searcher, scheduler, widens), 0, ""
-    for number, event in log:
+    for number, event in _from_its_beginning(log):
+        if not events:
+            replayer.now.cursor = replayer.behind.cursor = number - 1
         difference = replayer.take(number, event)
         if difference:
             break
         events += 1
     return Replay(events, **replayer.counts, difference=difference)
+
+
+def _from_its_beginning(
+    log: Iterable[tuple[int, ev.AnyEvent]],
+) -> Iterator[tuple[int, ev.AnyEvent]]:
+    """Yield the events from where the study began anew, which it may before the first report."""
+    coming = iter(log)
+    first: list[tuple[int, ev.AnyEvent]] = []
+    for number, event in coming:
+        if isinstance(event, ev.StudyCreated):
+            first = []
+        first.append((number, event))
+        if isinstance(event, ev.Reported):
+            break
+    yield from first
+    yield from coming

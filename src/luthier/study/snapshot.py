@@ -90,20 +90,21 @@ def follow(store: Store, name: str, history: History, up_to: int | None = None) 
     while up_to is None or history.cursor < up_to:
         left = PAGE if up_to is None else min(PAGE, up_to - history.cursor)
         page = store.read(name, history.cursor, left)
-        fold(name, history, page)
+        history = fold(name, history, page)
         if len(page) < PAGE:
             break
     return history
 
 
-def fold(name: str, history: History, page: Iterable[tuple[int, bytes]]) -> None:
-    """Fold the next events into *history*.
+def fold(name: str, history: History, page: Iterable[tuple[int, bytes]]) -> History:
+    """Return *history* with the next events folded in.
 
     Raises:
         StorageError: one of them cannot be read, or some are missing.
     """
     for number, body in page:
-        history.apply(number, decoded(name, number, body))
+        history = history.after(number, decoded(name, number, body))
+    return history
 
 
 def keep_snapshot_if_due(store: Store, name: str, history: History, appended: int) -> None:

@@ -96,16 +96,17 @@ class Writing(Reading):
             self.leased.pop(trial.lease, None)
         if not events:
             return
+        began = self._history.created
         bodies = [ev.encode(e) for e in events]
         if expect is not None:
             last = self.store.append(self.name, bodies, expect)
         else:
             last, others = self.store.append_and_read(self.name, bodies, self._history.cursor)
-            fold(self.name, self._history, others)
+            self._take(fold(self.name, self._history, others), began)
         if last == self._history.cursor + len(events):
             for event in events:
                 self._history.apply(self._history.cursor + 1, event)
         else:
-            self._history = follow(self.store, self.name, self._history, up_to=last)
+            self._take(follow(self.store, self.name, self._history, up_to=last), began)
         appended = self._pace.appended(self.clock.monotonic(), len(events))
         keep_snapshot_if_due(self.store, self.name, self._history, appended)

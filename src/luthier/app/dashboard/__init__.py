@@ -40,8 +40,10 @@ def application(
     return Dashboard(store, helm).application(token, hosts)
 
 
-def serve(application: Starlette, host: str, port: int) -> None:
-    """Serve the dashboard on *host*:*port* until SIGINT or SIGTERM.
+def serve(
+    application: Starlette, host: str, port: int, ready: Callable[[], object] | None = None
+) -> None:
+    """Serve the dashboard on *host*:*port* until SIGINT or SIGTERM; *ready* is called once it listens.
 
     Raises:
         LuthierError: uvicorn is not installed, or the port cannot be listened on.
@@ -49,7 +51,7 @@ def serve(application: Starlette, host: str, port: int) -> None:
     with installed("The dashboard", "dashboard"):
         from luthier.app.server.running import run
     application.state.service.warm()
-    run(application, host, port)
+    run(application, host, port, ready)
 
 
 __all__ = ["application", "serve"]

@@ -18,10 +18,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from luthier.app.doctor.frameworks import Framework, look_at_frameworks, version_of
+from luthier.app.stores import store_to_read
 from luthier.errors import LuthierError
 from luthier.run.devices import THREADS, cores
 from luthier.run.vital_signs import memory
-from luthier.storage import DEFAULT, VARIABLE, open_store
+from luthier.storage import DEFAULT, VARIABLE
 from luthier.storage.sqlite_file import checked_place, file_system
 from luthier.train.fused.place import folder
 from luthier.version import __version__
@@ -161,7 +162,7 @@ def _storage(given: str | None) -> Storage:
         if local and not path.exists():
             return Storage(shown, "not made yet", system=system, free=free)
         _knock(place)
-        count = len(open_store(place, read_only=True).names())
+        count = len(store_to_read(place).names())
     except Exception as error:
         words = (
             str(error) if isinstance(error, LuthierError) else f"{type(error).__name__}: {error}"

@@ -48,10 +48,18 @@ def application(
     return Service(store, token, checkpoints, Limits(max_body, max_checkpoint), check).application()
 
 
-def serve(store: Store, host: str, port: int, token: str, checkpoints: Path) -> None:
+def serve(
+    store: Store,
+    host: str,
+    port: int,
+    token: str,
+    checkpoints: Path,
+    ready: Callable[[], object] | None = None,
+) -> None:
     """Serve *store* on *host*:*port* until SIGINT or SIGTERM, then return.
 
-    Open long polls are answered at once when it stops; uploads get a few seconds to end.
+    Open long polls are answered at once when it stops; uploads get a few seconds to end. *ready* is called
+    as soon as the port is ours: whoever connects from then on is answered.
 
     Raises:
         LuthierError: Starlette or uvicorn is not installed, the token is empty or no plain ASCII,
@@ -59,7 +67,7 @@ def serve(store: Store, host: str, port: int, token: str, checkpoints: Path) -> 
     """
     with installed("Serving studies", "serve"):
         from luthier.app.server.running import run
-    run(application(store, token, checkpoints), host, port)
+    run(application(store, token, checkpoints), host, port, ready)
 
 
 __all__ = ["MAX_BODY", "MAX_CHECKPOINT", "application", "serve"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable
 from types import FrameType
 
 import uvicorn
@@ -32,8 +33,10 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def run(application: Starlette, host: str, port: int) -> None:
-    """Serve until a signal comes.
+def run(
+    application: Starlette, host: str, port: int, ready: Callable[[], object] | None = None
+) -> None:
+    """Serve until a signal comes; *ready* is called as soon as the port is ours.
 
     Raises:
         LuthierError: the port cannot be listened on.
@@ -48,6 +51,8 @@ def run(application: Starlette, host: str, port: int) -> None:
         timeout_graceful_shutdown=_UPLOAD_SECONDS,
     )
     with listening:
+        if ready is not None:
+            ready()
         _Server(config).run(sockets=[listening])
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from luthier.errors import StudyError, TrialEnded, TrialError
-from luthier.run.opening import header_of, made_parts
+from luthier.run.beginning import header_of
+from luthier.run.opening import made_parts
 from luthier.run.ranks import messages as ms
 from luthier.run.ranks.meeting import Group, met
 from luthier.run.recording import out_of_memory

@@ -1,0 +1,117 @@
+"""``luthier worker``, and scripts run by ``luthier tune``: what is wrong with the call is said in words."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+import luthier as lt
+from luthier.app.command import commands
+from luthier.app.functions import function_of
+from luthier.errors import LuthierError, StudyError
+
+TRAIN = """
+import luthier
+
+def train(trial):
+    for _ in trial.epochs():
+        trial.report(loss=trial["x"])
+
+if __name__ == "__main__":
+    luthier.tune(train, {"x": luthier.Float(0, 1)}, minimize="loss", epochs=1, max_trials=1, name="w",
+                 progress=False)
+"""
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "argv", list(sys.argv))
+    (tmp_path / "training.py").write_text(TRAIN)
+    (tmp_path / "bare.py").write_text("print('hi')\n")
+    (tmp_path / "broken.py").write_text("import numpyx\n\ndef train(trial):\n    pass\n")
+    return tmp_path
+
+
+def refused(*words):
+    """Return what a wrong call raises, without running anything."""
+    with pytest.raises(LuthierError) as caught:
+        CliRunner(catch_exceptions=False).invoke(commands, words)
+    return str(caught.value)
+
+
+def run(*words):
+    return subprocess.run(
+        [sys.executable, "-m", "luthier.app.command", *words], capture_output=True, text=True
+    )
+
+
+def test_a_module_that_does_not_exist_is_named_with_the_nearest(folder):
+    with pytest.raises(StudyError, match=r"no module 'trainin'.*Did you mean 'training'\?"):
+        function_of("trainin", "train")
+    with pytest.raises(
+        StudyError, match=r"no module 'nets\.deep'.*nets/deep\.py with a function 'f'"
+    ):
+        function_of("nets.deep", "f")
+    with pytest.raises(StudyError, match=r"no module's name"):
+        function_of("..training", "train")
+    with pytest.raises(StudyError, match=r"no function 'trian'. Did you mean 'train'\?"):
+        function_of("training", "trian")
+    assert function_of("training", "train").__name__ == "train"
+
+
+def test_what_a_module_raises_keeps_its_own_traceback(folder):
+    with pytest.raises(ModuleNotFoundError, match="numpyx") as caught:
+        function_of("broken", "train")
+    assert caught.traceback[-1].path.name == "broken.py"
+    (folder / "study.yaml").write_text("function: broken:train\nspace: {x: {float: [0, 1]}}\n")
+    with pytest.raises(ModuleNotFoundError, match="numpyx"):
+        CliRunner(catch_exceptions=False).invoke(commands, ["tune", "study.yaml"])
+
+
+def test_a_worker_of_a_function_that_is_nowhere(folder):
+    lt.open("w", {"x": lt.Float(0, 1)}, minimize="loss")
+    done = run("worker", "--study", "w", "luthier.db", "nomod:train")
+    assert done.returncode == 2
+    assert done.stderr.startswith("luthier: There is no module 'nomod'")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["luthier.db", "training:train", "--study", "w"], "options of luthier worker go before"),
+        (["luthier.db", "--study", "w", "training:train"], "options of luthier worker go before"),
+        (["--study", "w", "luthier.db", "training:train", "x"], "a function takes no arguments"),
+        (["luthier.db", "training:train"], "say which study with --study NAME"),
+        (["--study", "w", "nofile.db", "training:train"], "There is no "),
+        (["--study", "w", "luthier.db", "training.py"], "names its study itself"),
+        (["nofile.db", "trainng.py"], "Did you mean 'training.py'?"),
+    ],
+)
+def test_a_wrong_call_of_a_worker_makes_nothing(folder, words, said):
+    assert said in refused("worker", *words)
+    assert not list(folder.glob("*.db"))
+
+
+def test_a_script_that_never_tunes_is_told_and_is_no_success(folder):
+    for words in (["tune", "bare.py"], ["worker", "l.db", "bare.py"]):
+        done = run(*words)
+        assert done.returncode == 1
+        assert done.stdout == "hi\n"
+        assert "bare.py has ended, and no study was tuned" in done.stderr
+    (folder / "bare.py").write_text("import sys\nsys.exit(0)\n")
+    assert "no study was tuned" in refused("tune", "bare.py")
+    (folder / "bare.py").write_text("import sys\nsys.exit(7)\n")
+    assert CliRunner().invoke(commands, ["tune", "bare.py"]).exit_code == 7
+
+
+def test_whatever_opens_a_study_counts(folder):
+    assert CliRunner().invoke(commands, ["tune", "training.py"]).exit_code == 0
+    assert len(lt.open("w").trials) == 1
+    (folder / "asks.py").write_text("import luthier\nluthier.open('w').refresh()\n")
+    assert CliRunner().invoke(commands, ["tune", "asks.py"]).exit_code == 0

@@ -1,0 +1,89 @@
+"""A study in which nothing was reported yet begins anew with other settings; any other one does not."""
+
+from __future__ import annotations
+
+import pytest
+
+import luthier as lt
+from luthier.errors import LuthierWarning, StudyError
+from luthier.insight.chronicle import chronicle
+from luthier.run.worker import work
+from luthier.study.log import read_log
+
+SPACE = {"x": lt.Float(0, 1)}
+
+
+@pytest.fixture(params=["sqlite", "memory"])
+def open_it(tmp_path, request):
+    from luthier.storage import MemoryStore
+
+    store = MemoryStore() if request.param == "memory" else None
+
+    def opened(metric="loss", space=SPACE, **options):
+        options = {"minimize": metric, "max_trials": 4, **options}
+        return lt.open("s", space, storage=store or tmp_path / "s.db", **options)
+
+    return opened
+
+
+def misspelled(trial):
+    trial.report(val_loss=trial["x"])
+
+
+def test_a_metric_that_was_misspelled_does_not_cost_the_name(open_it):
+    with pytest.raises(StudyError, match="'val_los'.*Did you mean"):
+        work(open_it("val_los"), misspelled)
+    with pytest.warns(LuthierWarning, match="nothing was reported in it: it begins anew"):
+        study = open_it("val_loss", {"x": lt.Float(0, 2)}, searcher="random")
+    work(study, misspelled)
+    assert [trial.number for trial in study.trials] == [0, 1, 2, 3]
+    assert study.space["x"].high == 2
+    assert study.limits.trials == 4
+    again = open_it("val_loss", {"x": lt.Float(0, 2)}, searcher="random")
+    assert [t.configuration for t in again.trials] == [t.configuration for t in study.trials]
+    told = chronicle(study)
+    assert sorted(told.finished) == [0, 1, 2, 3]
+    assert told.epochs == 4
+
+
+def test_it_can_be_derived_again(open_it):
+    with pytest.raises(StudyError):
+        work(open_it("val_los", searcher="sobol"), misspelled)
+    with pytest.warns(LuthierWarning):
+        study = open_it("val_loss", searcher="random")
+    work(study, misspelled)
+    from luthier.run.opening import made_parts
+    from luthier.study.replay import replay
+
+    found = replay(read_log(study.store, "s"), *made_parts(study.history.header))
+    assert found.difference == ""
+    assert (found.proposals, found.verdicts) == (4, 4)
+
+
+def test_who_had_it_open_is_told(open_it):
+    before = open_it("val_los")
+    with pytest.warns(LuthierWarning):
+        open_it("val_loss")
+    with pytest.raises(StudyError, match="'s' was begun anew, with other settings: open it again"):
+        before.ask()
+
+
+@pytest.mark.parametrize(
+    "happened",
+    [
+        lambda study: study.tell(study.ask(), val_los=1.0),
+        lambda study: study.ask(),  # somebody may be training it
+        lambda study: study.enqueue({"x": 0.5}),
+        lambda study: study.steer.space({"x": lt.Float(0, 3)}),
+        lambda study: study.steer.note("do not touch"),
+    ],
+)
+def test_nothing_is_lost(open_it, happened):
+    happened(open_it("val_los"))
+    with pytest.raises(StudyError, match="exists with other settings"):
+        open_it("val_loss")
+
+
+def test_the_same_settings_go_on(open_it):
+    open_it("val_loss")
+    assert len(list(read_log(open_it("val_loss").store, "s"))) == 2
