@@ -158,6 +158,6 @@ def find_learning_rate(
     Raises:
         StudyError: rates, sizes or data that cannot be.
     """
-    rates = sweep_rates(low, high, steps)
+    rates = sweep_rates(low, high, steps, sweeps)
     losses = jax_sweeps(step, state, data, rates, batch_size=batch_size, count=sweeps, seed=seed)
     return read(rates, losses)

@@ -121,7 +121,7 @@ def find_learning_rate(
     Raises:
         StudyError: the model is not compiled; rates or sizes that cannot be.
     """
-    rates = sweep_rates(low, high, steps)
+    rates = sweep_rates(low, high, steps, sweeps)
     losses = keras_sweeps(model, data, rates, batch_size=batch_size, count=sweeps, seed=seed)
     return read(rates, losses)
 

@@ -146,7 +146,7 @@ def find_learning_rate(
     Raises:
         StudyError: rates, sizes or data that cannot be.
     """
-    rates = sweep_rates(low, high, steps)
+    rates = sweep_rates(low, high, steps, sweeps)
     losses = torch_sweeps(
         model, optimizer, data, rates, loss=loss, batch_size=batch_size, count=sweeps, seed=seed
     )

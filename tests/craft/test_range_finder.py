@@ -229,7 +229,9 @@ def test_each_epoch_sees_each_example_once_in_another_order():
     assert next(again).tolist() == epochs[0][:4].tolist()
     other = batches(10, 4, seed=3, index=1)
     assert next(other).tolist() != epochs[0][:4].tolist()
-    assert len(next(batches(3, 100, seed=0, index=0))) == 3
+    assert len(next(batches(3, 3, seed=0, index=0))) == 3
+    with pytest.raises(StudyError, match="batch_size=100 is more than the 3 examples"):
+        next(batches(3, 100, seed=0, index=0))
 
 
 def test_loaders_begin_again():

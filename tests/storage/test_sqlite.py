@@ -222,3 +222,8 @@ def test_a_log_that_cannot_be_read_there_is_told(tmp_path, medium):
     with pytest.raises(StorageError, match=r"its last events are in s\.db-wal.*copy both"):
         open_store(place / "s.db", read_only=True).names()
     store.close()
+
+
+def test_a_folder_is_no_store(tmp_path):
+    with pytest.raises(StorageError, match=r"is a folder: expected a file in it, such as .*luthier\.db"):
+        open_store(tmp_path)

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 _FIRST = 4  # trials that begin before anything is compared
 _CONSIDERED = 128  # paused trials with the best last losses, of which one may go on
 _KNOWN = 256  # trials that say what is to be expected, the newest ones
+_LONGEST = 8  # trials whose curves say how far a curve falls
 _NEAR = 0.15  # distance, a hyperparameter, at which a configuration is a neighbour
 _DOUBT = 2.0  # neighbours that the median of all weighs as much as
 _NEW = 0.35  # a new trial is expected to end where this share of the others is better
@@ -200,12 +201,14 @@ class _Expected:
         if not trials:
             nothing = Belief(0.0, 1.0, 0.0, 1.0)
             return cls(curves, places, space, nothing, np.zeros((0, 1)), np.zeros(0))
-        ends = np.array([t.best_loss for t in trials])
-        falls = np.array([t.losses[0] - t.best_loss for t in trials])
-        falls = np.where(np.isfinite(falls), falls, 0.0)
+        # A curve's fall is read off the trials that were trained longest: most have begun only.
+        longest = sorted(trials, key=lambda t: (-len(t.steps), t.number))[:_LONGEST]
+        lows = [np.minimum.accumulate(t.losses) for t in longest]
+        falls = np.array([low[0] - low[-1] for low in lows])
+        fall = float(np.median(falls[np.isfinite(falls)])) if np.isfinite(falls).any() else 0.0
+        ends = np.array([t.best_loss - _still(lows, len(t.steps)) for t in trials])
         low, middle, high = np.quantile(ends, [0.1, 0.5, 0.9])
         spread = max(float(high - low) / 2.0, 1e-9 + 1e-6 * abs(float(middle)))
-        fall = float(np.median(falls))
         belief = Belief(float(middle), spread, fall, max(spread, fall))
         return cls(curves, places, space, belief, places.at(trials, space), ends)
 
@@ -234,6 +237,15 @@ class _Expected:
         near = np.exp(-0.5 * squared / (width * _NEAR**2))
         total = near @ self.ends + _DOUBT * self.belief.level
         return total / (near.sum(axis=1) + _DOUBT)
+
+
+def _still(lows: list[Array], reports: int) -> float:
+    """Return how far the longest curves still fell after so many reports, by their median."""
+    import numpy as np
+
+    falls = [low[reports - 1] - low[-1] for low in lows if len(low) > reports]
+    falls = [fall for fall in falls if math.isfinite(fall)]
+    return float(np.median(falls)) if falls else 0.0
 
 
 def _whole(epochs: float) -> int:

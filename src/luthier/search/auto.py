@@ -83,7 +83,8 @@ class Auto:
                     "from the best so far"
                 )
             return gaussian, (
-                f"quasi-random: the first {first} trials look everywhere in {wide} hyperparameters"
+                f"quasi-random: the first {first} trials look everywhere in {wide} "
+                f"hyperparameter{'s' * (wide > 1)}"
             )
         if seen.carried:
             return _short(gaussian, number, first)

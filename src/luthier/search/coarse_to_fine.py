@@ -141,7 +141,7 @@ class CoarseToFine:
         if number < count:
             return (
                 f"coarse round 1 of {self.rounds}: the first {count} trials look everywhere in "
-                f"{len(space.searched)} hyperparameters"
+                f"{len(space.searched)} hyperparameter{'s' * (len(space.searched) > 1)}"
             )
         if number < self.rounds * count:
             what = f"coarse round {1 + number // count} of {self.rounds}"

@@ -47,6 +47,10 @@ def checked_place(path: Path, *, must_exist: bool) -> None:
         raise StorageError(
             f"Cannot keep studies in {path}: the folder {path.parent} does not exist."
         )
+    if path.is_dir():
+        raise StorageError(
+            f"{path} is a folder: expected a file in it, such as {path / 'luthier.db'}."
+        )
     if must_exist and not path.exists():
         raise StorageError(
             f"There is no {path}. Studies are looked for in luthier.db in the working "

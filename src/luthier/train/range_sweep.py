@@ -51,11 +51,19 @@ def batches(examples: int, size: int, seed: int, index: int) -> Iterator[np.ndar
 
     Args:
         examples: how many there are.
-        size: rows a batch; all of them when there are fewer.
+        size: rows a batch.
         seed: of the range test.
         index: of the sweep.
+
+    Raises:
+        StudyError: there are fewer examples than that.
     """
-    size, epoch = min(size, examples), 0
+    if size > examples:
+        raise StudyError(
+            f"batch_size={size} is more than the {examples} examples that there are: give the one that you "
+            f"will train with, at most {examples}."
+        )
+    epoch = 0
     while True:
         generator = np.random.Generator(np.random.Philox(derive(seed, "range", index, epoch)))
         order = generator.permutation(examples)

@@ -184,12 +184,11 @@ def _what_follows(
         for name in [*begun.hyperparameters, *begun.live]
         if name in around and settings.live and is_rate(name, space.searched)
     ]
-    said = [f"fixed until the end: {', '.join(fixed)}"] if fixed else []
+    said = [f"Fixed until the end: {', '.join(fixed)}"] if fixed else []
     said += rates
     if dead:
         said.append(f"{', '.join(map(Space.short, dead))} makes no difference and stays fixed")
-    text = "; ".join(said) or "nothing is fixed"
-    return f"{text[0].upper()}{text[1:]}."
+    return f"{'; '.join(said) or 'Nothing is fixed'}."  # a hyperparameter is called as it is called
 
 
 def _number(value: float) -> str:
