@@ -156,6 +156,19 @@ def test_a_study_of_luthiers_own_is_given_to_optuna(tmp_path):
     assert len(found.trials) == 7
 
 
+def test_what_was_tried_before_the_space_was_narrowed_is_given_too(tmp_path):
+    space = {"opt": lt.Choice("sgd", "adam"), "x": lt.Float(0, 10)}
+    study = lt.open("own", space, minimize="loss", storage=tmp_path / "l.db", searcher="random")
+    for _ in range(8):
+        study.tell(study.ask(), loss=1.0)
+    study.steer.space({"opt": lt.Choice("sgd"), "x": lt.Float(0, 1)})
+    study.tell(study.ask(), loss=0.5)
+    write_optuna(study.history, tmp_path / "o.db")
+    found = optuna.load_study(study_name="own", storage=f"sqlite:///{tmp_path}/o.db").trials
+    assert [t.params for t in found] == [t.configuration for t in study.trials]
+    assert {t.params["opt"] for t in found} == {"sgd", "adam"}
+
+
 def test_on_the_command_line(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     fill("sqlite:///optuna.db")

@@ -225,5 +225,7 @@ def test_a_log_that_cannot_be_read_there_is_told(tmp_path, medium):
 
 
 def test_a_folder_is_no_store(tmp_path):
-    with pytest.raises(StorageError, match=r"is a folder: expected a file in it, such as .*luthier\.db"):
+    with pytest.raises(
+        StorageError, match=r"is a folder: expected a file in it, such as .*luthier\.db"
+    ):
         open_store(tmp_path)

@@ -31,7 +31,7 @@ def misspelled(trial):
 
 
 def test_a_metric_that_was_misspelled_does_not_cost_the_name(open_it):
-    with pytest.raises(StudyError, match="'val_los'.*Did you mean"):
+    with pytest.raises(StudyError, match=r"'val_los'.*Did you mean"):
         work(open_it("val_los"), misspelled)
     with pytest.warns(LuthierWarning, match="nothing was reported in it: it begins anew"):
         study = open_it("val_loss", {"x": lt.Float(0, 2)}, searcher="random")

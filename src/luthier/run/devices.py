@@ -94,6 +94,6 @@ def checked_share(gpus_per_trial: float | None, workers: int) -> None:
     there, needed = len(gpus()), gpus_per_trial * workers
     if needed > there:
         raise StudyError(
-            f"workers={workers} with gpus_per_trial={gpus_per_trial} need {needed:g} GPU{'s' * (needed > 1)}, this "
-            f"machine has {there}: take fewer workers, or a smaller share."
+            f"workers={workers} with gpus_per_trial={gpus_per_trial} need {needed:g} "
+            f"GPU{'s' * (needed > 1)}, this machine has {there}: take fewer workers, or a smaller share."
         )

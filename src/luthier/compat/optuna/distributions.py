@@ -9,11 +9,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar, cast
 
+from luthier.compat.optuna.labels import label_of, place_of
+from luthier.compat.optuna.missing import absent
 from luthier.errors import LuthierWarning, SpaceError
 from luthier.space import Bool, Choice, Constant, Domain, Float, Int
 
 Newer = TypeVar("Newer", bound="BaseDistribution")
-_PLAIN = (str, int, float, bool, type(None))
+_NEAR = 1e-8  # of a step, by which a value may miss it
 
 
 class BaseDistribution:
@@ -21,6 +23,10 @@ class BaseDistribution:
 
     def single(self) -> bool:
         """Return whether there is only one value."""
+        raise TypeError(type(self))
+
+    def holds(self, value: Any) -> bool:
+        """Return whether *value* is one of its values."""
         raise TypeError(type(self))
 
 
@@ -49,6 +55,10 @@ class FloatDistribution(BaseDistribution):
         """Return whether low is high."""
         return self.low == self.high
 
+    def holds(self, value: Any) -> bool:
+        """Return whether *value* is a number in the range, at a step where there are some."""
+        return _is_number(value) and _in_steps(float(value), self.low, self.high, self.step)
+
 
 @dataclass(frozen=True)
 class IntDistribution(BaseDistribution):
@@ -75,6 +85,12 @@ class IntDistribution(BaseDistribution):
         """Return whether low is high."""
         return self.low == self.high
 
+    def holds(self, value: Any) -> bool:
+        """Return whether *value* is a whole number in the range, at a step."""
+        if not _is_number(value) or float(value) != math.floor(value):
+            return False
+        return _in_steps(int(value), self.low, self.high, None if self.log else self.step)
+
 
 @dataclass(frozen=True, init=False)
 class CategoricalDistribution(BaseDistribution):
@@ -90,6 +106,10 @@ class CategoricalDistribution(BaseDistribution):
     def single(self) -> bool:
         """Return whether there is one choice."""
         return len(self.choices) == 1
+
+    def holds(self, value: Any) -> bool:
+        """Return whether *value* is one of the choices."""
+        return place_of(value, self.choices) is not None
 
 
 def UniformDistribution(low: float, high: float) -> FloatDistribution:  # noqa: N802
@@ -162,12 +182,27 @@ def to_distribution(domain: Domain) -> BaseDistribution:
             raise SpaceError(f"{domain!r} has no counterpart in Optuna.")
 
 
-def label_of(place: int, choice: Any) -> Any:
-    """Return what a choice is called in the log: itself where that is plain data."""
-    plain = isinstance(choice, _PLAIN) and not (
-        isinstance(choice, float) and not math.isfinite(choice)
-    )
-    return choice if plain else f"{place}: {choice!r}"
+def check_distribution_compatibility(
+    dist_old: BaseDistribution, dist_new: BaseDistribution
+) -> None:
+    """Refuse a distribution that a parameter of another one cannot have later on.
+
+    Raises:
+        SpaceError: another kind, a log scale where there was none, or other choices.
+    """
+    if type(dist_old) is not type(dist_new):
+        raise SpaceError(
+            f"{dist_new!r} is of another kind than {dist_old!r}: give the parameter another name."
+        )
+    if isinstance(dist_old, CategoricalDistribution):
+        if dist_old != dist_new:
+            raise SpaceError(
+                f"{dist_new!r} has other choices than {dist_old!r}: give the parameter another name."
+            )
+    elif cast(Any, dist_old).log != cast(Any, dist_new).log:
+        raise SpaceError(
+            f"{dist_new!r} is on another scale than {dist_old!r}: give the parameter another name."
+        )
 
 
 def distribution_to_json(distribution: BaseDistribution) -> str:
@@ -195,6 +230,21 @@ def json_to_distribution(text: str) -> BaseDistribution:
     if name == "CategoricalDistribution":
         return CategoricalDistribution(given["choices"])
     raise SpaceError(f"Unknown distribution {name!r}: written by a newer Optuna?")
+
+
+def _is_number(value: Any) -> bool:
+    if isinstance(value, str | bytes):
+        return False
+    try:
+        return math.isfinite(value)
+    except (TypeError, ValueError, OverflowError):
+        return False
+
+
+def _in_steps(value: float, low: float, high: float, step: float | None) -> bool:
+    if not low <= value <= high:
+        return False
+    return step is None or abs((value - low) / step - round((value - low) / step)) < _NEAR
 
 
 def _check(call: str, low: float, high: float, log: bool, step: float | None) -> None:
@@ -240,6 +290,8 @@ __all__ = [
     "IntUniformDistribution",
     "LogUniformDistribution",
     "UniformDistribution",
+    "check_distribution_compatibility",
     "distribution_to_json",
     "json_to_distribution",
 ]
+__getattr__ = absent("distributions", lambda: __all__)

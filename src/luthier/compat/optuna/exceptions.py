@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from luthier.compat.optuna.missing import absent
 from luthier.errors import LuthierError, LuthierWarning, StudyError
 
 
@@ -19,6 +20,10 @@ class DuplicatedStudyError(OptunaError, StudyError):
 
 class AlreadyTold(OptunaError, StudyError, RuntimeError):
     """The trial has ended already."""
+
+
+class UpdateFinishedTrialError(OptunaError, StudyError, RuntimeError):
+    """A trial that has ended was to be changed."""
 
 
 class NoSuchStudy(OptunaError, StudyError, KeyError):
@@ -53,4 +58,6 @@ __all__ = [
     "SeveralObjectives",
     "StorageInternalError",
     "TrialPruned",
+    "UpdateFinishedTrialError",
 ]
+__getattr__ = absent("exceptions", lambda: __all__)

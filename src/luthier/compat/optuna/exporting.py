@@ -17,6 +17,7 @@ from luthier.compat.optuna.distributions import (
     distribution_to_json,
 )
 from luthier.compat.optuna.frozen import frozen, names_of
+from luthier.compat.optuna.labels import place_of
 from luthier.compat.optuna.storages import is_optunas
 from luthier.compat.optuna.trial import FrozenTrial, TrialState
 from luthier.errors import StorageError
@@ -166,7 +167,11 @@ def _insert_attributes(
 
 def _internal(trial: FrozenTrial, name: str) -> float:
     of, value = trial.distributions[name], trial.params[name]
-    return float(of.choices.index(value) if isinstance(of, CategoricalDistribution) else value)
+    if not isinstance(of, CategoricalDistribution):
+        return float(value)
+    place = place_of(value, of.choices)  # 1 and True are two choices
+    assert place is not None
+    return float(place)
 
 
 def _number(value: float) -> tuple[float | None, str]:

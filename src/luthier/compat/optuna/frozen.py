@@ -8,13 +8,17 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from luthier.compat.optuna.distributions import to_distribution
+from luthier.compat.optuna.distributions import CategoricalDistribution, to_distribution
+from luthier.compat.optuna.labels import Objects
 from luthier.compat.optuna.trial import FrozenTrial, TrialState
+from luthier.space import Domain, Space
 from luthier.study.goals import outcome
 from luthier.study.history import History
 from luthier.study.records import TrialRecord
 from luthier.study.records import TrialState as OwnState
 
+VERBATIM = "asked for by name:"  # attributes of the study, for names that end like 'w#2'
+_NUMBERED = re.compile(r"(.+)#\d+")
 _STATES = {
     OwnState.QUEUED: TrialState.WAITING,
     OwnState.RUNNING: TrialState.RUNNING,
@@ -26,9 +30,23 @@ _STATES = {
 }
 
 
-def name_of(key: str) -> str:
-    """Return the name as the script has it; of a range that changed, all have the same."""
-    return re.sub(r"#\d+$", "", key)
+def numbered(name: str) -> bool:
+    """Return whether *name* ends as those do that Luthier gives to a second range under one name."""
+    return _NUMBERED.fullmatch(name) is not None
+
+
+def name_of(history: History, key: str) -> str:
+    """Return the name as the script has it; of other choices under one name, all have the same.
+
+    A key such as 'w#2' is Luthier's own word for a second 'w', or a name that the script gave: it is taken
+    for the latter where the script is known to have asked for it, where the study's space was declared
+    with it, and where there is no 'w'.
+    """
+    found = _NUMBERED.fullmatch(key)
+    if found is None or VERBATIM + key in history.attributes.get(-1, {}):
+        return key
+    declared = found[1] not in history.space or key in Space.from_dict(history.header.space)
+    return key if declared else found[1]
 
 
 def metrics_of(directions: int) -> list[str]:
@@ -50,16 +68,19 @@ def frozen(history: History, record: TrialRecord) -> FrozenTrial:
     notes = history.attributes.get(record.number, {})
     values = _values(history, record)
     state = _STATES[record.state]
-    if state is TrialState.FAIL and values and all(map(_infinite, values)):
+    if state is TrialState.FAIL and values and not any(map(math.isnan, values)):
         state = TrialState.COMPLETE  # Optuna takes an infinite value for one
-    domains = history.space.domains
     ended = state.is_finished()
     return FrozenTrial(
         record.number,
         state,
         values if state in (TrialState.COMPLETE, TrialState.PRUNED) else None,
-        {name_of(key): value for key, value in record.configuration.items()},
-        {name_of(k): to_distribution(domains[k]) for k in record.configuration if k in domains},
+        {name_of(history, key): value for key, value in record.configuration.items()},
+        {
+            name_of(history, key): to_distribution(_domain_of(history, key, value))
+            for key, value in record.configuration.items()
+            if key in history.space.domains
+        },
         _prefixed(notes, "user:"),
         _prefixed(notes, "system:"),
         intermediate(history, record),
@@ -67,6 +88,25 @@ def frozen(history: History, record: TrialRecord) -> FrozenTrial:
         _time(record.proposed_at),
         _time(record.ended_at if ended else None),
     )
+
+
+def _domain_of(history: History, key: str, value: Any) -> Domain:
+    """Return what *key* could be: as it stands, or as it stood when it held *value*."""
+    now = history.space.domains[key]
+    for domain in (now, *reversed(history.formerly.get(key, []))):
+        if domain.contains(value):
+            return domain
+    return now
+
+
+def give_objects(trial: FrozenTrial, objects: Objects) -> None:
+    """Put the choices themselves where the log has their names, as far as *objects* knows them."""
+    for name, value in trial.params.items():
+        trial.params[name] = objects.of(name, value)
+        distribution = trial.distributions.get(name)
+        if isinstance(distribution, CategoricalDistribution):
+            choices = [objects.of(name, choice) for choice in distribution.choices]
+            trial.distributions[name] = CategoricalDistribution(choices)
 
 
 def intermediate(history: History, record: TrialRecord) -> dict[int, float]:
@@ -104,10 +144,6 @@ def _values(history: History, record: TrialRecord) -> list[float] | None:
 
 def _prefixed(notes: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     return {k.removeprefix(prefix): v for k, v in notes.items() if k.startswith(prefix)}
-
-
-def _infinite(value: float) -> bool:
-    return math.isinf(value) or math.isfinite(value)
 
 
 def _time(seconds: float | None) -> datetime.datetime | None:

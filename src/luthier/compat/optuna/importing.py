@@ -6,14 +6,16 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from luthier.compat.optuna.distributions import label_of, to_domain
+from luthier.compat.optuna.distributions import to_domain
 from luthier.compat.optuna.frozen import metrics_of
+from luthier.compat.optuna.labels import label_of, place_of
 from luthier.compat.optuna.reading import Kept, read_studies
 from luthier.compat.optuna.trial import FrozenTrial, TrialState
+from luthier.compat.optuna.widening import wider
 from luthier.compat.writing import Foreign, enter
 from luthier.errors import StudyError, nearest
 from luthier.run.opening import open_study
-from luthier.space import Choice, Constant, Domain, Float, Int, Space
+from luthier.space import Domain, Space
 from luthier.study import events as ev
 from luthier.study.protocols import Store
 from luthier.study.records import TrialState as OwnState
@@ -97,31 +99,8 @@ def _space(trials: list[FrozenTrial]) -> Space:
     for trial in trials:
         for name, distribution in trial.distributions.items():
             key, domain = name, to_domain(distribution)
-            found[key] = _wider(found[key], domain) if key in found else domain
+            found[key] = wider(found[key], domain) if key in found else domain
     return Space(found)
-
-
-def _wider(a: Domain, b: Domain) -> Domain:
-    """Return a domain that holds both."""
-    if a == b:
-        return a
-    if isinstance(a, Int | Float) and isinstance(b, Int | Float):
-        kind = Int if isinstance(a, Int) and isinstance(b, Int) else Float
-        scale = a.scale if a.scale == b.scale else "linear"
-        return kind(min(a.low, b.low), max(a.high, b.high), scale=scale)  # type: ignore[arg-type]
-    if isinstance(a, Constant) and isinstance(b, Int | Float):
-        a, b = b, a
-    if isinstance(a, Int | Float) and isinstance(b, Constant):
-        if a.contains(b.value):
-            return a
-        kind = type(a)
-        return kind(min(a.low, b.value), max(a.high, b.value), scale=a.scale)
-    options = [*_options(a), *(o for o in _options(b) if o not in _options(a))]
-    return Choice(*options)
-
-
-def _options(domain: Domain) -> list[Any]:
-    return list(domain.options) if isinstance(domain, Choice) else [getattr(domain, "value", None)]
 
 
 def _are_curves(kept: Kept) -> bool:
@@ -136,7 +115,8 @@ def _foreign(trial: FrozenTrial, space: Space, names: list[str], first_step: int
     configuration: dict[str, Any] = {}
     for name, value in trial.params.items():
         choices = getattr(trial.distributions[name], "choices", ())
-        label = label_of(choices.index(value), value) if choices else value
+        place = place_of(value, choices)
+        label = value if place is None else label_of(place, value)
         configuration[name] = space[name].check(name, label)
     notes: dict[str, Any] = {f"user:{k}": v for k, v in trial.user_attrs.items()}
     notes |= {f"system:{k}": v for k, v in trial.system_attrs.items() if k != "fixed_params"}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import sys
 
+from luthier.compat.optuna.missing import absent
+
 CRITICAL, FATAL = logging.CRITICAL, logging.FATAL
 ERROR, WARNING, WARN = logging.ERROR, logging.WARNING, logging.WARNING
 INFO, DEBUG = logging.INFO, logging.DEBUG
@@ -51,3 +53,22 @@ def enable_default_handler() -> None:
 def disable_default_handler() -> None:
     """Print nothing."""
     _logger.removeHandler(_handler)
+
+
+__all__ = [
+    "CRITICAL",
+    "DEBUG",
+    "ERROR",
+    "FATAL",
+    "INFO",
+    "WARN",
+    "WARNING",
+    "disable_default_handler",
+    "disable_propagation",
+    "enable_default_handler",
+    "enable_propagation",
+    "get_logger",
+    "get_verbosity",
+    "set_verbosity",
+]
+__getattr__ = absent("logging", lambda: __all__)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import gc
+import math
 import os
+import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from luthier.compat.optuna.exceptions import TrialPruned
+from luthier.compat.optuna.logging import get_logger
 from luthier.compat.optuna.trial import FrozenTrial, Trial, TrialState
 from luthier.errors import StudyError
 
@@ -43,19 +45,16 @@ def optimize(
             return True
 
     def run() -> None:
-        while one_more():
-            trial = study.next_trial()
-            if trial is None:
-                return
-            try:
+        try:
+            while one_more() and (trial := study.next_trial()) is not None:
                 ended = _run(study, trial, objective, catch)
-            except BaseException:
-                study.stopped = True  # and have the other threads end, too
-                raise
-            if collect_garbage:
-                gc.collect()
-            for callback in callbacks:
-                callback(study, ended)
+                if collect_garbage:
+                    gc.collect()
+                for callback in callbacks:
+                    callback(study, ended)
+        except BaseException:
+            study.stopped = True  # and have the other threads end, too
+            raise
 
     study.stopped, study.optimizing = False, True
     try:
@@ -63,11 +62,42 @@ def optimize(
         if threads == 1:
             run()
             return
-        with ThreadPoolExecutor(threads) as pool:
-            for future in [pool.submit(run) for _ in range(threads)]:
-                future.result()
+        _in_threads(run, threads, study)
     finally:
         study.optimizing = False
+
+
+def _in_threads(run: Callable[[], None], count: int, study: Study) -> None:
+    """Have *count* threads call *run*, and wait for them, after Ctrl-C for the trials that they run.
+
+    No pool: one that is interrupted while it starts a thread has that thread wait for ever. And no ``join``:
+    until Python 3.13 one that is interrupted takes the thread for ended (bpo-45274).
+    """
+    errors: list[BaseException] = []
+    begun: list[threading.Event] = []
+
+    def guarded(over: threading.Event) -> None:
+        begun.append(over)
+        try:
+            run()
+        except BaseException as error:
+            errors.append(error)
+        finally:
+            over.set()
+
+    ends = [threading.Event() for _ in range(count)]
+    try:
+        for over in ends:
+            threading.Thread(target=guarded, args=(over,)).start()
+        for over in ends:
+            over.wait()
+    except BaseException:
+        study.stopped = True
+        for over in begun:
+            over.wait()
+        raise
+    if errors:
+        raise errors[0]
 
 
 def _run(
@@ -83,7 +113,7 @@ def _run(
     except Exception as error:
         ended = study.tell(trial, state=TrialState.FAIL)
         if not isinstance(error, catch):
-            study.say(ended)
+            _say(ended)
             raise
     except BaseException as error:
         with study.lock:
@@ -95,5 +125,26 @@ def _run(
         except StudyError:
             study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
             raise
-    study.say(ended)
+    _say(ended)
     return ended
+
+
+def _say(trial: FrozenTrial) -> None:
+    """Log how a trial ended."""
+    logger = get_logger()
+    match trial.state:
+        case TrialState.PRUNED:
+            logger.info("Trial %d pruned. ", trial.number)
+        case TrialState.FAIL:
+            logger.warning("Trial %d failed with parameters: %s.", trial.number, trial.params)
+        case _ if len(trial.values or ()) > 1:
+            logger.info(
+                "Trial %d finished with values: %s and parameters: %s.",
+                trial.number, trial.values, trial.params,
+            )  # fmt: skip
+        case _:
+            value = trial.value if trial.value is not None else math.nan
+            logger.info(
+                "Trial %d finished with value: %s and parameters: %s. ",
+                trial.number, value, trial.params,
+            )  # fmt: skip

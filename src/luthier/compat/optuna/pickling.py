@@ -13,6 +13,7 @@ from luthier.study.log import read_bodies
 
 if TYPE_CHECKING:
     from luthier.compat.optuna.distributions import BaseDistribution
+    from luthier.compat.optuna.labels import Objects
     from luthier.compat.optuna.pruners import BasePruner
     from luthier.compat.optuna.samplers import BaseSampler
     from luthier.compat.optuna.study import Study
@@ -24,20 +25,27 @@ def study_parts(study: Study) -> tuple[Any, ...]:
     log = None
     if store.address == "memory":
         log = [bytes(body) for _, body in read_bodies(store, study.study_name)]
-    return study.study_name, store.address, log, study.sampler, study.pruner
+    return study.study_name, store.address, log, study.sampler, study.pruner, study.objects
 
 
 def study_again(
-    name: str, address: str, log: list[bytes] | None, sampler: BaseSampler, pruner: BasePruner
+    name: str,
+    address: str,
+    log: list[bytes] | None,
+    sampler: BaseSampler,
+    pruner: BasePruner,
+    objects: Objects,
 ) -> Study:
     """Open the study there; one of a memory store is a copy, as in Optuna."""
     from luthier.compat.optuna.study import Study
 
-    if log is None:
-        return Study(open_study(name, storage=store_of(address)), sampler, pruner)
-    store = MemoryStore()
-    store.append(name, log)
-    return Study(open_study(name, storage=store), sampler, pruner)
+    store = store_of(address)
+    if log is not None:
+        store = MemoryStore()
+        store.append(name, log)
+    study = Study(open_study(name, storage=store), sampler, pruner)
+    study.objects = objects
+    return study
 
 
 def trial_again(

@@ -1,80 +1,93 @@
-"""Optuna's pruners by name: Luthier's rules, asked when ``trial.should_prune()`` is called."""
+"""Optuna's pruners by name: they end the trials that Optuna's would end, at the same steps.
+
+What an objective reports on its way need not be what it returns (another metric, another scale), so these
+rules compare intermediate values alone, and know a trial by the steps that it reported itself.
+"""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from luthier.schedule import ASHA, MedianStopping, Patience
-from luthier.study.history import History
-from luthier.study.protocols import Fate
-from luthier.study.records import TrialRecord
+from luthier.compat.optuna.checking import (
+    at_least,
+    auto_or_whole,
+    bound,
+    one_of_kind,
+    percentage,
+)
+from luthier.compat.optuna.frozen_trial import FrozenTrial, TrialState
+from luthier.compat.optuna.missing import absent
+from luthier.compat.optuna.pruning import BasePruner, sign_of
+from luthier.compat.optuna.wilcoxon import WilcoxonPruner
+from luthier.errors import StudyError
 
 if TYPE_CHECKING:
     from luthier.compat.optuna.study import Study
-    from luthier.compat.optuna.trial import FrozenTrial
 
-_NO_END = 10**9  # epochs: an objective knows its own length
-_HIGHEST_RUNG = 10**7
-
-
-class BasePruner:
-    """Judges a trial after its last report; your own may define ``prune(study, trial)``."""
-
-    def prune(self, study: Study, trial: FrozenTrial) -> bool:
-        """Return whether *trial* is to be pruned."""
-        return bool(self.against(study.curves(), trial))
-
-    def against(self, curves: History, trial: FrozenTrial) -> str:
-        """Return in words why the trial is to be pruned, '' when it is not.
-
-        Args:
-            curves: the intermediate values of all trials; their steps count from 1.
-            trial: the trial.
-        """
-        raise NotImplementedError
-
-    @staticmethod
-    def record(curves: History, trial: FrozenTrial) -> TrialRecord:
-        """Return the trial's own curve."""
-        return curves.trials[trial.number]
+_COMPLETE = (TrialState.COMPLETE,)
 
 
 class NopPruner(BasePruner):
     """Prunes nothing."""
 
-    def against(self, curves: History, trial: FrozenTrial) -> str:
-        """Return ''."""
-        return ""
+    def prune(self, study: Study, trial: FrozenTrial) -> bool:
+        """Return False."""
+        return False
 
 
 @dataclass(frozen=True)
 class PercentilePruner(BasePruner):
-    """Prunes what is worse than a percentile of the runs before it: Luthier's ``MedianStopping``."""
+    """Prunes a trial whose best value so far is worse than a percentile of the completed trials there.
+
+    Golovin et al. 2017, "Google Vizier", section 3.2.1, with the others' values at that step themselves in
+    place of their running averages.
+
+    Attributes:
+        percentile: how many in a hundred of the others are better than the bar; 25 keeps the best quarter.
+        n_startup_trials: trials that must have completed before anything is pruned.
+        n_warmup_steps: the step from which on trials are judged.
+        interval_steps: they are judged at the first report of every so many steps.
+        n_min_trials: completed trials that must have reported the same step.
+
+    Raises:
+        StudyError: a number below what it can be, or a percentile that is none.
+    """
 
     percentile: float
     n_startup_trials: int = 5
     n_warmup_steps: int = 0
     interval_steps: int = 1
-    n_min_trials: int = 1
+    n_min_trials: int = field(default=1, kw_only=True)
 
-    def against(self, curves: History, trial: FrozenTrial) -> str:
-        """Return what the rule says."""
-        ended = sum(other.state.ended for other in curves.trials)
-        record = self.record(curves, trial)
-        if ended < self.n_startup_trials or not record.steps or record.step <= self.n_warmup_steps:
-            return ""
-        if (record.step - self.n_warmup_steps - 1) % max(1, self.interval_steps):
-            return ""
-        rule = MedianStopping(
-            epochs=_NO_END, grace=0, minimum=self.n_min_trials, percentile=self.percentile
-        )
-        return rule.against(curves, record)
+    def __post_init__(self) -> None:
+        """Check the settings."""
+        percentage(self, "percentile")
+        at_least(self, n_startup_trials=0, n_warmup_steps=0, interval_steps=1, n_min_trials=1)
+
+    def prune(self, study: Study, trial: FrozenTrial) -> bool:
+        """Return whether the best value by the last step is worse than the bar."""
+        done = study.get_trials(deepcopy=False, states=_COMPLETE)
+        step = trial.last_step
+        if step is None or not done or len(done) < self.n_startup_trials:
+            return False
+        if not _is_due(step, trial.intermediate_values, self.n_warmup_steps, self.interval_steps):
+            return False
+        sign = sign_of(study)
+        own = [sign * v for v in trial.intermediate_values.values() if not math.isnan(v)]
+        if not own:
+            return True
+        others = [t.intermediate_values[step] for t in done if step in t.intermediate_values]
+        losses = sorted(sign * value for value in others if not math.isnan(value))
+        if len(others) < self.n_min_trials or not losses:
+            return False
+        return min(own) > _quantile(losses, self.percentile / 100)
 
 
 class MedianPruner(PercentilePruner):
-    """Prunes what is worse than the median of the runs before it."""
+    """Prunes a trial whose best value so far is worse than the median of the completed trials there."""
 
     def __init__(
         self,
@@ -84,31 +97,82 @@ class MedianPruner(PercentilePruner):
         *,
         n_min_trials: int = 1,
     ) -> None:
-        super().__init__(50.0, n_startup_trials, n_warmup_steps, interval_steps, n_min_trials)
+        super().__init__(
+            50.0, n_startup_trials, n_warmup_steps, interval_steps, n_min_trials=n_min_trials
+        )
 
 
 @dataclass(frozen=True)
 class SuccessiveHalvingPruner(BasePruner):
-    """Asynchronous successive halving without pauses: Luthier's ``ASHA(stops=True)``."""
+    """Asynchronous successive halving without pauses (Li et al. 2020, section 3.3).
+
+    A trial that comes to a rung writes down its value there, and goes on when it is in the top 1/η of those
+    that have come so far. What was written down is the attribute ``completed_rung_0`` and so on, by which
+    processes know of one another's trials.
+
+    Attributes:
+        min_resource: r, the step of the lowest rung; "auto" is a hundredth of the last step of the trial
+            that completed first, and nothing is pruned before that.
+        reduction_factor: η.
+        min_early_stopping_rate: s: the lowest rung is at r·η^s.
+        bootstrap_count: trials that must have come to a rung before anything goes on from it.
+
+    Raises:
+        StudyError: a number below what it can be; a bootstrap_count beside "auto".
+    """
 
     min_resource: int | str = "auto"
     reduction_factor: int = 4
     min_early_stopping_rate: int = 0
     bootstrap_count: int = 0
 
-    def against(self, curves: History, trial: FrozenTrial) -> str:
-        """Return what the rule says."""
-        lowest = self.min_resource if isinstance(self.min_resource, int) else 1
-        lowest *= self.reduction_factor**self.min_early_stopping_rate
-        highest = lowest
-        while highest * self.reduction_factor <= _HIGHEST_RUNG:
-            highest *= self.reduction_factor
-        record = self.record(curves, trial)
-        if not record.steps:
-            return ""
-        rule = ASHA(epochs=highest, factor=self.reduction_factor, minimum=lowest, stops=True)
-        verdict = rule.judge(curves, record)
-        return verdict.reason if verdict.fate is Fate.STOP else ""
+    def __post_init__(self) -> None:
+        """Check the settings."""
+        auto_or_whole(self, "min_resource")
+        at_least(self, reduction_factor=2, min_early_stopping_rate=0, bootstrap_count=0)
+        if self.bootstrap_count and self.min_resource == "auto":
+            raise StudyError(
+                f"{type(self).__name__}: bootstrap_count={self.bootstrap_count} does not go with "
+                "min_resource='auto': give min_resource as a number of steps."
+            )
+
+    def prune(self, study: Study, trial: FrozenTrial) -> bool:
+        """Return whether the trial is not among the best of a rung that it has come to."""
+        step = trial.last_step
+        lowest = None if step is None else self._lowest(study)
+        if step is None or lowest is None:
+            return False
+        value, rung = trial.intermediate_values[step], 0
+        while _rung(rung) in trial.system_attrs:
+            rung += 1
+        while step >= lowest * self.reduction_factor ** (self.min_early_stopping_rate + rung):
+            if math.isnan(value) or not self._goes_on(study, trial.number, rung, value):
+                return True
+            rung += 1
+        return False
+
+    def _goes_on(self, study: Study, number: int, rung: int, value: float) -> bool:
+        known = [
+            float(other.system_attrs[_rung(rung)])
+            for other in study.get_trials(deepcopy=False)
+            if other.number != number and _rung(rung) in other.system_attrs
+        ]
+        study.note(f"system:{_rung(rung)}", value, number)
+        if len(known) + 1 <= self.bootstrap_count:
+            return False
+        sign = sign_of(study)
+        losses = sorted([sign * value, *(sign * other for other in known)])
+        return sign * value <= losses[max(1, len(losses) // self.reduction_factor) - 1]
+
+    def _lowest(self, study: Study) -> int | None:
+        """Return r; None while no trial has shown how long one is."""
+        if isinstance(self.min_resource, int):
+            return self.min_resource
+        done = study.get_trials(deepcopy=False, states=_COMPLETE)
+        ended = [
+            (t.datetime_complete, t.number, t.last_step) for t in done if t.last_step is not None
+        ]
+        return max(1, min(ended)[2] // 100) if ended else None  # type: ignore[type-var]
 
 
 class HyperbandPruner(SuccessiveHalvingPruner):
@@ -121,86 +185,128 @@ class HyperbandPruner(SuccessiveHalvingPruner):
         reduction_factor: int = 3,
         bootstrap_count: int = 0,
     ) -> None:
+        object.__setattr__(self, "max_resource", max_resource)
+        auto_or_whole(self, "max_resource")
+        if not isinstance(min_resource, int):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise StudyError(
+                f"HyperbandPruner: min_resource must be a whole number of at least 1, got {min_resource!r}."
+            )
+        if bootstrap_count and max_resource == "auto":
+            raise StudyError(
+                f"HyperbandPruner: bootstrap_count={bootstrap_count} does not go with "
+                "max_resource='auto': give max_resource as a number of steps."
+            )
         super().__init__(min_resource, reduction_factor, 0, bootstrap_count)
 
 
 @dataclass(frozen=True)
 class PatientPruner(BasePruner):
-    """Lets *wrapped_pruner* prune only what has not become better for a while."""
+    """Lets *wrapped_pruner* prune only what has not become better for a while.
+
+    Attributes:
+        wrapped_pruner: asked then; None prunes at once.
+        patience: the last patience + 1 reports are compared with those before them.
+        min_delta: by how much the former must be worse than the latter.
+
+    Raises:
+        StudyError: a number below 0.
+        TypeError: no pruner.
+    """
 
     wrapped_pruner: BasePruner | None
     patience: int
     min_delta: float = 0.0
 
-    def against(self, curves: History, trial: FrozenTrial) -> str:
-        """Return what both rules say."""
-        record = self.record(curves, trial)
-        if not record.steps:
-            return ""
-        # Optuna looks at one step more than the patience.
-        rule = Patience(epochs=_NO_END, grace=0, patience=self.patience + 1, better=self.min_delta)
-        still = rule.against(curves, record)
-        if not still or self.wrapped_pruner is None:
-            return still
-        return self.wrapped_pruner.against(curves, trial)
+    def __post_init__(self) -> None:
+        """Check the settings."""
+        at_least(self, patience=0)
+        bound(self, "min_delta")
+        if self.min_delta < 0:
+            raise StudyError(f"PatientPruner: min_delta must be 0 or more, got {self.min_delta!r}.")
+        given: Any = self.wrapped_pruner
+        if given is not None and (isinstance(given, type) or not hasattr(given, "prune")):
+            one_of_kind("PatientPruner: wrapped_pruner", given, BasePruner, "MedianPruner()")
+
+    def prune(self, study: Study, trial: FrozenTrial) -> bool:
+        """Return whether the last reports are worse, and the other rule says so, too."""
+        sign = sign_of(study)
+        losses = [sign * value for _, value in sorted(trial.intermediate_values.items())]
+        recent = self.patience + 1
+        before, after = (
+            [loss for loss in part if not math.isnan(loss)]
+            for part in (losses[:-recent], losses[-recent:])
+        )
+        if not before or not after or min(before) + self.min_delta >= min(after):
+            return False
+        return self.wrapped_pruner is None or self.wrapped_pruner.prune(study, trial)
 
 
 @dataclass(frozen=True)
 class ThresholdPruner(BasePruner):
-    """Prunes what leaves the bounds."""
+    """Prunes what leaves the bounds, or is NaN.
+
+    Attributes:
+        lower: the least value that goes on; None for no such bound.
+        upper: the largest one.
+        n_warmup_steps: the step from which on trials are judged.
+        interval_steps: they are judged at the first report of every so many steps.
+
+    Raises:
+        TypeError: no bound, or one that is no number.
+        StudyError: *lower* above *upper*, or a number of steps below what it can be.
+    """
 
     lower: float | None = None
     upper: float | None = None
     n_warmup_steps: int = 0
     interval_steps: int = 1
 
-    def against(self, curves: History, trial: FrozenTrial) -> str:
-        """Return which bound the last value leaves."""
+    def __post_init__(self) -> None:
+        """Check the settings."""
+        if self.lower is None and self.upper is None:
+            raise TypeError("ThresholdPruner(): expected lower=, upper=, or both.")
+        for name in ("lower", "upper"):
+            bound(self, name)
+        if self.lower is not None and self.upper is not None and self.lower > self.upper:
+            raise StudyError(
+                f"ThresholdPruner: lower={self.lower!r} is above upper={self.upper!r}; did you mean "
+                f"lower={self.upper!r}, upper={self.lower!r}?"
+            )
+        at_least(self, n_warmup_steps=0, interval_steps=1)
+
+    def prune(self, study: Study, trial: FrozenTrial) -> bool:
+        """Return whether the last value leaves the bounds."""
         step = trial.last_step
-        if step is None or step < self.n_warmup_steps:
-            return ""
-        if (step - self.n_warmup_steps) % max(1, self.interval_steps):
-            return ""
+        if step is None:
+            return False
+        if not _is_due(step, trial.intermediate_values, self.n_warmup_steps, self.interval_steps):
+            return False
         value = trial.intermediate_values[step]
         low = -math.inf if self.lower is None else self.lower
         high = math.inf if self.upper is None else self.upper
-        return "" if low <= value <= high else f"{value:g} at step {step} is not in [{low}, {high}]"
+        return not low <= value <= high  # NaN is nowhere between
 
 
-@dataclass(frozen=True)
-class WilcoxonPruner(BasePruner):
-    """Prunes what is worse than the best trial, by a signed-rank test over their common steps."""
+def _rung(rung: int) -> str:
+    return f"completed_rung_{rung}"
 
-    p_threshold: float = 0.1
-    n_startup_steps: int = 2
 
-    def prune(self, study: Study, trial: FrozenTrial) -> bool:
-        """Return whether the test says so (Wilcoxon 1945; one-sided)."""
-        own = trial.intermediate_values
-        done = [
-            t
-            for t in study.get_trials(deepcopy=False)
-            if t.state.name == "COMPLETE" and t.value is not None
-        ]
-        if len(own) < max(2, self.n_startup_steps) or not done:
-            return False
-        sign = -1.0 if study.direction.name == "MAXIMIZE" else 1.0
-        best: Any = min(done, key=lambda t: sign * (t.value or 0.0))
-        differences = [
-            sign * (value - best.intermediate_values[step])
-            for step, value in own.items()
-            if step in best.intermediate_values
-        ]
-        if len(differences) < max(2, self.n_startup_steps) or not any(differences):
-            return False
-        from scipy.stats import wilcoxon  # heavy, and only for this pruner
+def _is_due(step: int, steps: Collection[int], warmup: int, interval: int) -> bool:
+    """Return whether *step* is the first one reported in its interval, counted from the warm-up on."""
+    if step < warmup:
+        return False
+    begin = warmup + (step - warmup) // interval * interval
+    return not any(begin <= other < step for other in steps)
 
-        test: Any = wilcoxon(differences, alternative="greater", zero_method="zsplit")
-        return float(test.pvalue) < self.p_threshold and sum(differences) > 0
 
-    def against(self, curves: History, trial: FrozenTrial) -> str:
-        """Refuse: it needs the study."""
-        raise TypeError("WilcoxonPruner cannot be wrapped: use it by itself.")
+def _quantile(ordered: Sequence[float], share: float) -> float:
+    """Return the *share*-quantile of sorted values, between two of them on the line that joins these."""
+    at = share * (len(ordered) - 1)
+    below = math.floor(at)
+    above = min(below + 1, len(ordered) - 1)
+    if at == below or ordered[below] == ordered[above]:
+        return ordered[below]
+    return ordered[below] + (at - below) * (ordered[above] - ordered[below])
 
 
 __all__ = [
@@ -214,3 +320,4 @@ __all__ = [
     "ThresholdPruner",
     "WilcoxonPruner",
 ]
+__getattr__ = absent("pruners", lambda: __all__)

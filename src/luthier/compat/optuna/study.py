@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
-import math
 import threading
-import warnings
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from enum import IntEnum
+from importlib import import_module
 from typing import Any
 
-import msgspec
-
-from luthier.compat.optuna import logging as optuna_logging
-from luthier.compat.optuna.curves import Curves
-from luthier.compat.optuna.distributions import BaseDistribution
-from luthier.compat.optuna.frozen import frozen, names_of
+from luthier.compat.optuna.adding import added
+from luthier.compat.optuna.attributes import storable
+from luthier.compat.optuna.best import best_of, front_of
+from luthier.compat.optuna.distributions import BaseDistribution, CategoricalDistribution
+from luthier.compat.optuna.enqueuing import begun, enqueue, exists, waiting
+from luthier.compat.optuna.frozen import VERBATIM, frozen, give_objects, names_of, numbered
+from luthier.compat.optuna.labels import Objects
+from luthier.compat.optuna.missing import absent
 from luthier.compat.optuna.optimizing import optimize
 from luthier.compat.optuna.pruners import BasePruner, MedianPruner
-from luthier.compat.optuna.samplers import BaseSampler
-from luthier.compat.optuna.telling import added, tell
-from luthier.compat.optuna.trial import FrozenTrial, Trial, TrialState
-from luthier.errors import LuthierWarning, StudyError
-from luthier.space import Domain
-from luthier.study import events as ev
-from luthier.study.history import History
+from luthier.compat.optuna.repeating import repeated
+from luthier.compat.optuna.samplers import BaseSampler, GridSampler
+from luthier.compat.optuna.telling import tell
+from luthier.compat.optuna.trial import FrozenTrial, Trial, TrialState, Wanting
+from luthier.errors import StudyError
+from luthier.space import Space
 from luthier.study.protocols import Done, Wait
 from luthier.study.study import Study as OwnStudy
-from luthier.study.trial import Trial as OwnTrial
 
 Objective = Callable[[Trial], float | Sequence[float]]
 Callback = Callable[["Study", FrozenTrial], object]
+Asked = tuple[dict[str, Any], dict[str, BaseDistribution]]  # parameters, and what each may be
 _WAIT_SECONDS = 0.5
 
 
@@ -59,16 +59,22 @@ class Study:
         self.sampler = sampler
         self.pruner = pruner or MedianPruner()
         self.lock = threading.RLock()
-        grid = own.history.header.searcher["name"] == "grid"
-        self.grid: Container[str] = set(own.space) if grid and len(sampler.space()) else ()
+        header = own.history.header
+        # What a brute-force search has asked for so far is no part of the first event.
+        grid = Space.from_dict(header.space) if header.searcher["name"] == "grid" else ()
+        self.grid: Container[str] = set(grid)
         self.stopped = False
         self.optimizing = False
         self.met: dict[str, BaseDistribution] = {}  # how each name was asked for first
         self.live: dict[int, Trial] = {}
-        self._curves = Curves()
+        self.objects = Objects()  # choices that the log can only name
+        self.apart: dict[str, dict[str, Any]] = {}  # attributes of what is enqueued, likewise
         self._ended: dict[int, FrozenTrial] = {}
+        self._asked: dict[int, Asked] = {}  # by trials that this process has ended
         self._objects: dict[tuple[int, str], Any] = {}
-        self._waiting: list[Mapping[str, Any]] = []  # attributes of those that are enqueued
+        if isinstance(sampler, GridSampler):
+            for name, values in sampler.search_space.items():
+                self.objects.learn(name, list(values))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Have another process open the same study."""
@@ -107,10 +113,7 @@ class Study:
         with self.lock:
             history = self.own.refresh()
             found = [self.frozen(number) for number in range(len(history.trials))]
-            found += [
-                FrozenTrial(len(history.trials) + i, TrialState.WAITING, params=dict(fixed))
-                for i, fixed in enumerate(history.queue)
-            ]
+            found += waiting(self, history)
         wanted = [t for t in found if states is None or t.state in states]
         return [t.copied() for t in wanted] if deepcopy else wanted
 
@@ -124,12 +127,33 @@ class Study:
         for (of, name), value in self._objects.items():
             if of == number:
                 trial.user_attrs[name.removeprefix("user:")] = value
-        if number in self.live:
-            trial.params = dict(self.live[number].params)
-            trial.distributions = dict(self.live[number].distributions)
-        elif record.state.ended:
+        if number in self.live or number in self._asked:
+            params, distributions = self._asked.get(number) or self._asked_by(self.live[number])
+            trial.params, trial.distributions = dict(params), dict(distributions)
+        else:
+            give_objects(trial, self.objects)
+        if record.state.ended:
             self._ended[number] = trial
         return trial
+
+    @staticmethod
+    def _asked_by(trial: Trial) -> Asked:
+        return trial.params, trial.distributions
+
+    def meet(self, name: str, distribution: BaseDistribution) -> None:
+        """Take note of a parameter that is asked for, or comes with a trial from elsewhere."""
+        if isinstance(distribution, CategoricalDistribution) and self.objects.learn(
+            name, distribution.choices
+        ):
+            self._ended.clear()  # of other processes' trials the names were known alone
+        if numbered(name) and VERBATIM + name not in self.own.history.attributes.get(-1, {}):
+            self.own.set_attribute(VERBATIM + name, value=True)
+
+    def end(self, number: int) -> None:
+        """Remember what a trial of this process had asked for when it ended."""
+        if (trial := self.live.pop(number, None)) is not None:
+            self._asked[number] = self._asked_by(trial)
+        self._ended.pop(number, None)
 
     @property
     def best_trial(self) -> FrozenTrial:
@@ -138,35 +162,12 @@ class Study:
         Raises:
             StudyError: none has completed, or there are several objectives.
         """
-        if len(self.directions) > 1:
-            raise StudyError(
-                "study.best_trial is for one objective: this study has several, read study.best_trials."
-            )
-        sign = -1.0 if self.direction is StudyDirection.MAXIMIZE else 1.0
-        done = [t for t in self.get_trials(False, (TrialState.COMPLETE,)) if t.values]
-        kept = [t for t in done if t.feasible]
-        if not kept:
-            raise StudyError(
-                "No trial has completed yet." if not done else "No trial keeps to the constraints."
-            )
-        return min(kept, key=lambda t: (sign * (t.value or 0.0), t.number)).copied()
+        return best_of(self)
 
     @property
     def best_trials(self) -> list[FrozenTrial]:
         """Return the trials that no other one beats in every objective."""
-        signs = [-1.0 if d is StudyDirection.MAXIMIZE else 1.0 for d in self.directions]
-        done = [
-            t for t in self.get_trials(False, (TrialState.COMPLETE,)) if t.values and t.feasible
-        ]
-        losses = [[s * v for s, v in zip(signs, t.values or [], strict=True)] for t in done]
-        return [
-            trial.copied()
-            for trial, own in zip(done, losses, strict=True)
-            if not any(
-                other != own and all(a <= b for a, b in zip(other, own, strict=True))
-                for other in losses
-            )
-        ]
+        return front_of(self)
 
     @property
     def best_params(self) -> dict[str, Any]:
@@ -190,10 +191,6 @@ class Study:
     def metric_names(self) -> list[str] | None:
         """Return what the objectives were called, or None."""
         return self.own.refresh().attributes.get(-1, {}).get("metric_names")
-
-    def curves(self) -> History:
-        """Return the intermediate values of all trials as a history."""
-        return self._curves.follow(self.own.refresh())
 
     # -- running ---------------------------------------------------------------------------------
 
@@ -229,32 +226,37 @@ class Study:
         )
 
     def ask(self, fixed_distributions: Mapping[str, BaseDistribution] | None = None) -> Trial:
-        """Return a trial to run and to ``tell`` of.
+        """Return a trial to run and to ``tell`` of; of a grid that is used up one of its points again.
 
         Raises:
             StudyError: there is nothing left to try.
         """
-        trial = self.next_trial()
+        trial = self.next_trial(again=True)
         if trial is None:
             raise StudyError(f"Study {self.study_name!r} has nothing left to try.")
         for name, distribution in (fixed_distributions or {}).items():
             trial._suggest(name, distribution)  # pyright: ignore[reportPrivateUsage]
         return trial
 
-    def next_trial(self) -> Trial | None:
-        """Return the next trial; None when there is nothing left to try."""
+    def next_trial(self, *, again: bool = False) -> Trial | None:
+        """Return the next trial; None when there is nothing left to try, or ``stop`` was called.
+
+        Args:
+            again: repeat a point of a grid that is used up.
+        """
         while True:
             with self.lock:
-                queued = len(self.own.refresh().queue)
+                if self.optimizing and self.stopped and not again:
+                    return None
                 job = self.own.next_job()
+                if isinstance(job, Wait | Done) and again:
+                    job = repeated(self.own) or job
                 if isinstance(job, Done):
                     return None
                 if not isinstance(job, Wait):
-                    trial = Trial(self, OwnTrial(self.own, job))
+                    begun(self, job.trial, job.configuration)
+                    trial = Trial(self, Wanting(self.own, job))
                     self.live[trial.number] = trial
-                    if len(self.own.history.queue) < queued and self._waiting:
-                        for key, value in self._waiting.pop(0).items():
-                            trial.set_user_attr(key, value)
                     return trial
             self.own.wait(_WAIT_SECONDS)
 
@@ -291,13 +293,23 @@ class Study:
         user_attrs: Mapping[str, Any] | None = None,
         skip_if_exists: bool = False,
     ) -> None:
-        """Have *params* tried next; what they leave out is drawn at random."""
+        """Have *params* tried next; what they leave out is drawn at random.
+
+        Args:
+            params: values by name.
+            user_attrs: attributes that the trial will have, whichever process runs it.
+            skip_if_exists: do nothing where a trial was enqueued, or has run, with the same parameters.
+
+        Raises:
+            StudyError: no dictionary; an attribute that the study's store cannot hold.
+        """
+        if not isinstance(params, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise StudyError(
+                f"enqueue_trial({params!r}): expected a dictionary such as {{'x': 1.0}}."
+            )
         with self.lock:
-            if skip_if_exists and any(t.params == dict(params) for t in self.get_trials(False)):
-                return
-            now = self.own.clock.time()
-            self.own.append([ev.Enqueued(time=now, configuration=dict(params))])
-            self._waiting.append(dict(user_attrs or {}))
+            if not (skip_if_exists and exists(self, params)):
+                enqueue(self, params, user_attrs or {})
 
     def add_trial(self, trial: FrozenTrial) -> None:
         """Enter a trial that was run elsewhere; see ``create_trial``."""
@@ -327,10 +339,18 @@ class Study:
             self.own.set_attribute("metric_names", list(metric_names))
 
     def trials_dataframe(self, attrs: Sequence[str] = (), multi_index: bool = False) -> Any:
-        """Return the trials as a pandas data frame; needs pandas."""
+        """Return the trials as a pandas data frame; needs pandas.
+
+        Args:
+            attrs: attributes of a trial, in the order of the columns.
+            multi_index: columns of two levels, ("params", "x"), in place of "params_x".
+
+        Raises:
+            StudyError: pandas is not installed; an attribute that no trial has.
+        """
         from luthier.compat.optuna.frames import dataframe
 
-        return dataframe(self, attrs)
+        return dataframe(self, attrs, multi_index=multi_index)
 
     # -- parts -----------------------------------------------------------------------------------
 
@@ -340,62 +360,31 @@ class Study:
         Raises:
             StudyError: no plain data, and a store that others read.
         """
-        plain = value.item() if type(value).__module__ == "numpy" and value.ndim == 0 else value
-        try:
-            msgspec.msgpack.encode(plain)
-        except (TypeError, ValueError, OverflowError, msgspec.MsgspecError):
-            if self.own.store.address != "memory":
-                raise StudyError(
-                    f"Attribute {name.partition(':')[2]!r} is a {type(value).__name__}, which no store "
-                    "can hold: give numbers, texts, lists and dicts, or the path of a file."
-                ) from None
+        plain = storable(self.own, name, value)
+        if plain is None and value is not None:
             self._objects[trial, name] = value
             return
         self._ended.pop(trial, None)
         self.own.set_attribute(name, plain, trial)
 
-    def warn_outside(self, name: str, value: Any, domain: Domain) -> None:
-        """Warn that a value that was asked for is not in the range of its suggestion."""
-        warnings.warn(
-            f"{name}={value!r} was asked for, which is not in {domain!r}: another value is tried.",
-            LuthierWarning,
-            stacklevel=5,
-        )
 
-    def say(self, trial: FrozenTrial) -> None:
-        """Log how a trial ended."""
-        logger = optuna_logging.get_logger()
-        match trial.state:
-            case TrialState.PRUNED:
-                logger.info("Trial %d pruned. ", trial.number)
-            case TrialState.FAIL:
-                logger.warning("Trial %d failed with parameters: %s.", trial.number, trial.params)
-            case _ if len(trial.values or ()) > 1:
-                logger.info(
-                    "Trial %d finished with values: %s and parameters: %s.",
-                    trial.number, trial.values, trial.params,
-                )  # fmt: skip
-            case _:
-                value = trial.value if trial.value is not None else math.nan
-                logger.info(
-                    "Trial %d finished with value: %s and parameters: %s. ",
-                    trial.number, value, trial.params,
-                )  # fmt: skip
+_MAKING = (
+    "StudySummary",
+    "copy_study",
+    "create_study",
+    "get_all_study_names",
+    "get_all_study_summaries",
+    "load_study",
+)
+_absent = absent("study", lambda: [*__all__, *_MAKING, "MaxTrialsCallback"])
 
 
-class MaxTrialsCallback:
-    """Stops when so many trials have ended in *states*, those of other processes included."""
-
-    def __init__(
-        self, n_trials: int, states: Container[TrialState] | None = (TrialState.COMPLETE,)
-    ) -> None:
-        self._n_trials = n_trials
-        self._states = states
-
-    def __call__(self, study: Study, trial: FrozenTrial) -> None:
-        """Look, and stop."""
-        if len(study.get_trials(False, self._states)) >= self._n_trials:
-            study.stop()
+def __getattr__(name: str) -> Any:  # what makes studies needs this module first
+    if name in _MAKING:
+        return getattr(import_module("luthier.compat.optuna.making"), name)
+    if name == "MaxTrialsCallback":
+        return import_module("luthier.compat.optuna.callbacks").MaxTrialsCallback
+    return _absent(name)
 
 
-__all__ = ["MaxTrialsCallback", "Study", "StudyDirection"]
+__all__ = ["Study", "StudyDirection"]

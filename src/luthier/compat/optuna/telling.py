@@ -1,4 +1,4 @@
-"""How trials end: told of, or entered from elsewhere."""
+"""How trials end that this study has begun."""
 
 from __future__ import annotations
 
@@ -7,26 +7,15 @@ import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from luthier.compat.optuna.distributions import label_of, to_domain
 from luthier.compat.optuna.exceptions import AlreadyTold
-from luthier.compat.optuna.frozen import frozen, names_of
-from luthier.compat.optuna.trial import FrozenTrial, Trial, TrialState
-from luthier.compat.writing import Foreign, enter
+from luthier.compat.optuna.frozen import names_of
+from luthier.compat.optuna.trial import FrozenTrial, Trial, TrialState, Wanting
 from luthier.errors import LuthierWarning, StudyError
-from luthier.space import Choice
 from luthier.study import events as ev
 from luthier.study.deciding import Job
-from luthier.study.records import TrialState as OwnState
-from luthier.study.trial import Trial as OwnTrial
 
 if TYPE_CHECKING:
     from luthier.compat.optuna.study import Study
-
-_OWN_STATES = {
-    TrialState.COMPLETE: OwnState.COMPLETED,
-    TrialState.PRUNED: OwnState.STOPPED,
-    TrialState.FAIL: OwnState.FAILED,
-}
 
 
 def tell(
@@ -56,10 +45,13 @@ def tell(
         study.own.tell(own, dict(zip(names_of(study.own.history), numbers, strict=True)))
     elif state is TrialState.PRUNED:
         _prune(study, own, numbers)
+    elif numbers is not None and any(map(math.isnan, numbers)):
+        _diverge(study, own, numbers)
     else:
-        study.own.fail(own, "failed", "the objective failed" if numbers is None else "not a number")
-    study.live.pop(number, None)
-    return frozen(study.own.refresh(), study.own.history.trials[number])
+        study.own.fail(own, "failed", "the objective failed")
+    study.own.refresh()
+    study.end(number)
+    return study.frozen(number)
 
 
 def _checked(
@@ -109,15 +101,27 @@ def _failed(number: int, values: Any) -> TrialState:
     return TrialState.FAIL
 
 
-def own_trial(study: Study, number: int) -> OwnTrial:
+def own_trial(study: Study, number: int) -> Wanting:
     """Return Luthier's trial for one that somebody else asked for."""
     if number in study.live:
         return study.live[number].own
     record = study.own.history.trials[number]
-    return OwnTrial(study.own, Job(number, record.lease, record.configuration, 0, None))
+    return Wanting(study.own, Job(number, record.lease, record.configuration, 0, None))
 
 
-def _prune(study: Study, own: OwnTrial, values: list[float] | None) -> None:
+def _diverge(study: Study, own: Wanting, values: list[float]) -> None:
+    """End a trial with NaN: a failed one to the script, and to the searcher as bad as the worst."""
+    metrics = zip(names_of(study.own.history), values, strict=True)
+    metric = next(name for name, value in metrics if math.isnan(value))
+    own.closed = True
+    study.own.leased.pop(own.lease, None)
+    now, step = study.own.clock.time(), own.step
+    study.own.append(
+        [ev.TrialDiverged(time=now, trial=own.number, lease=own.lease, step=step, metric=metric)]
+    )
+
+
+def _prune(study: Study, own: Wanting, values: list[float] | None) -> None:
     if values is not None:
         metric, own.step = study.own.objective.metric, own.step + 1
         study.own.record(own, {metric: values[0]}, 0.0, checkpointed=False)
@@ -133,41 +137,4 @@ def _prune(study: Study, own: OwnTrial, values: list[float] | None) -> None:
                 lease=0,  # no verdict of Luthier's scheduler
             )
         ]
-    )
-
-
-def added(study: Study, trials: Sequence[FrozenTrial]) -> None:
-    """Enter trials from elsewhere, and the parts of the space that they bring."""
-    space = study.own.refresh().space
-    for trial in trials:
-        for name, distribution in trial.distributions.items():
-            key = name
-            if key not in space:
-                space = space.with_domain(key, to_domain(distribution))
-    if space != study.own.space:
-        study.own.steer.space(space, reason="trials were added")
-    enter(study.own, [_foreign(study, trial) for trial in trials])
-
-
-def _foreign(study: Study, trial: FrozenTrial) -> Foreign:
-    space, configuration = study.own.space, dict[str, Any]()
-    for name, value in trial.params.items():
-        key = name
-        domain, choices = space.domains.get(key), getattr(trial.distributions[name], "choices", ())
-        label = label_of(choices.index(value), value) if isinstance(domain, Choice) else value
-        configuration[key] = label
-    numbers = trial.values
-    if trial.state is TrialState.PRUNED and not numbers and trial.last_step is not None:
-        numbers = [trial.intermediate_values[trial.last_step]]
-    names = names_of(study.own.history)
-    notes: dict[str, Any] = {f"step {s}": v for s, v in trial.intermediate_values.items()}
-    notes |= {f"user:{name}": value for name, value in trial.user_attrs.items()}
-    notes |= {f"constraint:{name}": value for name, value in trial.constraints.items()}
-    return Foreign(
-        configuration,
-        [(1, dict(zip(names, numbers, strict=True)))] if numbers else [],
-        _OWN_STATES.get(trial.state, OwnState.QUEUED),
-        begun=trial.datetime_start.timestamp() if trial.datetime_start else 0.0,
-        ended=trial.datetime_complete.timestamp() if trial.datetime_complete else 0.0,
-        notes=notes,
     )

@@ -1,219 +1,58 @@
-"""Optuna's trials: the one an objective is given, and what is known of one afterwards."""
+"""Optuna's trial as an objective is given it, and the names of ``optuna.trial``."""
 
 from __future__ import annotations
 
-import contextlib
-import copy
 import datetime
-import math
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import IntEnum
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from luthier.compat.asking import ask_for
 from luthier.compat.optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-    label_of,
     to_domain,
 )
-from luthier.compat.optuna.exceptions import NotANumber, SeveralObjectives
-from luthier.errors import LuthierWarning, StudyError, nearest
+from luthier.compat.optuna.exceptions import (
+    NotANumber,
+    SeveralObjectives,
+    UpdateFinishedTrialError,
+)
+from luthier.compat.optuna.frozen_trial import (
+    BaseTrial,
+    FixedTrial,
+    FrozenTrial,
+    TrialState,
+    create_trial,
+    fitted,
+    taken,
+)
+from luthier.compat.optuna.labels import label_of, place_of, written
+from luthier.compat.optuna.missing import absent
+from luthier.errors import LuthierWarning, StudyError
+from luthier.space import Domain
+from luthier.study.trial import Trial as OwnTrial
 
 if TYPE_CHECKING:
     from luthier.compat.optuna.study import Study
-    from luthier.study.trial import Trial as OwnTrial
 
-Value = TypeVar("Value")
-
-
-class TrialState(IntEnum):
-    """How a trial stands."""
-
-    RUNNING = 0
-    COMPLETE = 1
-    PRUNED = 2
-    FAIL = 3
-    WAITING = 4
-
-    def is_finished(self) -> bool:
-        """Return whether it will never run again."""
-        return self in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+_NOTHING: Any = object()
 
 
-class BaseTrial:
-    """The suggestions, which all of them answer by ``_suggest``."""
-
-    def suggest_float(
-        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
-    ) -> float:
-        """Return a real number in [low, high]."""
-        distribution = FloatDistribution(float(low), float(high), log, step)
-        return float(self._suggest(name, distribution))
-
-    def suggest_int(
-        self, name: str, low: int, high: int, *, step: int = 1, log: bool = False
-    ) -> int:
-        """Return a whole number in [low, high]."""
-        return int(self._suggest(name, IntDistribution(int(low), int(high), log, step)))
-
-    def suggest_categorical(self, name: str, choices: Sequence[Value]) -> Value:
-        """Return one of *choices*."""
-        label = self._suggest(name, CategoricalDistribution(choices))
-        return next(c for i, c in enumerate(choices) if _same(label_of(i, c), label))
-
-    def suggest_uniform(self, name: str, low: float, high: float) -> float:
-        """Return ``suggest_float(name, low, high)``; Optuna's older word."""
-        return self.suggest_float(name, low, high)
-
-    def suggest_loguniform(self, name: str, low: float, high: float) -> float:
-        """Return ``suggest_float(name, low, high, log=True)``; Optuna's older word."""
-        return self.suggest_float(name, low, high, log=True)
-
-    def suggest_discrete_uniform(self, name: str, low: float, high: float, q: float) -> float:
-        """Return ``suggest_float(name, low, high, step=q)``; Optuna's older word."""
-        return self.suggest_float(name, low, high, step=q)
-
-    def _suggest(self, name: str, distribution: BaseDistribution) -> Any:
-        raise TypeError(type(self))
-
-
-@dataclass
-class FrozenTrial(BaseTrial):
-    """What is known of a trial.
+class Wanting(OwnTrial):
+    """Luthier's trial, which takes what was asked for where the log has it in other words.
 
     Attributes:
-        values: of the objectives; None when it has none. A pruned trial's is its last report.
-        intermediate_values: by step, as they were reported.
+        wanted: the value of what is being asked for; a configuration may have been enqueued before anybody
+            knew the choices, with 1 for True, or with a list.
     """
 
-    number: int
-    state: TrialState
-    values: list[float] | None = None
-    params: dict[str, Any] = field(default_factory=dict[str, Any])
-    distributions: dict[str, BaseDistribution] = field(default_factory=dict[str, BaseDistribution])
-    user_attrs: dict[str, Any] = field(default_factory=dict[str, Any])
-    system_attrs: dict[str, Any] = field(default_factory=dict[str, Any])
-    intermediate_values: dict[int, float] = field(default_factory=dict[int, float])
-    constraints: dict[str, float] = field(default_factory=dict[str, float])
-    datetime_start: datetime.datetime | None = None
-    datetime_complete: datetime.datetime | None = None
+    wanted: Any = _NOTHING
 
-    def copied(self) -> FrozenTrial:
-        """Return one that can be changed by itself."""
-        own = {name: copy.copy(value) for name, value in vars(self).items()}
-        own["user_attrs"] = {k: _deep(v) for k, v in self.user_attrs.items()}
-        other = object.__new__(type(self))
-        vars(other).update(own)
-        return other
-
-    @property
-    def value(self) -> float | None:
-        """Return the value of the one objective.
-
-        Raises:
-            StudyError: there are several.
-        """
-        if self.values is None:
-            return None
-        if len(self.values) > 1:
-            raise StudyError("This trial has several objectives: read trial.values.")
-        return self.values[0]
-
-    @property
-    def duration(self) -> datetime.timedelta | None:
-        """Return how long it took; None while it runs."""
-        if self.datetime_start is None or self.datetime_complete is None:
-            return None
-        return self.datetime_complete - self.datetime_start
-
-    @property
-    def last_step(self) -> int | None:
-        """Return the largest step that was reported."""
-        return max(self.intermediate_values, default=None)
-
-    @property
-    def feasible(self) -> bool:
-        """Return whether no constraint is above 0."""
-        return all(value <= 0 for value in self.constraints.values())
-
-    def report(self, value: float, step: int) -> None:
-        """Do nothing: it has ended."""
-
-    def should_prune(self) -> bool:
-        """Return False: it has ended."""
-        return False
-
-    def set_user_attr(self, key: str, value: Any) -> None:
-        """Set an attribute of this object alone."""
-        self.user_attrs[key] = value
-
-    def set_constraint(self, key: str, value: float) -> None:
-        """Set a constraint of this object alone."""
-        self.constraints[key] = float(value)
-
-    def _suggest(self, name: str, distribution: BaseDistribution) -> Any:
-        if name not in self.params:
-            raise StudyError(
-                f"Trial {self.number} has no parameter {name!r}.{nearest(name, self.params)}"
-            )
-        return self.params[name]
-
-
-class FixedTrial(FrozenTrial):
-    """Answers suggestions with given values: to try an objective by hand."""
-
-    def __init__(self, params: dict[str, Any], number: int = 0) -> None:
-        super().__init__(number, TrialState.RUNNING, params=dict(params))
-
-    def report(self, value: float, step: int) -> None:
-        """Remember a report."""
-        self.intermediate_values[step] = float(value)
-
-
-def create_trial(
-    *,
-    state: TrialState = TrialState.COMPLETE,
-    value: float | None = None,
-    values: Sequence[float] | None = None,
-    params: Mapping[str, Any] | None = None,
-    distributions: Mapping[str, BaseDistribution] | None = None,
-    user_attrs: Mapping[str, Any] | None = None,
-    system_attrs: Mapping[str, Any] | None = None,
-    intermediate_values: Mapping[int, float] | None = None,
-    constraints: Mapping[str, float] | None = None,
-) -> FrozenTrial:
-    """Return a trial to give to ``study.add_trial``.
-
-    Raises:
-        StudyError: both *value* and *values*; parameters without their distributions.
-    """
-    if value is not None and values is not None:
-        raise StudyError("create_trial: give value= or values=, not both.")
-    known, ranges = dict(params or {}), dict(distributions or {})
-    if known.keys() != ranges.keys():
-        odd = sorted(known.keys() ^ ranges.keys())
-        raise StudyError(
-            f"create_trial: params and distributions must have the same names; only one has {odd}."
-        )
-    now = datetime.datetime.now()
-    return FrozenTrial(
-        -1,
-        state,
-        [value] if value is not None else (None if values is None else list(values)),
-        known,
-        ranges,
-        dict(user_attrs or {}),
-        dict(system_attrs or {}),
-        dict(intermediate_values or {}),
-        dict(constraints or {}),
-        now,
-        now if state.is_finished() else None,
-    )
+    def _draw(self, key: str, domain: Domain) -> Any:
+        if self.wanted is not _NOTHING and domain.contains(self.wanted):
+            return self.wanted
+        return super()._draw(key, domain)
 
 
 class Trial(BaseTrial):
@@ -225,12 +64,14 @@ class Trial(BaseTrial):
         distributions: what each may be.
     """
 
-    def __init__(self, study: Study, own: OwnTrial) -> None:
+    def __init__(self, study: Study, own: Wanting) -> None:
         self.study = study
         self.own = own
         self.number = own.number
         # Of the record: who reads own.configuration has used all of it, and then all of it is recorded.
         self._given: dict[str, Any] = dict(study.own.history.trials[own.number].configuration)
+        notes = study.own.history.attributes.get(own.number, {})
+        self._enqueued: Mapping[str, Any] = notes.get("system:fixed_params", {})
         self.params: dict[str, Any] = {}
         self.distributions: dict[str, BaseDistribution] = {}
         self.intermediate_values: dict[int, float] = {}
@@ -252,9 +93,24 @@ class Trial(BaseTrial):
         if (known := self.study.met.setdefault(name, distribution)) != distribution:
             _check_kind(name, known, distribution)
         with self.study.lock:
+            self._check_running(f"suggest {name!r}")
+            self.study.meet(name, distribution)
             value = self._answered(name, distribution)
         self.params[name], self.distributions[name] = value, distribution
         return value
+
+    def _check_running(self, what: str) -> None:
+        """Refuse to change a trial that has ended.
+
+        Raises:
+            UpdateFinishedTrialError: it has; a RuntimeError, too.
+        """
+        record = self.study.own.history.trials[self.number]
+        if record.state.ended:
+            raise UpdateFinishedTrialError(
+                f"Trial {self.number} has ended, it is {record.state}, and can no longer {what}: do that "
+                "before study.tell(), or ask for another trial."
+            )
 
     def _check_again(
         self, name: str, first: BaseDistribution, distribution: BaseDistribution
@@ -263,6 +119,8 @@ class Trial(BaseTrial):
         if first == distribution:
             return
         _check_kind(name, first, distribution)
+        if isinstance(first, CategoricalDistribution):
+            return
         self.own.warn_once(
             f"{name} twice",
             f"Trial {self.number} has suggested {name!r} from {first!r} already; that value stays, whatever "
@@ -272,14 +130,33 @@ class Trial(BaseTrial):
     def _answered(self, name: str, distribution: BaseDistribution) -> Any:
         fixed: Mapping[str, Any] = self.study.sampler.fixed
         if name in self.study.grid:
-            return self.own[name]
+            value = self.study.objects.of(name, self.own[name])
+            return taken("The grid's", name, value, distribution)
         if name in fixed:
-            return self.own.hp.constant(name, fixed[name])
+            value = taken("PartialFixedSampler's", name, fixed[name], distribution)
+            self.own.hp.constant(name, _in_log(distribution, value))
+            return value
         domain = to_domain(distribution)
-        given = self._given.get(name)
-        if given is not None and not domain.contains(given):
-            self.study.warn_outside(name, given, domain)
-        return ask_for(self.own.hp, name, domain)
+        wanted = self._given.get(name, _NOTHING)
+        if wanted is not _NOTHING and not domain.contains(wanted):
+            value, fitting = fitted(distribution, wanted)
+            wanted = _in_log(distribution, value) if fitting else _NOTHING
+            if (
+                not fitting and name in self._enqueued
+            ):  # what a searcher proposed is for a wider range
+                warnings.warn(
+                    f"{name}={self._given[name]!r} was asked for, which is not in {domain!r}: another "
+                    "value is tried.",
+                    LuthierWarning,
+                    stacklevel=4,
+                )
+            if fitting or name in self._enqueued:
+                self.own.said.add(f"redrawn {name}")  # or Luthier itself would speak of it
+        self.own.wanted = wanted
+        try:
+            return fitted(distribution, ask_for(self.own.hp, name, domain))[0]
+        finally:
+            self.own.wanted = _NOTHING
 
     def report(self, value: float, step: int) -> None:
         """Report an intermediate value; ``should_prune`` goes by it.
@@ -288,6 +165,7 @@ class Trial(BaseTrial):
             NotANumber: no number; a TypeError, too.
             SeveralObjectives: a study that has them; a NotImplementedError, too.
             StudyError: a step that is no whole number from 0 on.
+            UpdateFinishedTrialError: it has ended; a RuntimeError, too.
         """
         try:
             number = float(value)
@@ -297,6 +175,7 @@ class Trial(BaseTrial):
             raise StudyError(f"trial.report({value!r}, {step!r}): steps are whole, from 0 on.")
         if len(self.study.directions) > 1:
             raise SeveralObjectives("trial.report is for studies with one objective.")
+        self._check_running("report")
         if int(step) in self.intermediate_values:  # as Optuna: the first one counts
             warnings.warn(
                 f"Trial {self.number} has reported {self.intermediate_values[int(step)]!r} at step {step} "
@@ -324,13 +203,23 @@ class Trial(BaseTrial):
             return self.study.pruner.prune(self.study, self.study.frozen(self.number))
 
     def set_user_attr(self, key: str, value: Any) -> None:
-        """Write something down about this trial."""
+        """Write something down about this trial.
+
+        Raises:
+            UpdateFinishedTrialError: it has ended; a RuntimeError, too.
+        """
         with self.study.lock:
+            self._check_running("be written about")
             self.study.note(f"user:{key}", value, self.number)
 
     def set_constraint(self, key: str, value: float) -> None:
-        """Write down a constraint, kept when it is 0 or less; ``best_trial`` goes by it."""
+        """Write down a constraint, kept when it is 0 or less; ``best_trial`` goes by it.
+
+        Raises:
+            UpdateFinishedTrialError: it has ended; a RuntimeError, too.
+        """
         with self.study.lock:
+            self._check_running("be given a constraint")
             self.study.note(f"constraint:{key}", float(value), self.number)
 
     @property
@@ -351,7 +240,7 @@ class Trial(BaseTrial):
     @property
     def relative_params(self) -> dict[str, Any]:
         """Return what was proposed before anything was suggested."""
-        return dict(self._given)
+        return {name: self.study.objects.of(name, value) for name, value in self._given.items()}
 
 
 def _check_kind(name: str, known: BaseDistribution, asked: BaseDistribution) -> None:
@@ -360,24 +249,30 @@ def _check_kind(name: str, known: BaseDistribution, asked: BaseDistribution) -> 
     Raises:
         StudyError: it was.
     """
-    if type(known) is not type(asked) or isinstance(known, CategoricalDistribution):
+    if isinstance(known, CategoricalDistribution) and isinstance(asked, CategoricalDistribution):
+        # Objects that are made anew for each trial are the same choices, by the same names.
+        differ = _labels(known) != _labels(asked)
+    else:
+        differ = type(known) is not type(asked)
+    if differ:
         raise StudyError(
             f"{name!r} was suggested from {known!r} before, and is now asked for as {asked!r}: give one of "
             "them another name."
         )
 
 
-def _deep(value: Any) -> Any:
-    """Return a copy of an attribute: of plain data, for an object of one's own stays what it is."""
-    return copy.deepcopy(value) if isinstance(value, dict | list) else value
+def _labels(distribution: CategoricalDistribution) -> list[str]:
+    return [repr(label_of(place, choice)) for place, choice in enumerate(distribution.choices)]
 
 
-def _same(a: Any, b: Any) -> bool:
-    if type(a) is type(b):
-        return a == b
-    with contextlib.suppress(TypeError):
-        return not isinstance(a, bool) and not isinstance(b, bool) and math.isclose(a, b)
-    return False
+def _in_log(distribution: BaseDistribution, value: Any) -> Any:
+    """Return what the log has for a value of *distribution*."""
+    if not isinstance(distribution, CategoricalDistribution):
+        return written(value)
+    place = place_of(value, distribution.choices)
+    assert place is not None
+    return label_of(place, distribution.choices[place])
 
 
 __all__ = ["BaseTrial", "FixedTrial", "FrozenTrial", "Trial", "TrialState", "create_trial"]
+__getattr__ = absent("trial", lambda: __all__)
