@@ -83,6 +83,20 @@ def test_the_linter_speaks_before_the_first_trial(tmp_path):
     assert trained == [1]
 
 
+@pytest.mark.parametrize(
+    ("scheduler", "trials", "longest"),
+    [("hyperband", 8, 3), ("bohb", 5, 3), ("hyperband", 40, None), ("auto", 8, None)],
+)
+def test_limits_that_cut_off_all_last_rungs_are_told(tmp_path, scheduler, trials, longest):
+    options = {"epochs": 9, "max_trials": trials, "scheduler": scheduler, "progress": False}
+    if longest is None:
+        tune(tmp_path, **options)
+        return
+    with pytest.warns(lt.LuthierWarning, match=f"No trial trains longer than {longest} of 9"):
+        result = tune(tmp_path, **options)
+    assert max(trial.step for trial in result.study.trials) == longest
+
+
 def test_quiet(tmp_path, capfd):
     tune(tmp_path, epochs=1, max_trials=1, progress=False)
     assert capfd.readouterr() == ("", "")
@@ -94,6 +108,7 @@ def test_quiet(tmp_path, capfd):
         ({"epochs": 3}, "Nothing would end study 's'"),
         ({"workers": 0, "max_trials": 1}, "workers must be a whole number above 0, got 0"),
         ({"workers": True, "max_trials": 1}, "got True"),
+        ({"repetitions": 5, "max_trials": 1}, "repetitions=5 is for a race.*give finalists="),
     ],
 )
 def test_refusals(tmp_path, options, words):

@@ -90,10 +90,13 @@ def test_budgets_count_every_trial_and_epoch(history: History) -> None:
 def test_parallel_lines_are_places_in_the_unit_cube(history: History) -> None:
     axes = plot.parallel(history).axes[0]
     best = history.ranking()[0]
-    expected = [history.space[n].encode(v) for n, v in best.configuration.items()]
+    places = [history.space[n].encode(v) for n, v in best.configuration.items()]
+    maximize = history.objective.direction == "maximize"
+    expected = [*places, float(maximize)]  # the best of all, at its end of the objective's axis
     assert any(
-        np.allclose(line.get_ydata(), expected) for line in axes.lines if len(line.get_ydata()) == 4
+        np.allclose(line.get_ydata(), expected) for line in axes.lines if len(line.get_ydata()) == 5
     )
+    assert axes.get_xticklabels()[-1].get_text() == history.objective.metric
     with pytest.raises(StudyError, match=r"top must be a share in \(0, 1\], got 0"):
         plot.parallel(history, top=0)
 
@@ -166,6 +169,40 @@ def test_a_contour_shows_every_trial_and_the_best_in_red(history: History) -> No
     ]  # fmt: skip
     for pair in (("optimizer", "momentum"), ("units", "optimizer")):
         plot.contour(history, *pair)
+
+
+@pytest.mark.parametrize(
+    ("domain", "labels"),
+    [
+        (luthier.Int(1, 4), ["1", "2", "3", "4"]),
+        (luthier.Int(2, 8, step=2), ["2", "4", "6", "8"]),
+        (luthier.Int(32, 128, step=32), ["32", "64", "96", "128"]),
+        (luthier.Int(1, 20), ["1", "5", "9", "13", "17"]),
+    ],
+)
+def test_steps_are_named_where_they_are(domain: luthier.Int, labels: list[str]) -> None:
+    space = luthier.Space(n=domain, x=luthier.Float(0, 1))
+    study = luthier.open("c", space, minimize="loss", searcher="random", storage="memory")
+    for _ in range(12):
+        trial = study.ask()
+        study.tell(trial, loss=trial["x"])
+    axes = plot.contour(study, "n", "x").axes[0]
+    assert [label.get_text() for label in axes.get_xticklabels()] == labels
+    assert list(axes.get_xticks()) == pytest.approx([domain.encode(int(n)) for n in labels])
+
+
+def test_the_best_so_far_keeps_the_bounds() -> None:
+    space = luthier.Space(x=luthier.Float(0, 1))
+    study = luthier.open(
+        "b", space, minimize="loss", subject_to="size <= 0.5", searcher="random", storage="memory"
+    )
+    for _ in range(20):
+        trial = study.ask()
+        study.tell(trial, loss=-trial["x"], size=trial["x"])
+    axes = plot.progress(study).axes[0]
+    lines = {line.get_label(): line for line in axes.lines}
+    assert lines["best so far"].get_ydata()[-1] == study.best_value >= -0.5
+    assert len(lines["not size <= 0.5"].get_xdata()) == sum(t.violation > 0 for t in study.trials)
 
 
 def test_slices_have_the_line_that_a_surrogate_expects(history: History) -> None:

@@ -12,6 +12,7 @@ from luthier.app.dashboard.ladder import ladder_page
 from luthier.errors import StudyError
 from luthier.insight.chronicle import chronicle
 from luthier.insight.race import race
+from luthier.insight.seed_noise import noise
 from luthier.space import Choice, Float, Space
 from luthier.study.history import History
 
@@ -125,6 +126,7 @@ def test_the_race_shows_the_means_of_new_seeds() -> None:
     )
     found = race(result.study.history)
     assert found is not None
+    assert noise(result.study.history).source == "repeats"  # the race's seeds say how large it is
     figure = plot.race(result.study)
     drawn = [line.get_ydata() for line in figure.axes[0].lines if line.get_markersize() == 7]
     assert [y[0] for y in drawn if len(y) == 1] == [f.mean for f in found.finalists if f.values]

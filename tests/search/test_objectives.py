@@ -416,3 +416,20 @@ def test_chance_draws_nothing_twice_beside_an_earlier_study_of_the_same_seed():
     later = lt.tune(train, space, name="b", learn_from=earlier, progress=False, **options)
     tried = [tuple(trial.configuration.values()) for trial in later.trials]
     assert len(set(tried)) == len(tried) == 8
+
+
+def test_where_nobody_keeps_the_bounds_the_closest_is_recommended():
+    space = lt.Space(a=lt.Float(0, 1), b=lt.Int(1, 8))
+    for seed in range(4):
+        study = lt.open(
+            f"beyond {seed}", space, maximize="accuracy", subject_to="size <= 1", seed=seed,
+            searcher="random", storage="memory",
+        )  # fmt: skip
+        for _ in range(12):
+            trial = study.ask()
+            study.tell(trial, accuracy=1 - (trial["a"] - 0.3) ** 2, size=2 * trial["b"])
+        least = min(trial.violation for trial in study.trials)
+        assert recommended(study.history) is study.best
+        assert study.best.violation == least
+        with pytest.raises(lt.StudyError, match="no trial that keeps to size <= 1 yet"):
+            lt.insight.enough(study)

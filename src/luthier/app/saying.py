@@ -55,6 +55,20 @@ def introduce(study: Study, plan: Plan | None, say: Say) -> None:
         say(line)
 
 
+def too_short(plan: Plan | None, epochs: int | None) -> str:
+    """Return a sentence where the limits let no trial train to its end, '' where they do."""
+    if plan is None or plan.about or plan.at_most or plan.to_end or not epochs:
+        return ""
+    longest = max((rung.step for bracket in plan.brackets for rung in bracket.rungs), default=0)
+    if not 0 < longest < epochs:
+        return ""
+    return (
+        f"No trial trains longer than {longest} of {epochs} epochs: the limits cut off the scheduler's later "
+        "rungs. Give more trials or epochs, fewer epochs a trial, or scheduler='auto', which trains the best "
+        "to its end."
+    )
+
+
 def conclude(study: Study, store: Store, reason: str, say: Say) -> None:
     """Tell why the search ended, what it found, and where to look further."""
     history = study.refresh()

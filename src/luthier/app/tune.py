@@ -16,7 +16,7 @@ from luthier.app.live import Progress
 from luthier.app.notebook import in_kernel
 from luthier.app.refit import Refits
 from luthier.app.result import Load, Result
-from luthier.app.saying import Say, conclude, introduce
+from luthier.app.saying import Say, conclude, introduce, too_short
 from luthier.craft.stages import Stages, may_widen, searcher_for
 from luthier.errors import LuthierWarning, StudyError
 from luthier.run.devices import checked_share
@@ -38,6 +38,8 @@ from luthier.study.protocols import (
 )
 from luthier.study.study import Study
 from luthier.track import Tracker, Tracking, trackers_from
+
+_REPETITIONS = 10
 
 
 def tune(
@@ -62,7 +64,7 @@ def tune(
     max_epochs: int | None = None,
     max_time: float | str | None = None,
     finalists: int | None = None,
-    repetitions: int = 10,
+    repetitions: int = _REPETITIONS,
     seed: int = 0,
     storage: str | Path | Store | None = None,
     checkpoints: str | Path | None = None,
@@ -168,6 +170,10 @@ def tune(
         halve=halve,
         define_by_run=define_by_run or space is None,
     )
+    if finalists is None and repetitions != _REPETITIONS:
+        raise StudyError(
+            f"repetitions={repetitions!r} is for a race of the best: give finalists= as well, such as 3."
+        )
     if finalists is not None:
         _set_race(study, finalists, repetitions)
     widen = may_widen(widen, os.environ)
@@ -180,6 +186,7 @@ def tune(
             "(--max-trials and so on, on the command line)."
         )
     doubts = [said for goal in study.goals.objectives if (said := doubt(goal))]
+    doubts += [said] if (said := too_short(plan, epochs)) else []
     for sentence in [*doubts, *lint(study.space, data_size=data_size)]:
         warnings.warn(sentence, LuthierWarning, stacklevel=_users_level())
     study.retry_errors()

@@ -114,7 +114,13 @@ def _enough(found: Enough, axes: Any) -> Any:
     spread = (found.best - found.noise.deviation, found.best + found.noise.deviation)
     axes.axhspan(*spread, color=MARK, alpha=0.15, label="seed noise round the best")
     axes.axhline(found.best, color=MARK, linewidth=1)
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
     axes.set_xscale("log")
+    axes.set_xlim(0.9, max(2.0, 1.1 * trials[-1]))
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("trials")
     axes.set_ylabel(f"best {found.metric} of so many")
     axes.set_title(f"{found.more} more improve it with a chance of {percent(found.chance)}")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from luthier.study.history import History
-from luthier.study.records import TrialRecord
+from luthier.study.records import TrialRecord, TrialState
 
 _FEWEST_REPEATS = 2  # more trials than configurations, among those tried more than once
 _LATE = 0.5  # of a curve's reports
@@ -37,12 +37,14 @@ def noise(history: History) -> Noise:
     """Return the noise of the objective.
 
     From configurations that were tried more than once, trained for equally many epochs, pooled over
-    them. Without any, from the second half of the better trials' curves: the second differences of
-    white noise of deviation σ have the deviation √6 σ, and no trend that is a line changes them. That
-    is no more than a guess: epochs of one training differ less than trainings do.
+    them; those that a race trained again on other seeds are among them. Without any, from the second
+    half of the better trials' curves: the second differences of white noise of deviation σ have the
+    deviation √6 σ, and no trend that is a line changes them. That is no more than a guess: epochs of one
+    training differ less than trainings do.
     """
     ranked = history.ranking()
-    repeats = _by_repeats(ranked)
+    again = [t for t in history.repetitions.values() if t.state is TrialState.COMPLETED]
+    repeats = _by_repeats([*ranked, *(t for t in again if math.isfinite(t.best_loss))])
     if repeats is not None:
         return Noise(repeats, "repeats")
     curves = [d for trial in ranked[: -(-len(ranked) // 2)] if (d := _of_curve(trial)) is not None]

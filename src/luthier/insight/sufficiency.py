@@ -138,7 +138,13 @@ def _losses(source: Source) -> tuple[History, Array]:
     history, losses = history_of(source), tried(source).first
     finite = losses[np.isfinite(losses)]
     if not len(finite):
-        raise StudyError("There is no trial with a finite value yet.")
+        bounds = " and ".join(map(str, history.goals.constraints))
+        kept = (
+            "that keeps to " + bounds
+            if history.best is not None and bounds
+            else "with a finite value"
+        )
+        raise StudyError(f"There is no trial {kept} yet.")
     return history, np.sort(np.minimum(losses, finite.max()))
 
 

@@ -68,12 +68,20 @@ def drawn(found: Contour, history: History) -> Any:
     return axes.figure
 
 
+_TICKS = 6  # values of a discrete hyperparameter that are named at most
+
+
 def _ticks(domain: Domain) -> tuple[list[float], list[str]]:
     """Return places in the unit cube, and what is written there."""
     if isinstance(domain, Choice | Bool):
         places = [(i + 0.5) / domain.cardinality for i in range(domain.cardinality)]
         texts = [str(domain.decode(place)) for place in places]
         return places, [t if len(t) < 12 else f"{t[:11]}…" for t in texts]
+    count = domain.cardinality
+    if count is not None:  # whole numbers, or steps: only these are there
+        every = -(-count // _TICKS)
+        values = [domain.decode((i + 0.5) / count) for i in range(0, count, every)]
+        return [domain.encode(v) for v in values], [f"{v:.4g}" for v in values]
     low, high = (float(domain.decode(end)) for end in (0.0, 1.0))
     if getattr(domain, "scale", "linear") == "linear":
         from matplotlib.ticker import MaxNLocator

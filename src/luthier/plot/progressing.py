@@ -44,27 +44,33 @@ def progress(source: Source, by: By = "trials") -> Any:
     )
     at = _places(history, ended, by)
     finite = [(x, t) for x, t in zip(at, ended, strict=True) if _finite(t)]
+    kept = [(x, t) for x, t in finite if not t.violation]
     axes = axes_or_new(None)
     values = [history.value(t.best_loss) for _, t in finite]
     stopped = [t.state.value == "stopped" for _, t in finite]
     places = [x for x, _ in finite]
     for kind, colour, label in ((False, FILL, "trained to its end"), (True, GREY, "stopped early")):
-        chosen = [i for i, s in enumerate(stopped) if s is kind]
+        chosen = [i for i, (_, t) in enumerate(finite) if stopped[i] is kind and not t.violation]
         if chosen:
             axes.plot([places[i] for i in chosen], [values[i] for i in chosen], "o", ms=4,
                       color=colour, alpha=0.6, label=label)  # fmt: skip
-    best = list(accumulate((t.best_loss for _, t in finite), min))
+    beyond = [i for i, (_, t) in enumerate(finite) if t.violation]
+    if beyond:
+        axes.plot([places[i] for i in beyond], [values[i] for i in beyond], "x", ms=6, color=MARK,
+                  alpha=0.6, label=f"not {' and '.join(map(str, history.goals.constraints))}")  # fmt: skip
+    best = list(accumulate((t.best_loss for _, t in kept), min))
     if best:
         line = [history.value(loss) for loss in best]
-        axes.step(
-            [*places, *at[-1:]], [*line, line[-1]], where="post", color=MARK, label="best so far"
-        )
+        where = [*(x for x, _ in kept), *at[-1:]]
+        axes.step(where, [*line, line[-1]], where="post", color=MARK, label="best so far")
     lost = [x for x, t in zip(at, ended, strict=True) if not _finite(t)]
     if lost:
         axes.plot(lost, [0.02] * len(lost), "|", color=MARK, ms=9, label="diverged or failed",
                   transform=axes.get_xaxis_transform())  # fmt: skip
     _bands(history, ended, at, axes)
     _limits(axes, values)
+    if by != "seconds":
+        axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_xlabel(_LABELS[by])
     axes.set_ylabel(history.objective.metric)
     axes.set_title("Best so far")

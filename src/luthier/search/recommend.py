@@ -28,6 +28,8 @@ def recommended(history: History) -> TrialRecord:
         raise StudyError(
             f"Study {history.header.name!r} has no trial with a finite {history.objective} yet."
         )
+    if best.violation:  # nobody keeps the constraints: it comes closest to that
+        return best
     space = history.space
     seen = observe(history, space)
     if len(seen.losses) < _FEWEST or not seen.dimension:

@@ -127,10 +127,11 @@ def _searched(lessons: Lessons) -> list[Part]:
     history = lessons.history
     ranges = tuple((name, repr(domain)) for name, domain in history.space.domains.items())
     counts = ", ".join(f"{count} {state}" for state, count in history.counts().items())
-    header = history.header
+    header, again = history.header, len(history.repetitions)
+    raced = f", {again} of them repetitions in the race of the best" if again else ""
     return [
         Text(
-            f"{len(history.trials)} trials ({counts or 'none'}) of {history.epochs} epochs together, by "
+            f"{len(history.trials)} trials ({counts or 'none'}{raced}) of {history.epochs} epochs together, by "
             f"{header.searcher['name']} search with scheduler {header.scheduler['name']}: "
             f"{history.goals}."
         ),

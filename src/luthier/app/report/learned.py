@@ -113,6 +113,8 @@ def boundaries(lessons: Lessons) -> list[Part]:
         "its own scale; a red edge is crowded.",
         lambda: plot.space(lessons.history),
     )
+    if not found and lessons.history.best is None:
+        return [Text("No trial has a finite value, so none shows where the space is too narrow.")]
     if not found:
         return [Text("The best trials crowd no edge of the space."), picture]
     return [Items(tuple(map(str, found))), picture]

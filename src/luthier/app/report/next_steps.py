@@ -9,6 +9,7 @@ from luthier.app.report.learned import Lessons
 from luthier.app.report.parts import Items, Part, Text
 from luthier.app.show import ADVICE
 from luthier.insight.race import race
+from luthier.insight.sufficiency import percent
 from luthier.study.history import History
 
 _MANY = 0.2  # of the trials: worth to change something
@@ -61,7 +62,8 @@ def _going_on(lessons: Lessons) -> list[str]:
         return [f"Run more trials: {found}"]
     if found.stop or not math.isfinite(found.chance):
         return ["Stop here, or change the space: more trials like these would hardly help."]
+    margin = "by more than the seed noise" if found.noise.deviation else "at all"
     return [
-        f"Go on: {found.more} more trials improve the best by more than the seed noise with a chance "
-        f"of {100 * found.chance:.0f} %."
+        f"Go on: {found.more} more trials improve the best {margin} with a chance of "
+        f"{percent(found.chance)}."
     ]
