@@ -22,6 +22,7 @@ try:
     from luthier.train.sklearn.folds import FoldByFold
     from luthier.train.sklearn.private import (
         BaseSearchCV,
+        Interval,
         MultimetricScorer,
         check_method_params,
         clone,
@@ -31,9 +32,12 @@ try:
     from luthier.train.sklearn.results import Outcomes, outcomes, over_known
     from luthier.train.sklearn.spaces import ranges_from
     from luthier.train.sklearn.studies import (
-        check_same_data,
+        candidates,
+        check_same,
         promotes,
         scheduler_for_folds,
+        scores_of,
+        write_down,
     )
     from luthier.train.sklearn.task import Task
 except ModuleNotFoundError as error:
@@ -78,7 +82,8 @@ class LuthierSearchCV(BaseSearchCV):
         param_distributions: by parameter a domain (``luthier.Float``, ``Int``, ``Choice``, …), a frozen
             distribution of ``scipy.stats``, or a list of options; or a list of such dictionaries; or a
             ``luthier.Space``, with its conditions and constraints.
-        n_iter: candidates to try, those of an earlier call with the same *study* included.
+        n_iter: candidates to try, those of an earlier call with the same *study* included; by default 10,
+            or with ``searcher="grid"`` every combination. Where there are fewer combinations, they are all.
         scoring: as scikit-learn's: a name, a function, or several.
         n_jobs: candidates at the same time, each in a process of its own; -1 is one for each core.
         refit: True, the score to go by where there are several, a function that chooses, or False.
@@ -87,7 +92,7 @@ class LuthierSearchCV(BaseSearchCV):
         random_state: decides every configuration, and the fits that draw from numpy's generator.
         error_score: the score of a fit that failed, or "raise". A NaN ends the candidate.
         return_train_score: whether to score the training rows, too.
-        searcher: as for ``luthier.tune``; "grid" tries every combination.
+        searcher: as for ``luthier.tune``; "grid" tries every combination, or the first *n_iter*.
         scheduler: as for ``luthier.tune``, with folds for epochs; None runs every candidate to its end.
         epochs: the most epochs a candidate trains, by ``partial_fit``; None fits each fold whole.
         max_time: stop after so many seconds, or ``"45m"``.
@@ -108,7 +113,8 @@ class LuthierSearchCV(BaseSearchCV):
     _parameter_constraints: dict[str, Any] = {
         **{k: v for k, v in BaseSearchCV._parameter_constraints.items() if k != "pre_dispatch"},
         "param_distributions": [dict, list, tuple, Space],
-        "n_iter": [numbers.Integral],
+        "n_iter": [Interval(numbers.Integral, 1, None, closed="left"), None],
+        "epochs": [Interval(numbers.Integral, 1, None, closed="left"), None],
         "random_state": ["random_state"],
     }
 
@@ -117,7 +123,7 @@ class LuthierSearchCV(BaseSearchCV):
         estimator: Any,
         param_distributions: Any,
         *,
-        n_iter: int = 10,
+        n_iter: int | None = None,
         scoring: Any = None,
         n_jobs: int | None = None,
         refit: Any = True,
@@ -166,9 +172,10 @@ class LuthierSearchCV(BaseSearchCV):
                 scikit-learn's metadata routing.
 
         Raises:
-            StudyError: the study of that name was made with other data, folds or settings.
+            StudyError: the study of that name was made with other data, folds, scoring or settings, or an
+                estimator with other parameters that are not searched.
             SpaceError: ranges that cannot be.
-            ValueError: every fit failed.
+            ValueError: every fit failed; *n_iter* or *epochs* below 1.
             TrialError: with several processes and ``error_score="raise"``, a fit failed.
         """
         if self.epochs is not None:
@@ -232,9 +239,10 @@ class LuthierSearchCV(BaseSearchCV):
             )
             store = open_store(place)
             name = self.study or "scikit-learn"
+            begun = open_study(name, storage=store) if name in store.names() else None
             scheduler = self.scheduler
-            if scheduler == "auto" and self.epochs is None:
-                scheduler = scheduler_for_folds(len(task.splits))
+            if isinstance(scheduler, str) and scheduler == "auto" and self.epochs is None:
+                scheduler = scheduler_for_folds(len(task.splits), begun)
             train = (
                 EpochByEpoch(task)
                 if self.epochs is not None
@@ -242,16 +250,19 @@ class LuthierSearchCV(BaseSearchCV):
             )
             settings: dict[str, Any] = {
                 "maximize": task.objective,
-                "epochs": self.epochs or len(task.splits),
+                "epochs": len(task.splits) if self.epochs is None else int(self.epochs),
                 "searcher": self.searcher,
                 "scheduler": scheduler,
-                "seed": self._seed(store, name),
-                "max_trials": self.n_iter,
+                "seed": self._seed(begun),
+                "max_trials": candidates(self.n_iter, self.searcher, task.ranges.space),
                 "storage": store,
                 "checkpoints": folder if private else None,
             }
+            scores = scores_of(task, self.scoring, by_epochs=self.epochs is not None)
+            if begun is not None:  # before anything is written into it
+                check_same(begun, scores, task.ranges.always)
             study = open_study(name, task.ranges.space, **settings)
-            check_same_data(study, task)
+            write_down(study, scores)
             tune(
                 train,
                 task.ranges.space,
@@ -271,11 +282,11 @@ class LuthierSearchCV(BaseSearchCV):
             study.close()
             return open_study(name, storage=kept)
 
-    def _seed(self, store: Any, name: str) -> int:
+    def _seed(self, begun: Study | None) -> int:
         if isinstance(self.random_state, numbers.Integral):
             return int(self.random_state)
-        if self.random_state is None and name in store.names():
-            return open_study(name, storage=store).seed
+        if self.random_state is None and begun is not None:
+            return begun.seed
         return int(check_random_state(self.random_state).randint(2**31 - 1))
 
     # -- what comes of it ------------------------------------------------------------------------

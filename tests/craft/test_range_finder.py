@@ -134,6 +134,43 @@ def test_a_flat_curve_is_called_flat():
         found.picture()
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_labels_that_cannot_be_learned_are_called_flat(seed):
+    """Only the output's bias learns: ten classes drawn by chance, among inputs that say nothing of them."""
+    chance = np.random.default_rng(seed)
+    labels = np.eye(10)[chance.integers(0, 10, 600)]
+
+    def losses():
+        bias, drawn = chance.uniform(-0.04, 0.04, 10), batches(600, 64, seed, 0)
+        for rate in RATES:
+            targets = labels[next(drawn)]
+            shifted = bias - bias.max()
+            log_odds = shifted - np.log(np.exp(shifted).sum())
+            yield -(targets @ log_odds).mean()
+            bias = bias - rate * (np.exp(log_odds) - targets.mean(axis=0))
+
+    found = read(RATES, [list(losses()) for _ in range(3)])
+    assert found.problem == "flat"
+    assert (found.low, found.suggestion) == (None, None)
+    assert found.divergence is None or f"until it rose at {found.divergence:.2g}" in found.explain()
+
+
+def test_noise_before_the_fall_is_no_part_of_the_range():
+    for seed in range(10):
+        found = read(RATES, curve(lowest=2.1, noise=0.05, seed=seed))
+        assert found.problem is None
+        assert found.low > 5e-5  # a tenth of the fall is done at 2.8e-4
+        assert found.low <= found.suggestion
+
+
+def test_the_words_of_its_picture_do_not_lie_on_the_curve():
+    figure = read(RATES, curve(noise=0.05)).picture()
+    figure.canvas.draw()
+    [words] = figure.legends
+    assert words.get_window_extent().y1 < figure.axes[0].get_window_extent().y0
+    assert {"a sweep", "mean, smoothed"} <= {text.get_text() for text in words.get_texts()}
+
+
 @pytest.mark.parametrize("start", [0, 3, 40])
 def test_a_curve_that_only_rises_is_said_to(start):
     losses = np.full((2, len(RATES)), 2.3) + 0.01 * np.random.default_rng(1).normal(

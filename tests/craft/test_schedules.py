@@ -295,7 +295,7 @@ def test_torch_tunes_it_and_steps_every_batch(tmp_path):
         (lambda: Cosine(-1.0, 10), r"Cosine\(peak=-1.0\): expected a learning rate above 0"),
         (lambda: Cosine(math.nan, 10), "peak=nan"),
         (lambda: Cosine(0.1, 10, warm_up=10), r"steps=10\): expected more steps than the warm-up"),
-        (lambda: Step(0.1, (5, 5)), "rising numbers"),
+        (lambda: Step(0.1, (5, 5)), "rising whole numbers"),
         (lambda: schedules.OneCycle(0.1, 10, warm_up=2), "the rise is its warm-up"),
         (lambda: Plateau(0.1, 1.0), r"Plateau\(factor=1.0\)"),
         (lambda: Plateau(0.1, patience=-1), "patience=-1"),
@@ -304,8 +304,31 @@ def test_torch_tunes_it_and_steps_every_batch(tmp_path):
         (lambda: Schedule.from_dict({"family": "cosine", "x": 1}), "no fields of cosine"),
         (lambda: schedules.from_configuration({"schedule": "cosine"}, 9), "no 'learning_rate'"),
         (lambda: schedules.from_configuration({}, 0), "steps=0"),
+        (lambda: schedules.from_configuration({}, 9.5), "steps=9.5: expected .* a whole number"),
+        (lambda: Cosine(0.1, 10.5), r"steps=10.5\): expected a whole number .*, such as 10 or 11"),
+        (lambda: Cosine(0.1, math.nan), r"steps=nan\): expected a whole number of steps from 1 on"),
+        (lambda: Cosine(0.1, 10, warm_up=0.5), r"warm_up=0.5\): expected a whole number"),
+        (lambda: Step(0.1, (5, 9.5)), "rising whole numbers"),
+        (lambda: schedules.Exponential(0.1, 2.5), r"every=2.5\)"),
+        (lambda: schedules.CosineRestarts(0.1, 5, "3"), r"cycles='3'\)"),
+        (lambda: schedules.CosineRestarts(0.1, 5, growth=math.inf), r"growth=inf\)"),
+        (lambda: Plateau(0.1, patience=True), r"patience=True\): expected a whole number"),
     ],
 )
 def test_what_cannot_be_is_refused(make, words):
     with pytest.raises(StudyError, match=words):
         make()
+
+
+@pytest.mark.parametrize(("schedule", "rates"), TABLE)
+def test_before_the_first_update_there_is_no_rate(schedule, rates):
+    for step in (-3, math.nan, [0, -1]):
+        with pytest.raises(StudyError, match=r"step=(-3|nan|-1): expected the number of updates"):
+            schedule(step)
+    assert schedule.at(np.float64(-3.0), np) == schedule(0)
+
+
+def test_whole_numbers_of_any_type_are_steps():
+    assert Cosine(0.1, 1e3) == Cosine(0.1, np.int64(1000)) == Cosine(0.1, 1000)
+    assert type(Cosine(0.1, 1e3).steps) is int
+    assert schedules.CosineRestarts(0.1, 5, 3.0)(14) > 0

@@ -38,6 +38,9 @@ LOWEST_DROP = 0.1  # and at the low end of the range
 CLIMB = 0.9  # share of L₀ − L* that the loss has climbed back at the divergence point
 WIDTH = 0.25  # decades that the smoothing averages over, on each side
 _SURE = 4.5  # standard errors that a drop must have to be one
+_DENSE = (
+    0.5  # β from which on neighbouring losses differ by their noise more than by the curve's shape
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,11 +54,14 @@ class RangeTest:
         initial: L₀, the loss at the lowest rates.
         steepest: the rate where the loss falls fastest over ln(rate), before the minimum.
         minimum: the rate of the lowest smoothed loss.
-        divergence: the rate at which the loss has climbed back by 90 % of its drop.
+        divergence: the rate at which the loss has climbed back by 90 % of its drop; where it never fell, at
+            which it has clearly risen.
         suggestion: a constant rate to train with.
-        low: from where on the loss falls: the low end of the range to search.
+        low: from where on the loss is below where it began: the low end of the range to search.
         high: the high end: the divergence point, or the highest rate tried.
-        problem: what is wrong with the curve: ``"flat"``, ``"rising"``, ``"falling"`` or None.
+        problem: what is wrong with the curve: ``"flat"`` (at no rate did it fall beyond its noise),
+            ``"rising"`` (nor that, and it rose before half of the sweep, in the logarithm), ``"falling"``
+            (it still fell at the end), or None.
     """
 
     rates: NDArray[np.float64]
@@ -147,18 +153,22 @@ def read(rates: ArrayLike, losses: ArrayLike) -> RangeTest:
     smoothed = smooth(curve, weight)
     lowest = int(np.argmin(smoothed))
     drop = initial - float(smoothed[lowest])
-    sure = max(_SURE * _noise(curve, lowest, weight), 1e-6 * abs(initial))
+    clear = max(_SURE * _noise(curve, lowest, weight), 1e-6 * abs(initial))
+    sure = max(_SURE * _noise_around(curve, lowest, weight), clear)
     if drop <= sure or lowest < _early(rates) // 2:
-        risen = _crossing(logs, smoothed, float(smoothed[lowest]) + 2 * sure, lowest, rising=True)
+        risen = _crossing(logs, smoothed, float(smoothed[lowest]) + 2 * clear, lowest, rising=True)
         nothing = dict.fromkeys(["steepest", "minimum", "suggestion", "low", "high"])
+        # Lower rates help a model that diverges soon, not one that most of the rates have taught nothing.
+        stood = risen is None or math.log(risen) > float(logs[0] + logs[-1]) / 2.0
         return RangeTest(
             rates, losses, smoothed, initial, **nothing,
-            divergence=risen, problem="flat" if risen is None else "rising",
+            divergence=risen, problem="flat" if stood else "rising",
         )  # fmt: skip
     divergence = _crossing(logs, smoothed, initial - (1.0 - CLIMB) * drop, lowest, rising=True)
     slopes = np.gradient(smoothed, logs)
-    low = _crossing(logs, smoothed, initial - LOWEST_DROP * drop, 0)
-    falling = slice(int(np.searchsorted(rates, low or 0.0)), lowest + 1)  # not the noise before it
+    low = _falls_below(logs, smoothed, initial - LOWEST_DROP * drop, lowest)
+    falling = slice(int(np.searchsorted(rates, low)), lowest + 1)  # not the noise before it
+    suggestion = _suggestion(logs, smoothed, initial, lowest, falling.start)
     high = divergence if divergence is not None else float(rates[-1])
     return RangeTest(
         rates,
@@ -168,17 +178,23 @@ def read(rates: ArrayLike, losses: ArrayLike) -> RangeTest:
         steepest=float(rates[falling][int(np.argmin(slopes[falling]))]),
         minimum=float(rates[lowest]),
         divergence=divergence,
-        suggestion=_suggestion(logs, smoothed, initial, lowest),
-        low=low,
+        suggestion=suggestion,
+        low=min(low, suggestion),
         high=high,
         problem="falling" if divergence is None and lowest >= 0.95 * (len(rates) - 1) else None,
     )
 
 
 def _suggestion(
-    logs: NDArray[np.float64], smoothed: NDArray[np.float64], initial: float, lowest: int
+    logs: NDArray[np.float64],
+    smoothed: NDArray[np.float64],
+    initial: float,
+    lowest: int,
+    start: int,
 ) -> float:
     """Return the rate between the two sides of the curve, at most that of the minimum.
+
+    The falling side is looked for from index *start* on: before it there is only noise.
 
     Where it does not climb back its rising side is taken to be at the highest rate.
     """
@@ -186,7 +202,7 @@ def _suggestion(
     place = -math.log(BELOW)
     for share in HEIGHTS:
         level = initial - share * drop
-        falls = _crossing(logs, smoothed, level, 0) or highest
+        falls = _crossing(logs, smoothed, level, start) or highest
         rises = _crossing(logs, smoothed, level, lowest, rising=True) or highest
         place += (1.0 - RISING_SIDE) / len(HEIGHTS) * math.log(falls)
         place += RISING_SIDE / len(HEIGHTS) * math.log(rises)
@@ -254,6 +270,34 @@ def _noise(curve: NDArray[np.float64], lowest: int, weight: float) -> float:
     before = curve[: max(lowest, 2 * _early(curve)) + 1]
     deviation = float(np.median(np.abs(np.diff(before)))) / (0.6745 * math.sqrt(2.0))
     return deviation * math.sqrt((1.0 - weight) / (1.0 + weight) / 2.0)
+
+
+def _noise_around(curve: NDArray[np.float64], lowest: int, weight: float) -> float:
+    """Return the standard error of the smoothed curve round its minimum.
+
+    At rates that do something the loss of a batch may scatter far more than at those before. It is taken
+    from second differences (of variance 6σ²), which a slope does not enter; 0 for rates so far apart
+    that even those would show the curve's shape.
+    """
+    import numpy as np
+
+    if weight < _DENSE:
+        return 0.0
+    width = round(2.0 / (1.0 - weight))
+    around = np.diff(curve[max(0, lowest - width) : lowest + width + 1], 2)
+    deviation = float(np.median(np.abs(around))) / (0.6745 * math.sqrt(6.0))
+    return deviation * math.sqrt((1.0 - weight) / (1.0 + weight) / 2.0)
+
+
+def _falls_below(
+    logs: NDArray[np.float64], smoothed: NDArray[np.float64], level: float, lowest: int
+) -> float:
+    """Return the rate from which on the curve stays below *level* until its minimum."""
+    import numpy as np
+
+    above = np.flatnonzero(smoothed[:lowest] > level)
+    found = _crossing(logs, smoothed, level, int(above[-1]) + 1 if above.size else 0)
+    return math.exp(float(logs[lowest])) if found is None else found
 
 
 def _crossing(

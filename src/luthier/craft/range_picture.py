@@ -20,7 +20,7 @@ def picture(test: RangeTest) -> Any:
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7.0, 4.2), layout="constrained")
+    figure = Figure(figsize=(7.0, 4.6), layout="constrained")
     axes = figure.subplots()
     if test.low is not None and test.high is not None:
         axes.axvspan(test.low, test.high, color=_GOOD, alpha=0.10, label="range to search", lw=0)
@@ -50,7 +50,8 @@ def picture(test: RangeTest) -> Any:
     axes.set_ylabel("training loss of a batch")
     axes.set_title("Learning-rate range test" + (f": {test.problem}" if test.problem else ""))
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=8, loc="lower left")
+    # Below the axes: in them it would lie on the curve, whose shape is not known.
+    figure.legend(frameon=False, fontsize=8, loc="outside lower center", ncols=4)
     return figure
 
 

@@ -16,10 +16,12 @@ def explain(test: RangeTest) -> str:
         f"rates from {first:.1g} to {last:.3g})"
     )
     if test.problem == "flat":
+        until = "" if test.divergence is None else f" until it rose at {test.divergence:.2g}"
+        higher = "higher rates (high=) or " if test.divergence is None else ""
         return (
-            f"{seen} and stayed there, up to its noise: at none of these rates does the model learn. "
-            "Look for a bug first (are gradients zero, do labels fit the inputs, is a layer frozen?), "
-            "then try higher rates (high=) or more batches (steps=)."
+            f"{seen} and stayed there{until}, up to its noise: at none of these rates does the model "
+            "learn. Look for a bug first (are gradients zero, do labels fit the inputs, is a layer "
+            f"frozen?), then try {higher}more batches (steps=, sweeps=)."
         )
     if test.problem == "rising":
         at = "the first rates" if test.divergence is None else f"{test.divergence:.2g}"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, ClassVar
 
-from luthier.craft.schedules.schedule import Schedule, check
+from luthier.craft.schedules.schedule import Schedule, as_whole, check, whole
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,13 @@ class Step(Schedule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "at_steps", tuple(self.at_steps))
-        rising = all(a < b for a, b in zip((self.warm_up - 1, *self.at_steps), self.at_steps))  # noqa: B905
-        check(self, "at_steps", rising, "rising numbers of steps, none before the warm-up's end")
+        steps = tuple(as_whole(step, math.nan) for step in self.at_steps)
+        rising = all(a < b for a, b in zip((self.warm_up - 1, *steps), steps))  # noqa: B905
+        check(
+            self, "at_steps", rising,
+            "rising whole numbers of steps, none before the warm-up's end",
+        )  # fmt: skip
+        object.__setattr__(self, "at_steps", steps)
         check(self, "factor", 0 < self.factor <= 1, "a factor in (0, 1]")
 
     def shape(self, step: Any, ops: Any) -> Any:
@@ -76,7 +80,7 @@ class Exponential(Schedule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check(self, "every", self.every >= 1, "a number of steps from 1 on")
+        whole(self, "every", 1, "steps")
         check(self, "decay", 0 < self.decay <= 1, "a factor in (0, 1]")
 
     def shape(self, step: Any, ops: Any) -> Any:
@@ -105,8 +109,8 @@ class Polynomial(Schedule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_horizon(self, self.steps, self.final_ratio)
-        check(self, "power", self.power > 0, "a power above 0")
+        _check_horizon(self, self.final_ratio)
+        check(self, "power", 0 < self.power < math.inf, "a power above 0")
 
     def shape(self, step: Any, ops: Any) -> Any:
         """Return the power of what is left, above the final ratio."""
@@ -131,7 +135,7 @@ class Cosine(Schedule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_horizon(self, self.steps, self.final_ratio)
+        _check_horizon(self, self.final_ratio)
 
     def shape(self, step: Any, ops: Any) -> Any:
         """Return half a cosine wave."""
@@ -160,9 +164,9 @@ class CosineRestarts(Schedule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check(self, "period", self.period >= 1, "a number of steps from 1 on")
-        check(self, "cycles", self.cycles >= 1, "a number of cycles from 1 on")
-        check(self, "growth", self.growth >= 1, "a factor from 1 on")
+        whole(self, "period", 1, "steps")
+        whole(self, "cycles", 1, "cycles")
+        check(self, "growth", 1 <= self.growth < math.inf, "a factor from 1 on")
         check(self, "final_ratio", 0 <= self.final_ratio <= 1, "a share in [0, 1]")
 
     def shape(self, step: Any, ops: Any) -> Any:
@@ -204,7 +208,7 @@ class OneCycle(Schedule):
     def __post_init__(self) -> None:
         super().__post_init__()
         check(self, "warm_up", self.warm_up == 0, "0: the rise is its warm-up")
-        _check_horizon(self, self.steps, self.final_ratio)
+        _check_horizon(self, self.final_ratio)
         check(self, "rise", 0 < self.rise < 1, "a share in (0, 1)")
         check(self, "start_ratio", 0 <= self.start_ratio <= 1, "a share in [0, 1]")
 
@@ -239,7 +243,7 @@ class WarmUpStableDecay(Schedule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_horizon(self, self.steps, self.final_ratio)
+        _check_horizon(self, self.final_ratio)
         check(self, "decay", 0 < self.decay <= 1, "a share in (0, 1]")
 
     def shape(self, step: Any, ops: Any) -> Any:
@@ -270,6 +274,8 @@ def _half_cosine(progress: Any, first: float, last: float, ops: Any) -> Any:
     return last + (first - last) * 0.5 * (1.0 + ops.cos(math.pi * progress))
 
 
-def _check_horizon(owner: Any, steps: int, final_ratio: float) -> None:
-    check(owner, "steps", steps > owner.warm_up, f"more steps than the warm-up's {owner.warm_up}")
+def _check_horizon(owner: Any, final_ratio: float) -> None:
+    whole(owner, "steps", 1, "steps")
+    more = owner.steps > owner.warm_up
+    check(owner, "steps", more, f"more steps than the warm-up's {owner.warm_up}")
     check(owner, "final_ratio", 0 <= final_ratio <= 1, "a share in [0, 1]")

@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar, Literal, NamedTuple
 
-from luthier.craft.schedules.schedule import check
+from luthier.craft.schedules.schedule import check, whole
 
 
 class PlateauState(NamedTuple):
@@ -71,7 +71,7 @@ class Plateau:
         check(self, "peak", 0 < self.peak < math.inf, "a learning rate above 0")
         between = bool(factors) and all(0 < factor < 1 for factor in factors)
         check(self, "factor", between, "a factor in (0, 1), or several")
-        check(self, "patience", self.patience >= 0, "a number of evaluations from 0 on")
+        whole(self, "patience", 0, "evaluations")
         check(self, "floor", 0 <= self.floor <= self.peak, f"a rate in [0, {self.peak}]")
         check(self, "least_change", self.least_change >= 0, "a change from 0 on")
         check(self, "mode", self.mode in ("min", "max"), "'min' or 'max'")

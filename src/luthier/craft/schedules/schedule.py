@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
@@ -39,7 +40,7 @@ class Schedule:
 
     def __post_init__(self) -> None:
         check(self, "peak", 0 < self.peak < math.inf, "a learning rate above 0")
-        check(self, "warm_up", self.warm_up >= 0, "a number of steps from 0 on")
+        whole(self, "warm_up", 0, "steps")
 
     def __call__(self, step: Any) -> Any:
         """Return the rate of the update that comes after *step* updates.
@@ -49,10 +50,20 @@ class Schedule:
 
         Returns:
             A float, or float64 numbers of the same shape.
+
+        Raises:
+            StudyError: a step below 0, or NaN.
         """
         import numpy as np
 
-        rates = np.asarray(self.at(np.asarray(step, np.float64), np), np.float64)
+        steps = np.asarray(step, np.float64)
+        if not (steps >= 0).all():
+            wrong = float(steps[~(steps >= 0)].flat[0])
+            raise StudyError(
+                f"{type(self).__name__}: step={wrong:g}: expected the number of updates so far, from 0 on; "
+                "0 is the first update's."
+            )
+        rates = np.asarray(self.at(steps, np), np.float64)
         return float(rates) if rates.ndim == 0 else rates
 
     @property
@@ -72,9 +83,11 @@ class Schedule:
         """Return the same by the operations of any array namespace (numpy, jax.numpy, keras.ops).
 
         Args:
-            step: a floating-point array or scalar of that namespace.
+            step: a floating-point array or scalar of that namespace; below 0 counts as 0, since a
+                compiled function cannot refuse it.
             ops: has where, minimum, maximum, floor, power, cos and sqrt.
         """
+        step = ops.maximum(step, 0.0)
         after = ops.maximum(step - self.warm_up, 0.0)
         rising = (step + 1.0) / (self.warm_up + 1.0)
         return self.peak * ops.where(step < self.warm_up, rising, self.shape(after, ops))
@@ -118,3 +131,25 @@ def check(owner: Any, name: str, holds: bool, expected: str) -> None:
         raise StudyError(
             f"{type(owner).__name__}({name}={getattr(owner, name)!r}): expected {expected}."
         )
+
+
+def whole(owner: Any, name: str, least: int, of_what: str) -> None:
+    """Make a field's value an ``int``; 1e3 and numpy's numbers are whole numbers, too.
+
+    Raises:
+        StudyError: the value is no whole number from *least* on.
+    """
+    value = getattr(owner, name)
+    object.__setattr__(owner, name, as_whole(value, value))
+    expected = f"a whole number of {of_what} from {least} on"
+    if isinstance(value, float) and math.isfinite(value) and value > least and value % 1:
+        expected += f", such as {math.floor(value)} or {math.ceil(value)}"
+    check(owner, name, as_whole(value, least - 1) >= least, expected)
+
+
+def as_whole(value: Any, otherwise: Any) -> Any:
+    """Return *value* as an ``int``, and *otherwise* where it is no whole number."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        return otherwise
+    number = float(value)
+    return int(number) if math.isfinite(number) and number % 1 == 0 else otherwise

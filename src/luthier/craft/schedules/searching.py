@@ -20,7 +20,7 @@ from luthier.craft.schedules.decays import (
     WarmUpStableDecay,
 )
 from luthier.craft.schedules.plateau import Plateau
-from luthier.craft.schedules.schedule import Schedule
+from luthier.craft.schedules.schedule import Schedule, as_whole
 from luthier.errors import StudyError, nearest
 from luthier.space import Bool, Choice, Float, Int, Space
 from luthier.space.asking import Asking
@@ -159,8 +159,11 @@ def from_configuration(
     Raises:
         StudyError: a value is missing, or there are too few steps.
     """
-    if steps < 1:
-        raise StudyError(f"steps={steps!r}: expected the optimizer steps of the whole training.")
+    if (found := as_whole(steps, 0)) < 1:
+        raise StudyError(
+            f"steps={steps!r}: expected the optimizer steps of the whole training, a whole number from 1 on."
+        )
+    steps = found
     if missing := {rate, name} - set(configuration):
         raise StudyError(
             f"The configuration has no {min(missing)!r}; it has {', '.join(configuration)}. Search "

@@ -12,11 +12,13 @@ from typing import Any
 import sklearn.base as base
 import sklearn.metrics._scorer as scorers
 import sklearn.model_selection._validation as validation
+import sklearn.utils._param_validation as parameters
 import sklearn.utils.metaestimators as metaestimators
 import sklearn.utils.validation as checks
 from sklearn.model_selection._search import BaseSearchCV
 
 fit_context: Any = base._fit_context
+Interval: Any = parameters.Interval
 MultimetricScorer: Any = scorers._MultimetricScorer
 fit_and_score: Any = validation._fit_and_score
 score: Any = validation._score
@@ -32,6 +34,7 @@ def clone(estimator: Any) -> Any:
 
 __all__ = [
     "BaseSearchCV",
+    "Interval",
     "MultimetricScorer",
     "check_method_params",
     "clone",

@@ -46,6 +46,20 @@ class Ranges:
     space: Space
     meanings: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
+    @property
+    def always(self) -> frozenset[str]:
+        """Return the parameters that every configuration sets, under their own names."""
+        by_condition: dict[Any, set[str]] = {}
+        for name, domain in self.space.domains.items():
+            known = Space.short(name).removeprefix(_QUANTILE)
+            by_condition.setdefault(domain.condition, set()).add(known)
+        always = by_condition.get((), set[str]())
+        if _BETWEEN in self.meanings:
+            of_all = cast(Choice, self.space[_BETWEEN]).options
+            each = [by_condition.get(((_BETWEEN, (one,)),), set[str]()) for one in of_all]
+            always = always | set[str].intersection(*each)
+        return frozenset(always)
+
     def parameters(self, configuration: Mapping[str, Any]) -> dict[str, Any]:
         """Return what ``estimator.set_params`` takes."""
         found: dict[str, Any] = {}
