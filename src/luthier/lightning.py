@@ -11,8 +11,9 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,16 @@ from luthier.study.trial import Trial
 from luthier.train.callbacks import Epochs, length
 
 _FILE = "lightning.ckpt"
+_LOADERS = (
+    "give the data loaders after the module: luthier.lightning.fit(trial, module, train, val)."
+)
+_OURS = {
+    "max_epochs": "how long a trial trains is epochs= of luthier.tune, or where that has none, of fit.",
+    "ckpt_path": "a trial that goes on does so from its own checkpoint. Leave it out.",
+    "train_dataloaders": _LOADERS,
+    "val_dataloaders": _LOADERS,
+}
+"""Arguments that somebody used to Lightning gives, and what to do here."""
 
 
 class Report(pl.Callback):
@@ -94,16 +105,19 @@ def fit(
         *args: the data loaders, for training and for validation; or
         datamodule: what has them.
         epochs: the most epochs, where the study does not say.
-        **options: of ``lightning.Trainer``; quiet, and without a logger and checkpoints of its own, unless
-            they say otherwise.
+        **options: of ``lightning.Trainer``; without a progress bar, a summary, a logger and checkpoints of
+            its own, unless they say otherwise. What Lightning says at level INFO (which devices there are,
+            what it restored) is not printed; at ``DEBUG`` its loggers are left alone.
 
     Raises:
-        StudyError: no number of epochs; a trainer over several machines.
+        StudyError: no number of epochs; a trainer over several machines; an option that is the study's
+            affair, such as ``max_epochs``.
         CheckpointError: the checkpoint to go on from is missing or damaged.
         TrialError: another process of the trial failed.
     """
+    _check(options)
     report = Report(trial)
-    quiet: dict[str, Any] = {
+    plain: dict[str, Any] = {
         "logger": False,
         "enable_checkpointing": False,
         "enable_progress_bar": False,
@@ -111,19 +125,44 @@ def fit(
     }
     callbacks: Any = [*options.pop("callbacks", ()), report]
     end = length(trial, epochs, "epochs=")
-    trainer: Any = pl.Trainer(max_epochs=end, callbacks=callbacks, **{**quiet, **options})
-    if trainer.num_nodes > 1:
-        raise StudyError(
-            f"The trainer has {trainer.num_nodes} nodes: a trial of luthier.lightning trains on one machine. "
-            "Use num_nodes=1, and run the script on each machine, on one study in a store that they share."
-        )
-    pl.seed_everything(trial.seed_of(trial.from_step), verbose=False)
-    try:
-        with _ranks(trial, trainer, report):
-            trainer.fit(module, *args, datamodule=datamodule, ckpt_path=report.path)
-    finally:
-        report.epochs.close()
+    with _quiet():
+        trainer: Any = pl.Trainer(max_epochs=end, callbacks=callbacks, **{**plain, **options})
+        if trainer.num_nodes > 1:
+            raise StudyError(
+                f"The trainer has {trainer.num_nodes} nodes: a trial of luthier.lightning trains on one "
+                "machine. Use num_nodes=1, and run the script on each machine, on one study in a store that "
+                "they share."
+            )
+        pl.seed_everything(trial.seed_of(trial.from_step), verbose=False)
+        try:
+            with _ranks(trial, trainer, report):
+                trainer.fit(module, *args, datamodule=datamodule, ckpt_path=report.path)
+        finally:
+            report.epochs.close()
     return trainer
+
+
+def _check(options: Mapping[str, Any]) -> None:
+    """Refuse what is not the caller's to say."""
+    for name, instead in _OURS.items():
+        if name in options:
+            value = options[name]
+            shown = f"={value!r}" if isinstance(value, int | str) else "="
+            raise StudyError(f"luthier.lightning.fit got {name}{shown}: {instead}")
+
+
+@contextlib.contextmanager
+def _quiet() -> Generator[None]:
+    """Keep from the terminal what Lightning says to each trainer anew; warnings stay."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    raised = [logger for logger in loggers if logger.level == logging.INFO]  # as Lightning sets it
+    for logger in raised:
+        logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        for logger in raised:
+            logger.setLevel(logging.INFO)
 
 
 @contextlib.contextmanager

@@ -3,7 +3,7 @@
 ::
 
     def train(trial):
-        arguments = TrainingArguments("out", learning_rate=trial["learning_rate"], eval_strategy="epoch")
+        arguments = TrainingArguments("out", learning_rate=trial["learning_rate"])
         luthier.transformers.fit(trial, Trainer(model(), arguments, train_dataset=..., eval_dataset=...))
 
     luthier.tune(train, space, minimize="eval_loss", epochs=3, scheduler="asha")
@@ -11,8 +11,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tempfile
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,7 @@ from luthier.study.trial import Trial
 from luthier.train.callbacks import Epochs, length
 
 _FOLDER = "trainer"
+_UNSET = 3.0  # num_train_epochs of TrainingArguments to which none were given
 
 
 class _Report(TrainerCallback):
@@ -38,24 +41,28 @@ class _Report(TrainerCallback):
 
     def __init__(self, trial: Trial) -> None:
         self.path: str | None = None
-        self.stopped = False
         self._metrics: dict[str, float] = {}
+        self._ended = False  # an epoch, whose evaluation and checkpoint are on their way
         self._saved = Path()
         self.epochs = Epochs(trial, self._save, self._restore)
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
+        self._metrics, self._ended = {}, True
         control.should_evaluate = control.should_save = True
         return control
 
     def on_evaluate(
         self, args: Any, state: Any, control: Any, metrics: Any = None, **_: Any
     ) -> None:
-        self._metrics = {k: v for k, v in (metrics or {}).items() if isinstance(v, int | float)}
+        # Several sets to evaluate on come one by one.
+        self._metrics |= {k: v for k, v in (metrics or {}).items() if isinstance(v, int | float)}
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
         self._saved = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-        if not self.epochs.over and self.epochs.report(self._metrics):
+        # Whoever else has it save does so before this epoch is evaluated: that is no report.
+        if self._ended and not self.epochs.over and self.epochs.report(self._metrics):
             control.should_training_stop = True
+        self._ended = False
         shutil.rmtree(self._saved, ignore_errors=True)
         return control
 
@@ -72,9 +79,12 @@ def fit(trial: Trial, trainer: Any, *, epochs: int | None = None) -> Any:
 
     After each epoch it evaluates; every number of ``metrics`` is reported under its own name, such as
     ``eval_loss``. The trainer's own checkpoint (weights, optimizer, schedule, random state) is the trial's,
-    so a paused trial goes on exactly. Its length is the study's; the learning-rate schedule is as long as
-    ``num_train_epochs`` of its arguments says, so give them the study's ``epochs``. In a script that
-    ``torchrun`` or ``accelerate launch`` has started, all ranks train the same trial.
+    so a paused trial goes on exactly. In a script that ``torchrun`` or ``accelerate launch`` has started,
+    all ranks train the same trial.
+
+    While it trains, three of the trainer's arguments are not what they were: ``num_train_epochs`` is the
+    most epochs that a trial of the study has, to which the learning-rate schedule is drawn, too;
+    ``save_strategy`` and ``save_only_model`` are such that each epoch's end is saved, whole, and nothing else.
 
     Args:
         trial: the trial.
@@ -82,21 +92,65 @@ def fit(trial: Trial, trainer: Any, *, epochs: int | None = None) -> Any:
         epochs: the most epochs, where the study does not say.
 
     Raises:
-        StudyError: no number of epochs, or nothing to evaluate on.
+        StudyError: no number of epochs, nothing to evaluate on, or a ``train_dataset`` without a length;
+            ``max_steps`` or ``num_train_epochs`` of the trainer's arguments say another length than the study.
         CheckpointError: the checkpoint to go on from is missing or damaged.
     """
     if trainer.eval_dataset is None:
         raise StudyError("The trainer has no eval_dataset: expected one, to compare trials by.")
-    length(trial, epochs, "epochs=")
+    # Not the rung's end: a schedule drawn to that would begin anew in each rung.
+    most = max(trial.horizon or 0, length(trial, epochs, "epochs="))
+    _agree(trainer, most)
     report = _Report(trial)
     trainer.add_callback(report)
     with tempfile.TemporaryDirectory(prefix="luthier-") as folder:
-        trainer.args.output_dir = folder
-        try:
-            trainer.train(resume_from_checkpoint=report.path)
-        finally:
-            report.epochs.close()
+        own = {
+            "output_dir": folder,
+            "num_train_epochs": float(most),
+            "save_strategy": type(trainer.args.save_strategy)("no"),
+            "save_only_model": False,
+        }
+        with _for_now(trainer.args, own):
+            try:
+                trainer.train(resume_from_checkpoint=report.path)
+            finally:
+                report.epochs.close()
+                trainer.remove_callback(report)
     return trainer
+
+
+def _agree(trainer: Any, most: int) -> None:
+    """Check that the trainer can train *most* epochs, and that its arguments say nothing else."""
+    arguments, data = trainer.args, trainer.train_dataset
+    if data is not None and not hasattr(data, "__len__"):
+        raise StudyError(
+            f"train_dataset={type(data).__name__} has no length: expected one with __len__, as an epoch is a "
+            "pass over it, and the trainer draws the learning-rate schedule to that many steps."
+        )
+    if arguments.max_steps > 0:
+        raise StudyError(
+            f"max_steps={arguments.max_steps} in the trainer's arguments: a trial is as long as the study "
+            f"says, {most} epochs. Leave max_steps out; for shorter trials give fewer epochs= to luthier.tune."
+        )
+    given = arguments.num_train_epochs
+    if given not in (most, _UNSET):
+        raise StudyError(
+            f"num_train_epochs={given:g} in the trainer's arguments: a trial of this study has {most} epochs. "
+            f"Leave num_train_epochs out, or give epochs={given:g} to luthier.tune."
+        )
+
+
+@contextlib.contextmanager
+def _for_now(arguments: Any, changes: dict[str, Any]) -> Generator[None]:
+    """Change *arguments*, which may be shared by trials and studies, and change them back."""
+    before = {name: getattr(arguments, name) for name in changes}
+    try:
+        for name, value in changes.items():
+            setattr(arguments, name, value)
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(arguments, name, value)
 
 
 __all__ = ["fit"]

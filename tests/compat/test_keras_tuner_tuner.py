@@ -62,6 +62,13 @@ def test_a_metric_that_is_not_the_objective_is_named(tmp_path):
         tuner.search()
 
 
+def test_an_objective_by_a_shorter_name_is_told_the_longer_one(tmp_path):
+    found = {"auc": 1.0, "accuracy": 1.0, "val_auc": 1.0, "val_accuracy": 1.0}
+    tuner = tuner_of(lambda *_, **__: found, objective="val_acc", directory=tmp_path)
+    with pytest.raises(ValueError, match="Did you mean 'val_accuracy'"):
+        tuner.search()
+
+
 @pytest.mark.parametrize("executions", [1, 2])
 def test_a_score_that_fit_returns_counts(tmp_path, executions):
     class Scored(kt.HyperModel):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,3 +79,9 @@ def objectives(given: Any) -> list[Objective]:
         f"objective={given!r}: cannot tell from its name which way is better; expected "
         f"keras_tuner.Objective({given!r}, 'min') or 'max'."
     )
+
+
+def meant(name: str, found: Collection[str]) -> str:
+    """Return ``" Did you mean 'x'?"`` for the metric that *name* is short for, or else the closest."""
+    longer = [metric for metric in found if metric.startswith(name)]
+    return f" Did you mean {min(longer, key=len)!r}?" if longer else nearest(name, found)

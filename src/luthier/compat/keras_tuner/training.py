@@ -1,4 +1,4 @@
-"""Trains a trial's model by one call of ``fit``, whosever it is, and reports from a callback.
+"""Trains a trial's model by a call of ``fit``, whosever it is, and reports from a callback.
 
 The callback comes last in the list: it restores model, optimizer and callbacks at the beginning, reports
 and saves after each epoch, and ends training when the scheduler says so.
@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
-import shutil
-import tempfile
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,8 +19,6 @@ from luthier.study.trial import Trial as OwnTrial
 from luthier.train.keras import State
 
 _BUILD = "build.json"
-
-Fit = Callable[..., Any]
 
 
 class ModelState:
@@ -89,10 +85,10 @@ class Running:
     def report(self, logs: dict[str, Any] | None, model: Any = None) -> None:
         """Report the metrics after an epoch."""
         self.begin(model)
-        numbers = _numbers(logs or {})
-        if self.over or not all(name in numbers for name in self.wanted):
+        found = numbers(logs or {})
+        if self.over or not all(name in found for name in self.wanted):
             return
-        self.own.report(numbers)
+        self.own.report(found)
         assert self._loop is not None
         self.over = next(self._loop, None) is None
 
@@ -129,91 +125,6 @@ class Reporter(keras.callbacks.Callback):
             model.stop_training = True
 
 
-class _Recorder(keras.callbacks.Callback):
-    """Remembers the epochs of one of several executions, which are reported together."""
-
-    def __init__(self, seed: int, folder: Path, callbacks: Sequence[Any]) -> None:
-        super().__init__()
-        self.rows: list[dict[str, float]] = []
-        self._seed = seed
-        self._folder = folder
-        self._state = ModelState()
-        self._state.callbacks = callbacks
-
-    def on_train_begin(self, logs: Any = None) -> None:
-        """Restore."""
-        self._state.model = self.model
-        if self._folder.exists():
-            self._state.restore(self._folder)
-
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Seed."""
-        seed_keras(keras, (self._seed + epoch) % 2**31)
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Remember."""
-        self.rows.append(_numbers(logs or {}))
-
-    def on_train_end(self, logs: Any = None) -> None:
-        """Save."""
-        shutil.rmtree(self._folder, ignore_errors=True)
-        self._folder.mkdir(parents=True)
-        self._state.save(self._folder)
-
-
-class _Together:
-    """The checkpoints of all executions, each in a folder of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.complete = False
-
-    def ready(self) -> bool:
-        """Return whether the last epoch is being reported: what is saved is of that one."""
-        return self.complete
-
-    def save(self, folder: Path) -> None:
-        """Copy them."""
-        shutil.copytree(self.folder, folder, dirs_exist_ok=True)
-
-    def restore(self, folder: Path) -> None:
-        """Copy them back."""
-        shutil.copytree(folder, self.folder, dirs_exist_ok=True)
-
-
-def run_executions(
-    running: Running, count: int, build: Callable[[], Any], fit: Fit, arguments: dict[str, Any]
-) -> list[Any]:
-    """Train *count* models of one configuration, and report the mean of each metric by epoch.
-
-    Return what *fit* returned; it counts where the epochs had no objective.
-    """
-    own, returned = running.own, list[Any]()
-    with tempfile.TemporaryDirectory() as scratch:
-        together = _Together(Path(scratch))
-        loop = own.epochs(together)
-        runs: list[list[dict[str, float]]] = []
-        for execution in range(count):
-            seed_keras(keras, (own.seed + execution) % 2**31)
-            folder = Path(scratch) / f"execution-{execution}"
-            given = dict(arguments)
-            callbacks = copied(given.pop("callbacks", None) or [], own.number, execution)
-            recorder = _Recorder((own.seed + execution) % 2**31, folder, callbacks)
-            returned.append(fit(build(), callbacks=[*callbacks, recorder], **given))
-            runs.append(recorder.rows)
-        epochs = min(map(len, runs))
-        if not all(name in row for run in runs for row in run for name in running.wanted):
-            return returned
-        for epoch in range(epochs):
-            if next(loop, None) is None:
-                return returned
-            rows = [run[epoch] for run in runs]
-            together.complete = epoch == epochs - 1
-            own.report({name: sum(r[name] for r in rows) / count for name in rows[0]})
-        next(loop, None)
-    return returned
-
-
 def copied(given: Sequence[Any], trial: int, execution: int) -> list[Any]:
     """Return callbacks for one training; those that log into a folder do so into one of its own."""
     own: list[Any] = []
@@ -228,7 +139,8 @@ def copied(given: Sequence[Any], trial: int, execution: int) -> list[Any]:
     return own
 
 
-def _numbers(logs: dict[str, Any]) -> dict[str, float]:
+def numbers(logs: dict[str, Any]) -> dict[str, float]:
+    """Return those of the logs that are numbers."""
     return {name: float(value) for name, value in logs.items() if _is_number(value)}
 
 

@@ -33,7 +33,10 @@ class TrialStatus:
 
 @dataclass(frozen=True)
 class MetricObservation:
-    """A metric after an epoch: its mean over all executions, in a list, as KerasTuner has it."""
+    """A metric after an epoch, in a list, as KerasTuner has it.
+
+    Of several executions it is the mean over the best epoch that each had until then.
+    """
 
     value: list[float]
     step: int

@@ -13,19 +13,15 @@ from typing import Any
 import keras
 
 from luthier.compat.keras_tuner import errors
+from luthier.compat.keras_tuner.executions import BEST, run_executions
 from luthier.compat.keras_tuner.hypermodel import hypermodel_of
 from luthier.compat.keras_tuner.hyperparameters import HyperParameters
+from luthier.compat.keras_tuner.objective import meant
 from luthier.compat.keras_tuner.oracles import Oracle
 from luthier.compat.keras_tuner.outcomes import metrics_of
-from luthier.compat.keras_tuner.training import (
-    Reporter,
-    Running,
-    copied,
-    restored,
-    run_executions,
-)
+from luthier.compat.keras_tuner.training import Reporter, Running, copied, restored
 from luthier.compat.keras_tuner.trial import Trial, seen
-from luthier.errors import CheckpointError, LuthierWarning, StudyError, TrialEnded, nearest
+from luthier.errors import CheckpointError, LuthierWarning, StudyError, TrialEnded
 from luthier.run.opening import open_study
 from luthier.run.seeding import seed_keras
 from luthier.run.worker import out_of_memory, work
@@ -53,7 +49,8 @@ class Tuner:
         directory: where the project's folder is.
         project_name: the folder, and the study's name.
         overwrite: begin anew; by default the search goes on where it was left.
-        executions_per_trial: models trained for each configuration; their metrics are averaged.
+        executions_per_trial: models trained for each configuration; the score is the mean of each one's
+            best epoch, the model that is kept the best epoch's of all.
         **_: accepted for the sake of scripts that give it: tuner_id, logger, distribution_strategy.
     """
 
@@ -136,6 +133,7 @@ class Tuner:
                 build,
                 lambda model, **given: hypermodel.fit(hp, model, *args, **given),
                 kwargs,
+                self.oracle.objectives,
             )
         seed_keras(keras, own.seed)
         model = build()
@@ -179,7 +177,7 @@ class Tuner:
         if lacking := [n for n in running.wanted if n not in found]:
             raise StudyError(
                 f"{where} has no metric {lacking[0]!r}, which is the objective: it has {sorted(found)}."
-                f"{nearest(lacking[0], found)}"
+                f"{meant(lacking[0], found)}"
             )
         running.report(found)
 
@@ -339,8 +337,8 @@ class Tuner:
             folder = checkpoints.path(record.number, record.best_step)
         except CheckpointError:
             folder = checkpoints.path(record.number, checkpoints.newest(record.number)[0])
-        one = folder / "execution-0"
-        return one if one.is_dir() else folder
+        best = folder / BEST  # of several executions
+        return best if best.is_dir() else folder
 
     def _opened(self) -> Study:
         """Open the project's study, or make it; a space that the script has changed is taken over."""
