@@ -246,6 +246,47 @@ def test_a_grid_over_what_code_asks_for_takes_each_combination_once(tmp_path):
     assert sorted(map(str, found)) == sorted(map(str, expected))
 
 
+@pytest.mark.parametrize("max_trials", [None, 7])
+def test_a_grid_over_what_code_asks_for_repeats_nothing_within_a_limit(max_trials):
+    def train(trial):
+        x = trial.hp.int("x", 0, 2)
+        return x + (trial.hp.int("y", 0, 2) if x == 0 else 0)
+
+    result = luthier.tune(
+        train, minimize="loss", searcher="grid", storage="memory", progress=False,
+        max_trials=max_trials,
+    )  # fmt: skip
+    assert len(result.study.trials) == 5
+    assert len({str(trial.configuration) for trial in result.study.trials}) == 5
+
+
+def test_a_grid_over_what_code_asks_for_ends_beside_a_race():
+    def train(trial):
+        for _ in trial.epochs():
+            trial.report(loss=float(trial.hp.int("x", 0, 3)))
+
+    result = luthier.tune(
+        train, minimize="loss", searcher="grid", storage="memory", progress=False,
+        scheduler=None, epochs=1, finalists=2, repetitions=3,
+    )  # fmt: skip
+    history = result.study.history
+    assert len(history.trials) - len(history.repetitions) == 4
+
+
+def test_who_fails_before_it_asks_has_tried_no_point_of_the_grid():
+    begun = []
+
+    def train(trial):
+        begun.append(trial.number)
+        if len(begun) == 1:
+            raise luthier.Infeasible("not yet")
+        return trial.hp.int("x", 0, 2)
+
+    result = luthier.tune(train, minimize="loss", searcher="grid", storage="memory", progress=False)
+    found = [t.configuration["x"] for t in result.study.trials if t.configuration]
+    assert sorted(found) == [0, 1, 2]
+
+
 def test_only_the_endless_have_no_size():
     assert RandomSearch().size(SPACE) is None
     assert Sobol().size(SPACE) is None

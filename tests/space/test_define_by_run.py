@@ -168,7 +168,7 @@ def test_a_declared_choice_of_spaces_grows_too():
 
 def test_without_draws_nothing_new_is_answered():
     hp = HyperParameters(Space(), {})
-    with pytest.raises(SpaceError, match="no value for 'units', which the code asks for"):
+    with pytest.raises(SpaceError, match=r"no value for 'units'; the code asks for Int\(1, 9\)"):
         hp.int("units", 1, 9)
 
 

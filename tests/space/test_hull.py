@@ -117,6 +117,44 @@ def test_what_is_asked_for_by_hand_may_lie_beyond_what_was_seen(tmp_path):
         study.enqueue({"x": "a"})
 
 
+def test_whole_numbers_by_hand_are_whole(tmp_path):
+    study = study_of(tmp_path)
+    trial = study.ask()
+    trial.hp.int("n", 1, 5)
+    study.tell(trial, loss=1.0)
+    for value in (2.5, 10**30):
+        with pytest.raises(lt.errors.SpaceError, match="n must"):
+            study.enqueue({"n": value})
+
+
+def test_a_longer_name_is_another_hyperparameter(tmp_path):
+    """head.dropout is no branch of dropout, whatever their ranges."""
+    study = study_of(tmp_path)
+    for number in range(4):
+        trial = study.ask()
+        own = trial.hp.float("dropout", 0, 0.5) if number else None
+        head = trial.hp.float("head.dropout", 0, 0.9)
+        study.tell(trial, loss=1.0)
+        assert trial.configuration.get("dropout") == own
+        assert trial.configuration["head.dropout"] == head
+    assert study.space == Space(**{"head.dropout": Float(0, 0.9), "dropout": Float(0, 0.5)})
+
+
+def test_what_a_trial_asked_for_counts_once(tmp_path):
+    """A long trial that asked for more must not undo, at each report, what was narrowed since."""
+    study = study_of(tmp_path, epochs=9, scheduler=None)
+    long = study.ask()
+    long.hp.float("x", 0, 10)
+    long.report(loss=1.0)
+    for _ in range(5):
+        trial = study.ask()
+        trial.hp.float("x", 0, 1)
+        trial.report(loss=1.0)
+    assert study.space["x"] == Float(0, 1)
+    long.report(loss=0.9)
+    assert study.space["x"] == Float(0, 1)
+
+
 def test_a_kind_that_was_seen_before_is_taken_again():
     hp = HyperParameters(Space(x=Choice("a", "b")), {}, lambda key, domain: domain.quantile(0.5))
     hp.choice("x", ["a", "c"])

@@ -8,6 +8,7 @@ import luthier as lt
 from luthier.errors import LuthierWarning, StudyError
 from luthier.insight.chronicle import chronicle
 from luthier.run.worker import work
+from luthier.study import events as ev
 from luthier.study.log import read_log
 
 SPACE = {"x": lt.Float(0, 1)}
@@ -76,12 +77,54 @@ def test_who_had_it_open_is_told(open_it):
         lambda study: study.enqueue({"x": 0.5}),
         lambda study: study.steer.space({"x": lt.Float(0, 3)}),
         lambda study: study.steer.note("do not touch"),
+        lambda study: study.set_attribute("data", "fashion"),
+        lambda study: study.steer.pause("lunch"),
+        lambda study: study.steer.budget(trials=9),
+        lambda study: (study.ask(), study.steer.prune(0)),  # whose worker may still report
     ],
 )
 def test_nothing_is_lost(open_it, happened):
     happened(open_it("val_los"))
     with pytest.raises(StudyError, match="exists with other settings"):
         open_it("val_loss")
+
+
+def test_reports_that_were_taken_back_are_reports(open_it):
+    """Without checkpoints a trial that goes on begins again, and has none for a while."""
+    for epochs in (2, 1):
+
+        def train(trial, last=epochs):
+            for epoch in trial.epochs():
+                if epoch + 1 == last:
+                    raise KeyboardInterrupt
+                trial.report(val_loss=1.0)
+
+        with pytest.raises(KeyboardInterrupt):
+            work(open_it("val_loss", epochs=4, scheduler=None), train)
+    with pytest.raises(StudyError, match="exists with other settings"):
+        open_it("val_loss", epochs=4, scheduler=None, seed=5)
+
+
+def test_late_events_of_before_are_passed_over(open_it):
+    with pytest.raises(StudyError):
+        work(open_it("val_los"), misspelled)
+    with pytest.warns(LuthierWarning):
+        study = open_it("val_loss")
+    late = [ev.LeaseRenewed(time=1.0, lease=1, trial=0), ev.NoteTaken(time=1.0, trial=3, text="x")]
+    study.store.append("s", [ev.encode(event) for event in late])
+    again = open_it("val_loss")
+    assert again.history.late_reports == 2
+    work(again, misspelled)
+    assert len(again.trials) == 4
+
+
+def test_who_had_it_open_is_told_each_time(open_it):
+    before = open_it("val_los")
+    with pytest.warns(LuthierWarning):
+        open_it("val_loss")
+    for _ in range(2):
+        with pytest.raises(StudyError, match="begun anew"):
+            before.ask()
 
 
 def test_the_same_settings_go_on(open_it):

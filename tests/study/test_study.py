@@ -295,6 +295,19 @@ def test_what_cannot_be_trained_ends_one_trial(open_it):
     assert len(study.trials) == 12
     assert all("units do not fit" in trial.why for trial in failed)
     assert study.best.configuration["units"] <= 272
+    assert study.retry_errors() == 0  # it would fail again
+
+
+def test_failing_for_ever_ends_where_only_epochs_are_counted(open_it):
+    def train(trial):
+        raise lt.Infeasible("no GPU is large enough")
+
+    study = open_it(max_trials=None, max_epochs=4, epochs=2, scheduler=None, searcher="random")
+    with pytest.raises(
+        StudyError, match=r"last 50 trials failed.*no GPU is large enough.*max_trials"
+    ):
+        work(study, train)
+    assert len(study.trials) == 50
 
 
 def test_training_that_returns_nothing(open_it):

@@ -131,6 +131,8 @@ def open_study(
         on_lease=keep_renewing if renews and store.address != "memory" else None,
         widens=due,
     )
+    if study.history.created != existing:
+        raise StudyError(f"Study {name!r} was begun anew at this moment: open it again.")
     _ = study.limits  # a searcher that cannot search this space says so
     for other in [learn_from] if isinstance(learn_from, str | Study) else learn_from:
         study.steer.learn_from(earlier_trials(store, other, study))

@@ -37,9 +37,12 @@ def recorded(study: Study, trial: Trial) -> Generator[None]:
     except TrialEnded:
         trial.closed = True
     except Infeasible as error:
+        trial.settle()  # what it had asked for is what cannot be trained
         study.fail(trial, "failed", str(error) or "infeasible", traceback.format_exc())
     except Exception as error:
         ran_out = out_of_memory(error)
+        if ran_out:
+            trial.settle()
         kind = "out of memory" if ran_out else "error"
         words = f"{type(error).__name__}: {error}"
         study.fail(trial, kind, words, traceback.format_exc())

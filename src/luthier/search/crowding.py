@@ -185,7 +185,7 @@ def _crowded(
     low, high = np.maximum(0.0, low[best] - half), np.minimum(1.0, high[best] + half)
     ranges = (low, high) if side == "high" else (1 - high, 1 - low)
     expected = float(np.sum(_part_at_edge(*ranges, share)))
-    p = float(bdtrc(near - 1, len(best), expected / len(best))) if near else 1.0
+    p = float(bdtrc(near - 1, len(best), expected / len(best))) if near and expected else 1.0
     if p > level:
         return None
     values = domain.cardinality or math.inf

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -59,16 +60,54 @@ class Grid:
 
 
 def _untried(points: tuple[dict[str, Any], ...], history: History) -> Iterator[dict[str, Any]]:
-    tried: dict[tuple[str, ...], set[str]] = {}
-    for trial in history.trials:
-        names = tuple(sorted(trial.configuration))
-        tried.setdefault(names, set()).add(_words(trial.configuration, names))
-    for point in points:
-        if not any(
-            point.keys() >= set(names) and _words(point, names) in those
-            for names, those in tried.items()
-        ):
+    tried = _kept.setdefault(history, _Tried()).brought_up_to_date(history)
+    shapes = [(_written(points, names), those) for names, those in tried.items()]
+    for at, point in enumerate(points):
+        if not any(words[at] in those for words, those in shapes):
             yield point
+
+
+@dataclass(eq=False)
+class _Tried:
+    """The configurations of a history's trials in words, by the names that they have."""
+
+    touched: int = 0
+    of: dict[int, tuple[tuple[str, ...], str]] = field(
+        default_factory=dict[int, tuple[tuple[str, ...], str]]
+    )
+
+    def brought_up_to_date(self, history: History) -> dict[tuple[str, ...], set[str]]:
+        for number in dict.fromkeys(history.touched[self.touched :]):
+            configuration = history.trials[number].configuration
+            if configuration:  # else it ended before it asked for anything
+                names = tuple(sorted(configuration))
+                self.of[number] = names, _words(configuration, names)
+        self.touched = len(history.touched)
+        tried: dict[tuple[str, ...], set[str]] = {}
+        for names, words in self.of.values():
+            tried.setdefault(names, set()).add(words)
+        return tried
+
+
+_kept: weakref.WeakKeyDictionary[History, _Tried] = weakref.WeakKeyDictionary()
+
+
+def _written(points: tuple[dict[str, Any], ...], names: tuple[str, ...]) -> list[str | None]:
+    """Return each point's values of *names* in words; None for one that has not all of them."""
+    known = _words_of.get((id(points), names))
+    if known is None or known[0] is not points:
+        if len(_words_of) > _MOST_WORDS:
+            _words_of.clear()
+        wanted = set(names)
+        words = [_words(p, names) if p.keys() >= wanted else None for p in points]
+        known = _words_of[id(points), names] = points, words
+    return known[1]
+
+
+_MOST_WORDS = 32
+_words_of: dict[
+    tuple[int, tuple[str, ...]], tuple[tuple[dict[str, Any], ...], list[str | None]]
+] = {}
 
 
 def _words(configuration: dict[str, Any], names: tuple[str, ...]) -> str:

@@ -185,9 +185,7 @@ class _Columns:
             kind = _NOTHING
         elif state in (TrialState.QUEUED, TrialState.RUNNING):
             kind = _PENDING
-        elif (
-            trial.impossible or trial.kind == "failed"
-        ):  # it would fail again: an error ends the study
+        elif trial.impossible:
             kind = _INFEASIBLE
         elif state is TrialState.FAILED or not all(map(math.isfinite, self.goals.losses(trial))):
             kind = _NOTHING

@@ -136,8 +136,9 @@ class HyperParameters(Asking):
             for key in keys:
                 if domain in self._forms(key):
                     return key
-        for key in active:
-            if hull(self.space[key].free, domain) is not None:
+        for key in active:  # of longer names only those that are branches of this one
+            own = self._is_called(key, label) or self.space[key].condition
+            if own and hull(self.space[key].free, domain) is not None:
                 return key
         key, number = label, 2
         while (
@@ -171,7 +172,9 @@ class HyperParameters(Asking):
 
     def _drawn(self, key: str, domain: Domain) -> Any:
         if self._draw is None:
+            has = f"{key}={self._given[key]!r}" if key in self._given else f"no value for {key!r}"
             raise SpaceError(
-                f"This configuration has no value for {key!r}, which the code asks for."
+                f"This configuration has {has}; the code asks for {domain!r}: build it with code that asks "
+                "for what the configuration was found with."
             )
         return self._draw(key, domain)

@@ -355,10 +355,16 @@ class SQLiteStore:
 
     def _open(self) -> sqlite3.Connection:
         if self._read_only:
-            # SQLite makes files beside a log that it reads; where nobody can write, nobody changes it.
-            still = "&immutable=1" if sqlite_file.unchangeable(self.path) else ""
-            connection = self._connect(f"file:{quote(str(self.path))}?mode=ro{still}")
-            sqlite_file.checked_schema(connection, self.path)
+            connection = self._connect(f"file:{quote(str(self.path))}?mode=ro")
+            try:
+                sqlite_file.checked_schema(connection, self.path)
+            except sqlite3.OperationalError:
+                # SQLite makes files beside a log that it reads; where nobody can write, nobody changes it.
+                if not sqlite_file.unchangeable(self.path):
+                    raise
+                connection.close()
+                connection = self._connect(f"file:{quote(str(self.path))}?mode=ro&immutable=1")
+                sqlite_file.checked_schema(connection, self.path)
             return connection
         connection = self._connect(f"file:{quote(str(self.path))}")
         connection.execute("PRAGMA wal_autocheckpoint=0")

@@ -40,6 +40,7 @@ from luthier.study.searched import searched
 # How often in a row a trial may lose its worker, without finishing an epoch, before it has failed.
 RETRIES = {"lost": 3, "hung": 2, "out of memory": 2, "preempted": 20}
 _DRAWS = 100  # proposals looked at before one that will run out of memory is tried all the same
+_IN_VAIN = 50  # trials in a row that fail before their first epoch, in a study that counts epochs
 _REASONS = {
     "lost": "most often the machine ran out of memory, or the training code kills its process",
     "hung": "look for a deadlock, such as data-loader processes that wait for one another",
@@ -272,13 +273,32 @@ def room(history: History, scheduler: Scheduler, limits: Limits) -> int | None:
     return max(0, min(left, default=plan.trials - len(history.trials)))
 
 
+def in_vain(history: History) -> str:
+    """Return in words that all trials of late failed before their first epoch, '' where that is not so.
+
+    A study that ends with its epochs or its time would go on with such trials for ever.
+    """
+    last = history.trials[-_IN_VAIN:]
+    if len(last) < _IN_VAIN or history.limits.trials is not None:
+        return ""
+    if any(trial.steps or trial.state is not TrialState.FAILED for trial in last):
+        return ""
+    return (
+        f"The last {_IN_VAIN} trials failed before their first epoch, the latest because of: "
+        f"{last[-1].why or last[-1].kind}. Narrow the space to what can be trained, or give max_trials= to "
+        "have it end."
+    )
+
+
 def within_space(limits: Limits, searcher: Searcher, history: History) -> Limits:
     """Return *limits* with no more trials than the searcher has configurations to propose."""
     size = searcher.size(history.space)
-    if size is None or (limits.trials is not None and limits.trials <= size):
+    follows = follows_code(searcher, history)
+    if size is None or (limits.trials is not None and limits.trials <= size and not follows):
         return limits
-    if follows_code(searcher, history):
-        size = len(history.trials) + searcher.left(history)
+    if follows_code(searcher, history):  # again, for what it tells of the searcher
+        seen = searched(history)  # a race's repetitions are no points of it
+        size = len(seen.trials) + searcher.left(seen)
         if limits.trials is not None:
             size = min(size, limits.trials)
     return Limits(trials=size, epochs=limits.epochs)

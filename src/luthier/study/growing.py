@@ -21,10 +21,13 @@ class Growing:
     is another one from trial to trial.)
     """
 
+    _told: dict[int, int] = field(default_factory=dict[int, int])  # by trial, what it had asked for
     _lately: dict[str, tuple[Domain, set[int]]] = field(default_factory=dict)  # pyright: ignore[reportUnknownVariableType]
 
     def space(self, space: Space, trial: int, asked: HyperParameters) -> Space:
-        """Return *space* with what *trial* asked for."""
+        """Return *space* with what *trial* asked for, which counts once: others may have changed it since."""
+        if self._told.get(trial) == len(asked.asked_for):
+            return space
         grown = _with(space, asked.grown)
         for key in asked.asked_for:
             if key not in asked.narrower:
@@ -38,6 +41,10 @@ class Growing:
             if len(trials) >= _IN_A_ROW and key in grown:
                 grown = grown.with_domain(key, part.under(grown[key].condition))
         return grown
+
+    def took(self, trial: int, asked: HyperParameters) -> None:
+        """Remember that what *trial* asked for is in the log."""
+        self._told[trial] = len(asked.asked_for)
 
 
 def _with(space: Space, grown: Mapping[str, Domain]) -> Space:

@@ -52,6 +52,7 @@ class History:
 
     def __init__(self) -> None:
         self.cursor = 0
+        self.anew = False  # whether there are events before the one with which the study began
         self.created: ev.StudyCreated | None = None
         self._objective: Objective | None = None
         self._goals: Goals | None = None
@@ -192,21 +193,28 @@ class History:
         history = self
         if self.created is not None and isinstance(event, ev.StudyCreated):
             history = History()
-            history.cursor, history.last_lease = self.cursor, self.last_lease
+            history.cursor, history.last_lease, history.anew = self.cursor, self.last_lease, True
         history.apply(number, event)
         return history
 
     @property
     def barren(self) -> bool:
         """Return whether nothing is lost if the study begins anew: nobody reported or asked for anything."""
-        trials = self.trials
-        return not (
-            any(trial.steps or trial.state is TrialState.RUNNING for trial in trials)
-            or self.late_reports
-            or self.queue
-            or self.changes
-            or self.notes
-            or self.earlier
+        given = (
+            self.queue,
+            self.changes,
+            self.notes,
+            self.earlier,
+            self.attributes,
+            self.test_reads,
+        )
+        steered = self.opened_for is not None and self.limits != self.opened_for
+        if self.epochs or self.late_reports or any(given) or self.held or steered:
+            return False
+        # Who failed or gave its trial back has said its last word; who fell silent may come back.
+        return all(
+            trial.kind == "error" or (trial.state is TrialState.QUEUED and not trial.retries)
+            for trial in self.trials
         )
 
     def apply(self, number: int, event: ev.AnyEvent) -> None:
@@ -219,6 +227,13 @@ class History:
             raise StorageError(f"Event {self.cursor + 1} is missing from the log: got {number}.")
         self.cursor = number
         self.last_time = event.time
+        if (
+            self.anew
+            and getattr(event, "trial", -1) >= len(self.trials)
+            and type(event) is not ev.TrialProposed
+        ):
+            self.late_reports += 1  # of a trial from before the study began anew
+            return
         self._fold[type(event)](event)
 
     def index(self, trial: TrialRecord) -> None:

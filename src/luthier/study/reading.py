@@ -23,6 +23,7 @@ class Reading:
         self.store = store
         self.name = name
         self._history = History()
+        self._began: StudyCreated | None = None  # the event that what works here was made by
 
     @property
     def history(self) -> History:
@@ -104,18 +105,19 @@ class Reading:
 
     def refresh(self) -> History:
         """Fold in what other processes have appended, and return the history."""
-        before = self._history.created
-        self._take(follow(self.store, self.name, self._history), before)
+        self._take(follow(self.store, self.name, self._history))
         return self._history
 
-    def _take(self, history: History, before: StudyCreated | None) -> None:
-        """Go on with *history*; *before* is how the study began as far as was known.
+    def _take(self, history: History) -> None:
+        """Go on with *history*.
 
         Raises:
             StudyError: another program had the study begin anew, with other settings.
         """
         self._history = history
-        if before is not None and history.created is not before:
+        if self._began is None:
+            self._began = history.created
+        if history.created != self._began:
             raise StudyError(
                 f"Study {self.name!r} was begun anew, with other settings: open it again."
             )

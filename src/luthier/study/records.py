@@ -113,8 +113,13 @@ class TrialRecord:
 
     @property
     def impossible(self) -> bool:
-        """Return whether it cannot be trained: it diverged, ran out of memory, or was given up by hand."""
-        return self.state is TrialState.DIVERGED or self.kind in ("out of memory", "pruned")
+        """Return whether it cannot be trained: it diverged, ran out of memory, or was given up.
+
+        That is by hand, by the training code (``Infeasible``), or by who caught its error.
+        """
+        return self.state is TrialState.DIVERGED or self.kind in (
+            "out of memory", "pruned", "failed"
+        )  # fmt: skip
 
     @property
     def step(self) -> int:

@@ -83,7 +83,7 @@ class _Replayer:
             return f"event {number} ({event.__struct_config__.tag}): {found}"
         self.now.apply(number, event)
         self.pending.append((number, event))
-        if isinstance(event, ev.Reported):
+        if isinstance(event, ev.Reported) and event.trial < len(self.now.trials):
             trial = self.now.trials[event.trial]
             held = trial.lease == event.lease and trial.state is TrialState.RUNNING
             self.report = event if held and trial.step == event.step else None
@@ -225,7 +225,8 @@ def replay(
     replayer, events, difference = _Replayer(searcher, scheduler, widens), 0, ""
     for number, event in _from_its_beginning(log):
         if not events:
-            replayer.now.cursor = replayer.behind.cursor = number - 1
+            for history in (replayer.now, replayer.behind):
+                history.cursor, history.anew = number - 1, number > 1
         difference = replayer.take(number, event)
         if difference:
             break

@@ -11,7 +11,7 @@ from msgspec import structs
 from luthier.errors import StudyError
 from luthier.space import Float, Int, Space
 from luthier.space.names import qualified
-from luthier.space.plain import number, option
+from luthier.space.plain import number, option, whole
 from luthier.study import events as ev
 from luthier.study.clock import Clock
 from luthier.study.history import History
@@ -262,8 +262,8 @@ def _as_code_may_ask(
     for key, value in given.items():
         domain = space.domains.get(key)
         if isinstance(domain, Float | Int) and key not in beginning:
-            real = number(key, value)
-            checked[key] = int(real) if isinstance(domain, Int) and real == int(real) else real
+            whole_ = isinstance(domain, Int)
+            checked[key] = whole(key, key, value) if whole_ else number(key, value)
         else:
             checked[key] = option(value) if domain is None else domain.check(key, value)
     return checked

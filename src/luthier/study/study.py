@@ -116,6 +116,8 @@ class Study(Writing):
                 self.refresh()
                 decider = self._decider(holder)
                 choice, proposal = self._choose(decider, proposal)
+                if proposal is not None and (words := deciding.in_vain(self._history)):
+                    raise StudyError(words)
                 if isinstance(choice, Wait | Done):
                     return choice
                 try:
@@ -328,13 +330,13 @@ class Study(Writing):
                 events.append(ev.SpaceGrown(time=now, trial=trial.number, space=wanted.to_dict()))
             if self._history.trials[trial.number].configuration != configuration:
                 events.append(settled)
-            if not events:
-                return
-            try:
-                self._append(events, expect=self._history.cursor)
-            except Conflict:
-                self.refresh()
-                continue
+            if events:
+                try:
+                    self._append(events, expect=self._history.cursor)
+                except Conflict:
+                    self.refresh()
+                    continue
+            self._growing.took(trial.number, asked)
             return
 
     def finish(self, trial: Trial) -> None:

@@ -96,17 +96,16 @@ class Writing(Reading):
             self.leased.pop(trial.lease, None)
         if not events:
             return
-        began = self._history.created
         bodies = [ev.encode(e) for e in events]
         if expect is not None:
             last = self.store.append(self.name, bodies, expect)
         else:
             last, others = self.store.append_and_read(self.name, bodies, self._history.cursor)
-            self._take(fold(self.name, self._history, others), began)
+            self._take(fold(self.name, self._history, others))
         if last == self._history.cursor + len(events):
             for event in events:
                 self._history.apply(self._history.cursor + 1, event)
         else:
-            self._take(follow(self.store, self.name, self._history, up_to=last), began)
+            self._take(follow(self.store, self.name, self._history, up_to=last))
         appended = self._pace.appended(self.clock.monotonic(), len(events))
         keep_snapshot_if_due(self.store, self.name, self._history, appended)

@@ -79,6 +79,7 @@ def _sweep() -> None:
 def _heard(address: Path) -> bool:
     """Return whether somebody listens there."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1.0)  # who is stopped and has a full backlog is there
         try:
             probe.connect(str(address))
         except (ConnectionRefusedError, FileNotFoundError):
