@@ -184,7 +184,7 @@ def test_a_cosine_over_the_full_budget_warns_and_one_tied_to_the_rung_does_not(t
 
         return compiled
 
-    options = {"epochs": 3, "scheduler": "successive halving", "max_trials": 1, "batch_size": 300}
+    options = {"epochs": 3, "scheduler": "successive halving", "max_trials": 3, "batch_size": 300}
     tune(cosine(True), SMALL, name="tied", storage=tmp_path / "l.db", **options)
     with pytest.warns(luthier.LuthierWarning, match="CosineDecay runs over 3 epochs.*epoch 1 on"):
         tune(cosine(False), SMALL, name="full", storage=tmp_path / "l.db", **options)
