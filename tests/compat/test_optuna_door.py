@@ -7,26 +7,12 @@ import warnings
 
 import optuna as real
 import pytest
+from both_optunas import BOTH, quiet  # noqa: F401
 
 import luthier.compat.optuna as door
 from luthier.errors import LuthierError, LuthierWarning, SpaceError, StorageError, StudyError
 from luthier.study.log import read_log
 from luthier.study.replay import replay
-
-BOTH = pytest.mark.parametrize("optuna", [door, real], ids=["door", "optuna"])
-
-
-@pytest.fixture(autouse=True)
-def quiet():
-    before = real.logging.get_verbosity(), door.logging.get_verbosity()
-    real.logging.set_verbosity(real.logging.ERROR)
-    door.logging.set_verbosity(door.logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
-        warnings.simplefilter("ignore", real.exceptions.ExperimentalWarning)
-        yield
-    real.logging.set_verbosity(before[0])
-    door.logging.set_verbosity(before[1])
 
 
 @BOTH

@@ -5,25 +5,13 @@ from __future__ import annotations
 import math
 import warnings
 
-import optuna as real
 import pytest
+from both_optunas import BOTH, quiet  # noqa: F401
 
 import luthier.compat.optuna as door
 from luthier.errors import StudyError
 from luthier.study.log import read_log
 from luthier.study.replay import replay
-
-BOTH = pytest.mark.parametrize("optuna", [door, real], ids=["door", "optuna"])
-
-
-@pytest.fixture(autouse=True)
-def quiet():
-    before = real.logging.get_verbosity(), door.logging.get_verbosity()
-    real.logging.set_verbosity(real.logging.ERROR)
-    door.logging.set_verbosity(door.logging.ERROR)
-    yield
-    real.logging.set_verbosity(before[0])
-    door.logging.set_verbosity(before[1])
 
 
 def range_of(optuna, low=0.0, high=1.0, **more):

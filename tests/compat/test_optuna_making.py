@@ -6,22 +6,10 @@ import warnings
 
 import optuna as real
 import pytest
+from both_optunas import BOTH, quiet  # noqa: F401
 
 import luthier.compat.optuna as door
 from luthier.errors import LuthierWarning
-
-BOTH = pytest.mark.parametrize("optuna", [door, real], ids=["door", "optuna"])
-
-
-@pytest.fixture(autouse=True)
-def quiet():
-    before = real.logging.get_verbosity(), door.logging.get_verbosity()
-    real.logging.set_verbosity(real.logging.ERROR)
-    door.logging.set_verbosity(door.logging.ERROR)
-    yield
-    real.logging.set_verbosity(before[0])
-    door.logging.set_verbosity(before[1])
-
 
 # -- grids ---------------------------------------------------------------------------------------
 

@@ -9,24 +9,9 @@ import warnings
 import numpy as np
 import optuna as real
 import pytest
+from both_optunas import BOTH, quiet  # noqa: F401
 
 import luthier.compat.optuna as door
-
-BOTH = pytest.mark.parametrize("optuna", [door, real], ids=["door", "optuna"])
-
-
-@pytest.fixture(autouse=True)
-def quiet():
-    before = real.logging.get_verbosity(), door.logging.get_verbosity()
-    real.logging.set_verbosity(real.logging.ERROR)
-    door.logging.set_verbosity(door.logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
-        warnings.simplefilter("ignore", real.exceptions.ExperimentalWarning)
-        yield
-    real.logging.set_verbosity(before[0])
-    door.logging.set_verbosity(before[1])
-
 
 # -- when they prune -----------------------------------------------------------------------------
 

@@ -7,27 +7,13 @@ import warnings
 
 import optuna as real
 import pytest
+from both_optunas import BOTH, quiet  # noqa: F401
 
 import luthier.compat.optuna as door
 from luthier.compat.optuna.frames import rows, table
 from luthier.errors import LuthierWarning, StudyError
 from luthier.search.tried import tried
 from luthier.study.records import TrialState as OwnState
-
-BOTH = pytest.mark.parametrize("optuna", [door, real], ids=["door", "optuna"])
-
-
-@pytest.fixture(autouse=True)
-def quiet():
-    before = real.logging.get_verbosity(), door.logging.get_verbosity()
-    real.logging.set_verbosity(real.logging.ERROR)
-    door.logging.set_verbosity(door.logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", real.exceptions.ExperimentalWarning)
-        yield
-    real.logging.set_verbosity(before[0])
-    door.logging.set_verbosity(before[1])
-
 
 # -- importance ----------------------------------------------------------------------------------
 

@@ -64,14 +64,14 @@ def test_values_of_the_configuration_are_kept():
     assert hp.int("units", 1, 9) == 7
     assert hp.int("units", 1, 9) == 7
     assert hp.configuration == {"units": 7}
-    assert not hp.grew
+    assert not hp.grown
 
 
 def test_values_outside_a_changed_range_are_drawn_again():
     hp = fresh(Space(units=Int(1, 9)), {"units": 7})
     assert hp.int("units", 1, 3) == 2
     assert hp.redrawn == {"units": 7}
-    assert not hp.grew
+    assert not hp.grown
     hp = fresh(Space(units=Int(1, 9)), {"units": 7})
     assert hp.int("units", 5, 12) == 7
     assert hp.space == Space(units=Int(1, 12))

@@ -24,7 +24,7 @@ def assert_complete(build, space=None, count=150):
         hp = HyperParameters(space, configuration, refuse)
         build(hp)
         assert hp.configuration == configuration
-        assert not hp.grew
+        assert not hp.grown
     return space
 
 
@@ -189,7 +189,7 @@ def test_the_limit_bounds_the_runs_and_the_rest_joins_later():
     assert len(runs) == 3
     hp = HyperParameters(space, {f"flag_{i}": True for i in range(12)}, lambda k, d: d.default)
     build(hp)
-    assert hp.grew
+    assert hp.grown
     assert len(hp.configuration) == 24
 
 

@@ -161,4 +161,4 @@ def test_a_kind_that_was_seen_before_is_taken_again():
     assert list(hp.space) == ["x", "x#2"]
     again = HyperParameters(hp.space, {"x#2": "c"}, None)
     assert again.choice("x", ["a", "c"]) == "c"
-    assert not again.grew
+    assert not again.grown

@@ -13,10 +13,10 @@ from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from functools import lru_cache
 
-from luthier.schedule.following import followed
 from luthier.schedule.full import rest
 from luthier.schedule.hyperband import check_ladder, deepest
 from luthier.schedule.rungs import Rungs, standing_on_arrival
+from luthier.study.following import followed
 from luthier.study.history import History
 from luthier.study.limits import epochs_left
 from luthier.study.protocols import (

@@ -11,8 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from luthier.schedule.asha import ASHA
-from luthier.schedule.following import followed
 from luthier.schedule.full import Full
+from luthier.study.following import followed
 from luthier.study.history import History
 from luthier.study.protocols import PAUSE, Done, Limits, Move, Plan, Start, Verdict
 from luthier.study.records import TrialRecord

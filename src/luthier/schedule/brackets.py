@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from luthier.schedule.following import followed
 from luthier.schedule.rungs import standing_on_arrival
+from luthier.study.following import followed
 from luthier.study.goals import Goals
 from luthier.study.history import History
 from luthier.study.protocols import (

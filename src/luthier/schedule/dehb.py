@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from luthier.errors import StudyError
 from luthier.schedule.brackets import judge, left_behind, next_move, within
-from luthier.schedule.following import followed
 from luthier.schedule.hyperband import check_ladder, deepest, iteration, times
 from luthier.schedule.places import Places
 from luthier.schedule.rungs import Place, Rungs, standing_on_arrival
 from luthier.study.chance import Chance
 from luthier.study.feasibility import would_run_out
+from luthier.study.following import followed
 from luthier.study.goals import Goals
 from luthier.study.history import History
 from luthier.study.protocols import (

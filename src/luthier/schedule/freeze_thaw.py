@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 
 from luthier.errors import StudyError
 from luthier.schedule.extrapolation import Belief, Curves, Prediction, Sums, predict
-from luthier.schedule.following import followed
 from luthier.schedule.full import rest
 from luthier.schedule.hyperband import check_ladder
 from luthier.schedule.places import Places
 from luthier.space import Space
 from luthier.study.chance import derive
+from luthier.study.following import followed
 from luthier.study.history import History
 from luthier.study.limits import epochs_left
 from luthier.study.protocols import (

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from luthier.errors import StudyError
 from luthier.schedule.curves import ByStep, bounds_broken, kept, running_average
-from luthier.schedule.following import followed
 from luthier.schedule.stopping import Stopping
+from luthier.study.following import followed
 from luthier.study.history import History
 from luthier.study.records import TrialRecord
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from luthier.schedule.following import followed
 from luthier.schedule.stopping import Stopping
+from luthier.study.following import followed
 from luthier.study.history import History
 from luthier.study.records import TrialRecord, TrialState
 

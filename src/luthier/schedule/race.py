@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 
 from luthier.schedule.auto import Auto
 from luthier.schedule.contest import Contest, contest
-from luthier.schedule.following import followed
 from luthier.schedule.full import Full, rest
 from luthier.schedule.patience import Patience
 from luthier.schedule.population import Replay
+from luthier.study.following import followed
 from luthier.study.history import History
 from luthier.study.limits import epochs_left
 from luthier.study.protocols import (

@@ -16,8 +16,8 @@ from statistics import NormalDist, median
 
 from luthier.errors import StudyError
 from luthier.schedule.curves import ByStep, bounds_broken, kept
-from luthier.schedule.following import followed
 from luthier.schedule.stopping import Stopping
+from luthier.study.following import followed
 from luthier.study.history import History
 from luthier.study.records import TrialRecord
 

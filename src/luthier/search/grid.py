@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -12,7 +11,11 @@ from typing import Any, ClassVar
 from luthier.errors import SpaceError
 from luthier.space import Space
 from luthier.study.chance import Chance
+from luthier.study.following import followed
 from luthier.study.history import History
+from luthier.study.records import TrialRecord
+
+Count = tuple[tuple[str, int], ...] | int | None  # as ``Grid.count``, to be a key
 
 
 @dataclass(frozen=True)
@@ -36,10 +39,11 @@ class Grid:
         Raises:
             SpaceError: the constraints leave nothing of the grid.
         """
-        points = _points(space, _frozen(self.count))
+        count = _frozen(self.count)
+        points = _points(space, count)
         if all(t.configuration == p for t, p in zip(history.trials, points, strict=False)):
             return dict(points[number % len(points)])
-        return dict(next(_untried(points, history), points[number % len(points)]))
+        return dict(next(_untried(space, count, history), points[number % len(points)]))
 
     def size(self, space: Space) -> int | None:
         """Return how many points the grid has.
@@ -56,72 +60,52 @@ class Grid:
         Where the code says what it needs, a trial that asked for some of the hyperparameters has tried all
         points that agree with it in those.
         """
-        return sum(1 for _ in _untried(_points(history.space, _frozen(self.count)), history))
+        return sum(1 for _ in _untried(history.space, _frozen(self.count), history))
 
 
-def _untried(points: tuple[dict[str, Any], ...], history: History) -> Iterator[dict[str, Any]]:
-    tried = _kept.setdefault(history, _Tried()).brought_up_to_date(history)
-    shapes = [(_written(points, names), those) for names, those in tried.items()]
-    for at, point in enumerate(points):
+def _untried(space: Space, count: Count, history: History) -> Iterator[dict[str, Any]]:
+    tried: dict[tuple[str, ...], set[str]] = {}
+    for names, words in followed(history, "grid", _Tried).of.values():
+        tried.setdefault(names, set()).add(words)
+    shapes = [(_written(space, count, names), those) for names, those in tried.items()]
+    for at, point in enumerate(_points(space, count)):
         if not any(words[at] in those for words, those in shapes):
             yield point
 
 
 @dataclass(eq=False)
 class _Tried:
-    """The configurations of a history's trials in words, by the names that they have."""
+    """The configurations of trials in words, with the names that they have."""
 
-    touched: int = 0
     of: dict[int, tuple[tuple[str, ...], str]] = field(
         default_factory=dict[int, tuple[tuple[str, ...], str]]
     )
 
-    def brought_up_to_date(self, history: History) -> dict[tuple[str, ...], set[str]]:
-        for number in dict.fromkeys(history.touched[self.touched :]):
-            configuration = history.trials[number].configuration
-            if configuration:  # else it ended before it asked for anything
-                names = tuple(sorted(configuration))
-                self.of[number] = names, _words(configuration, names)
-        self.touched = len(history.touched)
-        tried: dict[tuple[str, ...], set[str]] = {}
-        for names, words in self.of.values():
-            tried.setdefault(names, set()).add(words)
-        return tried
+    def take(self, trial: TrialRecord) -> None:
+        if trial.configuration:  # else it has not asked for anything
+            names = tuple(sorted(trial.configuration))
+            self.of[trial.number] = names, _words(trial.configuration, names)
 
 
-_kept: weakref.WeakKeyDictionary[History, _Tried] = weakref.WeakKeyDictionary()
-
-
-def _written(points: tuple[dict[str, Any], ...], names: tuple[str, ...]) -> list[str | None]:
+@lru_cache(maxsize=32)
+def _written(space: Space, count: Count, names: tuple[str, ...]) -> list[str | None]:
     """Return each point's values of *names* in words; None for one that has not all of them."""
-    known = _words_of.get((id(points), names))
-    if known is None or known[0] is not points:
-        if len(_words_of) > _MOST_WORDS:
-            _words_of.clear()
-        wanted = set(names)
-        words = [_words(p, names) if p.keys() >= wanted else None for p in points]
-        known = _words_of[id(points), names] = points, words
-    return known[1]
-
-
-_MOST_WORDS = 32
-_words_of: dict[
-    tuple[int, tuple[str, ...]], tuple[tuple[dict[str, Any], ...], list[str | None]]
-] = {}
+    wanted = set(names)
+    return [
+        _words(point, names) if point.keys() >= wanted else None for point in _points(space, count)
+    ]
 
 
 def _words(configuration: dict[str, Any], names: tuple[str, ...]) -> str:
     return json.dumps([configuration[name] for name in names])
 
 
-def _frozen(count: dict[str, int] | int | None) -> tuple[tuple[str, int], ...] | int | None:
+def _frozen(count: dict[str, int] | int | None) -> Count:
     return tuple(sorted(count.items())) if isinstance(count, dict) else count
 
 
 @lru_cache(maxsize=8)
-def _points(
-    space: Space, count: tuple[tuple[str, int], ...] | int | None
-) -> tuple[dict[str, Any], ...]:
+def _points(space: Space, count: Count) -> tuple[dict[str, Any], ...]:
     points = tuple(space.grid(dict(count) if isinstance(count, tuple) else count))
     if not points:
         raise SpaceError(

@@ -114,11 +114,6 @@ class HyperParameters(Asking):
         self.configuration[key] = holding[0].check(key, value)
         return self.configuration[key]
 
-    @property
-    def grew(self) -> bool:
-        """Return whether the code asked for anything that the space does not hold."""
-        return bool(self.grown)
-
     def _forms(self, key: str) -> list[Domain]:
         """Return the domain as it stands, and as it stood before the space was changed."""
         return [self.space[key].free, *self._formerly.get(key, ())]

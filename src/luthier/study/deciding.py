@@ -278,9 +278,9 @@ def in_vain(history: History) -> str:
 
     A study that ends with its epochs or its time would go on with such trials for ever.
     """
-    last = history.trials[-_IN_VAIN:]
-    if len(last) < _IN_VAIN or history.limits.trials is not None:
+    if history.limits.trials is not None or len(history.trials) < _IN_VAIN:
         return ""
+    last = history.trials[-_IN_VAIN:]
     if any(trial.steps or trial.state is not TrialState.FAILED for trial in last):
         return ""
     return (
@@ -293,14 +293,13 @@ def in_vain(history: History) -> str:
 def within_space(limits: Limits, searcher: Searcher, history: History) -> Limits:
     """Return *limits* with no more trials than the searcher has configurations to propose."""
     size = searcher.size(history.space)
-    follows = follows_code(searcher, history)
-    if size is None or (limits.trials is not None and limits.trials <= size and not follows):
+    if size is None:
         return limits
-    if follows_code(searcher, history):  # again, for what it tells of the searcher
+    if follows_code(searcher, history):
         seen = searched(history)  # a race's repetitions are no points of it
         size = len(seen.trials) + searcher.left(seen)
-        if limits.trials is not None:
-            size = min(size, limits.trials)
+    if limits.trials is not None and limits.trials <= size:
+        return limits
     return Limits(trials=size, epochs=limits.epochs)
 
 

@@ -191,7 +191,7 @@ class History:
     def after(self, number: int, event: ev.AnyEvent) -> History:
         """Return the history with the next event folded in: itself, unless the study begins anew with it."""
         history = self
-        if self.created is not None and isinstance(event, ev.StudyCreated):
+        if type(event) is ev.StudyCreated and self.created is not None:
             history = History()
             history.cursor, history.last_lease, history.anew = self.cursor, self.last_lease, True
         history.apply(number, event)

@@ -239,13 +239,14 @@ def enqueued(history: History, configuration: Mapping[str, Any], now: float) -> 
     Raises:
         SpaceError: when the space does not hold it.
     """
-    space, beginning = history.space, Space.from_dict(history.header.space)
-    found = not space.domains or any(key not in beginning for key in space)
-    if history.header.define_by_run and found:
-        return ev.Enqueued(
-            time=now, configuration=_as_code_may_ask(space, beginning, configuration)
-        )
-    return ev.Enqueued(time=now, configuration=space.check(configuration))
+    space, checked = history.space, None
+    if history.header.define_by_run:
+        beginning = Space.from_dict(history.header.space)
+        if not space.domains or any(key not in beginning for key in space):
+            checked = _as_code_may_ask(space, beginning, configuration)
+    return ev.Enqueued(
+        time=now, configuration=space.check(configuration) if checked is None else checked
+    )
 
 
 def _as_code_may_ask(
@@ -262,8 +263,8 @@ def _as_code_may_ask(
     for key, value in given.items():
         domain = space.domains.get(key)
         if isinstance(domain, Float | Int) and key not in beginning:
-            whole_ = isinstance(domain, Int)
-            checked[key] = whole(key, key, value) if whole_ else number(key, value)
+            is_whole = isinstance(domain, Int)
+            checked[key] = whole(key, key, value) if is_whole else number(key, value)
         else:
             checked[key] = option(value) if domain is None else domain.check(key, value)
     return checked

@@ -17,7 +17,7 @@ def at_least(owner: object, **least: int) -> None:
     """
     for name, lowest in least.items():
         value = getattr(owner, name)
-        if isinstance(value, bool) or not hasattr(value, "__index__") or value < lowest:
+        if not _is_whole(value, lowest):
             raise StudyError(
                 f"{type(owner).__name__}: {name} must be a whole number of at least {lowest}, got "
                 f"{value!r}."
@@ -31,12 +31,15 @@ def auto_or_whole(owner: object, name: str) -> None:
         StudyError: it is neither.
     """
     value = getattr(owner, name)
-    whole = hasattr(value, "__index__") and not isinstance(value, bool)
-    if value != "auto" and not (whole and value >= 1):
+    if value != "auto" and not _is_whole(value, 1):
         raise StudyError(
             f"{type(owner).__name__}: {name} must be a whole number of at least 1, or 'auto', got "
             f"{value!r}."
         )
+
+
+def _is_whole(value: Any, lowest: int) -> bool:
+    return hasattr(value, "__index__") and not isinstance(value, bool) and value >= lowest
 
 
 def bound(owner: object, name: str) -> None:

@@ -1,4 +1,4 @@
-"""Tables that schedulers derive from a history, kept up to date instead of made anew.
+"""Tables that schedulers and searchers derive from a history, kept up to date instead of made anew.
 
 A table is a function of the history alone: whoever opens the study in the middle and makes it from the
 trials as they are finds the same. Keeping it only saves the time.
