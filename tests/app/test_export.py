@@ -209,3 +209,21 @@ def test_what_fits_together_is_written(tmp_path, monkeypatch):
     ):
         done = CliRunner(catch_exceptions=False).invoke(commands, ["export", "s", *words])
         assert done.exit_code == 0, words
+
+
+def test_no_text_in_a_table_is_a_formula(tmp_path):
+    words = ("=1+1", "+1", "-1", "-1+cmd", "@SUM(1)", "\t=1", "plain", -2, -0.5)
+    space = lt.Space({"=kind": lt.Choice(*words)})
+    study = lt.open("f", space, minimize="loss", storage=tmp_path / "luthier.db")
+    for word in words:
+        study.enqueue({"=kind": word})
+        study.tell(study.ask(), loss=-1e-5)
+    study.enqueue({"=kind": "plain"})
+    study.fail(study.ask(), "failed", "=HYPERLINK(1)")
+    with export(tmp_path, "f", "t.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["'=kind"] for row in rows[:-1]] == [
+        "'=1+1", "'+1", "-1", "'-1+cmd", "'@SUM(1)", "'\t=1", "plain", "-2", "-0.5",
+    ]  # fmt: skip
+    assert {row["best"] for row in rows[:-1]} == {"-1e-05"}
+    assert rows[-1]["why"] == "'=HYPERLINK(1)"

@@ -32,6 +32,33 @@ def told(*arguments):
     return result.stdout
 
 
+def test_json_has_null_where_a_number_is_none(storage):
+    study = lt.open("lost", SPACE, minimize="loss", searcher="random")
+    for _ in range(30):
+        trial = study.ask()
+        trial.report(loss=float("nan") if trial["layers"] == 1 else 0.5)
+        if not trial.should_stop:
+            study.tell(trial)
+
+    def refused(word):
+        raise AssertionError(word)
+
+    text = told("isolate", "lost", "layers", "--json")
+    assert None in [v["median"] for v in json.loads(text, parse_constant=refused)["values"]]
+
+
+def test_insight_and_pictures_take_the_result_of_a_search_and_refuse_what_is_none(tmp_path):
+    def train(trial):
+        trial.report(loss=trial["x"] + trial["rate"])
+
+    result = lt.tune(train, SPACE, minimize="loss", max_trials=12, storage=tmp_path / "s.db")
+    assert lt.insight.importance(result) == lt.insight.importance(result.study)
+    assert lt.plot.progress(result).axes
+    for wrong in ("net", None, 3):
+        with pytest.raises(StudyError, match="Expected a study, its history or the result"):
+            lt.insight.importance(wrong)
+
+
 def test_importance_in_words_in_json_and_as_a_picture(storage):
     first = told("importance", "net").splitlines()[0]
     assert first.endswith("rate")

@@ -3,11 +3,13 @@
 import ast
 import math
 import re
+import shlex
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from serving_store import TOKEN, served
 
 import luthier
 from luthier.app.command import commands
@@ -190,7 +192,9 @@ def test_markdown_has_its_pictures_beside_it(report: Report, tmp_path: Path) -> 
 
 def test_hostile_names_are_only_text(tmp_path: Path) -> None:
     space = luthier.Space({"a": luthier.Choice(HOSTILE, "other")})
-    study = luthier.open(HOSTILE, space, minimize="loss", searcher="random", storage="memory")
+    study = luthier.open(
+        HOSTILE, space, minimize="loss", searcher="random", noisy=True, storage="memory"
+    )
     for _ in range(6):
         study.tell(study.ask(), loss=1.0)
     report = contents(study.history)
@@ -248,3 +252,59 @@ def test_the_command_and_its_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert "Did you mean 'mine'" in str(wrong.exception)
     with pytest.raises(LuthierError, match="Cannot write"):
         write(contents(study.history), tmp_path / "no" / "such" / "folder.html")
+
+
+def test_no_token_stands_in_what_is_given_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "served").mkdir()
+    with served(tmp_path / "served") as url:
+        place = url.replace(f"{TOKEN}@", "")
+        space = luthier.Space(x=luthier.Float(0.0, 1.0))
+        study = luthier.open("mine", space, minimize="loss", searcher="random", storage=url)
+        study.tell(study.ask(), loss=1.0)
+        for words in (["report", "mine"], ["report", "mine", "--to", "mine.md"], ["card", "mine"]):
+            run = CliRunner(catch_exceptions=False).invoke
+            for option, variable in ((["--storage", url], None), ([], url)):
+                done = run(commands, [*words, *option], env={"LUTHIER_STORAGE": variable})
+                assert done.exit_code == 0, done.output
+                _gives_no_token_away(tmp_path, place)
+        study.close()
+
+
+def _gives_no_token_away(folder: Path, place: str) -> None:
+    (file,) = [p for p in folder.iterdir() if p.is_file()]
+    text = file.read_text()
+    assert f"--storage {place}" in text
+    assert TOKEN not in text
+    file.unlink()
+
+
+def test_nothing_is_said_of_the_default_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    study = luthier.open("mine", {"x": luthier.Float(0.0, 1.0)}, minimize="loss")
+    study.tell(study.ask(), loss=1.0)
+    done = CliRunner(catch_exceptions=False).invoke(commands, ["card", "mine"])
+    assert done.exit_code == 0
+    text = (tmp_path / "MODEL_CARD.md").read_text()
+    assert "luthier.open('mine')" in text
+    assert "luthier export mine --to yaml\n" in text
+
+
+def test_code_and_command_are_as_one_would_type_them(tmp_path: Path) -> None:
+    place = str(tmp_path / "my studies; it's.db")
+    space = luthier.Space(x=luthier.Float(0.0, 1.0), pair=luthier.Choice((1, "a"), None))
+    study = luthier.open("mine", space, minimize="loss", storage=place, searcher="random")
+    study.tell(study.ask(), loss=1.0)
+    python, shell = [
+        p for s in contents(study.history, place).sections for p in s.parts if isinstance(p, Code)
+    ]  # fmt: skip
+    scope: dict = {}
+    exec(compile(ast.parse(python.text), "report", "exec"), scope)
+    assert scope["configuration"] == study.best.configuration
+    assert shlex.split(shell.text) == [
+        "luthier", "export", "mine", "--to", "yaml", "--storage", place,
+    ]  # fmt: skip

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import socket
-import subprocess
-import sys
 import time
-import urllib.request
-from pathlib import Path
 
 import pytest
+from tests.track.mlflow_server import curve, free_port, runs_of, serve, stop
 
 import luthier
 from luthier.app.command import commands
 from luthier.errors import StorageError, StudyError
+from luthier.run.worker import work
 from luthier.track import catch_up, trackers_from
 
 SPACE = {
@@ -49,67 +44,7 @@ def tuned(tmp_path, **options):
     )
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 # -- MLflow ----------------------------------------------------------------------------------------
-
-
-OVERLAY = Path(sys.prefix) / "mlflow"  # see the Makefile: its pins are at odds with ours
-
-
-def serve(folder, port):
-    if not (OVERLAY / "mlflow").is_dir():
-        pytest.fail(f"no MLflow in {OVERLAY}: make test installs it")
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(OVERLAY),
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "DO_NOT_TRACK": "1",
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-    }
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
-    command += ["--workers", "1", "--backend-store-uri", f"sqlite:///{folder}/mlflow.db"]
-    log = (folder / "server.log").open("w")
-    process = subprocess.Popen(
-        command, env=environment, cwd=folder, stdout=log, stderr=log, start_new_session=True
-    )
-    end = time.monotonic() + 120
-    while time.monotonic() < end and process.poll() is None:
-        try:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2)
-            return process
-        except OSError:
-            time.sleep(0.3)
-    os.killpg(process.pid, signal.SIGKILL)
-    pytest.fail((folder / "server.log").read_text()[-3000:])
-
-
-def runs_of(port):
-    def call(path, **body):
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{port}/api/2.0/mlflow/{path}", json.dumps(body).encode() or None
-        )
-        request.add_header("Content-Type", "application/json")
-        return json.loads(urllib.request.urlopen(request, timeout=20).read())
-
-    experiments = call("experiments/search", max_results=10)["experiments"]
-    ids = [e["experiment_id"] for e in experiments if e["name"] == "luthier"]
-    found = call("runs/search", experiment_ids=ids, max_results=100).get("runs", [])
-    for run in found:
-        for kind in ("params", "tags", "metrics"):
-            listed = run["data"].get(kind, [])
-            run[kind] = {each["key"]: each["value"] for each in listed}
-    return found
-
-
-def curve(port, run, metric):
-    url = f"http://127.0.0.1:{port}/api/2.0/mlflow/metrics/get-history?run_id={run}&metric_key={metric}"
-    listed = json.loads(urllib.request.urlopen(url, timeout=20).read())["metrics"]
-    return {point["step"]: point["value"] for point in listed}
 
 
 @pytest.mark.processes
@@ -160,8 +95,7 @@ def test_mlflow(tmp_path, capfd):
         assert len(runs_of(port)) == 9
         assert "cannot write" not in capfd.readouterr().err
     finally:
-        os.killpg(server.pid, signal.SIGKILL)
-        server.wait()
+        stop(server)
 
 
 def test_a_tracker_that_hangs_or_raises_is_not_in_the_way(tmp_path, capfd):
@@ -285,7 +219,7 @@ def test_tensorboards_own_page_has_the_sessions(tmp_path):
 def wandb_records(path):
     """Iterate over the records of a .wandb file: LevelDB's log format, behind a header of 7 bytes."""
     data, at, whole = path.read_bytes(), 7, b""
-    assert data[:4] == b":W&B"
+    assert data[:4] in (b":W&B", b"")
     while at + 7 <= len(data):
         left = 32768 - at % 32768
         if left < 7:
@@ -299,40 +233,82 @@ def wandb_records(path):
             whole = b""
 
 
-@pytest.mark.processes
-def test_wandb_offline(tmp_path):
+def wandb_entries(path):
+    """Return the records of a .wandb file, which wandb's own process may still be writing."""
     from wandb.proto import wandb_internal_pb2
 
+    until = time.monotonic() + 60
+    while True:
+        found = [wandb_internal_pb2.Record.FromString(data) for data in wandb_records(path)]
+        if any(entry.HasField("exit") for entry in found):
+            return found
+        assert time.monotonic() < until, f"{path} is not finished"
+        time.sleep(0.05)
+
+
+def wandb_run(path):
+    """Return what a .wandb file has: group, configuration, rows, summary."""
+    group, config, rows, summary = "", {}, [], {}
+    for entry in wandb_entries(path):
+        for item in entry.run.config.update:
+            config[item.key] = json.loads(item.value_json)
+        if entry.history.item:
+            listed = entry.history.item
+            rows.append({"/".join(i.nested_key) or i.key: json.loads(i.value_json) for i in listed})
+        for item in entry.summary.update:
+            summary["/".join(item.nested_key) or item.key] = json.loads(item.value_json)
+        group = entry.run.run_group or group
+    return group, config, rows, summary
+
+
+@pytest.mark.processes
+def test_wandb_offline(tmp_path):
     tracker = luthier.track.wandb("nets", folder=tmp_path)
     result = tuned(tmp_path, track=tracker)
     files = sorted((tmp_path / "wandb").glob("offline-run-*/run-*.wandb"))
     assert len(files) == 5
-    found = {}
-    for path in files:
-        config, rows, summary = {}, [], {}
-        for data in wandb_records(path):
-            entry = wandb_internal_pb2.Record()
-            entry.ParseFromString(data)
-            for item in entry.run.config.update:
-                config[item.key] = json.loads(item.value_json)
-            if entry.history.item:
-                listed = entry.history.item
-                rows.append(
-                    {"/".join(i.nested_key) or i.key: json.loads(i.value_json) for i in listed}
-                )
-            for item in entry.summary.update:
-                summary["/".join(item.nested_key) or item.key] = json.loads(item.value_json)
-            if entry.run.run_group:
-                assert entry.run.run_group == "tracked"
-        number = int(path.stem.rpartition("-")[2])
-        found[number] = (config, rows, summary)
+    found = {int(path.stem.rpartition("-")[2]): wandb_run(path) for path in files}
     for trial in result.trials:
-        config, rows, summary = found[trial.number]
+        group, config, rows, summary = found[trial.number]
+        assert group == "tracked"
         assert {k: config[k] for k in SPACE} == trial.configuration
         assert [row["_step"] for row in rows if "accuracy" in row] == list(trial.steps)
         assert summary["state"] == trial.state
     catch_up(result.study.store, "tracked", luthier.track.wandb("nets", folder=tmp_path))
     assert len(list((tmp_path / "wandb").glob("offline-run-*"))) == 5
+
+
+@pytest.mark.processes
+def test_wandb_has_a_mended_trial_as_it_ended_last(tmp_path):
+    study = luthier.open(
+        "mended", SPACE, minimize="val/loss", storage=tmp_path / "s.db", scheduler=None, epochs=1,
+        max_trials=1,
+    )  # fmt: skip
+
+    def broken(trial):
+        raise ValueError("a bug")
+
+    def mended(trial):
+        trial.report({"val/loss": 1.0, "accuracy": 0.5})
+
+    def written():
+        catch_up(study.store, "mended", luthier.track.wandb("nets", folder=tmp_path))
+        return sorted((tmp_path / "wandb").glob("offline-run-*/run-*.wandb"))
+
+    with pytest.raises(ValueError, match="a bug"):
+        work(study, broken)
+    (first,) = written()
+    assert wandb_run(first)[3]["state"] == "failed"
+    time.sleep(1.1)  # wandb names its folders by the second
+    study.retry_errors()
+    work(study, mended)
+    assert len(written()) == 2
+    last = written()[-1]
+    assert last.name == first.name
+    assert wandb_run(last)[3]["state"] == "completed"
+    (kept,) = (tmp_path / "wandb").glob("luthier-*.json")
+    assert json.loads(kept.read_text()) == {"0": ["completed", study.trials[0].ended_at]}
+    assert not list((tmp_path / "wandb").glob(".luthier*"))
 
 
 @pytest.mark.parametrize(

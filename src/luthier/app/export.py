@@ -19,6 +19,7 @@ from luthier.study.records import TrialRecord
 
 TABLES = (".csv", ".parquet")
 _LIKE = {"hydra": ("yaml",)}  # forms that are files of another one
+_FORMULAS = ("=", "+", "@", "\t", "\r")  # with which a cell of a spreadsheet begins to compute
 
 
 class NothingFinite(LuthierError):
@@ -187,10 +188,29 @@ def _beside(own: list[str], names: Iterable[str], prefix: str) -> dict[str, str]
 
 def _csv(table: Rows) -> bytes:
     out = StringIO(newline="")
-    writer = csv.DictWriter(out, table.columns)
-    writer.writeheader()
-    writer.writerows(table.rows)
+    writer = csv.writer(out)
+    writer.writerow(map(_cell, table.columns))
+    writer.writerows([_cell(row[name]) for name in table.columns] for row in table.rows)
     return out.getvalue().encode()
+
+
+def _cell(value: Any) -> Any:
+    """Return *value*; text that a spreadsheet would compute as a formula has an apostrophe before it.
+
+    So does the page's CSV (``page/src/words.ts``).
+    """
+    if not isinstance(value, str):
+        return value
+    formula = value.startswith(_FORMULAS) or (value.startswith("-") and not _is_number(value))
+    return f"'{value}" if formula else value
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _parquet(table: Rows) -> bytes:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from typing import Any
 
 import click
 
 from luthier.app import options
 from luthier.app.completing import complete_hyperparameters, study_argument
+from luthier.app.strict_json import strict_json
 
 _to = click.option("--to", "file", metavar="FILE", help="Draw the picture: .png, .pdf, .svg.")
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -129,7 +129,9 @@ def report(study: str, file: str | None, storage: str | None) -> None:
     from luthier.app.report import contents, write
 
     history = history_for(study, storage)
-    path = write(contents(history, storage or ""), file or f"{study.replace('/', '_')}.html")
+    path = write(
+        contents(history, _shown_place(storage)), file or f"{study.replace('/', '_')}.html"
+    )
     click.echo(f"wrote {path}", err=True)
 
 
@@ -148,15 +150,28 @@ def card(study: str, file: str, storage: str | None, **about: str) -> None:
     from luthier.app.command import history_for
     from luthier.app.report import About, write_card
 
-    path = write_card(history_for(study, storage), About(**about), file, storage or "")
+    history = history_for(study, storage)
+    path = write_card(history, About(**about), file, _shown_place(storage))
     click.echo(f"wrote {path}", err=True)
+
+
+def _shown_place(storage: str | None) -> str:
+    """Return where the studies are, without password or token: others will read it. "" for the default."""
+    from luthier.run.places import place, storage_option
+    from luthier.storage import open_store
+
+    store = open_store(storage, read_only=True)
+    try:
+        return place(store) if storage_option(store) else ""
+    finally:
+        store.close()
 
 
 def _give(found: Any, lines: list[str], file: str | None, as_json: bool) -> None:
     if as_json:
         asdict: Any = dataclasses.asdict
         plain = [asdict(f) for f in found] if isinstance(found, tuple) else asdict(found)
-        click.echo(json.dumps(plain))
+        click.echo(strict_json(plain))
     else:
         for line in lines:
             click.echo(line)

@@ -93,10 +93,11 @@ def serve(host: str, port: int, token: str | None, storage: str | None) -> None:
     from luthier.app.server import serve as run
     from luthier.app.stores import store_to_make
     from luthier.run.places import working_folder
+    from luthier.storage.http_connection import Server
 
     store = store_to_make(storage)
     token = token or secrets.token_urlsafe(24)
-    address = f"http://{token}@{host}:{port}"
+    address = Server("http", host, port, "", token).address
     run(
         store,
         host,

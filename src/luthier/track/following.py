@@ -12,6 +12,7 @@ from luthier.study.history import History
 from luthier.study.protocols import Store
 from luthier.study.records import TrialRecord
 from luthier.study.snapshot import follow
+from luthier.track.turns import AnotherWrites, identity
 
 _LOOKS = 1.0  # seconds between two looks at the log
 _LONGEST_PAUSE = 60.0  # seconds until a tracker that failed is tried again
@@ -19,7 +20,11 @@ _LAST_WAIT = 10.0  # seconds that the end of a study waits for its trackers
 
 
 class Tracker(Protocol):
-    """Something that keeps runs."""
+    """Something that keeps runs.
+
+    One that lets a single process write at a time has a method ``close`` as well, which is called when a
+    study is over: others may write from then on.
+    """
 
     @property
     def name(self) -> str:
@@ -30,7 +35,10 @@ class Tracker(Protocol):
         """Write what is new of *trials*, which have changed since the last call that did not raise.
 
         May be called with what is written already: by a process that was started again, or after a
-        failure half way.
+        failure half way; and with another study than before, or one that began anew.
+
+        Raises:
+            AnotherWrites: another process does it; what is new will be told again.
         """
         ...
 
@@ -76,10 +84,13 @@ class _Follower(threading.Thread):
         while not self.over.wait(pause):
             pause = _LOOKS if self._write() else min(_LONGEST_PAUSE, pause * 2)
         self._write()
+        _close(self._tracker)
 
     def _write(self) -> bool:
         try:
             self._news.write_to(self._tracker)
+        except AnotherWrites:  # it has all that we have; if it ends first, it is our turn
+            return True
         except Exception as error:  # whatever a tracker raises is no concern of the study's
             if not self._failed:
                 print(
@@ -109,27 +120,33 @@ class _News:
         self._study = study
         self._history = History()
         self._told: dict[int, tuple[object, ...]] = {}
-        self._begun = False
+        self._told_of = ""
 
     def write_to(self, tracker: Tracker) -> None:
         self._history = history = follow(self._store, self._study, self._history)
+        if self._told_of != (study := identity(history)):  # its first look, or the study began anew
+            self._told = {}
         looks: dict[int, tuple[object, ...]] = {
-            t.number: (t.step, t.state, len(t.steps)) for t in history.trials
+            t.number: (t.step, t.state, t.lease, t.ended_at, t.why) for t in history.trials
         }
         changed = [t for t in history.trials if self._told.get(t.number) != looks[t.number]]
-        if changed or not self._begun:
+        if changed or self._told_of != study:
             tracker.write(history, changed)
-        self._told, self._begun = looks, True
+        self._told, self._told_of = looks, study
 
 
 def catch_up(store: Store, study: str, tracker: Tracker) -> int:
     """Write all of a study to *tracker*, and return how many trials it has.
 
     Raises:
-        Exception: what the tracker raises.
+        AnotherWrites: another process of this machine is writing it.
+        Exception: what else the tracker raises.
     """
     history = follow(store, study, History())
-    tracker.write(history, list(history.trials))
+    try:
+        tracker.write(history, list(history.trials))
+    finally:
+        _close(tracker)
     return len(history.trials)
 
 
@@ -140,6 +157,12 @@ def times(trial: TrialRecord) -> list[float]:
         at += seconds
         found.append(at)
     return found
+
+
+def _close(tracker: Tracker) -> None:
+    close = getattr(tracker, "close", None)
+    if callable(close):
+        close()
 
 
 def _line(error: BaseException) -> str:

@@ -1,29 +1,24 @@
-"""MLflow, by its REST interface (https://mlflow.org/docs/latest/rest-api.html), which is stable and small.
+"""MLflow: a study as a run, each trial as a run below it.
 
-A run below the study's is found again by its tags, so a process that is started again, or a second one that
-replays the log, adds what is missing and writes nothing twice.
+A run is found again by its tags, so a process that is started again, or a second one that replays the log,
+adds what is missing and writes nothing twice.
 """
 
 from __future__ import annotations
 
-import base64
-import json
 import math
-import os
 import re
-import urllib.error
-import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
 
-from luthier.errors import StorageError, StudyError
+from luthier.errors import StorageError
 from luthier.study.history import History
 from luthier.study.records import TrialRecord, TrialState
 from luthier.track.following import times
+from luthier.track.mlflow_server import Server
+from luthier.track.turns import Turn, identity
 
-_SECONDS = 10.0  # that an answer may take
 _METRICS = 900  # a call, of the 1,000 that MLflow allows
 _PARAMS = 100
 _LONGEST = 5_000  # characters of a value
@@ -45,183 +40,216 @@ class _Run:
 
     id: str
     step: int = 0
-    state: str = ""
-    params: bool = False
+    state: tuple[str, str] = ("", "")  # and why
+    changed: str = ""
+    params: dict[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(eq=False)
-class MLflow:
-    """Writes a study to an MLflow server."""
+class _Known:
+    """What the server has of a study, as far as this process knows."""
 
-    uri: str
     experiment: str
-    _experiment_id: str = ""
-    _study: str = ""  # the study's run
-    _runs: dict[int, _Run] = field(default_factory=dict[int, _Run])
-    _best: int = -1
+    study: _Run = field(default_factory=lambda: _Run(""))
+    best: tuple[str, Any] = ("", None)  # trial and value
+    status: tuple[str, float | None] = ("", None)  # and the end
+    runs: dict[int, _Run] = field(default_factory=dict[int, _Run])
 
-    def __post_init__(self) -> None:
-        """Check the address."""
-        parts = urlsplit(self.uri)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise StudyError(
-                f"MLflow's address is {self.uri!r}: expected that of a server, such as "
-                "'http://127.0.0.1:5000'. For runs in a file start one: "
-                "mlflow server --backend-store-uri sqlite:///mlflow.db"
-            )
-        port = f":{parts.port}" if parts.port else ""
-        self._place = f"{parts.scheme}://{parts.hostname}{port}{parts.path.rstrip('/')}"
-        self._who = _credentials(parts.username, parts.password)
+
+class MLflow:
+    """Writes a study to an MLflow server.
+
+    Args:
+        uri: the server's address.
+        experiment: its name.
+
+    Raises:
+        StudyError: *uri* is no address of a server.
+    """
+
+    def __init__(self, uri: str, experiment: str) -> None:
+        self._server = Server(uri)
+        self._experiment = experiment
+        self._turn = Turn(f"{self.name}, experiment {experiment!r}")
+        self._known: _Known | None = None
 
     @property
     def name(self) -> str:
         """Return the server's address without passwords."""
-        return f"mlflow:{self._place}"
+        return f"mlflow:{self._server.place}"
 
     def write(self, history: History, trials: Sequence[TrialRecord]) -> None:
         """Write what is new of *trials*.
 
         Raises:
-            StorageError: the server is away, or refuses.
+            StorageError: the server is away, or refuses; AnotherWrites: another process does it.
         """
-        if not self._study:
-            self._find(history)
-        for trial in trials:
-            self._write_trial(history, trial)
-        best = history.best
-        if best is not None:
-            values = {f"best_{history.objective.metric}": history.value(best.best_loss)}
-            metrics = [
-                _metric(k, v, history.last_time, len(history.trials)) for k, v in values.items()
-            ]
-            tags = [_tag("luthier.best_trial", best.number)]
-            self._call("runs/log-batch", run_id=self._study, metrics=metrics, tags=tags)
-        over = bool(history.trials) and all(t.state.ended for t in history.trials)
-        self._update(
-            self._study, "FINISHED" if over else "RUNNING", history.last_time if over else None
-        )
+        if self._turn.begin(history):
+            self._known = None
+        try:
+            known = self._known = self._known or self._found(history)
+            for trial in trials:
+                self._write_trial(known, history, trial)
+            self._write_study(known, history)
+        except StorageError:
+            # Perhaps only the answer was lost: look again what is there, the next time.
+            self._known = None
+            raise
 
-    # -- runs ------------------------------------------------------------------------------------
+    def close(self) -> None:
+        """Let other processes write."""
+        self._turn.end()
 
-    def _find(self, history: History) -> None:
-        """Find the study's runs on the server, or make the study's."""
-        header = history.header
-        found = self._call(
-            "experiments/get-by-name", get=True, missing={}, experiment_name=self.experiment
-        )
-        self._experiment_id = (
-            found["experiment"]["experiment_id"]
-            if found
-            else self._call("experiments/create", name=self.experiment)["experiment_id"]
-        )
-        self._runs.clear()
-        study = ""
-        for run in self._searched(_identity(history)):
-            tags = {tag["key"]: tag["value"] for tag in run["data"].get("tags", [])}
+    # -- finding ---------------------------------------------------------------------------------
+
+    def _found(self, history: History) -> _Known:
+        """Return what the server has; the study's run is made if it has none."""
+        known = _Known(self._experiment_id())
+        for run in self._searched(known, history):
+            tags = _pairs(run, "tags")
             if "luthier.trial" in tags:
-                self._runs[int(tags["luthier.trial"])] = _Run(
-                    run["info"]["run_id"],
-                    int(tags.get("luthier.step", 0)),
-                    tags.get("luthier.state", ""),
-                    bool(run["data"].get("params")),
-                )
-            else:
-                study = run["info"]["run_id"]
-        if not study:
-            study = self._created(
-                header.name, header.time, [_tag("luthier.study", _identity(history))]
-            )
-            kind = {"objective": str(history.goals), "seed": header.seed}
-            kind |= {"searcher": header.searcher["name"], "scheduler": header.scheduler["name"]}
-            self._call(
-                "runs/log-batch", run_id=study, params=[_param(*each) for each in kind.items()]
-            )
-        self._study = study
+                known.runs[int(tags["luthier.trial"])] = _run(run)
+                continue
+            known.study = _run(run)
+            value = _pairs(run, "metrics").get(_key(f"best_{history.objective.metric}"))
+            known.best = (tags.get("luthier.best_trial", ""), value)
+        if not known.study.id:
+            tags = [_tag("luthier.study", identity(history))]
+            name, time = history.header.name, history.header.time
+            known.study.id = self._created(known, name, time, tags)
+        return known
 
-    def _searched(self, identity: str) -> Iterator[dict[str, Any]]:
-        token = ""
+    def _experiment_id(self) -> str:
+        found = self._server.call(
+            "experiments/get-by-name", get=True, missing={}, experiment_name=self._experiment
+        )
+        if found:
+            return found["experiment"]["experiment_id"]
+        return self._server.call("experiments/create", name=self._experiment)["experiment_id"]
+
+    def _searched(
+        self, known: _Known, history: History, trial: int | None = None
+    ) -> list[dict[str, Any]]:
+        """Return the study's runs, or those of one trial.
+
+        Two machines may have made one for the same trial: the last one here is the same for both.
+        """
+        found, token = list[dict[str, Any]](), ""
+        wanted = f"tags.`luthier.study` = '{identity(history)}'"
+        if trial is not None:
+            wanted += f" AND tags.`luthier.trial` = '{trial}'"
         while True:
-            page = self._call(
+            page = self._server.call(
                 "runs/search",
-                experiment_ids=[self._experiment_id],
-                filter=f"tags.`luthier.study` = '{identity}'",
+                experiment_ids=[known.experiment],
+                filter=wanted,
                 max_results=1000,
                 page_token=token,
             )
-            yield from page.get("runs", [])
+            found += page.get("runs", [])
             token = page.get("next_page_token", "")
             if not token:
-                return
+                return sorted(found, key=lambda run: run["info"]["run_id"])
 
-    def _write_trial(self, history: History, trial: TrialRecord) -> None:
-        run = self._runs.get(trial.number)
-        if run is None:
-            tags = [
-                _tag("luthier.study", _identity(history)),
-                _tag("luthier.trial", trial.number),
-                _tag("mlflow.parentRunId", self._study),
-            ]
-            name = f"{history.header.name} {trial.number}"
-            run = self._runs[trial.number] = _Run(self._created(name, trial.proposed_at, tags))
-        if not run.params and (trial.steps or trial.state.ended):  # what was asked for is settled
-            params = [_param(*each) for each in trial.configuration.items()]
-            for begin in range(0, len(params), _PARAMS):
-                part = params[begin : begin + _PARAMS]
-                self._call("runs/log-batch", run_id=run.id, params=part)
-            run.params = True
-        for step, metrics in _new(trial, run.step):
-            tags = [_tag("luthier.step", step)]
-            self._call("runs/log-batch", run_id=run.id, metrics=metrics, tags=tags)
-            run.step = step
-        if run.state != trial.state:
-            tags = [_tag("luthier.state", trial.state), _tag("luthier.why", trial.why)]
-            self._call("runs/log-batch", run_id=run.id, tags=tags)
-            self._update(
-                run.id, _STATUS[trial.state], trial.ended_at if trial.state.ended else None
-            )
-            run.state = trial.state
+    def _run_of(self, known: _Known, history: History, trial: TrialRecord) -> _Run:
+        """Return the trial's run: another process may have made it since, or this one, unanswered."""
+        if there := self._searched(known, history, trial.number):
+            return _run(there[-1])
+        tags = [
+            _tag("luthier.study", identity(history)),
+            _tag("luthier.trial", trial.number),
+            _tag("mlflow.parentRunId", known.study.id),
+        ]
+        name = f"{history.header.name} {trial.number}"
+        return _Run(self._created(known, name, trial.proposed_at, tags))
 
-    def _created(self, name: str, time: float, tags: list[dict[str, str]]) -> str:
-        run = self._call(
+    def _created(self, known: _Known, name: str, time: float, tags: list[dict[str, str]]) -> str:
+        run = self._server.call(
             "runs/create",
-            experiment_id=self._experiment_id,
+            experiment_id=known.experiment,
             run_name=name,
             start_time=_milliseconds(time),
             tags=tags,
         )
         return run["run"]["info"]["run_id"]
 
-    def _update(self, run: str, status: str, end: float | None) -> None:
+    # -- writing ---------------------------------------------------------------------------------
+
+    def _write_trial(self, known: _Known, history: History, trial: TrialRecord) -> None:
+        run = known.runs.get(trial.number)
+        if run is None:
+            run = known.runs[trial.number] = self._run_of(known, history, trial)
+        if trial.reported or trial.state.ended:  # what was asked for is settled
+            self._write_params(run, trial.configuration)
+            self._write_changed(run, trial.configuration)
+        for step, metrics in _new(trial, run.step):
+            self._log(run, metrics=metrics, tags=[_tag("luthier.step", step)])
+            run.step = step
+        state = (str(trial.state), trial.why[:_LONGEST])
+        if run.state != state:
+            self._log(run, tags=[_tag("luthier.state", state[0]), _tag("luthier.why", state[1])])
+            self._update(run, _STATUS[trial.state], trial.ended_at if trial.state.ended else None)
+            run.state = state
+
+    def _write_study(self, known: _Known, history: History) -> None:
+        header, best = history.header, history.best
+        kind = {"objective": str(history.goals), "seed": header.seed}
+        kind |= {"searcher": header.searcher["name"], "scheduler": header.scheduler["name"]}
+        self._write_params(known.study, kind)
+        if best is not None:
+            found = (str(best.number), history.value(best.best_loss))
+            if known.best != found:
+                name, trials = f"best_{history.objective.metric}", len(history.trials)
+                metric = _metric(name, found[1], history.last_time, trials)
+                self._log(
+                    known.study, metrics=[metric], tags=[_tag("luthier.best_trial", found[0])]
+                )
+                known.best = found
+        over = bool(history.trials) and all(t.state.ended for t in history.trials)
+        status = ("FINISHED", history.last_time) if over else ("RUNNING", None)
+        if known.status != status:
+            self._update(known.study, *status)
+            known.status = status
+
+    def _write_params(self, run: _Run, configuration: Mapping[str, Any]) -> None:
+        """Write those that are not there: what MLflow has of them it never changes."""
+        given = _params(configuration)
+        missing = [name for name in given if name not in run.params]
+        for begin in range(0, len(missing), _PARAMS):
+            part = {name: given[name] for name in missing[begin : begin + _PARAMS]}
+            self._log(run, params=[{"key": name, "value": text} for name, text in part.items()])
+            run.params |= part
+
+    def _write_changed(self, run: _Run, configuration: Mapping[str, Any]) -> None:
+        """Say in a tag what has another value since: half the batch after a trial ran out of memory."""
+        given = _params(configuration)
+        changed = ", ".join(f"{k}={v}" for k, v in given.items() if run.params[k] != v)
+        if run.changed != changed:
+            self._log(run, tags=[_tag("luthier.changed", changed)])
+            run.changed = changed
+
+    def _log(self, run: _Run, **what: Any) -> None:
+        self._server.call("runs/log-batch", run_id=run.id, **what)
+
+    def _update(self, run: _Run, status: str, end: float | None) -> None:
         ended = None if end is None else _milliseconds(end)
-        self._call("runs/update", run_id=run, status=status, end_time=ended)
-
-    # -- the wire --------------------------------------------------------------------------------
-
-    def _call(self, path: str, *, get: bool = False, missing: Any = None, **body: Any) -> Any:
-        """Call the server; *missing* is returned when it says that there is no such thing."""
-        url = f"{self._place}/api/2.0/mlflow/{path}"
-        given = {key: value for key, value in body.items() if value not in (None, "")}
-        data = None if get else json.dumps(given).encode()
-        if get:
-            url += "?" + "&".join(f"{key}={quote(str(value))}" for key, value in body.items())
-        headers = {"Content-Type": "application/json", **self._who}
-        request = urllib.request.Request(url, data, headers)
-        try:
-            with urllib.request.urlopen(request, timeout=_SECONDS) as answer:
-                return json.loads(answer.read() or b"{}")
-        except urllib.error.HTTPError as error:
-            text = error.read().decode("utf-8", "replace")[:500]
-            if error.code == 404 and missing is not None and "RESOURCE_DOES_NOT_EXIST" in text:
-                return missing
-            self._study = ""  # look again what is there, the next time
-            raise StorageError(f"MLflow refuses {path} ({error.code}): {text}") from error
-        except (OSError, ValueError) as error:
-            raise StorageError(f"no MLflow at {self._place}: {error}") from error
+        self._server.call("runs/update", run_id=run.id, status=status, end_time=ended)
 
 
-def _identity(history: History) -> str:
-    """Return what tells this study from every other: its name and when it was made."""
-    return f"{quote(history.header.name)} {history.header.time!r}"
+def _run(found: dict[str, Any]) -> _Run:
+    """Return a run as the server tells it."""
+    tags = _pairs(found, "tags")
+    return _Run(
+        found["info"]["run_id"],
+        int(tags.get("luthier.step", 0)),
+        (tags.get("luthier.state", ""), tags.get("luthier.why", "")),
+        tags.get("luthier.changed", ""),
+        _pairs(found, "params"),
+    )
+
+
+def _pairs(found: dict[str, Any], kind: str) -> dict[str, Any]:
+    return {each["key"]: each.get("value", "") for each in found["data"].get(kind, [])}
 
 
 def _new(trial: TrialRecord, since: int) -> Iterator[tuple[int, list[dict[str, Any]]]]:
@@ -242,8 +270,7 @@ def _new(trial: TrialRecord, since: int) -> Iterator[tuple[int, list[dict[str, A
 
 def _metric(name: str, value: float, time: float, step: int) -> dict[str, Any]:
     number = value if math.isfinite(value) else _words(value)
-    key = _NOT_ALLOWED.sub("_", name)[:250]
-    return {"key": key, "value": number, "timestamp": _milliseconds(time), "step": step}
+    return {"key": _key(name), "value": number, "timestamp": _milliseconds(time), "step": step}
 
 
 def _words(value: float) -> str:
@@ -251,8 +278,12 @@ def _words(value: float) -> str:
     return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
 
 
-def _param(name: str, value: Any) -> dict[str, str]:
-    return {"key": _NOT_ALLOWED.sub("_", name)[:250], "value": str(value)[:_LONGEST]}
+def _params(configuration: Mapping[str, Any]) -> dict[str, str]:
+    return {_key(name): str(value)[:_LONGEST] for name, value in configuration.items()}
+
+
+def _key(name: str) -> str:
+    return _NOT_ALLOWED.sub("_", name)[:250]
 
 
 def _tag(name: str, value: Any) -> dict[str, str]:
@@ -261,16 +292,6 @@ def _tag(name: str, value: Any) -> dict[str, str]:
 
 def _milliseconds(time: float) -> int:
     return int(time * 1000)
-
-
-def _credentials(user: str | None, password: str | None) -> dict[str, str]:
-    if token := os.environ.get("MLFLOW_TRACKING_TOKEN"):
-        return {"Authorization": f"Bearer {token}"}
-    user = unquote(user or "") or os.environ.get("MLFLOW_TRACKING_USERNAME", "")
-    password = unquote(password or "") or os.environ.get("MLFLOW_TRACKING_PASSWORD", "")
-    if not user:
-        return {}
-    return {"Authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()}
 
 
 __all__ = ["MLflow"]

@@ -1,15 +1,17 @@
 """TensorBoard's event files: each trial's scalars, and what its HParams page shows; without TensorFlow.
 
 The messages are those of ``tensorboard/plugins/hparams/api.proto`` and ``plugin_data.proto``. A file's bytes
-depend on the log alone, so a process that is started again writes the same ones, and goes on.
+depend on the log alone, and are put where they belong in it: a process that is started again, or another
+machine's on a shared folder, writes the same ones, and goes on.
 """
 
 from __future__ import annotations
 
 import math
+import os
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -18,61 +20,102 @@ from luthier.space import Bool, Choice, Domain, Float, Int
 from luthier.study.history import History
 from luthier.study.records import TrialRecord, TrialState
 from luthier.track.following import times
+from luthier.track.turns import Turn
 from luthier.train.event_files import event, first_event, record, simple_value, tagged, varint
 
 _STRING, _BOOL, _NUMBER = 1, 2, 3  # api.proto's DataType
 _SUCCESS, _FAILURE = 1, 2  # its Status
 _LARGEST = 3.4028234663852886e38
 _EMPTY = b"\x08\x01\x12\x02\x12\x00"  # a tensor of no numbers, which carries the plugin's data
+_OURS = "events.out.tfevents.*.luthier"
 
 
 @dataclass(eq=False)
+class _File:
+    """A trial's file, and what is written of it."""
+
+    path: Path
+    size: int = 0
+    step: int = 0
+    ended: bool = False
+
+
 class TensorBoard:
     """Writes a study's event files below *folder*."""
 
-    folder: Path
-    _written: dict[int, int] = field(default_factory=dict[int, int])  # trial -> last step
-    _ended: set[int] = field(default_factory=set[int])
-    _space: object = None
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._turn = Turn(f"tensorboard:{folder.resolve()}")
+        self._files: dict[int, _File] = {}  # by trial
+        self._space: object = None  # that was announced
 
     @property
     def name(self) -> str:
         """Return where the files are."""
-        return f"tensorboard:{self.folder}"
+        return f"tensorboard:{self._folder}"
 
     def write(self, history: History, trials: Sequence[TrialRecord]) -> None:
         """Write what is new of *trials*.
 
         Raises:
+            AnotherWrites: another process of this machine does it.
             OSError: a file cannot be written.
         """
-        place = self.folder / quote(history.header.name, safe=" ")
+        if self._turn.begin(history):
+            self._files.clear()
+            self._space = None
+        place = self._folder / _folder_name(history.header.name)
         if self._space != history.space:
             # What is not announced before the first trial does not show.
-            _start(place, history.header.time, _experiment(history))
+            _announce(place, history)
             self._space = history.space
         for trial in trials:
-            if trial.steps or trial.state.ended:
+            if trial.reported or trial.state.ended:
                 self._write_trial(place / f"trial_{trial.number:04d}", trial)
 
+    def close(self) -> None:
+        """Let other processes write."""
+        self._turn.end()
+
     def _write_trial(self, place: Path, trial: TrialRecord) -> None:
-        if trial.number not in self._written:
-            begun = _session(trial)
-            _start(place, trial.proposed_at, begun)
-            self._written[trial.number] = 0
-        since, new = self._written[trial.number], list[bytes]()
-        for step, metrics, at in zip(trial.steps, trial.metrics, times(trial), strict=True):
-            if step > since:
-                values = [simple_value(name, _single(value)) for name, value in metrics.items()]
-                new.append(record(event(step, *values, wall_time=at)))
-        if trial.state.ended and trial.number not in self._ended:
-            ended = trial.ended_at or trial.last_sign
-            new.append(record(event(0, _end(trial, ended), wall_time=ended)))
-            self._ended.add(trial.number)
-        if new:
-            with _file(place, trial.proposed_at).open("ab") as file:
-                file.write(b"".join(new))
-        self._written[trial.number] = max(since, trial.step)
+        path = _file(place, trial.proposed_at + _attempts(trial))
+        file = self._files.get(trial.number)
+        if file is None or file.path != path or _size(path) < file.size:
+            file = self._files[trial.number] = _File(path)
+        data = _news(trial, file)
+        if not file.size:
+            data = _beginning(trial.proposed_at, _session(trial)) + data
+            _begin(path, data)
+            _empty_earlier(path)
+        elif data:
+            _put(path, file.size, data)
+        # Only now: after a failure the same is written to the same place again.
+        file.size += len(data)
+        file.step = max(file.step, trial.step)
+        file.ended = file.ended or trial.state.ended
+
+
+def _attempts(trial: TrialRecord) -> int:
+    """Return how often the trial was begun again after it failed or lost its worker: each is a new file.
+
+    Its configuration may be another one since, its end is none any more, and epochs after its checkpoint
+    are trained again. While it is in the queue the next attempt has not begun.
+    """
+    again = sum(trial.retries.values())
+    return max(0, again - 1) if trial.state is TrialState.QUEUED else again
+
+
+def _news(trial: TrialRecord, file: _File) -> bytes:
+    """Return the records that *file* does not have yet."""
+    new: list[bytes] = []
+    for step, metrics, at in zip(trial.steps, trial.metrics, times(trial), strict=True):
+        if step > file.step:
+            values = [simple_value(name, _single(value)) for name, value in metrics.items()]
+            new.append(record(event(step, *values, wall_time=at)))
+    if trial.state.ended and not file.ended:
+        ended = trial.ended_at or trial.last_sign
+        new.append(record(event(0, _end(trial, ended), wall_time=ended)))
+    return b"".join(new)
 
 
 def _single(value: float) -> float:
@@ -80,15 +123,70 @@ def _single(value: float) -> float:
     return value if abs(value) <= _LARGEST or value != value else math.copysign(math.inf, value)
 
 
+# -- files ---------------------------------------------------------------------------------------
+
+
+def _folder_name(study: str) -> str:
+    """Return the name of the study's folder, which is in no case one above."""
+    name = quote(study, safe=" ")
+    return name if name.strip(".") else name.replace(".", "%2E")
+
+
 def _file(place: Path, time: float) -> Path:
     return place / f"events.out.tfevents.{int(time):010d}.luthier"
 
 
-def _start(place: Path, time: float, value: bytes) -> None:
-    """Begin a file, in place of what an earlier process has written."""
-    place.mkdir(parents=True, exist_ok=True)
-    begin = record(first_event(time)) + record(event(0, value, wall_time=time))
-    _file(place, time).write_bytes(begin)
+def _announce(place: Path, history: History) -> None:
+    """Write what is searched. When a study begins, what another of its name left in the folder goes.
+
+    TensorBoard would merge both.
+    """
+    path = _file(place, history.header.time)
+    begins = not path.exists()
+    _begin(path, _beginning(history.header.time, _experiment(history)))
+    if begins:
+        for other in [*place.glob(_OURS), *place.glob(f"trial_*/{_OURS}")]:
+            if other.name < path.name:
+                other.unlink(missing_ok=True)
+
+
+def _beginning(time: float, value: bytes) -> bytes:
+    return record(first_event(time)) + record(event(0, value, wall_time=time))
+
+
+def _begin(path: Path, data: bytes) -> None:
+    """Write the beginning of a file; what another process has written already, and more, stays."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    there = path.read_bytes() if path.exists() else b""
+    if not there.startswith(data):
+        _put(path, 0, data, cut=True)
+
+
+def _empty_earlier(path: Path) -> None:
+    """Empty the files of earlier attempts; a TensorBoard that reads one would not go on if it were gone."""
+    for other in path.parent.glob(_OURS):
+        if other.name < path.name and other.stat().st_size:
+            os.truncate(other, 0)
+
+
+def _put(path: Path, at: int, data: bytes, *, cut: bool = False) -> None:
+    """Write *data* at byte *at*, whatever is there; with *cut* nothing stays behind it."""
+    with open(path, "wb", opener=_as_it_is) as file:
+        file.seek(at)
+        file.write(data)
+        if cut:
+            file.truncate()
+
+
+def _as_it_is(path: str, flags: int) -> int:
+    return os.open(path, flags & ~os.O_TRUNC, 0o666)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 # -- the HParams page's messages ---------------------------------------------------------------

@@ -89,7 +89,12 @@ def _worth(history: History, trial: TrialRecord) -> str:
 
 
 def code(history: History, storage: str) -> list[Part]:
-    """Return how to train the answer again."""
+    """Return how to train the answer again.
+
+    Args:
+        history: of the study.
+        storage: where it is kept, without passwords: others will read this. "" for the default.
+    """
     trial = chosen(history)
     if trial is None:
         return []
@@ -105,7 +110,7 @@ def code(history: History, storage: str) -> list[Part]:
         "# model = build(hp)                     # with the function that was tuned, and then train it\n"
         "# train(configuration, epochs)          # or with a training loop of your own\n"
     )
-    option = f" --storage {storage}" if storage else ""
+    option = f" --storage {shlex.quote(storage)}" if storage else ""
     if trial is not finite_best(history):
         option = f" --trial {trial.number}{option}"
     export = f"luthier export {shlex.quote(name)} --to yaml{option}\n"

@@ -25,8 +25,8 @@ def contents(history: History, storage: str = "") -> Report:
 
     Args:
         history: of the study.
-        storage: where it is kept, for the commands and the code that the report gives; '' for the
-            default.
+        storage: where it is kept, for the commands and the code that the report gives, without
+            passwords (``luthier.run.places.place``); '' for the default.
     """
     lessons = Lessons(history)
     sections: list[tuple[str, Callable[[], list[Part]]]] = [
