@@ -40,7 +40,8 @@ export interface Line {
   objective: string;
   state: string;
   counts: Record<string, number>;
-  trials: number;
+  trials: number; // all of them
+  repetitions: number; // those of a race among them: no candidates, and not of the budget
   epochs: number;
   max_trials: number | null;
   max_epochs: number | null;
@@ -106,6 +107,9 @@ export interface Summary extends Line {
   plan: { trials: number; epochs: number; word: string; lines: string[] } | null;
   now: number;
 }
+
+// The trials of the search, which a budget of trials is of.
+export const searched = (line: Line): number => line.trials - line.repetitions;
 
 export const STATES = ["queued", "running", "paused", "completed", "stopped", "diverged", "failed"];
 

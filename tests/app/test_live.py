@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import time
 
 import luthier as lt
-from luthier.app.live import Progress
+from luthier.app.live import Progress, screen
 from luthier.run.opening import made_parts, open_study
 from luthier.run.simulation import RememberedCheckpoints, VirtualClock
 from luthier.storage import open_store
@@ -35,3 +36,19 @@ def test_the_time_left_counts_the_trials_that_one_process_trains_side_by_side(tm
             said += capfd.readouterr().err
     # 24 epochs of 10 s, three at a time.
     assert "warm-up over after 6 epochs: about 1 min 20 s left" in said
+
+
+def test_what_users_named_is_text_to_the_live_table(tmp_path):
+    """rich would read it as markup: "[bn]" vanished, and "[/x]" ended the thread that draws."""
+    path = tmp_path / "s.db"
+    space = lt.Space(kind=lt.Choice("conv[bn]", "[/x]", ":boom:"))
+    study = lt.open("s", space, minimize="loss[1]", scheduler=None, storage=path)
+    for kind in ("conv[bn]", "[/x]", ":boom:"):
+        study.enqueue({"kind": kind})
+        study.ask().report({"loss[1]": 1.0})
+    written = io.StringIO()
+    progress = Progress(open_store(path), "s", None, 1, None, live=True)
+    progress._refresh()
+    screen(written).print(progress._picture(), width=100)
+    for text in ("kind=conv[bn]", "kind=[/x]", "kind=:boom:", "loss[1]"):
+        assert text in written.getvalue()

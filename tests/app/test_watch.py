@@ -17,8 +17,9 @@ from tests.app.dashboard.example_studies import SPACE, train
 
 import luthier
 from luthier.app.command import commands
-from luthier.app.watch import picture
+from luthier.app.watch import _followed, picture
 from luthier.space import Choice, Float, Space
+from luthier.storage import SQLiteStore, sqlite
 from luthier.study.history import History
 
 
@@ -60,7 +61,8 @@ def test_odd_studies():
     empty = luthier.open("empty", Space(x=Float(0, 1)), minimize="loss")
     assert "no trial yet" in shown(empty.history)
     nasty = "\x1b[31mred\x1b[0m\n[bold]"
-    study = luthier.open(nasty, Space(kind=Choice(nasty, "b")), minimize="loss", scheduler=None)
+    kinds = Space(kind=Choice(nasty, "b"))
+    study = luthier.open(nasty, kinds, minimize="loss", scheduler=None, noisy=True)
     for value in (math.nan, 1.0, -math.inf):
         study.tell(study.ask(), loss=value)
     study.ask()
@@ -114,3 +116,45 @@ def read_until(terminal: int, text: str) -> str:
         if select.select([terminal], [], [], 0.2)[0]:
             found += os.read(terminal, 65536).decode(errors="replace")
     return found
+
+
+def test_a_study_that_cannot_be_read_does_not_hide_the_one_that_runs():
+    luthier.open("fine", Space(x=Float(0, 1)), minimize="loss").close()
+    broken = luthier.open("broken", Space(x=Float(0, 1)), minimize="loss")
+    broken.store.append("broken", [b"no event at all"])
+    broken.close()
+    done = CliRunner().invoke(commands, ["watch", "--once"], catch_exceptions=False)
+    assert done.output.startswith("fine: minimize loss\n")
+    done = CliRunner().invoke(commands, ["watch", "broken", "--once"])
+    assert "cannot be read" in str(done.exception)
+
+
+def test_repetitions_of_a_race_are_told_beside_the_trials_of_the_budget():
+    luthier.tune(
+        train, SPACE, minimize="val_loss", name="s", scheduler=None, searcher="random", epochs=2,
+        max_trials=6, finalists=2, repetitions=3,
+    )  # fmt: skip
+    history = luthier.open("s").history
+    again = len(history.repetitions)
+    assert again >= 4
+    assert f"6 of 6 trials and {again} repetitions of finalists, " in shown(history)
+
+
+def test_a_file_that_was_made_again_is_read_from_its_beginning(tmp_path, monkeypatch):
+    monkeypatch.setattr(sqlite, "_LOOK_SECONDS", -1.0)
+    space, path = Space(x=Float(0, 1)), tmp_path / "luthier.db"
+    study = luthier.open("s", space, minimize="loss", scheduler=None)
+    for loss in (1.0, 2.0):
+        study.tell(study.ask(), loss=loss)
+    reader = SQLiteStore(path, read_only=True)
+    first, history = _followed(reader, "s", b"", History())
+    same, again = _followed(reader, "s", first, history)
+    assert (same, again) == (first, history)
+    study.close()
+    for name in ("", "-wal", "-shm"):
+        path.with_name(path.name + name).unlink(missing_ok=True)
+    study = luthier.open("s", space, minimize="loss", scheduler=None)
+    study.tell(study.ask(), loss=3.0)
+    reader.names()  # looks at which file it is
+    _, history = _followed(reader, "s", first, history)
+    assert [t.best_loss for t in history.trials] == [3.0]

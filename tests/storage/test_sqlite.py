@@ -12,7 +12,7 @@ import pytest
 
 import luthier
 from luthier.errors import StorageError
-from luthier.storage import MemoryStore, SQLiteStore, open_store, sqlite_file
+from luthier.storage import MemoryStore, SQLiteStore, open_store, sqlite, sqlite_file
 from luthier.storage.locks import FileLock
 
 
@@ -95,6 +95,39 @@ def test_network_file_systems_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(sqlite_file, "file_system", lambda path: "nfs4")
     with pytest.raises(StorageError, match=r"network file system \(nfs4\).*luthier serve"):
         SQLiteStore(tmp_path / "luthier.db")
+
+
+@pytest.mark.parametrize(
+    "system",
+    ["nfs", "cifs", "smb3", "9p", "lustre", "ceph", "panfs", "wekafs", "afs", "fuse.sshfs",
+     "fuse.juicefs", "fuse.gcsfuse", "fuse.s3fs", "fuse.rclone", "fuse.ceph-fuse", "fuse.glusterfs"],
+)  # fmt: skip
+def test_what_several_machines_share_is_a_network_file_system(system):
+    assert sqlite_file.is_network(system)
+
+
+@pytest.mark.parametrize(
+    "system",
+    ["", "ext4", "xfs", "btrfs", "overlay", "tmpfs", "virtiofs", "fuseblk", "fuse", "fuse.overlayfs",
+     "fuse.fuse-overlayfs", "fuse.mergerfs", "fuse.gocryptfs"],
+)  # fmt: skip
+def test_what_one_machine_has_for_itself_is_none(system):
+    assert not sqlite_file.is_network(system)
+
+
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("postgresql+psycopg2://me:SECRET@host/db", "postgresql+psycopg2://***@host/db"),
+        ("mysql://me:SE/CR@ET@host/db?token=SECRET", "mysql://***@host/db?token=***"),
+        ("postgresql:/me:SECRET@host/db", "***@host/db"),
+        ("mysql://host/db", "mysql://host/db"),
+    ],
+)
+def test_an_unknown_address_is_told_without_its_password(address, told):
+    with pytest.raises(StorageError) as caught:
+        open_store(address)
+    assert str(caught.value).startswith(f"Unknown storage {told!r}: expected a path")
 
 
 def test_names_of_stores(tmp_path, monkeypatch):
@@ -229,3 +262,57 @@ def test_a_folder_is_no_store(tmp_path):
         StorageError, match=r"is a folder: expected a file in it, such as .*luthier\.db"
     ):
         open_store(tmp_path)
+
+
+def deleted(path):
+    for name in ("", "-wal", "-shm"):
+        path.with_name(path.name + name).unlink(missing_ok=True)
+
+
+def test_a_reader_goes_over_to_a_file_that_was_made_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(sqlite, "_LOOK_SECONDS", -1.0)
+    path = tmp_path / "luthier.db"
+    writer = SQLiteStore(path)
+    for study in ("other", "s"):
+        writer.append(study, [b"1", b"2"])
+    reader = SQLiteStore(path, read_only=True)
+    assert reader.read("s") == [(1, b"1"), (2, b"2")]
+    deleted(path)
+    assert not reader.replaced
+    assert reader.read("s", 1) == [(2, b"2")], "there is nothing else to go over to"
+    again = SQLiteStore(path)
+    again.append("s", [b"another"])
+    assert writer.replaced
+    assert reader.read("s") == [(1, b"another")]
+    assert reader.names() == ["s"]
+    assert not reader.replaced
+    assert again.append("s", [b"more"]) == 2
+    assert reader.read("s", 1) == [(2, b"more")]
+    # What closes last must not take the new file's log along.
+    writer.close()
+    reader.close()
+    assert [body for _, body in SQLiteStore(path).read("s")] == [b"another", b"more"]
+
+
+def test_a_writer_stays_with_the_log_that_it_knows(tmp_path, monkeypatch):
+    monkeypatch.setattr(sqlite, "_LOOK_SECONDS", -1.0)
+    path = tmp_path / "luthier.db"
+    writer = SQLiteStore(path)
+    writer.append("s", [b"1"])
+    deleted(path)
+    SQLiteStore(path).append("s", [b"another"])
+    assert writer.append("s", [b"2"]) == 2
+    assert [body for _, body in SQLiteStore(path).read("s")] == [b"another"]
+    writer.close()
+    assert [body for _, body in writer.read("s")] == [b"another"], "opened again it is the new one"
+
+
+def test_a_reader_looks_at_its_file_now_and_then_only(tmp_path, monkeypatch):
+    path = tmp_path / "luthier.db"
+    SQLiteStore(path).append("s", [b"1"])
+    reader = SQLiteStore(path, read_only=True)
+    looks = []
+    monkeypatch.setattr(sqlite, "_identity", lambda path: looks.append(path))
+    for _ in range(100):
+        reader.read("s")
+    assert len(looks) <= 1

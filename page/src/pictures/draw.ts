@@ -11,6 +11,24 @@ export type Draw = (s: Surface, w: number, h: number, theme: Theme) => Mark[];
 
 export const spoilt = (state: number) => state >= 5;
 
+// Whether a trial can be the best: with a value, unspoilt, within the constraints, and no repetition of another one.
+export function counts({ columns }: Study, i: number): boolean {
+  return columns.value[i] !== null && !spoilt(columns.state[i]) && columns.repeats[i] < 0 && !columns.violation[i];
+}
+
+// The trials that have a value, the best first; those that break a constraint come after all others, and
+// repetitions are left out.
+export function ranking(study: Study): number[] {
+  const { columns, summary, count } = study;
+  const sign = summary.objectives[0].direction === "maximize" ? -1 : 1;
+  const found: number[] = [];
+  for (let i = 0; i < count; i++) if (columns.value[i] !== null && !spoilt(columns.state[i]) && columns.repeats[i] < 0) found.push(i);
+  return found.sort((a, b) => (columns.violation[a] ?? 0) - (columns.violation[b] ?? 0) || sign * (columns.value[a]! - columns.value[b]!) || a - b);
+}
+
+// An option that the space does not have any more is sent as -1; among numbers -1 is one like any other.
+export const gone = (scale: Scale, value: number) => scale.kind === "category" && value < 0;
+
 export function configurationText(study: Study, i: number, most = 12): string {
   const { summary, columns } = study;
   return summary.space

@@ -4,7 +4,7 @@ import { cross, frame, type Mark, nothing } from "../plot";
 import { category, type Scale, scaled } from "../scales";
 import { ramp } from "../theme";
 import { cut, number, share } from "../words";
-import { type Draw, inside, spoilt, trialText, valueScale } from "./draw";
+import { type Draw, gone, inside, spoilt, trialText, valueScale } from "./draw";
 import { band, type Expected } from "./surrogate";
 
 export interface Isolation {
@@ -42,7 +42,7 @@ export function slice(study: Study, h: Hyperparameter, log: boolean, kept: Uint8
     const r = count > 3000 ? 1.3 : count > 500 ? 1.9 : 2.8;
     for (let i = 0; i < count; i++) {
       const v = own[i];
-      if (v === null || v < -0.5) continue;
+      if (v === null || gone(x, v)) continue;
       const jitter = h.kind === "choice" ? ((((i * 0.618034) % 1) - 0.5) * f.width * 0.6) / (h.options!.length || 1) : 0;
       const px = f.x(v) + jitter;
       const value = columns.value[i];

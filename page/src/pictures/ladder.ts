@@ -18,6 +18,7 @@ export interface Ladder {
       arrived: number;
       promoted: number;
       trial: number[];
+      place: number[]; // of each among all who arrived: of very many not all are sent
       value: (number | null)[];
       fate: string[];
       cut: number | null;
@@ -74,7 +75,7 @@ export function ladder(bracket: Ladder["brackets"][number], study: Study, log: b
         if (rung.value[k] === null) cross(s, px, py, 3, theme.states.diverged);
         else s.circle(px, py, 3.6, { fill: colours[fate], alpha: fate === "stopped" ? 0.65 : 0.95 });
         const why = study.columns.reasons[study.columns.reason[trial]] ?? "";
-        const rank = `place ${k + 1} of ${rung.arrived} at epoch ${rung.step}`;
+        const rank = `place ${rung.place[k]} of ${rung.arrived} at epoch ${rung.step}`;
         marks.push({
           x: px,
           y: py,

@@ -5,6 +5,7 @@ import { type Brush, type Brushes, shown } from "../selection";
 import type { Surface } from "../surface";
 import type { Theme } from "../theme";
 import { cut, number } from "../words";
+import { gone, ranking } from "./draw";
 
 export const TOP = 44;
 const RAIL = 22; // below the axes, where hyperparameters that were not active lie
@@ -65,7 +66,7 @@ export function places(axes: Axis[], study: Study, width: number, height: number
     const found = new Float32Array(count);
     for (let i = 0; i < count; i++) {
       const v = axis.values[i];
-      if (v === null || v === undefined || v < -0.5) found[i] = bottom + RAIL;
+      if (v === null || v === undefined || gone(axis.scale, v)) found[i] = bottom + RAIL;
       else {
         let place = Math.min(1.02, Math.max(-0.02, axis.scale.place(v)));
         if (axis.scale.kind === "category") place += (((i * 0.618034) % 1) - 0.5) * (0.5 / (axis.scale.options!.length || 1));
@@ -74,16 +75,16 @@ export function places(axes: Axis[], study: Study, width: number, height: number
     }
     return found;
   });
-  const sign = study.summary.objectives[0].direction === "maximize" ? -1 : 1;
-  const loss = new Float64Array(count);
-  for (let i = 0; i < count; i++) {
-    const v = study.columns.value[i];
-    const spoilt = study.columns.state[i] >= 5; // diverged, failed
-    loss[i] = v === null || spoilt ? Infinity : sign * v;
-  }
-  const order = Int32Array.from({ length: count }, (_, i) => i).sort((a, b) => (loss[a] < loss[b] ? -1 : loss[a] > loss[b] ? 1 : a - b));
-  const rank = new Float32Array(count);
-  order.forEach((trial, i) => (rank[trial] = count > 1 ? i / (count - 1) : 0));
+  // A repetition lies on the line of the trial that it repeats, and is as warm.
+  const { repeats } = study.columns;
+  const best = ranking(study);
+  const at = new Int32Array(count).fill(count);
+  best.forEach((trial, i) => (at[trial] = i));
+  const others: number[] = [];
+  for (let i = 0; i < count; i++) if (at[i] === count) others.push(i);
+  for (const i of others) if (repeats[i] >= 0) at[i] = at[repeats[i]];
+  const order = Int32Array.from([...best, ...others]);
+  const rank = Float32Array.from(at, (place) => (count > 1 ? Math.min(1, place / (count - 1)) : 0));
   return { xs: axes.map((_, i) => gap * (i + 0.5)), ys, bottom, order, rank };
 }
 

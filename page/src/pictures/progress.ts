@@ -6,7 +6,7 @@ import type { Surface } from "../surface";
 import type { Theme } from "../theme";
 import { duration } from "../words";
 import type { Chronicle } from "./chronicle";
-import { type Draw, inside, spoilt, trialText, valueScale } from "./draw";
+import { counts, type Draw, inside, spoilt, trialText, valueScale } from "./draw";
 
 export function bestByTrial(study: Study): { at: number; value: number; trial: number }[] {
   const { columns, summary, count } = study;
@@ -14,8 +14,8 @@ export function bestByTrial(study: Study): { at: number; value: number; trial: n
   const found: { at: number; value: number; trial: number }[] = [];
   let lowest = Infinity;
   for (let i = 0; i < count; i++) {
-    const v = columns.value[i];
-    if (v === null || spoilt(columns.state[i]) || columns.repeats[i] >= 0 || columns.violation[i]) continue;
+    if (!counts(study, i)) continue;
+    const v = columns.value[i]!;
     if (sign * v < lowest) {
       lowest = sign * v;
       found.push({ at: i, value: v, trial: i });

@@ -3,19 +3,16 @@ import type { Study } from "../data";
 import type { Mark } from "../plot";
 import { shown } from "../selection";
 import { cut, number } from "../words";
-import { type Draw, spoilt } from "./draw";
+import { type Draw, gone, ranking } from "./draw";
 import { axisOf } from "./hyperparameter";
 
 export function spaces(study: Study, edges: { name: string; side: string; to: number | null }[]): Draw {
   return (s, w, h, theme) => {
-    const { summary, columns, count } = study;
+    const { summary, columns } = study;
     const all = summary.space;
     const left = Math.min(w * 0.32, 14 + Math.max(...all.map((p) => p.short.length)) * 6.6);
     const row = h / all.length;
-    const sign = summary.objectives[0].direction === "maximize" ? -1 : 1;
-    const ranked = Array.from({ length: count }, (_, i) => i)
-      .filter((i) => columns.value[i] !== null && !spoilt(columns.state[i]))
-      .sort((a, b) => sign * (columns.value[a]! - columns.value[b]!));
+    const ranked = ranking(study);
     const top = ranked.slice(0, Math.max(3, Math.ceil(ranked.length / 10)));
     const marks: Mark[] = [];
     all.forEach((p, i) => {
@@ -29,8 +26,10 @@ export function spaces(study: Study, edges: { name: string; side: string; to: nu
       const bins = new Float64Array(scale.kind === "category" ? scale.options!.length : 40);
       const goodBins = new Float64Array(bins.length);
       const bin = (v: number) => Math.min(bins.length - 1, Math.max(0, Math.floor(scale.place(v) * bins.length)));
-      for (const v of own) if (v !== null && v > -0.5) bins[bin(v)]++;
-      for (const t of top) if (own[t] !== null && own[t]! > -0.5) goodBins[bin(own[t]!)]++;
+      own.forEach((v, t) => {
+        if (v !== null && !gone(scale, v) && columns.repeats[t] < 0) bins[bin(v)]++;
+      });
+      for (const t of top) if (own[t] !== null && !gone(scale, own[t]!)) goodBins[bin(own[t]!)]++;
       const tallest = Math.max(1, ...bins);
       const goodTallest = Math.max(1, ...goodBins);
       const thick = Math.min(26, row * 0.7);
@@ -53,7 +52,7 @@ export function spaces(study: Study, edges: { name: string; side: string; to: nu
       if (hot("low")) s.rect(a, y - thick / 2, 4, thick, { fill: theme.bad });
       if (hot("high")) s.rect(b - 4, y - thick / 2, 4, thick, { fill: theme.bad });
       const best = summary.best_trial;
-      const where = best !== null && own[best] !== null && own[best] !== undefined && own[best]! > -0.5 ? x(own[best]!) : NaN;
+      const where = best !== null && own[best] !== null && own[best] !== undefined && !gone(scale, own[best]!) ? x(own[best]!) : NaN;
       if (!Number.isNaN(where)) s.line([where, y - thick / 2 - 2, where, y + thick / 2 + 2], { stroke: theme.ink, width: 2 });
       marks.push({
         x: Number.isNaN(where) ? (a + b) / 2 : where,

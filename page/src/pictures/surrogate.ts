@@ -5,7 +5,7 @@ import type { Scale } from "../scales";
 import type { Surface } from "../surface";
 import { ramp, type Theme } from "../theme";
 import { cut, number } from "../words";
-import { type Draw, trialText } from "./draw";
+import { type Draw, gone, trialText } from "./draw";
 import { axisOf } from "./hyperparameter";
 
 export interface Expected {
@@ -82,7 +82,7 @@ export function contourPicture(study: Study, found: Contour, kept: Uint8Array): 
     const r = count > 3000 ? 1.2 : count > 500 ? 1.8 : 2.8;
     const place = (i: number): [number, number] | null => {
       const [a, b] = [own[0][i], own[1][i]];
-      if (a === null || b === null || a < -0.5 || b < -0.5) return null;
+      if (a === null || b === null || gone(x, a) || gone(y, b)) return null;
       return [f.x(a) + jitter(one, i, f.width), f.y(b) + jitter(two, i + 7, f.height)];
     };
     for (let i = 0; i < count; i++) {

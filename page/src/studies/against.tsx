@@ -1,6 +1,6 @@
 // Whole studies side by side: how each came to its best, what it found, where and how it searched.
 import { useState } from "preact/hooks";
-import { type Line, useAnswer, useLive, usePaused } from "../data";
+import { type Line, searched, useAnswer, useLive, usePaused } from "../data";
 import { Select, Toggle } from "../parts";
 import { Picture, short, Tabled } from "../picture";
 import type { Draw } from "../pictures/draw";
@@ -68,7 +68,7 @@ function plainRows(studies: Against[]): unknown[][] {
     row("objective", (one) => one.objective),
     row("best", (one) => one.best),
     row("best trial", (one) => one.best_trial),
-    row("trials", (one) => one.trials),
+    row("trials", searched),
     row("epochs", (one) => one.epochs),
     ...group((one) => one.settings),
     ...group((one) => one.configuration),
@@ -140,7 +140,7 @@ export function CompareStudies({ query }: { query: URLSearchParams }) {
                   <tr><th scope="row">state</th>{studies.map((one) => <td><State state={one.state} /></td>)}</tr>
                   <tr><th scope="row">objective</th>{studies.map((one) => <td>{cut(one.objective, 100)}</td>)}</tr>
                   <tr><th scope="row">best</th>{studies.map((one) => <td><strong>{number(one.best, 5)}</strong>{one.best_trial !== null && <> <a href={link("/trial", { name: one.name, n: one.best_trial })}>trial {one.best_trial}</a></>}</td>)}</tr>
-                  <tr><th scope="row">trials</th>{studies.map((one) => <td>{one.trials}{one.max_trials ? ` of ${one.max_trials}` : ""}{one.trials > 0 && ": "}{Object.entries(one.counts).map(([state, n]) => `${n} ${state}`).join(", ")}</td>)}</tr>
+                  <tr><th scope="row">trials</th>{studies.map((one) => <td>{searched(one)}{one.max_trials ? ` of ${one.max_trials}` : ""}{one.repetitions ? ` and ${many(one.repetitions, "repetition")}` : ""}{one.trials > 0 && ": "}{Object.entries(one.counts).map(([state, n]) => `${n} ${state}`).join(", ")}</td>)}</tr>
                   <tr><th scope="row">epochs</th>{studies.map((one) => <td>{one.epochs}{one.max_epochs ? ` of ${one.max_epochs}` : ""}</td>)}</tr>
                   {group("How it searched", (one) => one.settings)}
                   {group("Best configuration", (one) => one.configuration)}

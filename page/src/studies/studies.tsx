@@ -1,6 +1,6 @@
 // The list of studies.
 import { useState } from "preact/hooks";
-import { type Line, useAnswer, useLive, usePaused } from "../data";
+import { type Line, searched, useAnswer, useLive, usePaused } from "../data";
 import { Spark } from "../parts";
 import { link, namesFrom, put, useRoute } from "../route";
 import { State } from "../study/trials-table";
@@ -67,7 +67,8 @@ export function Studies() {
               ))}
             </p>
             <p class="dim">
-              {l.max_trials ? `${l.trials} of ${many(l.max_trials, "trial")}` : many(l.trials, "trial")}, {l.max_epochs ? `${l.epochs} of ${many(l.max_epochs, "epoch")}` : many(l.epochs, "epoch")},
+              {l.max_trials ? `${searched(l)} of ${many(l.max_trials, "trial")}` : many(searched(l), "trial")}
+              {l.repetitions ? ` and ${many(l.repetitions, "repetition")}` : ""}, {l.max_epochs ? `${l.epochs} of ${many(l.max_epochs, "epoch")}` : many(l.epochs, "epoch")},
               last sign {duration(now - l.last_sign)} ago
             </p>
             {l.note && <p class="note">{l.note}</p>}

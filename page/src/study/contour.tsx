@@ -16,8 +16,8 @@ export function ContourView({ study, query, order, kept, ended, ready }: { study
   const { answer: fresh, error } = useAnswer<Contour>("lesson", { study: study.summary.name, what: "contour", name: asked }, ready ? ended : -1, 4000);
   // The picture before stays until the next one is there.
   const last = useRef<Contour | null>(null);
-  if (fresh) last.current = fresh;
-  const answer = last.current;
+  if (fresh && !fresh.why_not) last.current = fresh;
+  const answer = fresh ?? last.current;
   const controls = (
     <>
       <Select label="across" value={first} options={order.map((n): [string, string] => [n, cut(n, 40)])} onChange={(v) => put({ cx1: v, cx2: v === second ? first : second })} />

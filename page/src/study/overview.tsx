@@ -1,8 +1,9 @@
 // How the study stands: the best so far, the budget, what runs, what happened.
-import { STATES } from "../data";
+import { searched, STATES } from "../data";
 import { Card, Meter, Prune, Select, Toggle, useSteers } from "../parts";
 import { Picture, Tabled } from "../picture";
 import { budgetOf, burn, type Spent, timeLeft } from "../pictures/budget";
+import { counts } from "../pictures/draw";
 import { front } from "../pictures/objectives";
 import { best, bestByTrial } from "../pictures/progress";
 import { link, put } from "../route";
@@ -10,6 +11,8 @@ import { cut, duration, many, number, when } from "../words";
 import { Feed } from "./feed";
 import { State } from "./trials-table";
 import { open, useChronicle, type View } from "./view";
+
+const ENDED = STATES.indexOf("completed"); // and all after it
 
 export function Overview({ view }: { view: View }) {
   const { study, query, kept } = view;
@@ -25,18 +28,19 @@ export function Overview({ view }: { view: View }) {
   const left = timeLeft(study, chronicle);
   const asked = query.get("spent");
   const spent: Spent = asked === "trials" || asked === "epochs" ? asked : budget.epochs === null && budget.trials !== null ? "trials" : "epochs";
-  const over = ["completed", "stopped", "diverged", "failed"].reduce((n, s) => n + (summary.counts[s] ?? 0), 0);
+  const over = columns.state.filter((state, i) => state >= ENDED && columns.repeats[i] < 0).length;
   const running = Array.from({ length: study.count }, (_, i) => i).filter((i) => STATES[columns.state[i]] === "running");
+  const after = last ? columns.repeats.filter((repeats, i) => i > last.trial && repeats < 0).length : 0;
   const sentence = last
     ? `The best ${metric} so far is ${number(last.value, 5)}, of trial ${last.trial}` +
-      (study.count > last.trial + 1 ? `; the ${many(study.count - last.trial - 1, "trial")} after it found none better.` : ".")
-    : "No trial has a finite value yet.";
+      (after ? `; the ${many(after, "trial")} after it found none better.` : ".")
+    : summary.best === null ? "No trial has a finite value yet." : "No trial keeps the constraints yet.";
   const table = () => ({
     head: ["trial", "state", metric, "best so far"],
     rows: (() => {
       let best: number | null = null;
       return columns.value.map((v, i) => {
-        if (v !== null && columns.state[i] < 5 && (best === null || (direction === "maximize" ? v > best : v < best))) best = v;
+        if (counts(study, i) && (best === null || (direction === "maximize" ? v! > best : v! < best))) best = v;
         return [i, STATES[columns.state[i]], v, best];
       });
     })(),
@@ -51,8 +55,9 @@ export function Overview({ view }: { view: View }) {
           </p>
         </Card>
         <Card title="Budget">
-          <Meter label="trials" value={summary.trials} most={budget.trials} />
+          <Meter label="trials" value={searched(summary)} most={budget.trials} />
           <Meter label="epochs" value={summary.epochs} most={budget.epochs} />
+          {summary.repetitions > 0 && <p class="dim">and {many(summary.repetitions, "repetition")} of finalists, which only count as epochs</p>}
           {summary.until !== null && <p class="dim">until {when(summary.until)}</p>}
           {left !== null && (
             <p class="dim">

@@ -1,6 +1,6 @@
 // Steering: every wish is an event in the log, with who and when.
 import { useState } from "preact/hooks";
-import { type Hyperparameter, STATES, type Study } from "../data";
+import { type Hyperparameter, searched, STATES, type Study } from "../data";
 import { Card, Prune, Said, Select, useSteers, useWish } from "../parts";
 import { Tabled } from "../picture";
 import { link } from "../route";
@@ -85,7 +85,7 @@ function Budget({ study }: { study: Study }) {
   const whole = (v: string) => (v ? Math.round(Number(v)) : null);
   return (
     <Card title="Budget">
-      <p class="dim">All of the study, what was trained already included: {summary.trials} trials, {summary.epochs} epochs so far.</p>
+      <p class="dim">All of the study, what was trained already included: {searched(summary)} trials, {summary.epochs} epochs so far.</p>
       {field("trials", trials, setTrials)}
       {field("epochs", epochs, setEpochs)}
       <div class="buttons">
@@ -108,8 +108,8 @@ function Enqueue({ study }: { study: Study }) {
   const text = (h: Hyperparameter): string => {
     if (h.name in values) return values[h.name];
     const v = best === null ? null : columns.hyperparameters[h.name]?.[best];
-    if (v === null || v === undefined) return h.kind === "choice" ? h.options![0] : number(h.low!);
-    return h.kind === "choice" ? h.options![v] : String(v);
+    if (v === null || v === undefined) return h.kind === "choice" ? h.options![0] : String(h.low!);
+    return h.kind === "choice" ? (h.options![v] ?? h.options![0]) : String(v); // -1: gone from the space since
   };
   const all = Object.fromEntries(summary.space.map((h) => [h.name, text(h)]));
   const shown = summary.space.filter((h) => active(h, all));

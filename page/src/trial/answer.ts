@@ -42,4 +42,5 @@ export interface TrialPage {
 export interface Trials {
   trials: TrialPage[];
   missing: number[];
+  hidden: number; // trials beyond those that fit side by side
 }

@@ -16,7 +16,7 @@ export function Compare({ name, query }: { name: string; query: URLSearchParams 
   const log = query.get("log") === "1";
   if (error || wrong) return <main id="main"><p class="wrong" role="alert">{error || wrong}</p></main>;
   if (!answer || !study) return <main id="main"><p class="wait">Reading the trials…</p></main>;
-  const { trials, missing } = answer;
+  const { trials, missing, hidden } = answer;
   const { summary } = study;
   const names = [...new Set(trials.flatMap((t) => t.configuration.map((c) => c.name)))];
   const value = (t: TrialPage, n: string) => t.configuration.find((c) => c.name === n)?.value ?? "–";
@@ -42,6 +42,7 @@ export function Compare({ name, query }: { name: string; query: URLSearchParams 
         <span class="dim" id="compare-help">numbers with commas between</span>
       </div>
       {missing.length > 0 && <p class="said bad" role="status">There is no trial {missing.join(", ")}.</p>}
+      {hidden > 0 && <p class="said" role="status">Only the first {trials.length} are shown; {many(hidden, "trial")} more would not fit side by side.</p>}
       <Picture
         title="Their curves"
         sentence={`${metric} of ${many(trials.length, "trial")}: ${trials.map((t) => t.number).join(", ")}.`}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import webbrowser
+from urllib.parse import quote
 
 import click
 
@@ -48,7 +49,7 @@ def dashboard(
     hosts = ("127.0.0.1", "localhost", "::1", host) if local else ()
     made = application(store, writable=writable, token=secret, hosts=hosts)
     shown = f"[{host}]" if ":" in host else host
-    address = f"http://{shown}:{port}/" + (f"?token={secret}" if secret else "")
+    address = f"http://{shown}:{port}/" + (f"?token={quote(secret, safe='')}" if secret else "")
 
     def announce() -> None:
         click.echo(f"luthier: {'looking on' if read_only else 'dashboard'} at {address}", err=True)

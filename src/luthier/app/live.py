@@ -9,7 +9,7 @@ import statistics
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from luthier.app import words
 from luthier.app.notebook import Output, in_kernel
@@ -21,7 +21,7 @@ from luthier.study.records import TrialRecord, TrialState
 from luthier.study.snapshot import follow
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, RenderableType
 
 _REFRESH_SECONDS = 0.5
 _NOTEBOOK_SECONDS = 1.0  # each picture is a message to the browser, and is kept in no file
@@ -94,11 +94,9 @@ class Progress:
                 if self._history.cursor != cursor:
                     self._output.update(*self._told())
             return
-        from rich.console import Console
         from rich.live import Live
 
-        console = Console(file=sys.stderr)
-        with Live(console=console, refresh_per_second=4, transient=True) as view:
+        with Live(console=screen(sys.stderr), refresh_per_second=4, transient=True) as view:
             while not self._over.wait(_REFRESH_SECONDS):
                 self._refresh()
                 view.update(self._picture())
@@ -232,3 +230,10 @@ class Progress:
         return f"bracket {bracket.name} ({current + 1} of {len(self._plan.brackets)}):  " + (
             "  >  ".join(steps)
         )
+
+
+def screen(file: TextIO) -> Console:
+    """Return a console on *file*, to which the names and values of users are text, whatever is in brackets."""
+    from rich.console import Console
+
+    return Console(file=file, markup=False, emoji=False)

@@ -12,13 +12,15 @@ import click
 from luthier.app import options, words
 from luthier.app.completing import study_argument
 from luthier.app.dashboard.summary import sparks
-from luthier.app.reading import activity
+from luthier.app.dashboard.watched import first_of
+from luthier.app.reading import activity, read
 from luthier.app.show import clean, console
 from luthier.app.sparkline import sparkline
-from luthier.errors import StudyError, nearest
+from luthier.errors import LuthierError, StudyError, nearest
 from luthier.insight.happening import worker_of
 from luthier.insight.ladder import ladder
 from luthier.study.history import History
+from luthier.study.protocols import Store
 from luthier.study.records import TrialRecord, TrialState
 from luthier.study.snapshot import follow
 
@@ -42,7 +44,6 @@ def watch(study: str | None, storage: str | None, once: bool) -> None:
 
     Where there is no terminal it prints the picture once.
     """
-    from luthier.app.reading import read
     from luthier.app.stores import store_to_read
 
     store = store_to_read(storage)
@@ -50,10 +51,10 @@ def watch(study: str | None, storage: str | None, once: bool) -> None:
     if study is None:
         if not names:
             raise StudyError("There is no study here to watch yet.")
-        study = max(names, key=lambda name: read(store, name).last_time)
+        study = _newest(store, names)
     elif study not in names:
         raise StudyError(f"There is no study {study!r}.{nearest(study, names)}")
-    history = follow(store, study, History())
+    first, history = _followed(store, study, b"", History())
     out = console()
     if once or not sys.stdout.isatty():
         for line in picture(history, min(out.width, 120), 40, time.time()):
@@ -68,7 +69,35 @@ def watch(study: str | None, storage: str | None, once: bool) -> None:
             view.update(Group(*lines), refresh=True)
             time.sleep(_LOOKS)
             store.wait(study, history.cursor, _WAITS)
-            history = follow(store, study, history)
+            first, history = _followed(store, study, first, history)
+
+
+def _followed(store: Store, study: str, first: bytes, history: History) -> tuple[bytes, History]:
+    """Return the log's first event, and *history*, whose own is *first*, with what is new.
+
+    Where the first event is another one, the file was deleted and made again: then nothing that was read
+    holds.
+    """
+    now = first_of(store, study)
+    return now, follow(store, study, history if now == first else History())
+
+
+def _newest(store: Store, names: Sequence[str]) -> str:
+    """Return the study that had the last sign; one that cannot be read does not hide the others.
+
+    Raises:
+        LuthierError: none can be read.
+    """
+    signs: dict[str, float] = {}
+    wrong: list[LuthierError] = []
+    for name in names:
+        try:
+            signs[name] = read(store, name).last_time
+        except LuthierError as error:
+            wrong.append(error)
+    if not signs:
+        raise wrong[0]
+    return max(signs, key=lambda name: signs[name])
 
 
 def picture(history: History, width: int, height: int, now: float) -> list[Text]:
@@ -104,6 +133,10 @@ def picture(history: History, width: int, height: int, now: float) -> list[Text]
 def _head(history: History, now: float) -> list[tuple[str, str]]:
     header, limits = history.header, history.limits
     counts = ", ".join(f"{n} {state}" for state, n in history.counts().items()) or "no trial yet"
+    # A race's repetitions are trials in the log, and none of the search's, which the budget is of.
+    again = len(history.repetitions)
+    searched = len(history.trials) - again
+    race = f" and {again} repetitions of finalists" if again else ""
     of = (limits.trials, limits.epochs)
     trials, epochs = (f" of {n}" if n else "" for n in of)
     lines = [
@@ -113,7 +146,7 @@ def _head(history: History, now: float) -> list[tuple[str, str]]:
             f"{words.duration(now - header.time)} since it began",
             "",
         ),
-        (f"{len(history.trials)}{trials} trials, {history.epochs}{epochs} epochs ({counts})", ""),
+        (f"{searched}{trials} trials{race}, {history.epochs}{epochs} epochs ({counts})", ""),
     ]
     if history.stages:
         lines.append((f"stage {len(history.stages)}: {history.stages[-1].name}", ""))

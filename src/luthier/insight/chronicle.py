@@ -20,7 +20,8 @@ from luthier.study.protocols import Store
 from luthier.study.records import TrialState
 from luthier.study.study import Study
 
-_FEED = 300
+_FEED = 300  # happenings of a kind that are kept
+_MISHAPS = ("failed", "diverged", "lost", "requeued")  # which may be as many as trials
 _BURN = 1000  # points of the epochs spent
 _END_OF = {
     ev.JobReleased: "released",
@@ -59,6 +60,10 @@ class Job:
     again: str = ""
 
 
+def _feed() -> deque[dict[str, Any]]:
+    return deque(maxlen=_FEED)
+
+
 def chronicle(study: Study) -> Chronicle:
     """Return the fold of the whole log of *study* as it stands."""
     known = Chronicle()
@@ -80,7 +85,6 @@ class Chronicle:
     jobs: list[Job] = field(default_factory=list[Job])
     best: dict[int, tuple[float, int]] = field(default_factory=dict[int, tuple[float, int]])
     burn: list[tuple[float, int]] = field(default_factory=list[tuple[float, int]])
-    feed: deque[dict[str, Any]] = field(default_factory=lambda: deque[dict[str, Any]](maxlen=_FEED))
     workers: dict[str, int] = field(default_factory=dict[str, int])
     finished: dict[int, float] = field(default_factory=dict[int, float])
     epochs: int = 0
@@ -96,6 +100,8 @@ class Chronicle:
     _numbers: array[int] = field(default_factory=lambda: array("q"))  # the events' numbers
     _stride: int = 1
     _reports: int = 0
+    _mishaps: deque[dict[str, Any]] = field(default_factory=_feed)
+    _deeds: deque[dict[str, Any]] = field(default_factory=_feed)
 
     def follow(self, store: Store, name: str, up_to: int) -> None:
         """Fold in the log's events up to number *up_to*."""
@@ -130,17 +136,24 @@ class Chronicle:
             self.created, self._metric = event.time, event.metric
             self._sign = -1.0 if event.direction == "maximize" else 1.0
         if said := happening(event):
-            self.feed.append({"number": number, "time": event.time - self.created, **said})
+            told = self._mishaps if said["kind"] in _MISHAPS else self._deeds
+            told.append({"number": number, "time": event.time - self.created, **said})
+
+    @property
+    def feed(self) -> list[dict[str, Any]]:
+        """What happened, in its order: the newest mishaps of trials, and the newest of all else."""
+        return sorted([*self._mishaps, *self._deeds], key=lambda told: told["number"])
 
     def _forget(self) -> None:
         """Begin anew, as the study does: trials are counted from 0 again."""
         for known in (
             self.jobs, self.best, self.burn, self.workers, self.finished, self._loss, self._step,
-            self._open, self._put_back,
+            self._open, self._put_back, self._mishaps, self._deeds,
         ):  # fmt: skip
             known.clear()
         del self._about[:], self._numbers[:]
         self.epochs = self._reports = 0
+        self._stride = 1
 
     def numbers_about(self, trial: int) -> list[int]:
         """Return the numbers of the log's events about *trial*, but for its reports and checkpoints."""

@@ -32,6 +32,9 @@ from luthier.study.protocols import PAGE, Conflict
 Durability = Literal["process", "power"]
 _CHECKPOINT_BYTES = 4 << 20
 _DECIDING_SECONDS = 5.0
+_LOOK_SECONDS = (
+    1.0  # between two looks of a reader at whether its file is still the one at the path
+)
 _AFTER = "SELECT number, body FROM events WHERE study = ? AND number > ? ORDER BY number LIMIT ?"
 _APPEND = (
     "INSERT INTO events (study, number, body) SELECT ?, coalesce(max(number), 0) + 1, ? "
@@ -72,6 +75,8 @@ class SQLiteStore:
         self._ids: dict[str, int] = {}
         self._connection: sqlite3.Connection | None = None
         self._owner = 0
+        self._file: tuple[int, int] | None = None  # device and number of the file that is open
+        self._looked = 0.0
         self._bytes = 0
         self._write_lock = FileLock(Path(f"{self.path}-lock"))
         self._decide_lock = FileLock(Path(f"{self.path}-deciding"))
@@ -89,6 +94,12 @@ class SQLiteStore:
     def address(self) -> str:
         """Return the file's path, with the durability where it is not the usual one."""
         return str(self.path) + ("?durability=power" if self.durability == "power" else "")
+
+    @property
+    def replaced(self) -> bool:
+        """Whether another file is at the path than the one that is open: deleted and made again, say."""
+        here = _identity(self.path)
+        return None not in (here, self._file) and here != self._file
 
     # -- the protocol ----------------------------------------------------------------------------
 
@@ -277,6 +288,7 @@ class SQLiteStore:
             if self._connection is not None and self._owner == os.getpid():
                 self._connection.close()
             self._connection = None
+            self._ids.clear()  # another file may be there when it is opened again
             self._write_lock.close()
             self._decide_lock.close()
 
@@ -346,14 +358,37 @@ class SQLiteStore:
             self._sync()
 
     def _connected(self) -> sqlite3.Connection:
-        """Return this process's own connection: one inherited through a fork must not be used."""
+        """Return this process's own connection: one inherited through a fork must not be used.
+
+        A reader goes over to another file at the path. A writer does not: what it says belongs to the log
+        that it knows.
+        """
+        if self._read_only:
+            self._look_at_file()
         if self._connection is None or self._owner != os.getpid():
             with _translated(self.path):
                 self._connection = self._open()
             self._owner = os.getpid()
         return self._connection
 
+    def _look_at_file(self) -> None:
+        """Let go of a file that is at the path no more, once another one is there."""
+        now = time.monotonic()
+        if now - self._looked < _LOOK_SECONDS:
+            return
+        self._looked = now
+        if self._connection is not None and self._owner == os.getpid() and self.replaced:
+            self._connection.close()
+            self._connection = None
+            self._ids.clear()
+
     def _open(self) -> sqlite3.Connection:
+        before = _identity(self.path)
+        connection = self._opened()
+        self._file = before or _identity(self.path)  # a writer may have made it
+        return connection
+
+    def _opened(self) -> sqlite3.Connection:
         if self._read_only:
             connection = self._connect(f"file:{quote(str(self.path))}?mode=ro")
             try:
@@ -428,6 +463,15 @@ class SQLiteStore:
             finally:
                 lock.release()
         lock.close()
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return what tells one file from another, whatever they are called; None where there is none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _flush(path: Path) -> None:

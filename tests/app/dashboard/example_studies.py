@@ -157,12 +157,14 @@ def make_all(storage: Path) -> None:
     told("one trial", storage, one, [0.5])
     told("all diverged", storage, one, [math.nan] * 8)
     kinds = Space(kind=Choice("a", "b", "c"), flag=Bool())
-    told("categorical only", storage, kinds, [0.1 * (i % 7) for i in range(15)])
+    told("categorical only", storage, kinds, [0.1 * (i % 7) for i in range(15)], noisy=True)
     many = Space({f"hyperparameter_number_{i:02d}": Float(0, 1) for i in range(60)})
     told("sixty", storage, many, [abs(math.sin(i)) for i in range(40)])
     pairs = [{"loss": 1 / (i + 1), "latency": float(i % 11), "size": 100.0 - i} for i in range(30)]
     several: dict[str, Any] = {"minimize": ["loss", "latency"], "subject_to": "size <= 95"}
     told("several objectives", storage, one, pairs, **several)
+    odd = [{"loss": 1 / (i + 1), "latency": math.nan if i % 2 else 10.0} for i in range(10)]
+    told("bounded", storage, Space(x=Float(-9, -1)), odd, subject_to="latency <= 20")
     troubled("troubled workers", storage)
     names = {f"{LONG}{i}": Float(1e-300, 1e300, scale="log") for i in range(3)}
     long_options = Choice(*(f"{LONG}{i}" for i in range(4)))

@@ -202,6 +202,40 @@ def test_repeats_on_other_seeds_are_beside_the_trial(browser: Browser, storage: 
     assert "Race of the finalists" in browser.text
 
 
+def test_a_bound_that_was_never_measured_is_broken(browser: Browser) -> None:
+    """Of ten trials every other one, the last too, did not measure what it is bounded by."""
+    browser.open("/study", name="bounded", tables="best-so-far")
+    text = "The best loss so far is 0.11111, of trial 8; the 1 trial after it found none better."
+    assert text in browser.text
+    cells = "return [...document.querySelector('figure table').rows].at(-1).cells[3].innerText"
+    assert browser.run(cells) == "0.111111"
+
+
+def test_repetitions_of_a_race_are_not_counted_as_trials_of_the_budget(
+    browser: Browser, dashboard: Served
+) -> None:
+    summary = dashboard.get("study", study="stages")["summary"]
+    assert summary["repetitions"] > 0
+    tried = summary["trials"] - summary["repetitions"]
+    again = f"{summary['repetitions']} repetitions"
+    browser.open("/study", name="stages")
+    assert f"{tried} of {summary['max_trials']}" in browser.text
+    assert f"and {again} of finalists" in browser.text
+    browser.go("/")
+    line = "return document.querySelector('[data-study=stages]').innerText"
+    assert f"{tried} of {summary['max_trials']} trials and {again}" in browser.run(line)
+
+
+def test_negative_values_lie_on_their_axis_as_all_others_do(browser: Browser) -> None:
+    browser.open("/study", name="bounded", tab="hyperparameters")
+    marks = browser.run(
+        "return [...document.querySelectorAll('canvas[data-marks]')].map(c => +c.dataset.marks)"
+    )
+    assert all(marks)
+    browser.go("/study", name="bounded", tab="trials", b='{"x": [-9, -1]}')
+    assert "10 of 10 trials" in browser.text
+
+
 def test_lost_workers_and_retries_are_told(browser: Browser) -> None:
     browser.open("/study", name="troubled workers", tab="workers", tables="timeline-of-workers")
     text = browser.text

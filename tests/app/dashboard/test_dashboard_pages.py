@@ -17,11 +17,12 @@ from luthier.app.dashboard.columns import described, rounded, trial_columns
 from luthier.app.dashboard.curves import MOST_CURVES, chosen, curves
 from luthier.app.dashboard.ladder import ladder_page
 from luthier.app.dashboard.lessons import lesson
-from luthier.app.dashboard.summary import listed, summary
-from luthier.app.dashboard.trial_page import trial_page
+from luthier.app.dashboard.summary import listed, sparks, summary
+from luthier.app.dashboard.trial_page import trial_page, written
 from luthier.app.dashboard.watched import as_json
 from luthier.insight.chronicle import Chronicle
 from luthier.insight.happening import of_trial
+from luthier.insight.ladder import plan_of
 from luthier.space import Bool, Choice, Constant, Float, Int, Space
 from luthier.storage import MemoryStore
 from luthier.study import events as ev
@@ -303,3 +304,121 @@ def test_a_study_against_others(hyperband: tuple[MemoryStore, History]) -> None:
     assert empty["progress"]["values"] == []
     assert empty["configuration"] == {}
     assert as_json([found, empty])
+
+
+def bounded(values: list[tuple[float, float]]) -> History:
+    """Return a study of losses and latencies, of which 20 is the most that is allowed."""
+    store = MemoryStore()
+    study = luthier.open(
+        "s", Space(x=Float(0, 1)), minimize="loss", subject_to="latency <= 20", storage=store,
+        scheduler=None, searcher="random",
+    )  # fmt: skip
+    for loss, latency in values:
+        study.tell(study.ask(), loss=loss, latency=latency)
+    return study.refresh()
+
+
+def test_what_was_never_measured_breaks_its_bound_on_the_page_too() -> None:
+    history = bounded([(3.0, 10.0), (1.0, math.nan), (2.0, 40.0)])
+    found = trial_columns(history)["violation"]
+    assert found == [0.0, pytest.approx(1e300), 1.0]
+    assert trial_columns(asked(Space(x=Float(0, 1)), [[1.0]]))["violation"] == []
+
+
+def test_the_best_so_far_is_none_that_breaks_a_bound() -> None:
+    history = bounded([(3.0, 10.0), (1.0, 40.0), (2.0, 5.0), (0.5, math.nan)])
+    assert sparks(history) == [3.0, 3.0, 2.0, 2.0]
+    assert sparks(bounded([(1.0, 40.0), (2.0, 5.0)])) == [None, 2.0]
+
+
+def test_whole_numbers_are_sent_whole() -> None:
+    """Somebody may try them again."""
+    store = MemoryStore()
+    study = luthier.open("s", Space(size=Int(1, 2**44)), minimize="loss", storage=store)
+    sizes = [1_048_576, 123_456_789, 2**44, 7]
+    for size in sizes:
+        study.enqueue({"size": size})
+        study.tell(study.ask(), loss=1.0)
+    assert trial_columns(study.refresh())["hyperparameters"]["size"] == sizes
+
+
+@pytest.fixture(scope="module")
+def raced() -> tuple[MemoryStore, History]:
+    store = MemoryStore()
+    luthier.tune(
+        train, SPACE, minimize="val_loss", name="s", storage=store, scheduler=None,
+        searcher="random", epochs=2, max_trials=6, finalists=2, repetitions=3,
+    )  # fmt: skip
+    return store, luthier.open("s", storage=store).history
+
+
+def test_repetitions_are_no_trials_of_the_budget(raced: tuple[MemoryStore, History]) -> None:
+    store, history = raced
+    again = len(history.repetitions)
+    assert again >= 4
+    found = summary(history)
+    assert (found["trials"], found["repetitions"], found["max_trials"]) == (6 + again, again, 6)
+    assert found["plan"]["trials"] == 6
+    assert found["plan"]["epochs"] == 6 * 2 + 2 * 3 * 2, "the race's epochs, too"
+    known = Chronicle()
+    known.follow(store, "s", history.cursor)
+    page = chronicle_page(known, history)
+    assert page["finished"]["trials"] == [1, 2, 3, 4, 5, 6]
+
+
+def test_the_plan_leaves_epochs_for_the_race() -> None:
+    """Of 60 epochs a third at most is kept for a race of 2 finalists, 10 times 2 epochs each."""
+    store = MemoryStore()
+    study = luthier.open(
+        "s", Space(x=Float(0, 1)), minimize="loss", storage=store, scheduler=None, epochs=2,
+        max_epochs=60, searcher="random",
+    )  # fmt: skip
+    plan = plan_of(study.refresh())
+    assert plan is not None
+    assert (plan.trials, plan.epochs) == (30, 60)
+    study.steer.race(2, 10)
+    plan = plan_of(study.refresh())
+    assert plan is not None
+    assert [b.epochs for b in plan.brackets] == [40, 20]
+    assert summary(study.history)["plan"]["trials"] == 20
+
+
+def test_the_place_of_an_arrival_is_among_all_who_arrived() -> None:
+    store = MemoryStore()
+    study = luthier.open(
+        "s", Space(x=Float(0, 1)), minimize="loss", storage=store, searcher="random", scheduler="asha",
+        epochs=9,
+    )  # fmt: skip
+    for i in range(300):
+        trial = study.ask()
+        trial.report(loss=float(i))
+    bracket = ladder_page(study.refresh())["brackets"][0]
+    lowest = bracket["rungs"][0]
+    assert lowest["arrived"] > 200
+    assert len(lowest["place"]) == len(lowest["trial"]) == 200
+    ranked = sorted((t for t in study.trials if t.steps), key=lambda t: (t.losses[0], t.number))
+    assert [ranked[place - 1].number for place in lowest["place"]] == lowest["trial"]
+    assert lowest["place"][:100] == list(range(1, 101))
+    assert lowest["place"][-1] > 200
+
+
+def test_mishaps_do_not_push_out_what_people_did() -> None:
+    store = MemoryStore()
+    study = luthier.open("s", Space(x=Float(0, 1)), minimize="loss", storage=store, scheduler=None)
+    study.steer.by("Ada").note("mind the rates")
+    for _ in range(400):
+        study.tell(study.ask(), loss=math.nan)
+    known = Chronicle()
+    known.follow(store, "s", study.refresh().cursor)
+    feed = chronicle_page(known, study.history)["feed"]
+    kinds = [e["kind"] for e in feed]
+    assert kinds.count("diverged") == 300
+    assert {"note", "created"} <= set(kinds)
+    numbers = [e["number"] for e in feed]
+    assert numbers == sorted(numbers, reverse=True)
+
+
+def test_a_configuration_is_told_as_python_that_runs() -> None:
+    values = {"rate": math.inf, "odd name": -math.inf, "shape": (3, 3), "kind": "a'b", "x": None}
+    assert eval(written(values)) == values
+    assert written({}) == "{}"

@@ -165,6 +165,20 @@ def test_what_is_wrong_is_said(open_door: Served) -> None:
     assert "at least 10 trials" in few["why_not"]
 
 
+def test_of_very_many_trials_those_that_are_not_shown_are_counted(tmp_path: Path) -> None:
+    path = tmp_path / "studies.db"
+    study = luthier.open("s", SPACE, minimize="loss", storage=path, scheduler=None)
+    for loss in range(53):
+        study.tell(study.ask(), loss=float(loss))
+    served = Served(path)
+    try:
+        asked_for = ",".join(str(n) for n in (*range(53), 99))
+        told = served.get("trial", study="s", trials=asked_for)
+        assert (len(told["trials"]), told["missing"], told["hidden"]) == (50, [99], 3)
+    finally:
+        served.stop()
+
+
 def test_the_end_does_not_wait_for_open_streams(store: Path) -> None:
     served = Served(store)
     connections = []

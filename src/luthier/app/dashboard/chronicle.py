@@ -17,7 +17,8 @@ def chronicle_page(known: Chronicle, history: History) -> dict[str, Any]:
     best = known.bests(history)
     jobs = known.jobs[-_JOBS:]
     burn = thinned(known.burn)
-    finished = thinned([(when, i) for i, when in enumerate(known.finished.values(), 1)])
+    ended = [when for number, when in known.finished.items() if number not in history.repetitions]
+    finished = thinned([(when, i) for i, when in enumerate(ended, 1)])
     return {
         "workers": list(known.workers),
         "hidden": len(known.jobs) - len(jobs),
@@ -42,7 +43,7 @@ def chronicle_page(known: Chronicle, history: History) -> dict[str, Any]:
             "seconds": rounded([f[0] for f in finished]),
             "trials": [f[1] for f in finished],
         },
-        "feed": list(reversed(known.feed)),
+        "feed": known.feed[::-1],
         "cursor": known.cursor,
     }
 

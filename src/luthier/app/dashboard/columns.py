@@ -1,7 +1,7 @@
 """A study's trials as columns: what the page is sent, one list a property and not one record a trial.
 
 Everything here is a pure function of the history. Numbers keep six significant digits, which is more
-than a picture shows; what is not finite is sent as null.
+than a picture shows, but for whole ones, which somebody may try again; what is not finite is sent as null.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 STATES = [str(state) for state in TrialState]
 _DIGITS = 6
 _LONGEST = 300  # characters of a reason; the trial's own page has all of it
+_ENDLESS = 1e300  # of a bound whose metric was never measured: null would be none broken
 
 
 def rounded(values: Sequence[float | None]) -> list[float | None]:
@@ -98,7 +99,9 @@ def trial_columns(history: History, numbers: Sequence[int] | None = None) -> dic
         "stage": [t.stage for t in trials],
         "parent": [t.parent for t in trials],
         "repeats": [t.repeats for t in trials],
-        "violation": rounded([t.violation for t in trials]) if history.goals.constraints else [],
+        "violation": rounded([min(t.violation, _ENDLESS) for t in trials])
+        if history.goals.constraints
+        else [],
         "retries": [sum(t.retries.values()) for t in trials],
         "worker": [worker(t) for t in trials],
         **_texts(trials),
@@ -132,7 +135,10 @@ def _texts(trials: Sequence[TrialRecord]) -> dict[str, Any]:
 def _column(domain: Domain, name: str, trials: Sequence[TrialRecord]) -> list[Any]:
     values = [t.configuration.get(name) for t in trials]
     if isinstance(domain, Float | Int):
-        return rounded([v if isinstance(v, int | float) else None for v in values])
+        short = rounded([v if isinstance(v, int | float) else None for v in values])
+        return [
+            value if type(value) is int else told for value, told in zip(values, short, strict=True)
+        ]
     options = (
         [label(o) for o in domain.options] if isinstance(domain, Choice) else ["False", "True"]
     )

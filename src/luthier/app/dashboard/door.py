@@ -8,20 +8,21 @@ and beyond the local machine nobody gets anything without the secret that the st
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import ipaddress
 import secrets
-from http.cookies import SimpleCookie
 from urllib.parse import parse_qsl, urlencode
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from luthier.errors import LuthierError
 
 CROSS_SITE = "x-luthier-page"  # the header that a page's requests for changes carry
-_COOKIE = "luthier-dashboard"
+_API = "/api/"
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
@@ -78,6 +79,10 @@ class Door:
         self._token = token
         self._hosts = hosts
         self._page_key = page_key
+        # Browsers send a cookie to every port of a host. So each token has one of its own, that does not
+        # tell the token.
+        self._cookie = f"luthier-{_digest(token, b'name')[:12]}"
+        self._pass = _digest(token, b"pass")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer or hand on."""
@@ -111,6 +116,8 @@ class Door:
                 return PlainTextResponse(
                     "The page's key is missing or old: load the page again.", 403
                 )
+        elif headers.get("sec-fetch-site") == "cross-site" and _within(scope).startswith(_API):
+            return PlainTextResponse("Requests for data must come from the dashboard's page.", 403)
         return self._stranger(scope, headers) if self._token else None
 
     def _stranger(self, scope: Scope, headers: Headers) -> Response | None:
@@ -118,13 +125,13 @@ class Door:
         given = dict(parse_qsl(scope["query_string"].decode("latin-1")))
         if _same(given.pop("token", ""), self._token):
             rest = f"?{urlencode(given)}" if given else ""
-            answer = RedirectResponse(f"{scope.get('root_path', '')}{scope['path']}{rest}", 303)
-            answer.set_cookie(_COOKIE, self._token, httponly=True, samesite="strict", path="/")
+            answer = RedirectResponse(f"{_root(scope)}{_within(scope)}{rest}", 303)
+            answer.set_cookie(self._cookie, self._pass, httponly=True, samesite="strict", path="/")
             return answer
         scheme, _, bearer = headers.get("authorization", "").partition(" ")
-        cookie = SimpleCookie(headers.get("cookie", "")).get(_COOKIE)
-        known = cookie.value if cookie else ""
-        if _same(known, self._token) or (scheme.lower() == "bearer" and _same(bearer, self._token)):
+        # Forgiving, as browsers are: other programs on this host set cookies of any form.
+        known = cookie_parser(headers.get("cookie", "")).get(self._cookie, "")
+        if _same(known, self._pass) or (scheme.lower() == "bearer" and _same(bearer, self._token)):
             return None
         return PlainTextResponse(
             "This dashboard asks for a token: open the address that luthier dashboard printed, which "
@@ -135,6 +142,20 @@ class Door:
 
 def _same(given: str, wanted: str) -> bool:
     return hmac.compare_digest(given.encode(), wanted.encode())
+
+
+def _digest(token: str, purpose: bytes) -> str:
+    return hashlib.blake2b(token.encode(), digest_size=24, person=purpose).hexdigest()
+
+
+def _root(scope: Scope) -> str:
+    """Return where the dashboard is mounted, "" at the top."""
+    return str(scope.get("root_path", ""))
+
+
+def _within(scope: Scope) -> str:
+    """Return the path below the mount. ASGI has the mount in the whole path; not all servers heed that."""
+    return str(scope["path"]).removeprefix(_root(scope))
 
 
 def _host_of(header: str) -> str:

@@ -36,6 +36,7 @@ def _rung(rung: Rung) -> dict[str, Any]:
         "arrived": rung.arrived,
         "promoted": rung.promoted,
         "trial": list(rung.trials),
+        "place": list(rung.places),
         "value": rounded(rung.values),
         "fate": list(rung.fates),
         "cut": rounded([rung.cut])[0],

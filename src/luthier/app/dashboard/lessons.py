@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 
 from luthier.app.dashboard.columns import rounded
-from luthier.errors import LuthierError
-from luthier.space import Bool, Choice, Constant, Domain
+from luthier.errors import LuthierError, nearest
+from luthier.space import Bool, Choice, Constant, Domain, Space
 from luthier.study.history import History
 
 _MANY = 1500  # trials from which the importance is told by densities, which a second suffices for
@@ -78,11 +78,7 @@ def contour(history: History, name: str) -> dict[str, Any]:
     """Return what it expects over two hyperparameters; *name* has both, as a list in JSON."""
     from luthier import insight
 
-    try:
-        first, second = msgspec.json.decode(name, type=tuple[str, str])
-    except msgspec.MsgspecError as error:
-        raise LuthierError(f"Expected the names of two hyperparameters, got {name!r}.") from error
-    found = insight.contour(history, first, second)
+    found = insight.contour(history, *_both(name))
     domains = history.space.domains
     return {
         "names": found.names,
@@ -92,6 +88,13 @@ def contour(history: History, name: str) -> dict[str, Any]:
         "width": [rounded(row) for row in found.width.tolist()],
         "around": found.around,
     }
+
+
+def _both(name: str) -> tuple[str, str]:
+    try:
+        return msgspec.json.decode(name, type=tuple[str, str])
+    except msgspec.MsgspecError as error:
+        raise LuthierError(f"Expected the names of two hyperparameters, got {name!r}.") from error
 
 
 def range_test(history: History) -> dict[str, Any]:
@@ -197,6 +200,20 @@ LESSONS: dict[str, Callable[..., dict[str, Any]]] = {
     "diagnosis": diagnosis,
 }
 _NAMED = ("isolation", "contour")
+
+
+def about(space: Space, what: str, name: str) -> str:
+    """Return what a lesson is told under: the *name* that it needs, "" where it needs none.
+
+    Raises:
+        LuthierError: the space has nothing of that name.
+    """
+    if what not in _NAMED:
+        return ""
+    for one in _both(name) if what == "contour" else [name]:
+        if one not in space.domains:
+            raise LuthierError(f"The space has no {one!r}.{nearest(one, space.domains)}")
+    return name
 
 
 def lesson(history: History, what: str, name: str) -> dict[str, Any]:

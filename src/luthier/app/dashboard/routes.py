@@ -28,11 +28,11 @@ from luthier.app.dashboard.ladder import ladder_page
 from luthier.app.dashboard.lessons import LESSONS
 from luthier.app.dashboard.live import Live
 from luthier.app.dashboard.steering import Helm, Wish
-from luthier.app.dashboard.summary import listed
 from luthier.app.dashboard.trial_page import trial_page
 from luthier.app.dashboard.watched import Watch
 from luthier.app.server import incoming
 from luthier.errors import LuthierError
+from luthier.run.places import place
 from luthier.study.history import History
 from luthier.study.protocols import Store
 from luthier.version import __version__
@@ -102,7 +102,7 @@ class Dashboard:
             request,
             lambda: {
                 "version": __version__,
-                "storage": _shown(self._watch.store.address),
+                "storage": _shown(self._watch.store),
                 "steers": self._helm is not None,
                 "key": self.page_key if self._helm is not None else "",
             },
@@ -117,8 +117,7 @@ class Dashboard:
             self._asked.set()
             for name in self._watch.store.names():
                 try:
-                    study = self._watch.study(name)
-                    lines.append(study.read(lambda history, n=name: listed(n, history)))
+                    lines.append(self._watch.line(name).shown)
                 except (
                     LuthierError
                 ) as error:  # one study of a newer luthier must not hide the others
@@ -185,10 +184,11 @@ class Dashboard:
         watched, asked = self._watched(request), _numbers(request, "trials") or []
 
         def answer(history: History) -> dict[str, Any]:
-            numbers = _known(history, asked[:_MOST_COMPARED]) or []
+            numbers = _known(history, asked) or []
             return {
-                "trials": [trial_page(history, n) for n in numbers],
+                "trials": [trial_page(history, n) for n in numbers[:_MOST_COMPARED]],
                 "missing": [n for n in asked if n not in numbers],
+                "hidden": len(numbers[_MOST_COMPARED:]),
             }
 
         return await answered(request, lambda: watched().read(answer))
@@ -255,10 +255,12 @@ def _known(history: History, numbers: list[int] | None) -> list[int] | None:
     return [n for n in dict.fromkeys(numbers) if 0 <= n < len(history.trials)]
 
 
-def _shown(address: str) -> str:
-    """Return the store's address without a password or token."""
-    scheme, sign, rest = address.partition("://")
-    return f"{scheme}{sign}{rest.rpartition('@')[2]}" if sign else address
+def _shown(store: Store) -> str:
+    """Return where the studies are, without passwords or tokens."""
+    try:
+        return place(store)
+    except ValueError:  # an address of several hosts
+        return store.address.partition(":")[0]
 
 
 def _file(name: str) -> Callable[[Request], Awaitable[Response]]:

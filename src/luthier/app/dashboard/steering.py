@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Literal
 
 import msgspec
@@ -12,6 +14,7 @@ import msgspec
 from luthier.app.dashboard.columns import label
 from luthier.errors import SpaceError, StudyError, nearest
 from luthier.space import Bool, Choice, Constant, Domain, Float, Int
+from luthier.storage import SQLiteStore
 from luthier.study.protocols import Store
 from luthier.study.study import Study
 
@@ -61,10 +64,19 @@ class Helm:
             return granted(self._study(wish.study), wish, who)
 
     def _study(self, name: str) -> Study:
+        """Return the study as it stands, opened anew where it is another one than before."""
         from luthier.run.opening import open_study
 
+        if isinstance(self._store, SQLiteStore) and self._store.replaced:
+            self._store.close()
+            self._store = None
+            self._studies.clear()
         if self._store is None:
             self._store = self._opened()
+        if (known := self._studies.pop(name, None)) is not None:
+            with suppress(StudyError):  # begun anew since, with other settings
+                known.refresh()
+                self._studies[name] = known
         if name not in self._studies:
             self._studies[name] = open_study(name, storage=self._store, renews=False)
         return self._studies[name]
@@ -90,10 +102,13 @@ def granted(study: Study, wish: Wish, who: str) -> str:
             steer.enqueue(configuration_from(study, wish.configuration or {}))
             return "The configuration is tried next."
         case "space":
-            steer.space(study.space.with_domain(wish.name, changed(study, wish)), wish.reason)
+            domain = changed(
+                study, wish
+            )  # which refreshes: what others have changed since stays so
+            steer.space(study.space.with_domain(wish.name, domain), wish.reason)
             return f"The space of {wish.name} is changed."
         case "budget":
-            until = study.history.until
+            until = study.refresh().until
             steer.budget(trials=wish.trials, epochs=wish.epochs, until=until, reason=wish.reason)
             return "The budget is set."
         case "race":
@@ -172,19 +187,30 @@ def changed(study: Study, wish: Wish) -> Domain:
         return dataclasses.replace(domain, low=low, high=high, default=None)  # type: ignore[arg-type]
     if isinstance(domain, Choice) and wish.options and not domain.subspaces:
         known = {label(option): option for option in domain.options}
-        fresh = [known.get(text, _typed(text, domain)) for text in wish.options]
+        fresh = [
+            known[text] if text in known else _typed(wish.name, text, domain)
+            for text in wish.options
+        ]
         return Choice(fresh, condition=domain.condition)
     raise SpaceError(f"{wish.name} is {domain!r}: its range cannot be changed from the page.")
 
 
-def _typed(text: str, domain: Choice) -> Any:
-    """Return a new option, of the same type as those that are there."""
-    for kind in (int, float):
-        if all(type(option) is kind for option in domain.options):
-            try:
+def _typed(name: str, text: str, domain: Choice) -> Any:
+    """Return a new option: of the type of those that are there, or else the value that it is in Python.
+
+    Raises:
+        SpaceError: it is no number among numbers, or no value at all where no option is a text.
+    """
+    kinds = {type(option) for option in domain.options}
+    try:
+        for kind in (str, int, float):
+            if kinds == {kind}:
                 return kind(text)
-            except ValueError:
-                raise SpaceError(
-                    f"Expected a number like the other options, got {text!r}."
-                ) from None
-    return text
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        if str in kinds:  # a word among other words, which are shown without their quotes
+            return text
+        known = ", ".join(map(label, domain.options))
+        raise SpaceError(
+            f"{name}: expected an option like the others ({known}), written as in Python, got {text!r}."
+        ) from None

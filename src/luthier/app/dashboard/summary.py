@@ -11,8 +11,10 @@ from luthier.app.dashboard.curves import metrics_of
 from luthier.craft.stages import story
 from luthier.insight.ladder import plan_of
 from luthier.insight.race import race
+from luthier.schedule.race import BRACKET
 from luthier.space import Space
 from luthier.study.history import History
+from luthier.study.records import TrialState
 
 _SPARKS = 40
 
@@ -27,6 +29,7 @@ def listed(name: str, history: History) -> dict[str, Any]:
         "state": reading.activity(history),
         "counts": {str(state): count for state, count in history.counts().items()},
         "trials": len(history.trials),
+        "repetitions": len(history.repetitions),
         "epochs": history.epochs,
         "max_trials": history.limits.trials,
         "max_epochs": history.limits.epochs,
@@ -41,11 +44,15 @@ def listed(name: str, history: History) -> dict[str, Any]:
 
 
 def sparks(history: History) -> list[float | None]:
-    """Return the best value so far over the trials, at 40 of them at most."""
+    """Return the best value so far over the trials, at 40 of them at most.
+
+    Neither repetitions nor what breaks a constraint can be the best.
+    """
     best = float("inf")
     curve: list[float] = []
     for trial in history.trials:
-        if trial.repeats < 0 and str(trial.state) not in ("diverged", "failed"):
+        spoilt = trial.state in (TrialState.DIVERGED, TrialState.FAILED)
+        if trial.repeats < 0 and not trial.violation and not spoilt:
             best = min(best, trial.best_loss)
         curve.append(history.value(best))
     count = min(_SPARKS, len(curve))
@@ -105,7 +112,9 @@ def _plan(history: History) -> dict[str, Any] | None:
     if plan is None:
         return None
     lines = words.plan_lines(plan)[:12] if plan.brackets else []
-    return {"trials": plan.trials, "epochs": plan.epochs, "word": plan.word, "lines": lines}
+    # A race trains nothing that the search has not tried, but its epochs are spent from the same budget.
+    trials = sum(b.rungs[0].trials for b in plan.brackets if b.index != BRACKET)
+    return {"trials": trials, "epochs": plan.epochs, "word": plan.word, "lines": lines}
 
 
 def _stage(history: History, index: int) -> dict[str, Any]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from luthier.app.dashboard.columns import label, rounded, worker
 from luthier.app.dashboard.curves import curves
 from luthier.app.dashboard.lessons import plain_finding
+from luthier.app.forms import _python as as_written  # pyright: ignore[reportPrivateUsage]
 from luthier.app.forms import as_yaml
 from luthier.study.goals import outcome
 from luthier.study.history import History
@@ -39,7 +41,7 @@ def trial_page(history: History, number: int) -> dict[str, Any]:
         "of": len(ranking),
         "configuration": rows(history, trial),
         "yaml": as_yaml(trial.configuration),
-        "python": repr(trial.configuration),
+        "python": written(trial.configuration),
         "outcomes": {m: rounded([outcome(trial, m)])[0] for m in own} if trial.steps else {},
         "curves": curves(history, own, [number]),
         "rivals": curves(history, [history.objective.metric], rivals),
@@ -65,6 +67,12 @@ def trial_page(history: History, number: int) -> dict[str, Any]:
         "note_when": note.time if note else None,
         "diagnosis": [plain_finding(f) for f in found],
     }
+
+
+def written(configuration: Mapping[str, Any]) -> str:
+    """Return the configuration as a dictionary that Python reads: inf and nan are no names of its own."""
+    pairs = (f"{name!r}: {as_written(value)}" for name, value in configuration.items())
+    return f"{{{', '.join(pairs)}}}"
 
 
 def rows(history: History, trial: TrialRecord) -> list[dict[str, Any]]:
