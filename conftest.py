@@ -5,12 +5,18 @@ from __future__ import annotations
 import os
 import tempfile
 
+from hypothesis import settings
 from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser
 
 # Programs that run for a moment need not be fast: to make them so is a third of what the tests of JAX take.
 # The examples on Fashion-MNIST are compiled as they are for users.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+
+
+# How long an example takes is the machine's affair: speed is measured in benchmarks/.
+settings.register_profile("luthier", deadline=None)
+settings.load_profile("luthier")
 
 
 def setup(namespace):

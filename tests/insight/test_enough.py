@@ -83,14 +83,14 @@ def test_the_chance_is_as_often_right_as_it_says():
 
 def test_it_stops_when_many_are_as_good_as_the_best():
     space = luthier.Space(c=luthier.Choice("a", "b"))
-    study = taught(space, lambda c, n: 1.0 + 0.01 * (n % 7), 40)
+    study = taught(space, lambda c, n: 1.0 + 0.01 * (n % 7), 40, noisy=True)
     verdict = insight.enough(study, more=20)
     assert verdict.noise.source == "repeats"
     assert verdict.stop
     assert verdict.chance < 0.1
     assert str(verdict).startswith("Enough was tried: the best loss is 1 after 40 trials, and 20")
     assert not insight.enough(study, more=20, least=0.0).stop
-    few = taught(space, lambda c, n: 1.0, 9)
+    few = taught(space, lambda c, n: 1.0, 9, noisy=True)
     assert not insight.enough(few).stop
     assert "Too early to tell before 10 trials" in str(insight.enough(few))
 
@@ -119,7 +119,7 @@ def test_noise_is_pooled_over_repeats():
         seen[c["c"]].append(next(told[c["c"]]))
         return seen[c["c"]][-1]
 
-    study = taught(space, curve, 20)
+    study = taught(space, curve, 20, noisy=True)
     squares = sum(statistics.variance(v) * (len(v) - 1) for v in seen.values())
     expected = math.sqrt(squares / (20 - 2))
     assert insight.noise(study.history).deviation == pytest.approx(expected)

@@ -72,7 +72,7 @@ def test_trials_are_compared_at_the_same_epoch():
     def by_number(c, number):
         return [1 / (epoch + 1) for epoch in range(8 if number % 2 == 0 else 4)]
 
-    found = insight.isolation(taught(space, by_number, 24), "c")
+    found = insight.isolation(taught(space, by_number, 24, noisy=True), "c")
     assert found.epochs == 8
     assert all(v.median == 1 / 8 for v in found.values)
     assert sum(v.trials for v in found.values) == 12
@@ -80,7 +80,7 @@ def test_trials_are_compared_at_the_same_epoch():
     def by_value(c, _):
         return [1 / (epoch + 1) for epoch in range(8 if c["c"] == "a" else 2)]
 
-    found = insight.isolation(taught(space, by_value, 24), "c")
+    found = insight.isolation(taught(space, by_value, 24, noisy=True), "c")
     assert found.epochs == 2
     assert {v.median for v in found.values} == {1 / 2}
 
@@ -120,7 +120,7 @@ def test_diverged_trials_used_their_budget():
 def test_a_hyperparameter_is_looked_at_where_it_is_active():
     sgd = luthier.Space(momentum=luthier.Choice(0.5, 0.9))
     space = luthier.Space(optimizer=luthier.Choice({"sgd": sgd, "adam": luthier.Space()}))
-    study = taught(space, lambda c, n: 0.1 * n, 40)
+    study = taught(space, lambda c, n: 0.1 * n, 40, noisy=True)
     found = insight.isolation(study, "momentum")
     active = sum(t.configuration["optimizer"] == "sgd" for t in study.trials)
     assert found.roles.scientific == "optimizer.sgd.momentum"

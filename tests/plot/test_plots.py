@@ -67,7 +67,8 @@ def test_a_momentum_is_drawn_as_its_distance_from_one(history: History) -> None:
 
 def test_choices_stand_apart_though_true_equals_one() -> None:
     space = luthier.Space(x=luthier.Choice(True, 1, "one"))
-    study = luthier.open("choices", space, minimize="loss", searcher="random", storage="memory")
+    settings = {"minimize": "loss", "searcher": "random", "noisy": True}
+    study = luthier.open("choices", space, storage="memory", **settings)
     for _ in range(30):
         study.tell(study.ask(), loss=1.0)
     figure = plot.slices(study)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 from collections.abc import Callable
@@ -22,13 +23,14 @@ def told(
     searcher: Any = "random",
     seed: int = 0,
 ) -> Study:
-    """Return a study of that many trials."""
+    """Return a study of that many trials, or of as many as its space has configurations."""
     study = luthier.open(
         next(_names), space, minimize="loss", searcher=searcher, seed=seed, storage="memory"
     )
-    for _ in range(trials):
-        trial = study.ask()
-        study.tell(trial, loss=objective(trial.configuration))
+    with contextlib.suppress(luthier.StudyFinished):
+        for _ in range(trials):
+            trial = study.ask()
+            study.tell(trial, loss=objective(trial.configuration))
     return study
 
 

@@ -206,3 +206,12 @@ def test_options_from_a_set_have_one_order():
     assert hp.space["kind"] == Choice("a", "b", "c")
     hp.choice("other", (o for o in "xy"))
     assert hp.space["other"] == Choice("x", "y")
+
+
+def test_another_tuners_words_are_told_ours():
+    with pytest.raises(SpaceError, match=r"hp\.int has no min_value= .*Here it is called low="):
+        fresh().int("units", min_value=32, max_value=512)
+    with pytest.raises(SpaceError, match=r"hp\.float has no log= .*Write scale='log'"):
+        fresh().float("rate", 1e-5, 0.1, log=True)
+    with pytest.raises(SpaceError, match=r"hp\.choice has no values= .*called options="):
+        fresh().choice("kind", values=["a", "b"])

@@ -412,3 +412,20 @@ def test_a_grid_takes_all_options_whatever_the_count():
 def test_an_option_that_is_none_has_no_place():
     with pytest.raises(SpaceError, match="expected one of 'a', 'b'"):
         Choice("a", "b").encode("c")
+
+
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        (lambda: Float(1e-5, 0.1, log=True), r"Float has no log= \(got True\).*Write scale='log'"),
+        (lambda: Float(0, 1, sampling="log"), r"no sampling= .*called scale="),
+        (lambda: Int(min_value=1, max_value=9), r"Int has no min_value= .*called low="),
+        (lambda: Int(1, 9, q=2), r"called step="),
+        (lambda: Choice(values=["a", "b"]), r"Write the options one after another"),
+        (lambda: Bool(defualt=True), r"Did you mean 'default'"),
+        (lambda: Constant(3, step=1), r"Constant has no step="),
+    ],
+)
+def test_another_tuners_words_are_told_ours(made, words):
+    with pytest.raises(SpaceError, match=words):
+        made()

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+
+import msgspec
 import pytest
 
 from luthier.run.opening import made_parts, open_study
@@ -10,10 +16,14 @@ from luthier.run.worker import work
 from luthier.space import Choice, Float, Int, Space
 from luthier.storage import open_store
 from luthier.study import events as ev
+from luthier.study import holder as holders
+from luthier.study import snapshot
+from luthier.study.deciding import Job
 from luthier.study.feasibility import halved, would_run_out
+from luthier.study.holder import Liveness, holder_for, liveness
 from luthier.study.leases import ProcessLeases
 from luthier.study.protocols import Wait
-from luthier.study.records import TrialState
+from luthier.study.records import TrialRecord, TrialState
 from luthier.study.study import Study
 from luthier.study.trial import Trial
 
@@ -24,12 +34,25 @@ def holder(host: str, instance: int = 1) -> ev.Holder:
     return ev.Holder(host, f"boot of {host}", "pid:1", 4242, "17", instance)
 
 
+class Owner:
+    """Whoever takes leases."""
+
+
+class TwoClocks(VirtualClock):
+    """A clock whose calendar somebody sets: ``jump`` seconds forward."""
+
+    jump = 0.0
+
+    def time(self):
+        return self.now + self.jump
+
+
 @pytest.fixture
 def cluster(tmp_path):
     """Two machines on one store: ``cluster(host)`` is a study there; ``.clock`` is everybody's."""
     path = tmp_path / "s.db"
     study = open_study("s", SPACE, minimize="loss", epochs=5, max_trials=1, storage=path)
-    clock = VirtualClock()
+    clock = TwoClocks()
     checkpoints = RememberedCheckpoints()
 
     def machine(host):
@@ -184,3 +207,128 @@ def test_a_late_verdict_gives_up_no_trial_that_failed_since(cluster):
     b.append([ev.TrialStopped(time=now, trial=0, lease=late.lease, step=1, reason="median")])
     assert b.trials[0].kind == "error"
     assert b.retry_errors() == 1
+
+
+def test_a_clock_that_is_set_forward_robs_nobody(cluster):
+    a, b = cluster("a"), cluster("b")
+    a.next_job()
+    assert isinstance(b.next_job(), Wait)
+    cluster.clock.now += 30.0
+    cluster.clock.jump = 4000.0  # an hour and more, by the calendar alone
+    assert isinstance(b.next_job(), Wait)
+    cluster.clock.now += 31.0
+    assert b.next_job().trial == 0
+
+
+def test_what_was_left_behind_long_ago_is_taken_at_once(cluster):
+    a = cluster("a")
+    a.next_job()
+    cluster.clock.now += 1000.0
+    assert cluster("b").next_job().trial == 0
+
+
+def test_another_machines_worker_behind_a_served_file_is_not_gone():
+    here = holder_for(owner := Owner())
+    foreign = msgspec.structs.replace(here, host="elsewhere", boot="another boot")
+    restarted = msgspec.structs.replace(here, boot="another boot")
+    assert liveness(foreign, local=True) is Liveness.UNKNOWN
+    assert liveness(restarted, local=True) is Liveness.GONE
+    assert liveness(restarted, local=False) is Liveness.UNKNOWN
+    assert owner
+
+
+@pytest.mark.parametrize(
+    ("other", "same"),
+    [("box:1000", True), ("box:1003", True), ("box:1009", False), ("tub:1000", False)],
+)
+def test_a_boot_told_by_its_time_may_differ_by_seconds(monkeypatch, other, same):
+    me = holder_for(owner := Owner())
+    monkeypatch.setattr(holders, "_boot", lambda: "box:1000")
+    found = liveness(msgspec.structs.replace(me, boot=other), local=False)
+    assert found is (Liveness.ALIVE if same else Liveness.UNKNOWN)
+    assert owner
+
+
+def test_a_living_process_keeps_its_lease_and_a_stopped_one_loses_it_after_its_term():
+    sleeper = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    try:
+        mine, clock = holder_for(owner := Owner()), VirtualClock()
+        started = holders._started(sleeper.pid)
+        other = msgspec.structs.replace(mine, pid=sleeper.pid, started=started)
+        trial = TrialRecord(0, {}, 0, TrialState.RUNNING, 0.0, lease=1, holder=other, term=60.0)
+        leases = ProcessLeases(mine, clock, local=True)
+        for _ in range(3):
+            assert not leases.lapsed(trial)
+            clock.now += 1000.0
+        os.kill(sleeper.pid, signal.SIGSTOP)
+        while liveness(other) is not Liveness.STOPPED:
+            pass
+        assert not leases.lapsed(trial)
+        clock.now += 59.0
+        assert not leases.lapsed(trial)
+        clock.now += 2.0
+        assert leases.lapsed(trial)
+        assert owner
+    finally:
+        sleeper.kill()
+        sleeper.communicate()
+    assert leases.lapsed(trial)
+
+
+def test_an_epoch_that_was_trained_before_is_no_progress(cluster):
+    """A trial without checkpoints that loses its worker in its second epoch, each time."""
+    study = cluster("a")
+    seen = []
+    for number in range(9):
+        worker = cluster(f"machine {number}")
+        job = worker.next_job()
+        if not isinstance(job, Job) or job.trial != 0:
+            break
+        trial = Trial(worker, job)
+        trial.report(loss=1.0)
+        seen.append(dict(worker.trials[0].fruitless))
+        cluster.clock.now += 1000.0
+    assert len(seen) == 3
+    assert study.trials[0].state is TrialState.FAILED
+    assert "3 times in a row" in study.trials[0].why
+
+
+def test_whoever_is_interrupted_writes_a_checkpoint_first(tmp_path):
+    study = open_with(tmp_path, epochs=20, max_trials=1)
+    saved = []
+    trial = Trial(study, study.next_job())
+    for epoch in trial.epochs(
+        save=lambda folder: saved.append(trial.step), restore=lambda folder: None, every=5
+    ):
+        trial.report(loss=1.0)
+        if epoch == 6:
+            study.preempted = "told to end"
+    assert saved == [5, 7]
+    assert study.trials[0].checkpoint == 7
+
+
+def test_a_checkpoint_that_a_mended_trial_will_go_on_from_is_kept():
+    study = open_study("s", SPACE, minimize="loss", epochs=9, max_trials=3, storage="memory")
+    about = {"time": 1.0, "lease": 1}
+    here = holder("a")
+    study.append(
+        [
+            ev.TrialProposed(time=1.0, trial=0, configuration={"x": 0.5}, seen=0),
+            ev.JobLeased(trial=0, holder=here, from_step=0, to_step=9, **about),
+            ev.Reported(trial=0, step=3, metrics={"loss": 1.0}, **about),
+            ev.CheckpointWritten(trial=0, step=3, **about),
+            ev.TrialProposed(
+                time=1.0, trial=1, configuration={"x": 0.4}, seen=0, parent=0, start=3
+            ),
+            ev.JobLeased(trial=1, holder=here, from_step=3, to_step=9, **(about | {"lease": 2})),
+            ev.TrialFailed(
+                trial=1, step=3, kind="error", message="a bug", **(about | {"lease": 2})
+            ),
+        ]
+    )
+    assert study.history.inherited() == {0: {3}}
+    again = snapshot.decode(snapshot.encode(study.history))
+    assert again is not None
+    assert again.inherited() == {0: {3}}
+    study.steer.prune(1)
+    assert study.history.inherited() == {}

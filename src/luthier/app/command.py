@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from io import TextIOWrapper
 from pathlib import Path
@@ -18,6 +17,7 @@ from luthier.app.diagnose import diagnose
 from luthier.app.doctor.command import doctor
 from luthier.app.importing import import_
 from luthier.app.planning import plan
+from luthier.app.strict_json import strict_json
 from luthier.app.track import track
 from luthier.app.tuning import schema, tune
 from luthier.app.warned import show_plainly
@@ -54,7 +54,7 @@ def list_studies(storage: str | None, as_json: bool) -> None:
         except LuthierError as error:  # one study of a newer luthier must not hide the others
             click.echo(f"luthier: {error}", err=True)
     if as_json:
-        click.echo(json.dumps([_summary(name, history) for name, history in histories.items()]))
+        click.echo(strict_json([_summary(name, history) for name, history in histories.items()]))
     elif histories:
         show.print_list(histories)
     elif not names:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from luthier.app import options
 from luthier.app.completing import study_argument
+from luthier.app.strict_json import strict_json
 from luthier.errors import StudyError
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def diagnose(
             f"Study {study!r} has no reports of a trial {number}; trials with reports: {known}."
         )
     if as_json:
-        click.echo(json.dumps(_plain(found, number)))
+        click.echo(strict_json(_plain(found, number)))
     elif number is not None:
         _print_trial(history, number, found.by_trial[number])
     else:

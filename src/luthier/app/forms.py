@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from io import StringIO
 from typing import Any, cast
 
+from luthier.app.strict_json import strict_json
 from luthier.app.words import shortened
 from luthier.errors import LuthierError
 from luthier.space import Space
@@ -63,11 +64,7 @@ def as_yaml(configuration: Mapping[str, Any]) -> str:
 
 def as_json(configuration: Mapping[str, Any]) -> str:
     """Return the configuration as JSON, which has no NaN and no infinity: these become null."""
-    values = {
-        name: None if isinstance(value, float) and not math.isfinite(value) else value
-        for name, value in configuration.items()
-    }
-    return json.dumps(values, indent=2, allow_nan=False) + "\n"
+    return strict_json(configuration, indent=2) + "\n"
 
 
 def as_toml(configuration: Mapping[str, Any]) -> str:

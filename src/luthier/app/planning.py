@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from luthier.app import options, words
 from luthier.app.completing import study_argument
+from luthier.app.strict_json import strict_json
 from luthier.app.times import HOURS, SECONDS
 from luthier.errors import StudyError
 
@@ -78,7 +78,7 @@ def plan(
             raise StudyError("--hours finds scheduler, trials and epochs itself: leave them out.")
         found = planner.plans(length / 3600, epochs, costs)
     if as_json:
-        click.echo(json.dumps([_plain(e) for e in found]))
+        click.echo(strict_json([_plain(e) for e in found]))
         return
     _tell(found[0])
     if others := found[1 : 1 + _SHOWN]:
@@ -96,7 +96,7 @@ def _as_it_is(study: str, storage: str | None, costs: Costs | None) -> Estimate:
 
     history = history_for(study, storage)
     searcher, scheduler = made_parts(history.header)
-    limits = within_space(history.limits, searcher, history)
+    limits = within_space(history.limits, searcher, scheduler, history)
     return planner.estimate(scheduler.inner, limits, scheduler.planned(history, limits), costs)
 
 

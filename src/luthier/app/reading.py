@@ -56,7 +56,8 @@ def _lives(trial: TrialRecord, history: History) -> bool:
     assert trial.holder is not None
     alive = liveness(trial.holder, local=False)
     silent = time.time() - trial.last_sign > 2 * (trial.term or 900.0)
-    return alive is Liveness.ALIVE or (alive is Liveness.UNKNOWN and not silent)
+    here = alive in (Liveness.ALIVE, Liveness.STOPPED)
+    return here or (alive is Liveness.UNKNOWN and not silent)
 
 
 def failures(history: History) -> Counter[str]:

@@ -17,10 +17,14 @@ _SHOWN = 200  # trials of a rung: its best, and an even choice of the rest
 
 
 def plan_of(history: History) -> Plan | None:
-    """Return what the study's scheduler means to train; None where only time ends it, or nobody can tell."""
+    """Return what the study means to train, its race included.
+
+    None where only time ends it, or nobody can tell.
+    """
     try:
         searcher, scheduler = made_parts(history.header)
-        return scheduler.plan(within_space(history.limits, searcher, history))
+        limits = within_space(history.limits, searcher, scheduler, history)
+        return scheduler.planned(history, limits)
     except LuthierError:  # a scheduler of the user's own, or a newer version's
         return None
 
@@ -30,8 +34,9 @@ class Rung:
     """One rung: how many trials the plan has for it (0: nobody knows), and who arrived, the best first.
 
     Of very many arrivals ``trials``, ``values`` and ``fates`` name the best and an even choice of the
-    rest. ``values`` are those on arrival, in the metric's own sign. A fate is 'promoted', 'waits',
-    'stopped' or 'ended'. ``cut`` is the worst value with which a trial went on.
+    rest; ``places`` says where each of them stood, from 1 for the best. ``values`` are those on arrival, in
+    the metric's own sign. A fate is 'promoted', 'waits', 'stopped' or 'ended'. ``cut`` is the worst value
+    with which a trial went on.
     """
 
     step: int
@@ -41,6 +46,7 @@ class Rung:
     trials: tuple[int, ...]
     values: tuple[float, ...]
     fates: tuple[str, ...]
+    places: tuple[int, ...]
     cut: float | None
 
 
@@ -116,21 +122,27 @@ def _rung(
     arrived = [t for t in trials if t.steps and t.step >= step]
     arrived.sort(key=lambda t: (standing_on_arrival(t, step, history.goals), t.number))
     placed = [(t.losses[report_on_arrival(t, step)], t.number) for t in arrived]
-    shown = placed
-    if len(placed) > _SHOWN:
-        best, rest = placed[: _SHOWN // 2], placed[_SHOWN // 2 :]
-        shown = best + [rest[i * len(rest) // (_SHOWN // 2)] for i in range(_SHOWN // 2)]
-    numbers = [number for _, number in shown]
+    shown = _shown(len(placed))
+    numbers = [placed[i][1] for i in shown]
     return Rung(
         step,
         planned,
         len(arrived),
         sum(_fate(t, step, last=last) == "promoted" for t in arrived),
         tuple(numbers),
-        tuple(history.value(loss) for loss, _ in shown),
+        tuple(history.value(placed[i][0]) for i in shown),
         tuple(_fate(history.trials[n], step, last=last) for n in numbers),
+        tuple(i + 1 for i in shown),
         _cut(history, placed, {t.number for t in arrived if t.step > step}, last=last),
     )
+
+
+def _shown(count: int) -> list[int]:
+    """Return which of *count* arrivals are named: all, or the first and an even choice of the rest."""
+    if count <= _SHOWN:
+        return list(range(count))
+    half = _SHOWN // 2
+    return [*range(half), *(half + i * (count - half) // half for i in range(half))]
 
 
 def _fate(trial: TrialRecord, step: int, *, last: bool) -> str:

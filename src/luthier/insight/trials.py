@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from luthier.errors import StudyError, nearest
 from luthier.search.columns import Columns
 from luthier.search.tried import Tried
@@ -11,12 +13,41 @@ from luthier.study.chance import Chance
 from luthier.study.history import History
 from luthier.study.study import Study
 
-Source = Study | History
+
+class Searched(Protocol):
+    """What a search returns: it has the study."""
+
+    @property
+    def study(self) -> Study:
+        """Return the study."""
+        ...
+
+
+Source = Study | History | Searched
 
 
 def history_of(source: Source) -> History:
-    """Return the history, brought up to date for a study."""
-    return source.refresh() if isinstance(source, Study) else source
+    """Return the history, brought up to date for a study.
+
+    Raises:
+        StudyError: *source* is no study, none's history, and nothing that a search returned.
+    """
+    return source if isinstance(source, History) else study_of(source).refresh()
+
+
+def study_of(source: Study | Searched) -> Study:
+    """Return the study.
+
+    Raises:
+        StudyError: *source* is no study, and nothing that a search returned.
+    """
+    found = source if isinstance(source, Study) else getattr(source, "study", None)
+    if isinstance(found, Study):
+        return found
+    raise StudyError(
+        f"Expected a study, its history or the result of a search, got {source!r}. A study of another "
+        "program is opened by luthier.open(name, storage=...)."
+    )
 
 
 def tried(source: Source, space: Space | None = None) -> Tried:

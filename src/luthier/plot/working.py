@@ -7,6 +7,7 @@ from typing import Any, Literal
 from luthier.errors import StudyError, nearest
 from luthier.insight.chronicle import LOST, chronicle
 from luthier.insight.drawing import FILL, GREY, LINE, MARK, axes_or_new
+from luthier.insight.trials import Searched, study_of
 from luthier.study.study import Study
 
 Budget = Literal["epochs", "trials"]
@@ -14,15 +15,15 @@ _COLOURS = {"completed": FILL, "": "#6aa84f", "failed": LINE, "diverged": MARK}
 _ROWS = 100  # workers, the newest
 
 
-def workers(study: Study) -> Any:
+def workers(source: Study | Searched) -> Any:
     """Return the timeline of the workers: a bar is a job, a gap on its line idle time.
 
     A cross is a worker that was lost with its job, an arrow a job that was tried again.
 
     Args:
-        study: read from its log, which a history does not have.
+        source: a study, or what a search returned: its log is read, which a history does not have.
     """
-    known = chronicle(study)
+    known = chronicle(study_of(source))
     names = list(known.workers)
     first = max(0, len(names) - _ROWS)
     jobs = [job for job in known.jobs if job.worker >= first]
@@ -52,11 +53,11 @@ def workers(study: Study) -> Any:
     return axes.figure
 
 
-def spent(study: Study, budget: Budget = "epochs") -> Any:
+def spent(source: Study | Searched, budget: Budget = "epochs") -> Any:
     """Return how many epochs were trained, or trials had ended, over time, and the limit.
 
     Args:
-        study: read from its log, which a history does not have.
+        source: a study, or what a search returned: its log is read, which a history does not have.
         budget: ``"epochs"`` or ``"trials"``.
 
     Raises:
@@ -66,6 +67,7 @@ def spent(study: Study, budget: Budget = "epochs") -> Any:
         raise StudyError(
             f"budget={budget!r}: expected 'epochs' or 'trials'.{nearest(str(budget), ('epochs', 'trials'))}"
         )
+    study = study_of(source)
     known = chronicle(study)
     ended = [(when, i) for i, when in enumerate(known.finished.values(), 1)]
     points = known.burn if budget == "epochs" else ended

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from luthier.errors import SpaceError, nearest
 from luthier.space.domains import Confidence, Domain
+from luthier.space.keywords import told_by_name
 from luthier.space.options import Bool, Choice, Constant
 from luthier.space.ranges import Float, Int
 from luthier.space.scales import Scale
@@ -47,6 +48,7 @@ class Asking:
             calls = ", ".join(f"hp.{call}" for call in _CALLS)
             raise AttributeError(f"hp has no {name!r}: there are {calls}.{hint}")
 
+    @told_by_name("hp.float")
     def float(
         self,
         name: str,
@@ -72,6 +74,7 @@ class Asking:
             )
         return self._ask(name, domain, _site())
 
+    @told_by_name("hp.int")
     def int(
         self,
         name: str,
@@ -97,6 +100,7 @@ class Asking:
             )
         return self._ask(name, domain, _site())
 
+    @told_by_name("hp.choice")
     def choice(
         self,
         name: str,
@@ -117,6 +121,7 @@ class Asking:
             domain = Choice(listed, default=default, prior=prior, confidence=confidence)
         return self._ask(name, domain, _site())
 
+    @told_by_name("hp.bool")
     def bool(
         self,
         name: str,
@@ -130,6 +135,7 @@ class Asking:
             domain = Bool(default, prior=prior, confidence=confidence)
         return self._ask(name, domain, _site())
 
+    @told_by_name("hp.constant")
     def constant(self, name: str, value: Any) -> Any:
         """Record *value* under *name*, and return it."""
         with _named(name):
@@ -180,6 +186,6 @@ def _named(name: object) -> Generator[None]:
 
 
 def _site() -> str:
-    """Return file and line of the code that called ``hp.float(...)`` or its kin."""
-    frame = sys._getframe(2)  # pyright: ignore[reportPrivateUsage]
+    """Return file and line of the code that called ``hp.float(...)`` or its kin, by ``told_by_name``."""
+    frame = sys._getframe(3)  # pyright: ignore[reportPrivateUsage]
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"

@@ -17,6 +17,7 @@ from luthier.space.domains import (
     bin_of,
     checked_confidence,
 )
+from luthier.space.keywords import settings_told
 from luthier.space.plain import option as plain_option
 from luthier.space.plain import plain, same, sortable
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from luthier.space.space import Space
 
 
+@settings_told
 @dataclass(frozen=True, init=False, repr=False)
 class Choice(Domain):
     """One of a few options, in no order.
@@ -147,6 +149,7 @@ class Choice(Domain):
         raise SpaceError(f"expected one of {known}.{hint}")
 
 
+@settings_told
 @dataclass(frozen=True, repr=False)
 class Bool(Domain):
     """True or False.
@@ -201,6 +204,7 @@ class Bool(Domain):
         raise SpaceError(f"{name}={value!r}: expected True or False.")
 
 
+@settings_told
 @dataclass(frozen=True, repr=False)
 class Constant(Domain):
     """One value that is recorded but not searched.

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from luthier.errors import SpaceError
 from luthier.space.domains import Confidence, Domain, assign, believed, bin_of
+from luthier.space.keywords import settings_told
 from luthier.space.plain import decimals, finite, number, whole
 from luthier.space.range_checks import (
     check_beliefs,
@@ -19,6 +20,7 @@ from luthier.space.range_checks import (
 from luthier.space.scales import Scale, from_unit, to_unit
 
 
+@settings_told
 @dataclass(frozen=True, repr=False)
 class Float(Domain):
     """A real number in [low, high].
@@ -98,6 +100,7 @@ class Float(Domain):
         return round(self.low + index * self.step, digits)
 
 
+@settings_told
 @dataclass(frozen=True, repr=False)
 class Int(Domain):
     """A whole number in [low, high], both included.
@@ -154,6 +157,12 @@ class Int(Domain):
             x = from_unit("log", self.low - 0.5, self.high + 0.5, unit)
             return min(self.high, max(self.low, round(x)))
         return self.low + bin_of(unit, self.cardinality) * (self.step or 1)
+
+    def values(self, count: int | None = None) -> list[Any]:
+        """Return the values of a grid; see ``Domain.values``. On a log scale the bins are not even."""
+        if count is None or count >= self.cardinality:
+            return list(range(self.low, self.high + 1, self.step or 1))
+        return super().values(count)
 
     def quantile(self, unit: float) -> int:
         """Return the value at a quantile of the prior."""

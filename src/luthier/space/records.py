@@ -8,6 +8,7 @@ from typing import Any
 
 from luthier.errors import SpaceError
 from luthier.space.domains import Domain
+from luthier.space.keywords import UnknownSetting
 from luthier.space.options import Bool, Choice, Constant
 from luthier.space.ranges import Float, Int
 
@@ -37,11 +38,17 @@ def domains_from(data: Mapping[str, Any]) -> dict[str, Domain]:
     """
     try:
         return {entry["name"]: _domain_from_dict(entry) for entry in data["domains"]}
+    except UnknownSetting as error:
+        raise _described_by_none(str(error)) from None
     except (KeyError, TypeError, AttributeError) as error:
-        raise SpaceError(
-            f"This describes no space ({type(error).__name__}: {error}): expected what "
-            "Space.to_dict() gives, of this version of luthier or an older one."
-        ) from None
+        raise _described_by_none(f"{type(error).__name__}: {error}") from None
+
+
+def _described_by_none(why: str) -> SpaceError:
+    return SpaceError(
+        f"This describes no space ({why}): expected what Space.to_dict() gives, of this version of luthier "
+        "or an older one."
+    )
 
 
 def _domain_from_dict(entry: Mapping[str, Any]) -> Domain:

@@ -15,6 +15,7 @@ import msgspec
 
 from luthier.study import events as ev
 from luthier.study.chance import Chance
+from luthier.study.exhausting import exhaustible, left, new_one
 from luthier.study.feasibility import would_run_out
 from luthier.study.history import History
 from luthier.study.limits import epochs_left
@@ -281,7 +282,7 @@ def in_vain(history: History) -> str:
     if history.limits.trials is not None or len(history.trials) < _IN_VAIN:
         return ""
     last = history.trials[-_IN_VAIN:]
-    if any(trial.steps or trial.state is not TrialState.FAILED for trial in last):
+    if any(trial.reported or trial.state is not TrialState.FAILED for trial in last):
         return ""
     return (
         f"The last {_IN_VAIN} trials failed before their first epoch, the latest because of: "
@@ -290,15 +291,18 @@ def in_vain(history: History) -> str:
     )
 
 
-def within_space(limits: Limits, searcher: Searcher, history: History) -> Limits:
-    """Return *limits* with no more trials than the searcher has configurations to propose."""
+def within_space(
+    limits: Limits, searcher: Searcher, scheduler: Scheduler, history: History
+) -> Limits:
+    """Return *limits* with no more trials than there are configurations to propose."""
     size = searcher.size(history.space)
-    if size is None:
-        return limits
     if follows_code(searcher, history):
         seen = searched(history)  # a race's repetitions are no points of it
         size = len(seen.trials) + searcher.left(seen)
-    if limits.trials is not None and limits.trials <= size:
+    elif exhaustible(history, searcher, scheduler):
+        seen = searched(history)
+        size = len(seen.trials) + left(seen)
+    if size is None or (limits.trials is not None and limits.trials <= size):
         return limits
     return Limits(trials=size, epochs=limits.epochs)
 
@@ -317,12 +321,14 @@ def proposed(history: History, searcher: Searcher, number: int) -> dict[str, Any
     if history.repetitions:
         history, number = searched(history), number - len(history.repetitions)
     first = searcher.propose(history, history.space, number, chance)
+    first = new_one(history, searcher, first, chance)
     if not history.infeasible or not would_run_out(first, history.infeasible):
         return first
     for draw in range(1, _DRAWS):
-        again = searcher.propose(history, history.space, number, chance.of("again", draw))
+        other = chance.of("again", draw)
+        again = searcher.propose(history, history.space, number, other)
         if not would_run_out(again, history.infeasible):
-            return again
+            return new_one(history, searcher, again, other)
     return first
 
 

@@ -7,6 +7,7 @@ without raising ``FORMAT``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -413,6 +414,13 @@ AnyEvent = (
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(AnyEvent)
+_list_decoder = msgspec.msgpack.Decoder(list[AnyEvent])
 
 encode = _encoder.encode
 decode = _decoder.decode
+
+
+def decode_all(bodies: Sequence[bytes]) -> list[AnyEvent]:
+    """Return the events that *bodies* hold: MessagePack's array of them is its head and they."""
+    head = b"\xdd" + len(bodies).to_bytes(4, "big")
+    return _list_decoder.decode(head + b"".join(bodies))

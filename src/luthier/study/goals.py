@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from luthier.errors import StudyError, nearest
@@ -53,9 +54,9 @@ class Goals:
     objectives: tuple[Objective, ...]
     constraints: tuple[OutcomeConstraint, ...] = ()
 
-    @property
+    @cached_property
     def metrics(self) -> tuple[str, ...]:
-        """Return the names of all metrics that every report must have."""
+        """The names of all metrics that every report must have."""
         names = [goal.metric for goal in (*self.objectives, *self.constraints)]
         return tuple(dict.fromkeys(names))
 

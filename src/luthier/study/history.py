@@ -1,96 +1,30 @@
 """What is known about a study: the fold of its events, kept up to date from a cursor.
 
-``History`` decides nothing. Searchers and schedulers read it; only ``apply`` changes it.
+``History`` decides nothing. Searchers and schedulers read it; only ``apply`` and its kin change it.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
 
 from luthier.errors import StorageError
-from luthier.space import Domain, Space
+from luthier.space import Space
 from luthier.study import events as ev
-from luthier.study.goals import Goals, constraint_from, front_of
+from luthier.study.known import Known
 from luthier.study.limits import Limits
-from luthier.study.objective import Objective
 from luthier.study.records import SpaceRecord, StageRecord, TrialRecord, TrialState
 
 
-class History:
-    """The fold of a study's log.
-
-    Attributes:
-        cursor: number of the last event folded in.
-        trials: every trial, at the index of its number.
-        space: the search space as it stands now.
-        formerly: what hyperparameters were before somebody widened or narrowed the space, by name:
-            define-by-run code still asks for that.
-        changes: every widening or narrowing of the space.
-        widening: whether the study may widen its space by itself; None while nobody has said.
-        limits: how much may be tried.
-        opened_for: the limits that a program last opened the study with, if the log tells.
-        earlier: what other studies found, to learn from.
-        until: when to stop, in seconds since 1970, or None.
-        held: '' while the study runs, 'paused' or 'stopped' by hand; ``held_why`` says why.
-        touched: the numbers of the trials that events changed, one entry an event: what is derived
-            from trials is kept up to date from an index into it.
-        epochs: steps trained by all trials together, those trained again after a crash included.
-        race: how the best trials are raced when the search is over, or None.
-        repetitions: the trials that repeat another one: data of a race, and no candidates.
-        repeated_epochs: those of ``epochs`` that repetitions trained.
-        stages: what the study was divided in, the last one still under way; none without stages.
-        test_reads: every look at the test set.
-        attributes: what programs wrote down about each trial, and (-1) the study, by name; the latest
-            counts.
-        notes: the remark that stands, by trial; that on the whole study under -1.
-        late_reports: reports by workers that had lost their lease: kept in the log, used nowhere.
-    """
+class History(Known):
+    """The fold of a study's log; its attributes are those of ``Known``."""
 
     def __init__(self) -> None:
-        self.cursor = 0
-        self.anew = False  # whether there are events before the one with which the study began
-        self.created: ev.StudyCreated | None = None
-        self._objective: Objective | None = None
-        self._goals: Goals | None = None
-        self.space = Space()
-        self.formerly: dict[str, list[Domain]] = {}
-        self.changes: list[SpaceRecord] = []
-        self.widening: bool | None = None
-        self.limits = Limits()
-        self.opened_for: Limits | None = None
-        self.budgeted = False  # whether the log says what the limits are
-        self.until: float | None = None
-        self.held = ""
-        self.held_why = ""
-        self.race: ev.RaceSet | None = None
-        self.repetitions: dict[int, TrialRecord] = {}
-        self.repeated_epochs = 0
+        super().__init__()
         self.search: History | None = None  # kept by ``searched``: all this without repetitions
-        self.trials: list[TrialRecord] = []
-        self.touched: list[int] = []
-        self.earlier: list[ev.EarlierTrials] = []
-        self.queue: list[dict[str, Any]] = []
-        self.brackets: dict[int, list[TrialRecord]] = {}
-        self.active: dict[int, TrialRecord] = {}  # queued or running
-        self.queued: dict[int, TrialRecord] = {}
-        self.paused: dict[int, TrialRecord] = {}
-        self.heirs: dict[int, TrialRecord] = {}  # that have no checkpoint yet but their parent's
-        self.infeasible: list[dict[str, Any]] = []  # configurations that ran out of memory
-        self.errors: dict[int, TrialRecord] = {}  # failed by a bug in the user's code
-        self.stages: list[StageRecord] = []
-        self.test_reads: list[ev.TestRead] = []
-        self.attributes: dict[int, dict[str, Any]] = {}
-        self.notes: dict[int, ev.NoteTaken] = {}
-        self.ended = 0
-        self.best: TrialRecord | None = None
-        self.epochs = 0
-        self.late_reports = 0
-        self.last_lease = 0
-        self.last_time = 0.0
         self._fold: dict[type[ev.Event], Callable[[Any], None]] = {
             ev.StudyCreated: self._created,
             ev.EarlierTrials: self._learned_from,
@@ -124,70 +58,6 @@ class History:
             ev.NoteTaken: self._noted,
         }
 
-    @property
-    def objective(self) -> Objective:
-        """Return what the study is judged by."""
-        if self._objective is None:
-            header = self.header
-            self._objective = Objective(header.metric, header.direction)  # type: ignore[arg-type]
-        return self._objective
-
-    @property
-    def goals(self) -> Goals:
-        """Return all that the study is judged by: every objective, and bounds on other metrics."""
-        if self._goals is None:
-            also = [Objective(*pair) for pair in self.header.also]  # type: ignore[arg-type]
-            rules = tuple(map(constraint_from, self.header.subject_to))
-            self._goals = Goals((self.objective, *also), rules)
-        return self._goals
-
-    @property
-    def header(self) -> ev.StudyCreated:
-        """Return the study's first event.
-
-        Raises:
-            StorageError: when the log does not begin with one.
-        """
-        if self.created is None:
-            raise StorageError("The study's log is empty: it was never created.")
-        return self.created
-
-    def value(self, loss: float) -> float:
-        """Return a loss as the objective's value, the way the user reported it."""
-        return -loss if self.objective.direction == "maximize" and math.isfinite(loss) else loss
-
-    def counts(self) -> dict[TrialState, int]:
-        """Return how many trials are in each state, states without any left out."""
-        found: dict[TrialState, int] = {}
-        for trial in self.trials:
-            found[trial.state] = found.get(trial.state, 0) + 1
-        return found
-
-    def ranking(self) -> list[TrialRecord]:
-        """Return the trials that have a finite value and did not diverge or fail, best first.
-
-        By the first objective; those that break a constraint come after all others. Repetitions are
-        left out.
-        """
-        scored = [t for t in self.trials if self._counts(t)]
-        return sorted(scored, key=lambda t: (t.violation, t.best_loss, t.number))
-
-    def inherited(self) -> dict[int, set[int]]:
-        """Return, by trial, the steps whose checkpoints children still have to go on from."""
-        found: dict[int, set[int]] = {}
-        for child in self.heirs.values():
-            found.setdefault(child.parent, set()).add(child.start)
-        return found
-
-    def front(self) -> list[TrialRecord]:
-        """Return the trials that no other one beats in every objective, within the constraints.
-
-        The best by the first objective comes first. With one objective it is that trial alone.
-        """
-        allowed = [t for t in self.trials if self._counts(t) and not t.violation]
-        goals = self.goals
-        return front_of([t for t in allowed if all(map(math.isfinite, goals.losses(t)))], goals)
-
     def after(self, number: int, event: ev.AnyEvent) -> History:
         """Return the history with the next event folded in: itself, unless the study begins anew with it."""
         history = self
@@ -197,25 +67,27 @@ class History:
         history.apply(number, event)
         return history
 
-    @property
-    def barren(self) -> bool:
-        """Return whether nothing is lost if the study begins anew: nobody reported or asked for anything."""
-        given = (
-            self.queue,
-            self.changes,
-            self.notes,
-            self.earlier,
-            self.attributes,
-            self.test_reads,
-        )
-        steered = self.opened_for is not None and self.limits != self.opened_for
-        if self.epochs or self.late_reports or any(given) or self.held or steered:
-            return False
-        # Who failed or gave its trial back has said its last word; who fell silent may come back.
-        return all(
-            trial.kind == "error" or (trial.state is TrialState.QUEUED and not trial.retries)
-            for trial in self.trials
-        )
+    def after_all(self, numbers: Sequence[int], events: Sequence[ev.AnyEvent]) -> History:
+        """Return the history with the next events folded in; see ``after``, of which it is a faster one.
+
+        Raises:
+            StorageError: when events are missing or out of order.
+        """
+        history, first, at = self, self.cursor + 1, 0
+        contiguous = numbers[0] == first and numbers[-1] == first + len(events) - 1
+        if contiguous and not self.anew and self.created is not None:
+            folds = self._fold
+            try:
+                for at, event in enumerate(events, 1):  # noqa: B007 (it is read below)
+                    folds[type(event)](event)
+            except _Again:
+                at -= 1
+            finally:
+                self.cursor += at
+                self.last_time = events[at - 1].time if at else self.last_time
+        for number, event in zip(numbers[at:], events[at:], strict=True):
+            history = history.after(number, event)
+        return history
 
     def apply(self, number: int, event: ev.AnyEvent) -> None:
         """Fold the next event in.
@@ -236,34 +108,17 @@ class History:
             return
         self._fold[type(event)](event)
 
-    def index(self, trial: TrialRecord) -> None:
-        """Enter a trial that is new to this history in the indices by bracket and by state."""
-        self.touched.append(trial.number)
-        self.brackets.setdefault(trial.bracket, []).append(trial)
-        if trial.repeats >= 0:
-            self.repetitions[trial.number] = trial
-        if trial.parent >= 0 and not trial.checkpoint and not trial.state.ended:
-            self.heirs[trial.number] = trial
-        if trial.state in (TrialState.QUEUED, TrialState.RUNNING):
-            self.active[trial.number] = trial
-            if trial.state is TrialState.QUEUED:
-                self.queued[trial.number] = trial
-        elif trial.state is TrialState.PAUSED:
-            self.paused[trial.number] = trial
-        else:
-            self.ended += 1
-            if trial.kind == "error":
-                self.errors[trial.number] = trial
-
     # -- one method an event ---------------------------------------------------------------------
 
     def _created(self, event: ev.StudyCreated) -> None:
+        if self.created is not None:
+            raise _Again(f"Study {event.name!r} was created twice.")
         if event.format > ev.FORMAT:
             raise StorageError(
                 f"Study {event.name!r} was written by luthier {event.luthier} in log format "
                 f"{event.format}; this one reads up to {ev.FORMAT}. Upgrade luthier."
             )
-        self.created = event
+        self.begin(event)
         self.space = Space.from_dict(event.space)
 
     def _grown(self, event: ev.SpaceGrown) -> None:
@@ -318,6 +173,8 @@ class History:
             event.start,
             event.repeats,
             event.stage,
+            event.start,
+            event.start,
         )
         if 0 <= event.stage < len(self.stages):
             self.stages[event.stage].trials += 1
@@ -337,7 +194,7 @@ class History:
         if trial.state is TrialState.RUNNING:  # its worker vanished without a word
             _count(trial, "lost")
         trial.forget_after(event.from_step)
-        if self.header.subject_to and trial.steps:
+        if self._constrained and trial.reported:
             trial.violation = self.goals.violation(trial)
         self._refresh_best(trial)
         trial.lease = self.last_lease = event.lease
@@ -364,28 +221,32 @@ class History:
     def _reported(self, event: ev.Reported) -> None:
         # The commonest event by far, and every process folds those of all the others: no detours.
         trial, step, metrics = self.trials[event.trial], event.step, event.metrics
-        before = trial.steps[-1] if trial.steps else trial.start
-        held = trial.lease == event.lease and trial.state is TrialState.RUNNING
-        if not held or step <= before:  # fenced off, or written twice by a cut line
-            self.late_reports += 1
+        before = trial.step
+        if trial.lease != event.lease or trial.state is not _RUNNING or step <= before:
+            self.late_reports += 1  # fenced off, or written twice by a cut line
             return
-        objective = self._objective or self.objective
-        loss = objective.loss(metrics.get(objective.metric, math.nan))
+        value = metrics.get(self._metric, math.nan)
+        loss = self._sign * value if math.isfinite(value) else math.inf
         self.touched.append(event.trial)
         self.epochs += step - before
-        if trial.repeats >= 0:
-            self.repeated_epochs += step - before
         trial.add(step, loss, metrics, event.seconds)
         trial.last_sign = event.time
-        if trial.fruitless:
-            trial.fruitless.clear()
-        constrained = self.header.subject_to
+        if step > trial.furthest:  # the epochs before it were trained before
+            trial.furthest = step
+            if trial.fruitless:
+                trial.fruitless.clear()
+        if trial.repeats >= 0:
+            self.repeated_epochs += step - before
         if loss < trial.best_loss:
             trial.best_loss, trial.best_step = loss, step
-            first = self.best is None or loss < self.best.best_loss
-            if first and not constrained and trial.repeats < 0:
+            best = self.best
+            if (
+                (best is None or loss < best.best_loss)
+                and not self._constrained
+                and trial.repeats < 0
+            ):
                 self.best = trial
-        if constrained:
+        if self._constrained:
             self._bounded(trial)
 
     def _checkpointed(self, event: ev.CheckpointWritten) -> None:
@@ -411,6 +272,7 @@ class History:
             # Given up by hand: it stays where training is impossible.
             trial.why, trial.kind = event.reason, "pruned"
             self.errors.pop(trial.number)
+            self.heirs.pop(trial.number, None)
             self.touched.append(trial.number)
 
     def _diverged(self, event: ev.TrialDiverged) -> None:
@@ -427,14 +289,14 @@ class History:
                 self.infeasible.append(trial.configuration)
             if trial.kind == "error":
                 self.errors[trial.number] = trial
+                self._enter_heir(trial)  # it goes on once the code is mended
 
     def _requeued(self, event: ev.TrialRequeued) -> None:
         trial = self.trials[event.trial]
         if trial.state is not TrialState.FAILED:
             return  # two processes had the same thought
         trial.why, trial.kind, trial.traceback, trial.ended_at = "", "", "", None
-        if trial.parent >= 0 and not trial.checkpoint:
-            self.heirs[trial.number] = trial
+        self._enter_heir(trial)
         trial.fruitless.clear()
         trial.retries[event.cause] = trial.retries.get(event.cause, 0) + 1
         self.ended -= 1
@@ -505,14 +367,17 @@ class History:
             if self.best is None or found < (self.best.violation, self.best.best_loss):
                 self.best = trial
 
-    def _counts(self, trial: TrialRecord) -> bool:
-        spoilt = trial.state in (TrialState.DIVERGED, TrialState.FAILED)
-        return not spoilt and math.isfinite(trial.best_loss) and trial.repeats < 0
-
     def _refresh_best(self, trial: TrialRecord) -> None:
         if self.best is trial and not (self._counts(trial) and trial.state.ended):
             ranking = self.ranking()
             self.best = ranking[0] if ranking else None
+
+
+class _Again(StorageError):
+    """The study begins anew with the event that is to be folded in: ``after`` knows how."""
+
+
+_RUNNING = TrialState.RUNNING
 
 
 def thawed(configuration: dict[str, Any]) -> dict[str, Any]:

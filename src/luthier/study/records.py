@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from array import array
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from itertools import accumulate
 from typing import Any, Protocol
 
@@ -15,7 +16,13 @@ from luthier.study import events as ev
 
 
 class TrialState(StrEnum):
-    """Where a trial stands."""
+    """Where a trial stands.
+
+    Attributes:
+        ended: the trial will never train again.
+    """
+
+    ended: bool
 
     QUEUED = "queued"  # has a job that nobody holds
     RUNNING = "running"
@@ -25,13 +32,11 @@ class TrialState(StrEnum):
     DIVERGED = "diverged"
     FAILED = "failed"
 
-    @property
-    def ended(self) -> bool:
-        """True when the trial will never train again."""
-        return self in _ENDED
 
-
-_ENDED = {TrialState.COMPLETED, TrialState.STOPPED, TrialState.DIVERGED, TrialState.FAILED}
+for _state in TrialState:  # a plain attribute: every event asks for it
+    _state.ended = _state in (
+        *(TrialState.COMPLETED, TrialState.STOPPED, TrialState.DIVERGED, TrialState.FAILED),
+    )
 
 
 class Packed(Protocol):
@@ -42,12 +47,8 @@ class Packed(Protocol):
         ...
 
 
-def _integers() -> array[int]:
-    return array("q")
-
-
-def _floats() -> array[float]:
-    return array("d")
+_counts: Callable[[], dict[str, int]] = dict
+_floats: Callable[[], array[float]] = partial(array, "d")
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -56,7 +57,8 @@ class TrialRecord:
 
     ``steps``, ``losses`` and ``seconds`` run in parallel: one entry a report. ``losses`` holds the
     objective as something to minimise, infinite where it was not finite. ``metrics`` gives what was
-    reported, by name. A trial with a *parent* (-1: none) went on from its checkpoint after *start* steps.
+    reported, by name. ``step`` is the last reported step; before the first report where it began, usually 0.
+    A trial with a *parent* (-1: none) went on from its checkpoint after *start* steps.
     One that *repeats* another (-1: none) has its configuration and a seed of its own; it is no candidate
     of the search.
     """
@@ -70,13 +72,15 @@ class TrialRecord:
     start: int = 0
     repeats: int = -1
     stage: int = -1
+    step: int = 0
+    furthest: int = 0  # step it ever reported, before it was trained again from a checkpoint
     lease: int = 0
     holder: ev.Holder | None = None
     term: float = 0.0  # seconds of silence after which the lease is lost; 0: only with its process
     to_step: int | None = None
     checkpoint: int = 0  # the newest step that is on disk
-    retries: dict[str, int] = field(default_factory=dict[str, int])  # by cause, over its whole life
-    fruitless: dict[str, int] = field(default_factory=dict[str, int])  # since its last report
+    retries: dict[str, int] = field(default_factory=_counts)  # by cause, over its whole life
+    fruitless: dict[str, int] = field(default_factory=_counts)  # since its last report
     best_loss: float = math.inf
     best_step: int = 0
     violation: float = 0.0  # of the constraints on outcomes, at the best step
@@ -85,21 +89,26 @@ class TrialRecord:
     why: str = ""
     kind: str = ""
     traceback: str = ""
-    steps: array[int] = field(default_factory=_integers)
-    losses: array[float] = field(default_factory=_floats)
-    seconds: array[float] = field(default_factory=_floats)
-    loss_sums: array[float] = field(default_factory=_floats)  # running, for averages
-    names: list[tuple[str, ...]] = field(default_factory=list[tuple[str, ...]])
-    values: array[float] = field(default_factory=_floats)  # those of all reports, one after another
+    # Reports nobody has looked at, as they came: step, loss, seconds, and the values of ``names_of_rows``.
+    # None once they are in the columns below, or in those of a snapshot.
+    rows: array[float] | None = field(default_factory=_floats)
+    names_of_rows: tuple[str, ...] = ()
     packed: tuple[Packed, int] | None = None
+    steps: array[int] = field(init=False)
+    losses: array[float] = field(init=False)
+    seconds: array[float] = field(init=False)
+    loss_sums: array[float] = field(init=False)  # running, for averages
+    names: list[tuple[str, ...]] = field(init=False)
+    values: array[float] = field(init=False)  # those of all reports, one after another
 
     def __getattr__(self, name: str) -> Any:
-        """Fetch the reports of a trial that came from a snapshot when they are first asked for."""
+        """Put the reports into columns when somebody first looks at them."""
         if name not in _COLUMNS:
             raise AttributeError(name)
-        packed = object.__getattribute__(self, "packed")
-        assert packed is not None
-        packed[0].unpack(self)
+        if self.packed is not None:
+            self.packed[0].unpack(self)
+        else:
+            self._into_columns()
         return object.__getattribute__(self, name)
 
     def __repr__(self) -> str:
@@ -122,9 +131,9 @@ class TrialRecord:
         )  # fmt: skip
 
     @property
-    def step(self) -> int:
-        """Return the last reported step; before the first report where it began, usually 0."""
-        return self.steps[-1] if self.steps else self.start
+    def reported(self) -> bool:
+        """Return whether it has any report; to look at ``steps`` for that would put them into columns."""
+        return self.step > self.start
 
     @property
     def metrics(self) -> list[dict[str, float]]:
@@ -153,13 +162,39 @@ class TrialRecord:
 
     def add(self, step: int, loss: float, metrics: Mapping[str, float], seconds: float) -> None:
         """Take in a report."""
+        self.step = step
+        rows = self.rows
+        if rows is not None:
+            names = tuple(metrics)
+            if names != self.names_of_rows and not rows:
+                self.names_of_rows = _names.setdefault(names, names)
+            if names == self.names_of_rows and step < _EXACT:
+                rows.extend((step, loss, seconds, *metrics.values()))
+                return
         sums = self.loss_sums
         self.steps.append(step)
         self.losses.append(loss)
         self.seconds.append(seconds)
         sums.append(loss + sums[-1] if sums else loss)
-        self.names.append(_interned(metrics))
+        names = tuple(metrics)
+        self.names.append(_names.setdefault(names, names))
         self.values.extend(metrics.values())
+
+    def _into_columns(self) -> None:
+        rows, width = self.rows, 3 + len(self.names_of_rows)
+        if rows is None:
+            return  # another thread was faster
+        taken = rows[:]
+        values = taken[:]
+        for left in (width, width - 1, width - 2):
+            del values[::left]
+        names = [self.names_of_rows] * (len(taken) // width)
+        steps = array("q", map(int, taken[::width]))
+        self.fill(steps, taken[1::width], taken[2::width], names, values)
+        for at in range(len(taken), len(rows), width):  # what another thread added meanwhile
+            step, loss, seconds, *reported = rows[at : at + width]
+            named = dict(zip(self.names_of_rows, reported, strict=True))
+            self.add(int(step), loss, named, seconds)
 
     def fill(
         self,
@@ -173,17 +208,18 @@ class TrialRecord:
         self.steps, self.losses, self.seconds = steps, losses, seconds
         self.names, self.values = list(names), values
         self.loss_sums = array("d", accumulate(losses))
-        self.packed = None
+        self.packed = self.rows = None
 
     def forget_after(self, step: int) -> None:
         """Drop what was reported after *step*: it is trained again from the checkpoint there."""
-        kept = bisect_right(self.steps, step)
-        if kept == len(self.steps):
+        if step >= self.step:
             return
+        kept = bisect_right(self.steps, step)
         for column in (self.steps, self.losses, self.seconds, self.loss_sums):
             del column[kept:]
         del self.names[kept:]
         del self.values[sum(map(len, self.names)) :]
+        self.step = self.steps[-1] if kept else self.start
         self.best_loss, self.best_step = math.inf, 0
         for reported, loss in zip(self.steps, self.losses, strict=True):
             if loss < self.best_loss:
@@ -227,10 +263,7 @@ class SpaceRecord:
 
 
 _COLUMNS = {"steps", "losses", "seconds", "loss_sums", "names", "values"}
-_names: dict[tuple[str, ...], tuple[str, ...]] = {}
-
-
-def _interned(metrics: Mapping[str, float]) -> tuple[str, ...]:
-    """Return the names as one tuple for all reports that have the same ones."""
-    names = tuple(metrics)
-    return _names.setdefault(names, names)
+_EXACT = 2**53  # below it a float holds every whole number
+_names: dict[
+    tuple[str, ...], tuple[str, ...]
+] = {}  # one tuple for all reports that have the same ones

@@ -129,7 +129,7 @@ class _Replayer:
         while self.pending and self.pending[0][0] <= event.seen:
             self.behind.apply(*self.pending.popleft())
         self.counts["proposals"] += 1
-        limits = within_space(self.now.limits, self.searcher, self.now)
+        limits = within_space(self.now.limits, self.searcher, self.scheduler, self.now)
         move = self.scheduler.next(self.now, limits) if self.now.budgeted else None
         if event.enqueued:
             derived = self.behind.queue[0] if self.behind.queue else {}
@@ -155,7 +155,7 @@ class _Replayer:
         return ""
 
     def _check_turn(self, event: Turn) -> str:
-        limits = within_space(self.now.limits, self.searcher, self.now)
+        limits = within_space(self.now.limits, self.searcher, self.scheduler, self.now)
         move = self.scheduler.next(self.now, limits)
         self.counts["moves"] += 1
         due = None
@@ -171,7 +171,7 @@ class _Replayer:
         trial = self.now.trials[event.trial]
         if trial.state is not TrialState.PAUSED or not self.now.budgeted:
             return ""
-        limits = within_space(self.now.limits, self.searcher, self.now)
+        limits = within_space(self.now.limits, self.searcher, self.scheduler, self.now)
         move = self.scheduler.next(self.now, limits)
         self.counts["moves"] += 1
         if move != Resume(event.trial, event.to_step or 0):

@@ -16,13 +16,14 @@ from luthier.space import Space
 from luthier.study import events as ev
 from luthier.study.history import History, thawed
 from luthier.study.limits import Limits
-from luthier.study.log import decoded
+from luthier.study.log import decoded_all
 from luthier.study.protocols import PAGE, Store
 from luthier.study.records import SpaceRecord, StageRecord, TrialRecord, TrialState
 
-_LAYOUT = 10  # raised whenever what is below, or the fold, changes
+_LAYOUT = 11  # raised whenever what is below, or the fold, changes
 _FIRST = 20_000  # events before the first snapshot, and between early ones
 _LATER = 100_000  # events between snapshots of long logs
+_AT_ONCE = 500  # events that are decoded together: more leave the processor's cache
 _STATES = list(TrialState)
 _FLOATS = ("proposed_at", "term", "best_loss", "violation", "last_sign")
 _INTEGERS = ("bracket", "lease", "checkpoint", "best_step", "stage")
@@ -102,8 +103,10 @@ def fold(name: str, history: History, page: Iterable[tuple[int, bytes]]) -> Hist
     Raises:
         StorageError: one of them cannot be read, or some are missing.
     """
-    for number, body in page:
-        history = history.after(number, decoded(name, number, body))
+    rows = list(page)
+    for start in range(0, len(rows), _AT_ONCE):
+        numbers, bodies = zip(*rows[start : start + _AT_ONCE], strict=True)
+        history = history.after_all(numbers, decoded_all(name, numbers, bodies))
     return history
 
 
@@ -181,7 +184,7 @@ def decode(body: bytes) -> History | None:
         return None
     history = History()
     history.cursor = kept.cursor
-    history.created = kept.created
+    history.begin(kept.created)
     history.space = Space.from_dict(kept.space)
     history.formerly = {
         key: [Space.from_dict(one)[key] for one in spaces] for key, spaces in kept.formerly.items()
@@ -221,7 +224,7 @@ def _restore_trials(history: History, kept: _Kept) -> None:
     columns = {key: np.frombuffer(kept.columns[key], "f8").tolist() for key in _FLOATS}
     columns |= {key: np.frombuffer(kept.columns[key], "i8").tolist() for key in _INTEGERS}
     reports = _Reports(kept)
-    new, trials = TrialRecord.__new__, history.trials
+    new, trials, lasts = TrialRecord.__new__, history.trials, reports.lasts()
     rows = zip(kept.configurations, kept.states, *columns.values(), strict=True)
     for number, row in enumerate(rows):
         trial = new(TrialRecord)
@@ -244,6 +247,8 @@ def _restore_trials(history: History, kept: _Kept) -> None:
         trial.why = trial.kind = trial.traceback = ""
         trial.retries, trial.fruitless = {}, {}
         trial.parent, trial.start, trial.repeats = -1, 0, -1
+        trial.step = trial.furthest = lasts[number]
+        trial.rows, trial.names_of_rows = None, ()
         trial.packed = (reports, number)
         trials.append(trial)
     for number, rare in kept.rare.items():
@@ -251,6 +256,8 @@ def _restore_trials(history: History, kept: _Kept) -> None:
             if key == "holder":
                 value = msgspec.convert(value, ev.Holder)
             setattr(trials[number], key, value)
+        trials[number].step = max(trials[number].step, trials[number].start)
+        trials[number].furthest = max(trials[number].furthest, trials[number].step)
     for trial in trials:
         history.index(trial)
 
@@ -267,6 +274,8 @@ def _rare(trial: TrialRecord) -> dict[str, Any]:
         "fruitless": trial.fruitless,
     }
     found = {key: value for key, value in fields.items() if value}
+    if trial.furthest != trial.step:
+        found["furthest"] = trial.furthest
     if trial.parent >= 0:
         found |= {"parent": trial.parent, "start": trial.start}
     if trial.repeats >= 0:
@@ -288,6 +297,14 @@ class _Reports:
         self._value_starts = per_report[self._starts]
         self._kept = kept
         self._shapes = shapes
+
+    def lasts(self) -> list[int]:
+        """Return the last reported step of each trial, 0 where there is none."""
+        import numpy as np  # heavy, and only long logs need it
+
+        steps = np.r_[0, np.frombuffer(self._kept.steps, "i8")]
+        reported = self._starts[1:] > self._starts[:-1]
+        return np.where(reported, steps[self._starts[1:]], 0).tolist()
 
     def unpack(self, trial: TrialRecord) -> None:
         kept = self._kept

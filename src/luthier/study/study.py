@@ -14,6 +14,7 @@ from luthier.study import deciding, interrupts
 from luthier.study import events as ev
 from luthier.study.clock import SYSTEM_CLOCK, Clock
 from luthier.study.deciding import Deciding, Decision, Job, Proposal
+from luthier.study.exhausting import exhaustible
 from luthier.study.feasibility import halved
 from luthier.study.goals import checked_report
 from luthier.study.growing import Growing
@@ -92,11 +93,13 @@ class Study(Writing):
         """Return how much may be tried: the budget, and no more than the space holds."""
         history = self._history
         follows = deciding.follows_code(self.searcher, history)
+        follows = follows or exhaustible(history, self.searcher, self.scheduler)
         key = (history.limits, history.space, history.cursor if follows else 0)
         if self._limits is None or any(
             a is not b for a, b in zip(self._limits[0], key, strict=True)
         ):
-            self._limits = (key, deciding.within_space(history.limits, self.searcher, history))
+            within = deciding.within_space(history.limits, self.searcher, self.scheduler, history)
+            self._limits = (key, within)
         return self._limits[1]
 
     # -- jobs ------------------------------------------------------------------------------------
@@ -135,7 +138,9 @@ class Study(Writing):
 
     @contextlib.contextmanager
     def _deciding(self) -> Generator[None]:
-        briefly = self._seconds_to_decide < _BRIEF
+        # What is asked of a server may take long at any time: nobody shall wait for it to write.
+        near = not getattr(self.checkpoints, "remote", False)
+        briefly = near and self._seconds_to_decide < _BRIEF
         try:
             with self.store.deciding(self.name, briefly=briefly, meanwhile=self.refresh):
                 begin = time.perf_counter()
@@ -173,6 +178,8 @@ class Study(Writing):
         if (trial := self._orphan()) is not None:
             return decider.take_over(trial), proposal
         move = self.scheduler.next(history, self.limits)
+        if isinstance(move, Done) and self._has_tried_all():
+            move = Done(f"all {len(history.trials)} configurations of the space were tried")
         if isinstance(move, Start | Done) and (decision := decider.turn(move)) is not None:
             return decision, proposal
         if isinstance(move, Start):
@@ -186,6 +193,11 @@ class Study(Writing):
             lapsed = self._lapsed()
             return (decider.take_over(lapsed[0]) if lapsed else move), proposal
         return decider.resume(move, move.to_step), proposal
+
+    def _has_tried_all(self) -> bool:
+        history, most = self._history, self.limits.trials
+        ends = most != history.limits.trials and most == len(history.trials)
+        return ends and exhaustible(history, self.searcher, self.scheduler)
 
     def _stop(self) -> Wait | Done | None:
         history = self._history
@@ -290,6 +302,11 @@ class Study(Writing):
         if deferred:
             self._pace.deferred(len(events))
         return deferred
+
+    @property
+    def interrupted(self) -> bool:
+        """Return whether a trial that reports now is given back: by hand, by preemption, by the time."""
+        return self._interruption() is not None
 
     def _interruption(self) -> Verdict | None:
         """Return why a trial must be given back though its scheduler lets it go on."""

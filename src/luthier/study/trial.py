@@ -419,7 +419,7 @@ class Trial:
         if self._pending is None or self.closed:
             return
         metrics, self._pending = self._pending, None
-        due = self.step % every == 0 or self.step == self.to_step
+        due = self.step % every == 0 or self.step == self.to_step or self._study.interrupted
         sound = diverged_metric(metrics, self._study.objective) is None
         checkpointed = save is not None and due and sound
         checkpointed = checkpointed and (self._ready is None or self._ready())

@@ -21,6 +21,7 @@ from luthier.insight.diagnosis.study import (
     diagnose_study,
     diagnose_trial,
 )
+from luthier.insight.trials import Source, history_of
 from luthier.study.history import History
 from luthier.study.objective import Objective
 from luthier.study.records import TrialRecord
@@ -47,10 +48,10 @@ def diagnose(
 ) -> tuple[Finding, ...]: ...
 @overload
 def diagnose(
-    what: Study | History, *, objective: Objective | None = None, classes: int | None = None
+    what: Source, *, objective: Objective | None = None, classes: int | None = None
 ) -> StudyDiagnosis: ...
 def diagnose(
-    what: TrialRecord | Curves | Study | History,
+    what: TrialRecord | Curves | Source,
     *,
     objective: Objective | None = None,
     classes: int | None = None,
@@ -58,7 +59,8 @@ def diagnose(
     """Say what learning curves show, with evidence and a next action.
 
     Args:
-        what: a trial of a study (``study.trials[3]``), bare ``curves(...)``, or a whole study.
+        what: a trial of a study (``study.trials[3]``), bare ``curves(...)``, or a whole study
+            (or what a search returned).
         objective: what a single trial is judged by; by default guessed from the metrics' names. A
             study knows its own.
         classes: how many classes a classifier tells apart, which makes the level of guessing exact.
@@ -70,10 +72,8 @@ def diagnose(
         return findings(what)
     if isinstance(what, TrialRecord):
         return diagnose_trial(what, objective, classes=classes)
-    if isinstance(what, Study):
-        return diagnose_study(what.refresh(), classes=classes)
-    if isinstance(what, History):  # pyright: ignore[reportUnnecessaryIsInstance]
-        return diagnose_study(what, classes=classes)
+    if isinstance(what, Study | History) or isinstance(getattr(what, "study", None), Study):
+        return diagnose_study(history_of(what), classes=classes)
     raise StudyError(
         f"diagnose() reads a study, one of its trials, or curves(train_loss=..., ...), got {what!r}."
     )
