@@ -221,8 +221,8 @@ class Log:
     def diverge(self, trial):
         self._tell(ev.TrialDiverged, trial, step=self.trials[trial].step, metric="loss")
 
-    def fail(self, trial):
-        self._tell(ev.TrialFailed, trial, step=0, kind="error", message="")
+    def fail(self, trial, kind="out of memory"):
+        self._tell(ev.TrialFailed, trial, step=0, kind=kind, message="")
 
     def requeue(self, trial):
         self._apply(ev.TrialRequeued(time=0.0, trial=trial, reason=""))

@@ -208,6 +208,27 @@ def test_collect_follows_the_rule(place):
     assert {n: place.checkpoints(n) for n in (3, 4, 5, 99)} == {3: [1], 4: [1], 5: [], 99: [1]}
 
 
+@everywhere
+def test_a_trial_that_a_later_start_goes_on_with_keeps_its_checkpoints(place):
+    checkpoints, log = place.open(), Log()
+    kinds = ["error", "lost", "out of memory"]
+    for kind in kinds:
+        number = log.propose()
+        log.lease(number)
+        for step in (1, 2):
+            save(checkpoints, number, step)
+            log.report(number, step, 1.0 + step)
+        log.fail(number, kind)
+    checkpoints.collect(log.history)
+    place.open().collect(log.history)
+    assert [place.checkpoints(n) for n in range(3)] == [[1, 2], [1, 2], []]
+    log.requeue(0)
+    log.lease(0, 2)
+    log.complete(0)
+    checkpoints.collect(log.history)
+    assert place.checkpoints(0) == [1]
+
+
 def simulate(place, trials, seed):
     """Run a study of many trials, three at a time; check the disk after every change of it."""
     chance, log, checkpoints = random.Random(seed), Log(), place.open()

@@ -13,6 +13,8 @@ from luthier.run import devices
     [
         (0.5, ["0", "0", "1", "1"]),
         (0.25, ["0", "0", "0", "0"]),
+        (0.4, ["0", "0", "1", "1"]),  # the third would be more than the first has
+        (1 / 3, ["0", "0", "0", "1"]),
         (1, ["0", "1", "0", "1"]),
         (2, ["0,1"] * 4),
         (0, [""] * 4),
@@ -28,7 +30,9 @@ def test_shares_that_cannot_be(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
     devices.checked_share(0.5, 4)
     for share, workers, words in (
-        (0.5, 5, "need 2.5 GPUs, this machine has 2"),
+        (0.5, 5, "need 3 GPUs, with 2 trials on each, this machine has 2"),
+        (0.4, 5, "need 3 GPUs, with 2 trials on each, this machine has 2"),
+        (2, 2, "need 4 GPUs, this machine has 2"),
         (-1, 1, "must be 0, a fraction such as 0.5"),
         (1.5, 1, "got 1.5"),
     ):
@@ -42,6 +46,28 @@ def test_workers_take_turns_at_the_gpus(monkeypatch):
     assert shown == ["2", "GPU-5f", "7", "2"]
 
 
+def test_who_is_alone_is_left_with_all_that_it_was_given(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    assert "CUDA_VISIBLE_DEVICES" not in devices.environment(0, 1)
+    assert devices.environment(0, 1, 1)["CUDA_VISIBLE_DEVICES"] == "0"
+
+
+def test_loops_that_an_engine_puts_beside_each_other_take_turns(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    places = [devices.Place(loop, loops=3) for loop in range(3)]
+    seen = [devices.environment(0, 1, place=place)["CUDA_VISIBLE_DEVICES"] for place in places]
+    assert seen == ["0", "1", "0"]
+
+
+def test_what_the_user_has_set_for_a_shared_gpu_stays(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    monkeypatch.setenv("XLA_PYTHON_CLIENT_MEM_FRACTION", "0.2")
+    monkeypatch.delenv("TF_FORCE_GPU_ALLOW_GROWTH", raising=False)
+    own = devices.environment(0, 2, 0.5)
+    assert "XLA_PYTHON_CLIENT_MEM_FRACTION" not in own
+    assert own["TF_FORCE_GPU_ALLOW_GROWTH"] == "true"
+
+
 def test_one_gpu_or_none_is_left_as_it_is(monkeypatch):
     for visible in ("3", "", "-1"):
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
@@ -50,6 +76,7 @@ def test_one_gpu_or_none_is_left_as_it_is(monkeypatch):
 
 def test_workers_share_the_cores_unless_the_user_said_otherwise(monkeypatch):
     monkeypatch.setattr(devices, "cores", lambda: 8)
+    monkeypatch.setattr(devices, "quota", lambda: None)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     assert devices.environment(0, 3)["OMP_NUM_THREADS"] == "2"
     assert devices.environment(0, 20)["OMP_NUM_THREADS"] == "1"
@@ -60,4 +87,31 @@ def test_workers_share_the_cores_unless_the_user_said_otherwise(monkeypatch):
 @pytest.mark.parametrize(("said", "share"), [("1", 1), ("999", None), ("4,2", None), ("", None)])
 def test_a_process_knows_its_share_of_the_cores(monkeypatch, said, share):
     monkeypatch.setenv("OMP_NUM_THREADS", said)
-    assert devices.threads() == (share or devices.cores())
+    assert devices.threads() == (share or devices.usable_cores())
+
+
+def test_a_container_has_no_more_cores_than_its_quota(monkeypatch, tmp_path):
+    assert devices.quota(tmp_path) is None
+    (tmp_path / "cpu.max").write_text("max 100000\n")
+    assert devices.quota(tmp_path) is None
+    (tmp_path / "cpu.max").write_text("250000 100000\n")
+    assert devices.quota(tmp_path) == 2.5
+    monkeypatch.setattr(devices, "cores", lambda: 8)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    for bound, usable in ((4.0, 4), (0.5, 1), (64.0, 8), (None, 8)):
+        monkeypatch.setattr(devices, "quota", lambda bound=bound: bound)
+        assert devices.usable_cores() == devices.threads() == usable
+        assert devices.environment(0, 2)["OMP_NUM_THREADS"] == str(max(1, usable // 2))
+
+
+def test_libraries_start_as_many_threads_as_an_engine_has_reserved_cores(monkeypatch):
+    monkeypatch.setattr(devices, "cores", lambda: 8)
+    monkeypatch.setattr(devices, "quota", lambda: None)
+    monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
+    for place, threads in (
+        (devices.Place(cores=2.0), "2"),
+        (devices.Place(cores=0.5), "1"),
+        (devices.Place(cores=64.0), "8"),
+        (devices.Place(1, 2), "4"),
+    ):
+        assert devices.environment(0, 1, place=place)["MKL_NUM_THREADS"] == threads

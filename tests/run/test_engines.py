@@ -13,7 +13,9 @@ import pytest
 
 import luthier
 from luthier.errors import StudyError, TrialError
+from luthier.run import dask_engine
 from luthier.run.dask_engine import DaskEngine
+from luthier.run.devices import Place
 from luthier.run.opening import open_study
 from luthier.run.ray_engine import RayEngine
 
@@ -167,6 +169,42 @@ def test_a_study_stopped_from_outside_ends_its_loops(tmp_path, engine):
     assert len(result.trials) < 100
     pids = {int(pid) for _, _, pid, _ in lines(tmp_path)}
     wait_for(lambda: not any(map(psutil.pid_exists, pids)))
+
+
+def test_ray_ends_where_not_all_workers_have_room_at_a_time(tmp_path, ray_cluster):
+    """The last ones begin when those before them let go of their cores."""
+    told = []
+
+    def run():
+        told.append(tune(tmp_path, RayEngine(6), training(tmp_path)))
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(120)
+    assert told, "it waits for workers that never begin"
+    assert [list(t.steps) for t in told[0].trials] == [[1, 2, 3, 4]] * 6
+
+
+def test_each_loop_of_a_machine_has_a_slot_of_its_own(tmp_path, dask_client):
+    slots = str(tmp_path / "slots.txt")
+
+    def train(trial):
+        for _ in trial.epochs():
+            time.sleep(0.1)
+            with open(slots, "a") as lines:
+                lines.write(os.environ["LUTHIER_SLOT"] + "\n")
+            trial.report(loss=trial["x"])
+
+    tune(tmp_path, DaskEngine(dask_client), train)
+    assert set(Path(slots).read_text().split()) == {"0", "1"}
+
+
+def test_loops_share_the_cards_of_a_machine_unless_each_was_given_its_own():
+    shared = [("a", "0,1"), ("b", "0,1"), ("a", "0,1"), ("c", "0")]
+    places = [dask_engine.place_of(shared, index) for index in range(4)]
+    assert places == [Place(0, 2), Place(0, 1), Place(1, 2), Place(0, 1)]
+    own = [("a", "0,1"), ("a", "1,0")]  # as dask-cuda does
+    assert [dask_engine.place_of(own, index) for index in range(2)] == [Place(0, 2)] * 2
 
 
 def test_engines_refuse_what_cannot_be(tmp_path):

@@ -476,3 +476,17 @@ def test_without_room_for_temporary_files_it_says_so(tmp_path, monkeypatch):
             URLCheckpoints("memory://study").save(0, 1, writer(0, 1), {}, 0.0)
 
     assert in_child(work) == (0, None)
+
+
+@in_memory
+def test_downloads_of_parents_make_room_for_newer_ones(place):
+    checkpoints = place.open()
+    for trial in range(8):
+        save(checkpoints, trial, 1)
+    first = checkpoints.path(0, 1)
+    folders = []
+    for trial in range(1, 8):
+        folders.append(checkpoints.path(trial, 1))
+        assert checkpoints.path(0, 1) == first  # in use: it is not the oldest
+    assert [folder.exists() for folder in folders] == [False] * 4 + [True] * 3
+    assert read(first) == content(0, 1)

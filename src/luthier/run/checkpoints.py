@@ -5,7 +5,7 @@ the step's metrics and each file's size and SHA-256. A checkpoint is written und
 and renamed; one without a manifest, or with files of other sizes, does not exist.
 
 Disk use is bounded: a trial that may go on keeps its newest and its best checkpoint, an ended one
-its best if it is among the ``KEPT`` best trials, else nothing.
+its best if it is among the ``KEPT`` best trials, else nothing; see ``retention``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from luthier.run import manifests
 from luthier.run.disk import flush, flush_tree, refused_by_disk
 from luthier.run.manifests import MANIFEST
 from luthier.run.retention import KEPT as KEPT
-from luthier.run.retention import Leaders
+from luthier.run.retention import Leaders, is_over
 from luthier.study.history import History
 
 _files, _fingerprint, _manifest = (
@@ -129,7 +129,7 @@ class LocalCheckpoints:
         found = _numbered(self.root, r"trial-(\d+)")
         kept = self._leaders.kept_steps(history, found)
         for number, folder in found.items():
-            if number >= len(history.trials) or not history.trials[number].state.ended:
+            if not is_over(history, number):
                 continue
             if number in kept:
                 self.keep(number, kept[number])

@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import time
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,8 @@ def run(payload: str) -> int:
     try:
         reason = work(study, train, memory.has_grown)
     except Exception:
-        return FAILED  # the log holds the traceback
+        traceback.print_exc()  # that of a trial is in the study's log, too; of any other error, only here
+        return FAILED
     if study.preempted:
         return PREEMPTED
     return REPLACE if reason == "replaced" else FINISHED

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+import socket
+from dataclasses import dataclass, replace
 from typing import Any
 
 from luthier.errors import StudyError
+from luthier.run.devices import Place
 from luthier.run.placing import order_for, outcome, work_here
 from luthier.run.supervisor import HANG_SECONDS
 from luthier.run.worker import Train
@@ -17,7 +20,8 @@ class DaskEngine:
     """Worker loops as tasks of a Dask cluster.
 
     Dask does not stop a running task, so loops end by the study's log: when it has no jobs left, or is
-    stopped. A task whose worker died is begun again on another one.
+    stopped. A task whose worker died is begun again on another one. Loops on one machine share its cores,
+    and its GPUs unless each sees GPUs of its own.
 
     Attributes:
         client: a ``distributed.Client``.
@@ -59,7 +63,8 @@ class DaskEngine:
             KeyboardInterrupt: after the loops were told to end.
         """
         order = order_for(study, train, self.hang_after)
-        loops = {self._begin(order, i): i for i in range(self.workers)}
+        orders = [replace(order, place=place) for place in self._places(self.workers)]
+        loops = {self._begin(order, i): i for i, order in enumerate(orders)}
         answers: list[tuple[str, str]] = []
         try:
             while loops:
@@ -69,13 +74,23 @@ class DaskEngine:
                         answers.append(task.result())
                     elif type(task.exception()).__name__ == "KilledWorker":
                         # Its workers died more often than Dask likes; the log says what was done.
-                        loops[self._begin(order, index)] = index
+                        loops[self._begin(orders[index], index)] = index
                     else:
                         task.result()
         except KeyboardInterrupt:
             study.steer.stop("interrupted")
             raise
         return outcome(answers)
+
+    def _places(self, loops: int) -> list[Place]:
+        """Return for each loop how it stands among those on its machine."""
+        addresses = self._addresses()
+        if not addresses:
+            return [Place()] * loops
+        seen: dict[str, tuple[str, str]] = self.client.run(_seen)
+        mine = [seen.get(address, (address, "")) for address in addresses]
+        mine = [mine[index % len(addresses)] for index in range(loops)]
+        return [place_of(mine, index) for index in range(loops)]
 
     def _begin(self, order: Any, index: int) -> Any:
         """Begin a loop, on a worker of its own while they all live."""
@@ -96,6 +111,19 @@ class DaskEngine:
         wait: Any = distributed.wait  # typed as what it returns inside of an event loop
         done = wait(tasks, return_when="FIRST_COMPLETED").done
         return [task for task in tasks if task in done]
+
+
+def _seen() -> tuple[str, str]:
+    """Return the machine that a worker is on, and the cards that it is allowed to see there."""
+    return socket.gethostname(), os.environ.get("CUDA_VISIBLE_DEVICES", "")
+
+
+def place_of(seen: list[tuple[str, str]], index: int) -> Place:
+    """Return the place of loop *index* where the loops have *seen* these machines and cards."""
+    beside = [i for i, (machine, _) in enumerate(seen) if machine == seen[index][0]]
+    # Somebody (dask-cuda does) has told each worker cards in an order of its own: its first is its own.
+    apart = len({seen[i] for i in beside}) == len(beside)
+    return Place(0 if apart else beside.index(index), len(beside))
 
 
 def dask(

@@ -5,7 +5,10 @@ Nothing here imports a framework or touches a device: the supervisor must stay c
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 from luthier.errors import StudyError
@@ -17,6 +20,25 @@ THREADS = (  # what libraries read to know how many threads to start
     "TF_NUM_INTRAOP_THREADS",
     "TF_NUM_INTEROP_THREADS",
 )
+_GROUPS = Path("/sys/fs/cgroup")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an engine has put a loop of workers.
+
+    Attributes:
+        loop: its number among the loops that see the same cards, from 0.
+        loops: how many these are.
+        cores: what is reserved for it; None: its share of those that this process may use.
+    """
+
+    loop: int = 0
+    loops: int = 1
+    cores: float | None = None
+
+
+ALONE = Place()
 
 
 def gpus() -> list[str]:
@@ -29,33 +51,70 @@ def gpus() -> list[str]:
 
 
 def cores() -> int:
-    """Return how many cores this process may use."""
+    """Return how many cores this process sees; see ``usable_cores``."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
+def quota(root: Path = _GROUPS) -> float | None:
+    """Return how many cores the control groups of this process allow in all; None for no bound.
+
+    A container sees all cores of its machine, but is stopped for the rest of each tenth of a second once
+    its processes have used this much.
+    """
+    bounds: list[float] = []
+    for folder in _groups(root):
+        with contextlib.suppress(OSError, ValueError):
+            most, period = (folder / "cpu.max").read_text().split()
+            if most != "max":
+                bounds.append(float(most) / float(period))
+    return min(bounds, default=None)
+
+
+def _groups(root: Path) -> list[Path]:
+    """Return the folders of this process's control group and of those around it."""
+    own = root
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/cgroup").read_text().splitlines():
+            if line.startswith("0::/"):
+                own = root / line.removeprefix("0::/")
+    return [folder for folder in (own, *own.parents) if folder.is_relative_to(root)]
+
+
+def usable_cores() -> int:
+    """Return how many cores this process can keep busy: those that it sees, within its container's quota."""
+    bound = quota()
+    return cores() if bound is None else max(1, min(cores(), round(bound)))
+
+
 def threads() -> int:
     """Return how many cores are this process's share: of a supervised worker, or what the user has set."""
     said = os.environ.get(THREADS[0], "")
-    return max(1, min(cores(), int(said))) if said.isdecimal() else cores()
+    return max(1, min(usable_cores(), int(said))) if said.isdecimal() else usable_cores()
 
 
-def environment(slot: int, workers: int, gpus_per_trial: float | None = None) -> dict[str, str]:
+def environment(
+    slot: int, workers: int, gpus_per_trial: float | None = None, place: Place = ALONE
+) -> dict[str, str]:
     """Return what the environment of worker *slot* (from 0) of *workers* must hold.
 
     A fair share of the cores, unless the user has set the thread counts, and of the GPUs: one each, in
-    turn, when there are several; else *gpus_per_trial* of them. Half a GPU is a GPU that two trials
-    share; nothing keeps one of them from taking all of its memory.
+    turn, when there are several of both; else *gpus_per_trial* of them. Half a GPU is a GPU that two
+    trials share; nothing keeps one of them from taking all of its memory. What the user has set stays.
     """
-    share = str(max(1, cores() // workers))
-    own = {name: share for name in THREADS if name not in os.environ}
-    mine = cards_of(slot, gpus(), gpus_per_trial)
-    if mine is not None:
-        own["CUDA_VISIBLE_DEVICES"] = ",".join(mine)
-        if gpus_per_trial is not None and 0 < gpus_per_trial < 1:
-            own.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", f"{0.9 * gpus_per_trial:.2f}")
-            own.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+    slot, beside = place.loop * workers + slot, place.loops * workers
+    mine = min(place.cores or math.inf, usable_cores() / place.loops)
+    share = str(max(1, int(mine / workers)))
+    own: dict[str, str] = dict.fromkeys(THREADS, share)
+    alone = beside == 1 and gpus_per_trial is None  # whoever placed it knew what it is to see
+    cards = None if alone else cards_of(slot, gpus(), gpus_per_trial)
+    if cards is not None and gpus_per_trial is not None and 0 < gpus_per_trial < 1:
+        own["XLA_PYTHON_CLIENT_MEM_FRACTION"] = f"{0.9 * gpus_per_trial:.2f}"
+        own["TF_FORCE_GPU_ALLOW_GROWTH"] = "true"
+    own = {name: value for name, value in own.items() if name not in os.environ}
+    if cards is not None:
+        own["CUDA_VISIBLE_DEVICES"] = ",".join(cards)
     own["LUTHIER_SLOT"] = str(slot)
     return own
 
@@ -63,7 +122,7 @@ def environment(slot: int, workers: int, gpus_per_trial: float | None = None) ->
 def cards_of(slot: int, cards: list[str], gpus_per_trial: float | None) -> list[str] | None:
     """Return the cards of worker *slot*; None to leave it with what this process sees.
 
-    >>> [cards_of(slot, ["0", "1"], 0.5) for slot in range(4)]
+    >>> [cards_of(slot, ["0", "1"], 0.4) for slot in range(4)]
     [['0'], ['0'], ['1'], ['1']]
     """
     if gpus_per_trial is None:
@@ -73,9 +132,14 @@ def cards_of(slot: int, cards: list[str], gpus_per_trial: float | None) -> list[
     if not cards:
         return None
     if gpus_per_trial < 1:
-        return [cards[int(slot * gpus_per_trial + 1e-9) % len(cards)]]
+        return [cards[slot // _on_one(gpus_per_trial) % len(cards)]]
     each = int(gpus_per_trial)
     return [cards[(slot * each + i) % len(cards)] for i in range(min(each, len(cards)))]
+
+
+def _on_one(share: float) -> int:
+    """Return how many trials that each take *share* of a GPU fit on one."""
+    return int(1 / share + 1e-9)
 
 
 def checked_share(gpus_per_trial: float | None, workers: int) -> None:
@@ -84,16 +148,22 @@ def checked_share(gpus_per_trial: float | None, workers: int) -> None:
     Raises:
         StudyError: it is negative, above 1 and not whole, or more than this machine has.
     """
-    if gpus_per_trial is None:
+    if not gpus_per_trial:
         return
     if gpus_per_trial < 0 or (gpus_per_trial > 1 and gpus_per_trial != int(gpus_per_trial)):
         raise StudyError(
             "gpus_per_trial must be 0, a fraction such as 0.5, or a whole number, got "
             f"{gpus_per_trial!r}."
         )
-    there, needed = len(gpus()), gpus_per_trial * workers
+    there = len(gpus())
+    if gpus_per_trial < 1:
+        needed = math.ceil(workers / _on_one(gpus_per_trial))
+        fit = f", with {_on_one(gpus_per_trial)} trials on each"
+    else:
+        needed, fit = int(gpus_per_trial) * workers, ""
     if needed > there:
         raise StudyError(
-            f"workers={workers} with gpus_per_trial={gpus_per_trial} need {needed:g} "
-            f"GPU{'s' * (needed > 1)}, this machine has {there}: take fewer workers, or a smaller share."
+            f"workers={workers} with gpus_per_trial={gpus_per_trial} need {needed} "
+            f"GPU{'s' * (needed > 1)}{fit}, this machine has {there}: take fewer workers, or a smaller "
+            "share."
         )

@@ -29,7 +29,10 @@ _PR_SET_PDEATHSIG = 1
 def main() -> None:
     """Serve until the supervisor closes its end."""
     die_with_parent()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the supervisor decides what Ctrl-C means
+    # The supervisor decides what Ctrl-C means, and SIGTERM, which a cluster sends to all processes of a job:
+    # without this server the workers would die before they have given their trials back.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     connection = socket.socket(fileno=int(sys.argv[1]))
     lines = Lines(connection)
     first = lines.wait()
@@ -71,14 +74,19 @@ def _preload(modules: list[str]) -> None:
 
 def _fork(request: dict[str, Any], connection: socket.socket) -> int:
     server = os.getpid()
+    # Blocked, it waits for the worker to be ready for it; what we ignore would be lost before that.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     with warnings.catch_warnings():
         # JAX warns at every fork; nothing but its import has happened here.
         warnings.simplefilter("ignore")
         pid = os.fork()
     if pid:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         return pid
     code = 70
     try:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         die_with_parent()
         if os.getppid() != server:  # it died before the kernel knew what we want
             os._exit(code)

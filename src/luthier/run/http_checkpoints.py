@@ -12,14 +12,14 @@ import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, ClassVar, cast
 
 import msgspec
 
 from luthier.errors import CheckpointError, StorageError
 from luthier.run import manifests, tar_files
 from luthier.run.disk import fresh_folder, refused_by_disk
-from luthier.run.retention import KEPT, Leaders
+from luthier.run.retention import KEPT, Leaders, is_over
 from luthier.storage.http import HTTPStore, study_path
 from luthier.storage.http_connection import Away, Connection, Refused
 from luthier.study.history import History
@@ -44,6 +44,8 @@ class HTTPCheckpoints:
         store: its address, token and patience are used.
         study: the study's name, or any text that tells it from its namesakes.
     """
+
+    remote: ClassVar[bool] = True
 
     def __init__(self, store: HTTPStore, study: str) -> None:
         # A connection of its own: an append must not stand behind gigabytes.
@@ -144,7 +146,7 @@ class HTTPCheckpoints:
         found = self._trials()
         kept = self._leaders.kept_steps(history, found)
         for number, steps in found.items():
-            if number < len(history.trials) and history.trials[number].state.ended:
+            if is_over(history, number):
                 self._delete_all(number, set(steps) - kept.get(number, set()))
 
     # -- requests --------------------------------------------------------------------------------

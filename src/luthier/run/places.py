@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import getpass
 import hashlib
+import os
+import re
 import shlex
+import stat
 import tempfile
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
+from luthier.errors import CheckpointError
 from luthier.run.checkpoints import LocalCheckpoints
 from luthier.storage import HTTPStore, PostgresStore, SQLiteStore
 from luthier.study import events as ev
@@ -65,7 +70,42 @@ def logs_of(store: Store) -> Path:
 
 
 def working_folder(store: Store) -> Path:
-    """Return the folder of this machine for logs and, beside an SQLite file, for checkpoints."""
+    """Return the folder of this machine for logs, scripts and, where nobody said, for checkpoints.
+
+    Beside an SQLite file. For a server a temporary one, the same for all processes of this user on this
+    machine; for a store in memory one that is this process's alone.
+
+    Raises:
+        CheckpointError: no folder can be made there, or it belongs to somebody else.
+    """
     if isinstance(store, SQLiteStore):
         return store.path.with_name(f"{store.path.stem}-checkpoints")
-    return Path(tempfile.gettempdir()) / "luthier-checkpoints"
+    if store.address == "memory":
+        return _own_folder() / f"memory-{os.getpid()}"
+    without_password = re.sub(r"//[^/@]*@", "//", store.address)
+    return _own_folder() / hashlib.blake2b(without_password.encode(), digest_size=8).hexdigest()
+
+
+def _own_folder() -> Path:
+    """Return this user's folder among the temporary files of all; nobody else can read or write there."""
+    user = os.getuid() if hasattr(os, "getuid") else getpass.getuser()
+    folder = Path(tempfile.gettempdir()) / f"luthier-{user}"
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = folder.lstat()
+        if not hasattr(os, "getuid"):
+            return folder  # Windows: a temporary folder is a user's own
+        ours = stat.S_ISDIR(found.st_mode) and found.st_uid == user
+        if ours and stat.S_IMODE(found.st_mode) != 0o700:
+            folder.chmod(0o700)
+    except OSError as error:
+        raise CheckpointError(
+            f"Cannot make the folder {folder} for logs and checkpoints: {error}. Set TMPDIR to a folder "
+            "that can be written to."
+        ) from error
+    if not ours:
+        raise CheckpointError(
+            f"{folder} is not what Luthier made there: expected a folder of user {user} for logs and "
+            "checkpoints. Delete it, or set TMPDIR to a folder of your own."
+        )
+    return folder

@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 
 from luthier.errors import LuthierError, StudyError, TrialError
+from luthier.run.devices import ALONE, Place
 from luthier.run.opening import open_study
 from luthier.run.supervisor import HANG_SECONDS, supervise
 from luthier.run.worker import Train
@@ -23,6 +24,7 @@ class Order:
         train: the training code, pickled by cloudpickle.
         until: when to stop, in seconds since 1970, or None.
         hang_after: see ``supervise``.
+        place: where the engine puts the loop.
     """
 
     study: str
@@ -30,9 +32,12 @@ class Order:
     train: bytes
     until: float | None
     hang_after: float
+    place: Place = ALONE
 
 
-def order_for(study: Study, train: Train, hang_after: float = HANG_SECONDS) -> Order:
+def order_for(
+    study: Study, train: Train, hang_after: float = HANG_SECONDS, place: Place = ALONE
+) -> Order:
     """Return the order for one more loop on *study*.
 
     Raises:
@@ -53,7 +58,7 @@ def order_for(study: Study, train: Train, hang_after: float = HANG_SECONDS) -> O
     until = None
     if study.deadline is not None:
         until = time.time() + study.deadline - time.monotonic()
-    return Order(study.name, study.store.address, code, until, hang_after)
+    return Order(study.name, study.store.address, code, until, hang_after, place)
 
 
 def work_here(order: Order) -> tuple[str, str]:
@@ -64,7 +69,9 @@ def work_here(order: Order) -> tuple[str, str]:
     left = None if order.until is None else max(0.001, order.until - time.time())
     study = open_study(order.study, storage=order.storage, max_time=left, renews=False)
     try:
-        return "ended", supervise(study, pickle.loads(order.train), 1, hang_after=order.hang_after)
+        train = pickle.loads(order.train)
+        reason = supervise(study, train, 1, hang_after=order.hang_after, place=order.place)
+        return "ended", reason
     except LuthierError as error:
         kind = "error" if isinstance(error, TrialError) else "failed"
         return kind, str(error)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from luthier.errors import StudyError
+from luthier.run.devices import Place
 from luthier.run.placing import order_for, outcome, work_here
 from luthier.run.supervisor import HANG_SECONDS
 from luthier.run.worker import Train
@@ -19,7 +20,7 @@ class RayEngine:
     Attributes:
         num_workers: trials at the same time.
         gpus_per_worker: share of a GPU that Ray reserves for each; 0.5 puts two on one.
-        cpus_per_worker: cores that Ray reserves for each.
+        cpus_per_worker: cores that Ray reserves for each, and for so many its libraries start threads.
         address: the cluster's address, as for ``ray.init``; None for the one there is, or a local one.
         max_restarts: how often Ray starts a worker again whose process or node died; -1 for always.
         hang_after: seconds without processor time after which a trial's process is killed.
@@ -60,12 +61,20 @@ class RayEngine:
             import ray
         except ImportError as error:
             raise StudyError("This engine needs Ray: pip install 'luthier[ray]'.") from error
-        order = order_for(study, train, self.hang_after)
+        place = Place(cores=self.cpus_per_worker or None)
+        order = order_for(study, train, self.hang_after, place)
         if not ray.is_initialized():
             ray.init(address=self.address, log_to_driver=False, include_dashboard=None)
         actors = [self._actor(ray) for _ in range(self.num_workers)]
+        answers: list[tuple[str, str]] = []
         try:
-            return outcome(ray.get([actor.work.remote(order) for actor in actors]))
+            working = {actor.work.remote(order): actor for actor in actors}
+            while working:
+                for answer in ray.wait(list(working))[0]:
+                    answers.append(ray.get(answer))
+                    # It holds its cores as long as it lives, and others may wait for them to begin.
+                    ray.kill(working.pop(answer))
+            return outcome(answers)
         finally:
             for actor in actors:
                 ray.kill(actor)

@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import shlex
+import time
 import traceback
 from collections.abc import Generator, Mapping
 from typing import Any
 
-from luthier.errors import Infeasible, StudyError, TrialEnded
+from luthier.errors import (
+    CheckpointError,
+    Infeasible,
+    LuthierError,
+    StorageError,
+    StudyError,
+    TrialEnded,
+    TrialError,
+)
 from luthier.run.places import storage_option
+from luthier.study.protocols import Fate
 from luthier.study.study import Study
 from luthier.study.trial import Trial
+
+_WORD_SECONDS = 0.2  # for SIGTERM to come, when it has ended a process that the training needs
 
 
 def what_to_do(study: Study, trial: int) -> str:
@@ -24,13 +36,27 @@ def what_to_do(study: Study, trial: int) -> str:
     )
 
 
+def failure_of(study: Study) -> TrialError | None:
+    """Return the error by which the training code has stopped the study, wherever that was; None for none."""
+    failed = study.history.errors.values()
+    if not failed:
+        return None
+    last = max(failed, key=lambda trial: trial.ended_at or 0.0)
+    return TrialError(
+        f"The training code failed in trial {last.number}, with {last.configuration}:\n\n"
+        f"{last.traceback}\n{what_to_do(study, last.number)}"
+    )
+
+
 @contextlib.contextmanager
 def recorded(study: Study, trial: Trial) -> Generator[None]:
     """Record how a trial ends when its training code raises.
 
     Raises:
-        Exception: what the training code raised, but for out of memory and ``Infeasible``, which fail the
-            trial alone.
+        Exception: what the training code raised, and the study ends with it. Out of memory and
+            ``Infeasible`` fail the trial alone; an error of a process that has to go, or of a trial that
+            another worker has taken over, fails nothing.
+        CheckpointError, StorageError: this worker cannot go on; the trial is back in the queue for others.
     """
     try:
         yield
@@ -40,19 +66,86 @@ def recorded(study: Study, trial: Trial) -> Generator[None]:
         trial.settle()  # what it had asked for is what cannot be trained
         study.fail(trial, "failed", str(error) or "infeasible", traceback.format_exc())
     except Exception as error:
-        ran_out = out_of_memory(error)
-        if ran_out:
-            trial.settle()
-        kind = "out of memory" if ran_out else "error"
-        words = f"{type(error).__name__}: {error}"
-        study.fail(trial, kind, words, traceback.format_exc())
-        if not ran_out:
-            if told := what_to_do(study, trial.number):
-                error.add_note(told)
-            raise
+        _record(study, trial, error)
     except BaseException as error:
         study.release(trial, type(error).__name__)
         raise
+
+
+def _record(study: Study, trial: Trial, error: Exception) -> None:
+    """Record an error while it is handled, and raise it again unless it is the trial's own affair."""
+    if out_of_memory(error):
+        trial.settle()
+        study.fail(trial, "out of memory", _words(error), traceback.format_exc())
+    elif study.preempted:
+        _give_back(study, trial, error)
+    elif isinstance(error, CheckpointError | StorageError):
+        _put_back(study, trial, error)
+        raise error
+    elif _told_to_go(study):
+        _give_back(study, trial, error)
+    elif _taken_over(study, trial):
+        trial.closed = True
+        study.leased.pop(trial.lease, None)
+        trial.warn_once(
+            f"trial {trial.number} taken over",
+            f"Trial {trial.number} raised {_words(error)}, after another worker had taken it over: the "
+            "error is passed over, and that worker's training counts.",
+        )
+    else:
+        study.fail(trial, "error", _words(error), traceback.format_exc())
+        if told := what_to_do(study, trial.number):
+            error.add_note(told)
+        raise error
+
+
+def _words(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _give_back(study: Study, trial: Trial, error: Exception) -> None:
+    """Give a trial back whose process has to go; if its error is a bug, who goes on meets it, too."""
+    study.release(trial, f"{study.preempted}; then it raised {_words(error)}", "preempted")
+
+
+def _told_to_go(study: Study) -> bool:
+    """Return whether this process has been told to end, if only a moment after the error.
+
+    A cluster sends SIGTERM to all processes of a job. It kills those that load the data, which the
+    training may notice before its own SIGTERM has come.
+    """
+    until = time.monotonic() + _WORD_SECONDS
+    while not study.preempted and time.monotonic() < until:
+        time.sleep(0.01)
+    return bool(study.preempted)
+
+
+def _taken_over(study: Study, trial: Trial) -> bool:
+    """Return whether another worker took the trial over while this one still trained it.
+
+    A trial that this worker had trained to its rung may be somebody else's by now, too; an error after
+    that is one of the training code.
+    """
+    unfinished = trial.verdict.fate in (Fate.GO_ON, Fate.STOP)
+    return unfinished and study.refresh().trials[trial.number].lease != trial.lease
+
+
+def _put_back(study: Study, trial: Trial, error: Exception) -> None:
+    """Put a trial back whose worker cannot write or read; it counts as one whose worker was killed.
+
+    So one machine's full disk ends that machine's work and no other's, and a trial that nobody can go on
+    with has failed after a few workers.
+    """
+    trial.closed = True
+    study.leased.pop(trial.lease, None)
+    with contextlib.suppress(LuthierError):  # a store that is gone: the lease will lapse
+        record = study.history.trials[trial.number]
+        if record.lease == trial.lease:
+            study.release_held([record], _words(error), kind="lost")
+    error.add_note(
+        f"Trial {trial.number} is back in the queue, for other workers or the next run: it goes on from "
+        "its newest checkpoint."
+    )
 
 
 def conclude(study: Study, trial: Trial, outcome: Any) -> None:
@@ -73,8 +166,20 @@ def conclude(study: Study, trial: Trial, outcome: Any) -> None:
         study.finish(trial)
 
 
-# PyTorch's allocator on the CPU, on Windows and on Linux.
-_TORCH_ON_CPU = ("not enough memory", "DefaultCPUAllocator: can't allocate memory")
+# What PyTorch says in a plain RuntimeError, and TensorFlow in an InternalError: the allocator of the CPU, on
+# Windows and on Linux, devices that give no memory, and their libraries, which need some of their own.
+_NO_MEMORY = (
+    "not enough memory",
+    "DefaultCPUAllocator: can't allocate memory",
+    "CUDA out of memory",
+    "CUDA error: out of memory",
+    "HIP out of memory",
+    "HIP error: out of memory",
+    "XPU out of memory",
+    "MPS backend out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+)
 
 
 def out_of_memory(error: BaseException) -> bool:
@@ -85,5 +190,8 @@ def out_of_memory(error: BaseException) -> bool:
     return (
         name in ("OutOfMemoryError", "ResourceExhaustedError")
         or "RESOURCE_EXHAUSTED" in text
-        or (name == "RuntimeError" and any(words in text for words in _TORCH_ON_CPU))
+        or (
+            name in ("RuntimeError", "AcceleratorError", "InternalError")
+            and any(words in text for words in _NO_MEMORY)
+        )
     )

@@ -2,7 +2,8 @@
 
 A trial that may go on keeps its newest and its best checkpoint: whoever writes them sees to that. An
 ended trial keeps its best one if it is among the ``KEPT`` best trials of the study, and those that
-another trial still has to go on from. Where the best trials are raced, all finalists are among the
+another trial still has to go on from. One that failed by a bug, or with its workers, goes on when the study
+is started again: it counts among those that may. Where the best trials are raced, all finalists are among the
 best. Repetitions keep none.
 """
 
@@ -28,6 +29,18 @@ def kept_steps(history: History) -> dict[int, set[int]]:
 def kept(history: History) -> int:
     """Return how many of the best trials keep their best checkpoint."""
     return max(KEPT, history.race.finalists if history.race else 0)
+
+
+def is_over(history: History, number: int) -> bool:
+    """Return whether trial *number* will train no more, so that its checkpoints may be deleted.
+
+    The log may be ahead of this reader, who knows nothing of the trial yet.
+    """
+    if number >= len(history.trials):
+        return False
+    trial = history.trials[number]
+    goes_on = trial.state is TrialState.FAILED and not trial.impossible
+    return trial.state.ended and not goes_on
 
 
 class Leaders:

@@ -1,8 +1,8 @@
 """Keeps N worker processes alive on one machine; imports no framework and trains nothing.
 
-Each worker runs the same loop against the same log, in a process group of its own, forked from a
-server that has the frameworks loaded. A worker that dies takes nothing with it: its trial goes back
-to the queue and on from its checkpoint. When this process dies, the kernel kills the others.
+Each worker runs the same loop against the same log, in a session of its own, forked from a server
+that has the frameworks loaded. A worker that dies takes nothing with it: its trial goes back to the
+queue and on from its checkpoint. When this process dies, the kernel kills the others.
 """
 
 from __future__ import annotations
@@ -15,17 +15,18 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from luthier.errors import LuthierError, StudyError, TrialError
+from luthier.errors import LuthierError, StudyError
 from luthier.run import child, devices
+from luthier.run.disk import fresh_folder
 from luthier.run.forkserver import CLOSED, Lines
 from luthier.run.places import logs_of
-from luthier.run.recording import what_to_do
+from luthier.run.processes import kill_session, tell
+from luthier.run.recording import failure_of
 from luthier.run.renewal import renew
 from luthier.run.vital_signs import Pulse, memory_kills
 from luthier.run.worker import Train, preemptible
@@ -49,6 +50,7 @@ def supervise(
     gpus_per_trial: float | None = None,
     hang_after: float = HANG_SECONDS,
     grace: float = GRACE_SECONDS,
+    place: devices.Place = devices.ALONE,
 ) -> str:
     """Run *workers* processes on the study until it has no jobs left, and return why it ended.
 
@@ -60,6 +62,7 @@ def supervise(
         hang_after: seconds after which a worker whose processes use no processor time is killed, and
             its trial put back in the queue.
         grace: seconds that trials get to come to their next report after SIGTERM.
+        place: where an engine has put this loop.
 
     Raises:
         TrialError: the training code raised; the message holds its traceback.
@@ -70,12 +73,12 @@ def supervise(
     with (
         preemptible(study),
         interrupts.held(),
-        _Crew(study, train, workers, gpus_per_trial, hang_after, grace) as crew,
+        _Crew(study, train, workers, gpus_per_trial, hang_after, grace, place) as crew,
     ):
         crew.work()
         study.refresh()
-        if study.history.errors:
-            raise crew.users_error()
+        if (failure := failure_of(study)) is not None:
+            raise failure
     return study.preempted or "nothing is left to do"
 
 
@@ -90,12 +93,14 @@ class _Crew:
         gpus_per_trial: float | None,
         hang_after: float,
         grace: float,
+        place: devices.Place,
     ) -> None:
         self._study = study
         self._workers = workers
         self._gpus_per_trial = gpus_per_trial
         self._hang_after = hang_after
         self._grace = grace
+        self._place = place
         self._living: dict[int, int] = {}  # slot -> process id
         self._pulses: dict[int, Pulse] = {}  # process id -> its pulse
         self._hung: set[int] = set()
@@ -103,7 +108,7 @@ class _Crew:
         self._memory_kills = memory_kills()
         self._renewed = time.monotonic()
         self._told_at: float | None = None
-        self._folder = Path(tempfile.mkdtemp(prefix="luthier-"))
+        self._folder = fresh_folder("crew")  # swept by a later start if this process is killed
         self._logs = logs_of(study.store)
         self._logs.mkdir(parents=True, exist_ok=True)
         self._earlier = {slot: _size(self._log(slot)) for slot in range(workers)}
@@ -111,7 +116,7 @@ class _Crew:
         ours, theirs = socket.socketpair()
         self._lines = Lines(ours)
         self._connection = ours
-        shares = devices.environment(0, workers)
+        shares = devices.environment(0, workers, place=place)
         shares.pop("CUDA_VISIBLE_DEVICES", None)
         self._server = subprocess.Popen(
             [sys.executable, "-m", "luthier.run.forkserver", str(theirs.fileno())],
@@ -144,7 +149,8 @@ class _Crew:
         with interrupts.through():
             ready = self._lines.wait()
         if ready is None:
-            raise self._broken("the fork server ended before it was ready")
+            self._gone("the fork server ended before it was ready")
+            return
         for slot in range(self._workers):
             self._spawn(slot)
         while self._living:
@@ -152,10 +158,16 @@ class _Crew:
             self._connection.settimeout(0.5)
             message = self._lines.poll()
             if message is CLOSED:
-                raise self._broken("the fork server was killed")
+                self._gone("the fork server was killed")
+                return
             if isinstance(message, dict):
                 self._heard(message)
             self._look_after()
+
+    def _gone(self, what: str) -> None:
+        """Raise that the fork server is gone, unless we are to go, too: then its workers are given up."""
+        if not self._study.preempted:
+            raise self._broken(what)
 
     def _look_after(self) -> None:
         """Renew the workers' leases, kill what hangs, and pass a request to leave on."""
@@ -163,7 +175,7 @@ class _Crew:
         if self._study.preempted and self._told_at is None:
             self._told_at = now
             for pid in self._living.values():
-                _tell(pid, signal.SIGTERM)
+                tell(pid, signal.SIGTERM)
         if self._told_at is not None and now > self._told_at + self._grace:
             self._kill_all()
             return
@@ -174,7 +186,7 @@ class _Crew:
             if pid and self._pulses.setdefault(pid, Pulse(pid)).still_for() > self._hang_after:
                 self._give_up_on(pid)
         with contextlib.suppress(LuthierError):  # away for a moment; workers wait for it too
-            quiet = [(t.number, t.lease) for t in self._held() if self._is_quiet(t)]
+            quiet = [(t.number, t.lease) for t in self._held() if is_quiet(t, self._study)]
             renew(self._study.store, self._study.name, quiet, self._study.clock.time())
 
     def _give_up_on(self, pid: int) -> None:
@@ -183,7 +195,7 @@ class _Crew:
         why = f"it used no processor time for {self._hang_after:g} s"
         self._study.release_held(held, why, kind="hung")
         self._hung.add(pid)
-        _kill_group(pid)
+        kill_session(pid)
 
     def _held(self) -> list[TrialRecord]:
         """Return the trials that our workers hold."""
@@ -196,21 +208,20 @@ class _Crew:
             and (t.holder.boot, t.holder.namespace) == (here.boot, here.namespace)
         ]
 
-    def _is_quiet(self, trial: TrialRecord) -> bool:
-        return self._study.clock.time() - trial.last_sign > self._study.leases.term / 4
-
     def _heard(self, message: dict[str, Any]) -> None:
         if "spawned" in message:
             self._living[message["spawned"]] = message["pid"]
+            if self._told_at is not None:  # the others were told before this one was there
+                tell(message["pid"], signal.SIGTERM)
             return
         slot, code = message["exited"], message["code"]
         pid = self._living.pop(slot, 0)
-        _kill_group(pid)  # what the worker itself had started
+        kill_session(pid)  # what the worker itself had started
         self._pulses.pop(pid, None)
         if code in (child.FINISHED, child.PREEMPTED):
             return
         if code == child.FAILED:
-            raise self.users_error(slot)
+            raise self._error_of(slot)
         if code != child.REPLACE:
             self._lost(slot, pid, code)
         if not self._study.preempted:
@@ -237,7 +248,7 @@ class _Crew:
                 "spawn": slot,
                 "payload": str(self._payload),
                 "log": str(self._log(slot)),
-                "env": devices.environment(slot, self._workers, self._gpus_per_trial),
+                "env": devices.environment(slot, self._workers, self._gpus_per_trial, self._place),
             }
         )
 
@@ -258,16 +269,10 @@ class _Crew:
         payload.write_text(json.dumps(order))
         return payload
 
-    def users_error(self, slot: int | None = None) -> Exception:
-        """Return the error of the user's code that ended the study."""
-        failed = self._study.refresh().errors.values()
-        if not failed:
-            return self._broken(f"worker {slot} failed", slot)
-        last = max(failed, key=lambda t: t.ended_at or 0.0)
-        return TrialError(
-            f"The training code failed in trial {last.number}, with {last.configuration}:\n\n"
-            f"{last.traceback}\n{what_to_do(self._study, last.number)}"
-        )
+    def _error_of(self, slot: int) -> Exception:
+        """Return what ended a worker: the error of the user's code, or that of the worker itself."""
+        self._study.refresh()
+        return failure_of(self._study) or self._broken(f"worker {slot} failed", slot)
 
     def _broken(self, what: str, slot: int | None = None) -> StudyError:
         log = self._log(slot) if slot is not None else self._logs / "server.log"
@@ -282,7 +287,7 @@ class _Crew:
 
     def _kill_all(self) -> None:
         for pid in self._living.values():
-            _kill_group(pid)
+            kill_session(pid)
         pids = [pid for pid in self._living.values() if pid]
         until = time.monotonic() + _DEATH_SECONDS
         while time.monotonic() < until and not all(map(is_gone, pids)):
@@ -307,16 +312,12 @@ def _packed(train: Train) -> bytes:
         ) from error
 
 
-def _kill_group(pid: int) -> None:
-    if pid:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(pid, signal.SIGKILL)
+def is_quiet(trial: TrialRecord, study: Study) -> bool:
+    """Return whether a trial has given no sign of late, so that its lease is to be renewed.
 
-
-def _tell(pid: int, what: signal.Signals) -> None:
-    if pid:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(pid, what)
+    One from the future counts as none: the machine's clock was set back since.
+    """
+    return abs(study.clock.time() - trial.last_sign) > study.leases.term / 4
 
 
 __all__: Sequence[str] = ["supervise"]

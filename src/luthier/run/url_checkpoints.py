@@ -23,17 +23,18 @@ import warnings
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from luthier.errors import CheckpointError, LuthierWarning
 from luthier.run import manifests
 from luthier.run.disk import fresh_folder, refused_by_disk
 from luthier.run.manifests import MANIFEST
 from luthier.run.remote import RemoteFolder
-from luthier.run.retention import KEPT, Leaders
+from luthier.run.retention import KEPT, Leaders, is_over
 from luthier.study.history import History
 
 _DAY = 86_400e9  # nanoseconds
+_DOWNLOADED = KEPT + 1  # folders that stay readable; older ones make room
 _ATTEMPT = re.compile(r"step-(\d+)\.([0-9a-f]{16})-[0-9a-f]+")
 
 
@@ -59,6 +60,8 @@ class URLCheckpoints:
         url: the folder, local or remote. ``memory://`` lives in this process only.
         options: what the file system takes: ``{"endpoint_url": ...}``, credentials, and so on.
     """
+
+    remote: ClassVar[bool] = True
 
     def __init__(self, url: str, options: Mapping[str, Any] | None = None) -> None:
         self.url = url
@@ -125,7 +128,8 @@ class URLCheckpoints:
     def path(self, trial: int, step: int) -> Path:
         """Download the checkpoint, check every file against its SHA-256 and return the local folder.
 
-        The folder stays until the trial writes its next checkpoint or this process exits.
+        The folder stays until the trial writes its next checkpoint, newer downloads make room for theirs, or
+        this process exits.
 
         Raises:
             CheckpointError: it is missing or damaged, or the URL cannot be read.
@@ -166,7 +170,7 @@ class URLCheckpoints:
             found = {int(match[1]): match[0] for match in matches if match}
             kept = self._leaders.kept_steps(history, found)
             for number, name in found.items():
-                if number >= len(history.trials) or not history.trials[number].state.ended:
+                if not is_over(history, number):
                     continue
                 if number in kept:
                     self.keep(number, kept[number])
@@ -210,6 +214,7 @@ class URLCheckpoints:
         key = (os.getpid(), trial, attempt.step)
         name, folder = self._downloads.get(key, ("", Path()))
         if name == attempt.name and not manifests.damaged(folder, manifest):
+            self._downloads[key] = self._downloads.pop(key)  # the last to make room
             return folder
         if name:
             shutil.rmtree(folder, ignore_errors=True)  # an older attempt's, or touched since
@@ -227,8 +232,18 @@ class URLCheckpoints:
             )
         for empty in manifest.get("folders", []):
             (folder / empty).mkdir(parents=True, exist_ok=True)
+        self._downloads.pop(key, None)
         self._downloads[key] = (attempt.name, folder)
+        self._make_room()
         return folder
+
+    def _make_room(self) -> None:
+        """Delete the oldest downloads: of a parent's checkpoint nothing else says that it is not needed."""
+        own = [
+            key for key in self._downloads if key[0] == os.getpid()
+        ]  # a fork knows its parent's, too
+        for key in own[:-_DOWNLOADED]:
+            shutil.rmtree(self._downloads.pop(key)[1], ignore_errors=True)
 
     def _keep_newest(self, rivals: list[_Attempt]) -> None:
         """Delete all attempts at one step but the newest whole one, or the only one."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import threading
 import time
@@ -12,7 +13,7 @@ from typing import Any, Protocol, cast
 from luthier.run.abreast import Abreast, train_abreast
 from luthier.run.garbage import collect_if_due
 from luthier.run.ranks.leading import Leader, leader_here, led
-from luthier.run.recording import conclude, recorded
+from luthier.run.recording import conclude, failure_of, recorded
 from luthier.run.recording import out_of_memory as out_of_memory
 from luthier.run.seeding import seed_everything
 from luthier.study import interrupts
@@ -37,6 +38,8 @@ def work(study: Study, train: Train, enough: Callable[[], bool] | None = None) -
 
     Raises:
         Exception: whatever *train* raises, but for out of memory, which fails the trial alone.
+        TrialError: the training code has raised in another process, which ends the study here, too.
+        CheckpointError, StorageError: this process cannot go on; its trial is back in the queue.
         KeyboardInterrupt: the trial at hand is given back first.
 
     SIGTERM (a cluster that wants its machine back) lets the trial come to its next report, with its
@@ -59,6 +62,8 @@ def _work(study: Study, train: Train, enough: Callable[[], bool] | None) -> str:
             study.checkpoints.collect(study.history)
             if leader is not None:
                 leader.finish(study, job.reason)
+            if (failure := failure_of(study)) is not None:
+                raise failure
             return job.reason
         if isinstance(job, Wait):
             with interrupts.through():
@@ -86,23 +91,40 @@ def preemptible(study: MayBePreempted) -> Generator[None]:
         yield
         return
 
-    asked_at = 0.0
-
-    def asked(*_: object) -> None:
-        nonlocal asked_at
-        now = time.monotonic()
-        # A cluster that tells the whole process group, and our supervisor, say it twice at once.
-        if study.preempted and now > asked_at + _ECHO_SECONDS:
-            raise SystemExit(PREEMPTED_CODE)
-        asked_at = asked_at or now
-        study.preempted = "preempted (SIGTERM)"
-
-    before = signal.signal(signal.SIGTERM, asked)
+    asked = _Asked(study)
     try:
         with interrupts.heard():
             yield
     finally:
-        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+        signal.signal(signal.SIGTERM, asked.before or signal.SIG_DFL)
+
+
+class _Asked:
+    """What SIGTERM does while *study* works: the first asks for its jobs, a second ends the process."""
+
+    def __init__(self, study: MayBePreempted) -> None:
+        self._study = study
+        self._at = 0.0
+        self.before = signal.signal(signal.SIGTERM, self)
+
+    def __call__(self, *_: object) -> None:
+        now = time.monotonic()
+        # A cluster that tells the whole process group, and our supervisor, say it twice at once.
+        if self._study.preempted and now > self._at + _ECHO_SECONDS:
+            raise SystemExit(PREEMPTED_CODE)
+        self._at = self._at or now
+        self._study.preempted = "preempted (SIGTERM)"
+
+
+def _forget_in_fork() -> None:
+    """Let SIGTERM mean in a fork what it meant before: a process that loads data has no job to give back."""
+    with contextlib.suppress(ValueError):  # not the main thread
+        while isinstance(handler := signal.getsignal(signal.SIGTERM), _Asked):
+            signal.signal(signal.SIGTERM, handler.before or signal.SIG_DFL)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_in_fork)
 
 
 def run_job(study: Study, job: Job, train: Train, leader: Leader | None = None) -> None:

@@ -289,7 +289,8 @@ class History(Known):
                 self.infeasible.append(trial.configuration)
             if trial.kind == "error":
                 self.errors[trial.number] = trial
-                self._enter_heir(trial)  # it goes on once the code is mended
+            if not trial.impossible:
+                self._enter_heir(trial)  # a later start goes on with it
 
     def _requeued(self, event: ev.TrialRequeued) -> None:
         trial = self.trials[event.trial]

@@ -184,7 +184,8 @@ class Known:
         self.brackets.setdefault(trial.bracket, []).append(trial)
         if trial.repeats >= 0:
             self.repetitions[trial.number] = trial
-        if not trial.state.ended or trial.kind == "error":
+        failed = trial.state is TrialState.FAILED
+        if not trial.state.ended or (failed and not trial.impossible):
             self._enter_heir(trial)
         if trial.state in (TrialState.QUEUED, TrialState.RUNNING):
             self.active[trial.number] = trial

@@ -374,7 +374,11 @@ def holds(scheduler: Scheduler, history: History, trial: TrialRecord, limits: Li
 
 
 class Checkpoints(Protocol):
-    """Where the state of trials is kept between epochs."""
+    """Where the state of trials is kept between epochs.
+
+    A place that is asked over a network has an attribute ``remote`` that is true: nobody waits for it while
+    he keeps others from writing.
+    """
 
     def save(
         self,

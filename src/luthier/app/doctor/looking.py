@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import platform
 import re
@@ -20,7 +19,7 @@ from urllib.parse import urlsplit
 from luthier.app.doctor.frameworks import Framework, look_at_frameworks, version_of
 from luthier.app.stores import store_to_read
 from luthier.errors import LuthierError
-from luthier.run.devices import THREADS, cores
+from luthier.run.devices import THREADS, cores, quota
 from luthier.run.vital_signs import memory
 from luthier.storage import DEFAULT, VARIABLE
 from luthier.storage.sqlite_file import checked_place, file_system
@@ -116,7 +115,7 @@ def look(storage: str | None = None, *, quick: bool = False) -> Facts:
         frameworks=look_at_frameworks(quick=quick),
         cores=cores(),
         cores_there=os.cpu_count() or 1,
-        quota=_quota(),
+        quota=quota(),
         threads={name: os.environ[name] for name in THREADS if name in os.environ},
         cards=_cards(),
         memory=total,
@@ -185,13 +184,6 @@ def _without_password(place: str) -> str:
         return place
     port = f":{parts.port}" if parts.port else ""
     return f"{parts.scheme}://{parts.hostname}{port}{parts.path}"
-
-
-def _quota() -> float | None:
-    with contextlib.suppress(OSError, ValueError):
-        most, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        return None if most == "max" else float(most) / float(period)
-    return None
 
 
 def _cards() -> list[str]:
