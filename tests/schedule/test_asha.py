@@ -6,7 +6,7 @@ import itertools
 import math
 
 import pytest
-from driving import simulate, study_of
+from driving import run, simulate, study_of
 
 from luthier.errors import StudyError
 from luthier.run.simulation import heavy_tailed
@@ -16,7 +16,7 @@ from luthier.schedule.pasha import ranked_alike, tolerance
 from luthier.schedule.rungs import Rungs
 from luthier.space import Float, Space
 from luthier.study.goals import goals_from
-from luthier.study.protocols import Limits
+from luthier.study.protocols import Done, Limits
 from luthier.study.records import TrialRecord, TrialState
 
 UNIT = Space(x=Float(0.0, 1.0))
@@ -262,3 +262,61 @@ def test_it_is_not_where_the_epochs_do_not_hold_it():
     )  # fmt: skip
     assert done.study.history.epochs <= 10
     assert max(t.step for t in done.study.trials) == 3
+
+
+def test_only_a_trial_that_came_to_its_end_is_the_best_of_too_few():
+    """Not one that diverged at the very last epoch."""
+    ends = itertools.count()
+
+    def loss(c, step):
+        return math.nan if step == 9 and next(ends) == 0 else falling(c, step)
+
+    done = simulated(
+        loss, UNIT, minimize="loss", searcher="random", scheduler=ASHA(9), max_trials=4
+    )
+    states = {t.state for t in done.study.trials if t.step == 9}
+    assert states == {TrialState.DIVERGED, TrialState.COMPLETED}
+
+
+@pytest.mark.parametrize("scheduler", ["asha", "pasha", "auto"])
+@pytest.mark.parametrize("trials", [None, 20])
+def test_who_lacks_epochs_alone_waits_for_more_of_them(tmp_path, scheduler, trials):
+    def crossing(c, step):  # so that PASHA opens all its rungs
+        return c["x"] if step < 2 else 2 - c["x"] + 1 / step
+
+    study = study_of(scheduler, tmp_path, epochs=27, max_epochs=50, max_trials=trials)
+    run(study, crossing)
+    history, rule = study.history, ASHA(27)
+    assert history.epochs <= 50
+    assert isinstance(study.next_job(), Done)
+    waiting = {number: trial.step for number, trial in history.paused.items()}
+    assert waiting
+    for number, step in waiting.items():
+        among = rule.rungs(history).arrived[rule.steps.index(step)]
+        assert number in [n for _, n in among[: max(1, len(among) // 3)]]
+        assert study.checkpoints.path(number, step).exists()
+    study.steer.budget(trials=trials, epochs=120)
+    run(study, crossing)
+    assert study.history.epochs > 50
+    assert any(study.trials[number].step > step for number, step in waiting.items())
+
+
+def test_the_best_of_too_few_waits_for_epochs_too(tmp_path):
+    study = study_of(ASHA(27), tmp_path, max_trials=3, max_epochs=10)
+    run(study, falling)
+    assert "10 epochs do not hold another rung" in study.next_job().reason
+    (waiting,) = study.history.paused
+    study.steer.budget(trials=3, epochs=100)
+    run(study, falling)
+    assert study.best.number == waiting
+    assert study.best.step == 27
+
+
+def test_pasha_says_why_it_trains_nobody_further(tmp_path):
+    study = study_of(PASHA(81), tmp_path, max_trials=60)
+    simulate(study, 1, falling)
+    at_the_top = [t for t in study.trials if t.step == 3]
+    assert all("beyond epoch 3 was not called for" in t.why for t in at_the_top)
+    assert all("top 1/3" in t.why for t in study.trials if t.step == 1)
+    with pytest.raises(StudyError, match=r"PASHA: stops=True.*ASHA\(stops=True\)"):
+        PASHA(81, stops=True)

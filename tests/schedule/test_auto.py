@@ -148,3 +148,21 @@ def test_a_lower_limit_ends_what_is_paused(tmp_path):
 def test_it_is_made_again_from_the_log(tmp_path):
     study = study_of("auto", tmp_path, epochs=9, max_trials=9)
     assert made_parts(study.history.header)[1].inner == Auto(9)
+
+
+def test_without_checkpoints_reports_that_skip_a_rung_are_compared_when_they_have_passed_it(
+    tmp_path,
+):
+    study = study_of("auto", tmp_path, epochs=27, max_trials=30)
+
+    def train(trial):
+        for step in (2, 4, 10, 27):
+            if trial.should_stop:
+                return
+            trial.report(loss=loss(trial.configuration, step), step=step)
+
+    work(study, train)
+    steps = [t.step for t in study.trials]
+    assert set(steps) <= {2, 4, 10, 27}
+    assert steps.count(2) >= 10
+    assert replayed(study) == ""

@@ -178,3 +178,25 @@ def test_settings_that_cannot_be(wrong):
 def test_another_searcher_is_refused(tmp_path):
     with pytest.raises(StudyError, match="brings its own, 'random'"):
         study_of("dehb", tmp_path, searcher="tpe", epochs=9)
+
+
+def test_what_is_bred_was_tried_in_no_earlier_bracket_either():
+    space = Space(a=Choice(*range(30)), b=Choice(*range(40)), c=Float(0.0, 1.0, step=0.5))
+
+    def loss(c, step):
+        return abs(c["a"] - 11) + abs(c["b"] - 17) + c["c"] + 1 / step
+
+    done = simulate(loss, space, minimize="loss", scheduler="dehb", epochs=9, max_trials=150)
+    tried = [tuple(t.configuration.values()) for t in done.study.trials]
+    bred = [i for i, t in enumerate(done.study.trials) if t.bracket > 0]
+    assert len(bred) > 100
+    assert not [i for i in bred if tried[i] in tried[:i]]
+
+
+def test_where_nothing_new_can_be_bred_it_goes_on_all_the_same():
+    space = Space(a=Choice(*range(4)), b=Choice(*range(4)))
+    done = simulate(
+        lambda c, step: c["a"] + c["b"] + 1 / step, space, minimize="loss", scheduler="dehb",
+        epochs=9, max_trials=60,
+    )  # fmt: skip
+    assert len(done.study.trials) == 60

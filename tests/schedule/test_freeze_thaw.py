@@ -7,12 +7,13 @@ import random
 
 import numpy as np
 import pytest
-from driving import simulate, study_of
+from driving import run, save, simulate, study_of
 
 from luthier.errors import StudyError
+from luthier.run.worker import work
 from luthier.schedule import FreezeThaw
 from luthier.schedule.extrapolation import Belief, Curves, predict
-from luthier.study.protocols import Limits
+from luthier.study.protocols import Done, Limits
 from luthier.study.records import TrialRecord, TrialState
 
 BELIEF = Belief(level=0.5, level_spread=0.3, drop=0.5, drop_spread=0.5)
@@ -93,7 +94,7 @@ def test_epochs_go_to_the_good_ones(tmp_path):
     study = study_of(FreezeThaw(50), tmp_path, max_epochs=400)
     simulate(study, 1, bowl)
     assert 398 <= study.history.epochs <= 400
-    assert not study.history.paused
+    assert len(study.history.paused) <= 9
     by_epochs = sorted(study.trials, key=lambda t: -t.step)
     longest = [abs(t.configuration["x"] - 0.3) for t in by_epochs[:3]]
     assert max(longest) < 0.25
@@ -115,7 +116,7 @@ def test_with_workers_and_divergence(tmp_path):
     study = study_of(FreezeThaw(20), tmp_path, max_epochs=200)
     simulate(study, 5, lambda c, step: math.nan if c["x"] > 0.6 else bowl(c, step))
     assert 190 <= study.history.epochs <= 200
-    assert not study.history.paused
+    assert len(study.history.paused) <= 9
     assert not study.history.active
 
 
@@ -137,3 +138,38 @@ def test_the_plan_is_an_upper_bound():
 def test_bad_settings(make, words):
     with pytest.raises(StudyError, match=words):
         make()
+
+
+def test_who_may_still_be_the_best_waits_for_more_epochs(tmp_path):
+    study = study_of(FreezeThaw(50), tmp_path, max_epochs=100)
+    run(study, bowl)
+    assert study.history.epochs == 100
+    assert isinstance(study.next_job(), Done)
+    waiting = {n: t.step for n, t in study.history.paused.items()}
+    assert 2 <= len(waiting) <= 9
+    assert all(study.checkpoints.path(n, step).exists() for n, step in waiting.items())
+    stopped = [t for t in study.trials if t.state is TrialState.STOPPED]
+    assert {"with a probability of" in t.why for t in stopped} == {True, False}
+    assert all("probability" in t.why or "8 others have a better" in t.why for t in stopped)
+    study.steer.budget(epochs=300)
+    run(study, bowl)
+    assert study.history.epochs == 300
+    assert any(study.trials[n].step > step for n, step in waiting.items())
+
+
+def test_a_bound_that_is_met_late_is_asked_of_nobody_before(tmp_path):
+    """Once one trial had kept it, all others that had not yet were passed over for new ones."""
+
+    def train(trial):
+        for epoch in trial.epochs(save=save, restore=save):
+            trial.report(loss=bowl(trial.configuration, epoch + 1), accuracy=(epoch + 1) / 50)
+
+    def steps(folder, **bounds):
+        folder.mkdir()
+        study = study_of(FreezeThaw(50), folder, max_epochs=400, **bounds)
+        work(study, train)
+        return [t.step for t in study.trials]
+
+    free = steps(tmp_path / "free")
+    assert steps(tmp_path / "bound", subject_to="accuracy >= 0.1") == free
+    assert sum(step > 2 for step in free) > 20

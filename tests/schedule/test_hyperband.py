@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
-from driving import run, simulate, study_of
+from driving import run, save, simulate, study_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from luthier.errors import StudyError
-from luthier.schedule import Hyperband, SuccessiveHalving
+from luthier.run.simulation import simulate as simulated
+from luthier.run.worker import run_job, work
+from luthier.schedule import SCHEDULERS, Hyperband, SuccessiveHalving
+from luthier.space import Choice, Space
+from luthier.study.deciding import Job
 from luthier.study.protocols import Limits
 from luthier.study.records import TrialState
+from luthier.study.trial import Trial
 
 # Li et al. 2018, Table 1 (R = 81, η = 3): bracket s -> [(n_i, r_i), ...]
 TABLE_1 = {
@@ -193,3 +199,121 @@ def test_minimum_raises_the_first_rung():
 def test_wrong_settings_name_the_value(make, words):
     with pytest.raises(StudyError, match=words):
         make()
+
+
+# -- limits that change, and trials that are stopped --------------------------------------------------
+
+
+def falling(c, step):
+    return c["x"] + 1 / step
+
+
+def steered(study, at, loss=falling, **budget):
+    """Return *loss*, after whose call number *at* the study has another budget."""
+    calls = itertools.count(1)
+
+    def called(c, step):
+        if next(calls) == at:
+            study.steer.budget(**budget)
+        return loss(c, step)
+
+    return called
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+@pytest.mark.parametrize("at", [3, 9, 14, 20, 40, 60])
+def test_lower_limits_leave_nobody_paused(tmp_path, at, workers):
+    study = study_of(Hyperband(27), tmp_path, max_trials=50)
+    simulate(study, workers, steered(study, at, trials=6))
+    assert all(t.state.ended for t in study.trials)
+    assert len(study.trials) <= max(6, at + workers)
+    said = {t.why for t in study.trials if "limits were lowered since" in t.why}
+    assert said or len(study.history.brackets) == 1
+
+
+def test_who_came_after_a_rung_was_decided_among_fewer_is_ranked_too(tmp_path):
+    study = study_of(SuccessiveHalving(9), tmp_path)  # of 9 trials
+    simulate(study, 1, steered(study, 8, trials=4))
+    best = sorted(study.trials, key=lambda t: t.losses[0])
+    assert len(study.trials) == 8
+    assert {t.number for t in study.trials if t.step > 1} == {best[0].number}
+    assert best[1].why == "rank 2 of 8 at epoch 1, 1 go on"
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_epochs_that_were_lowered_are_not_exceeded(tmp_path, workers):
+    study = study_of(Hyperband(27), tmp_path, max_epochs=300)
+    simulate(study, workers, steered(study, 30, epochs=80))
+    assert study.history.epochs <= 80
+    assert all(t.state.ended for t in study.trials)
+    study.steer.budget(epochs=300)
+    simulate(study, workers, falling)
+    assert 200 < study.history.epochs <= 300
+    assert max(t.step for t in study.trials) == 27
+
+
+def test_epochs_that_were_trained_again_are_not_trained_on_top(tmp_path):
+    study, lost = study_of(SuccessiveHalving(9), tmp_path, max_epochs=9 + 6 + 6), False
+
+    def train(trial):
+        for epoch in trial.epochs(save=save, restore=save, every=1000):
+            trial.report(loss=falling(trial.configuration, epoch + 1))
+
+    while isinstance(job := study.next_job(), Job):
+        if (
+            job.from_step == 1 and not lost
+        ):  # its worker dies after an epoch that no checkpoint holds
+            trial, lost = Trial(study, job), True
+            epochs = trial.epochs(save=save, restore=save, every=1000)
+            next(epochs)
+            trial.report(loss=falling(trial.configuration, 2))
+            next(epochs)
+            trial.closed = True
+            study.release_held([study.trials[job.trial]], "killed", kind="lost")
+            continue
+        run_job(study, job, train)
+    assert job.reason == "21 epochs do not hold what is left of the brackets"
+    assert study.history.epochs == 9 + 6 + 1
+    (waiting,) = study.history.paused
+    study.steer.budget(epochs=22)
+    work(study, train)
+    assert study.trials[waiting].step == 9
+    assert study.history.epochs == 22
+
+
+def test_a_trial_pruned_before_its_rung_is_decided_takes_no_place_above(tmp_path):
+    study = study_of(SuccessiveHalving(9), tmp_path)
+
+    def loss(c, step):
+        if len(study.trials) == 9:
+            first = min((t for t in study.trials if t.losses), key=lambda t: t.losses[0])
+            if first.state is TrialState.PAUSED and first.step == 1:
+                study.steer.prune(first.number)
+        return falling(c, step)
+
+    simulate(study, 1, loss)
+    pruned = [t for t in study.trials if t.why == "pruned by hand"]
+    assert len(pruned) == 1
+    assert pruned[0].losses[0] == min(t.losses[0] for t in study.trials)
+    assert sorted(t.step for t in study.trials) == [1] * 6 + [3] * 2 + [9]
+
+
+def test_who_was_stopped_for_want_of_room_takes_no_place_when_there_is_more(tmp_path):
+    simulate(study_of(SuccessiveHalving(9), tmp_path, max_trials=4), 1, lambda c, step: -1.0 / step)
+    study = study_of(SuccessiveHalving(9), tmp_path, max_trials=9)
+    assert [t.step for t in study.trials] == [3, 1, 1, 1]
+    simulate(study, 1, lambda c, step: 1.0 / step)  # worse than those that were stopped
+    assert sorted(t.step for t in study.trials[4:]) == [1, 1, 1, 3, 9]
+
+
+@pytest.mark.parametrize("scheduler", ["successive halving", "hyperband", "bohb", "dehb"])
+def test_in_a_space_of_a_few_configurations_the_plan_is_carried_out(scheduler):
+    """Each promises places to so many trials: to end when all configurations were tried leaves some empty."""
+    rule = SCHEDULERS[scheduler]
+    done = simulated(
+        lambda c, step: c["a"] + 1 / step, Space(a=Choice(1, 2, 3)), minimize="loss", epochs=9,
+        scheduler=scheduler, searcher=getattr(rule, "searcher", "random"), workers=2,
+    )  # fmt: skip
+    plan = rule(9).plan(Limits())
+    assert len(done.study.trials) == plan.trials
+    assert done.study.history.epochs == plan.epochs

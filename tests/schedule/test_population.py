@@ -6,7 +6,7 @@ import json
 import math
 
 import pytest
-from driving import study_of
+from driving import save, study_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -283,3 +283,160 @@ def test_copies_that_never_come_to_an_epoch_are_given_up(tmp_path):
     work(study, only_the_first)
     assert 8 < len(study.trials) <= 8 + 8 * 3
     assert study.best.step == 10
+
+
+def parents_when_copied(study):
+    """Return, for each copy, how its parent stood at that moment, and at which step."""
+    history, found = History(), []
+    for number, event in read_log(study.store, study.name):
+        if getattr(event, "parent", -1) >= 0 and event.trial == len(history.trials):
+            parent = history.trials[event.parent]
+            found.append((parent.number, parent.state, parent.step, event.start))
+        history.apply(number, event)
+    return found
+
+
+def memoryless(loss):
+    """Return training that reports *loss* (trial, epochs) and ends where it is None."""
+
+    def train(trial):
+        for epoch in trial.epochs(save=save, restore=save):
+            if (value := loss(trial, epoch + 1)) is None:
+                return
+            trial.report(loss=value)
+
+    return train
+
+
+RATE = Space(rate=Float(1e-3, 1.0, scale="log"))
+
+
+def opened(folder, scheduler, **options):
+    return open_study(
+        "s", RATE, minimize="loss", searcher="random", scheduler=scheduler,
+        storage=folder / "s.db", **options,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_nobody_goes_on_from_a_trial_that_has_ended(tmp_path, seed):
+    """Of a trial that was pruned, or whose training ended by itself, no checkpoint may be left."""
+    study = opened(tmp_path, PopulationBasedTraining(12, population=10, interval=2), seed=seed)
+
+    def loss(trial, step):
+        if trial.number == 1 and step == 3:
+            return None  # ended by itself after the second epoch, where it is among the best
+        if trial.number == 6 and step == 3:
+            study.steer.prune(0)
+        return 1.0 + 0.1 * trial.number if step <= 2 else 0.01 * trial.number
+
+    work(study, memoryless(loss))
+    copied = parents_when_copied(study)
+    assert copied
+    assert not [state for _, state, _, _ in copied if state.ended]
+    assert study.trials[0].why == "pruned by hand"
+    assert study.trials[1].step == 2
+
+
+def test_in_place_of_a_lost_member_comes_the_best_of_now(tmp_path):
+    """Not who was best after one epoch; and reports may come every few epochs only."""
+
+    def train(trial):
+        for epoch in trial.epochs(save=save, restore=save):
+            step = epoch + 1
+            if step % 5 == 0:
+                member = study.trials[trial.number].bracket
+                lost = (
+                    member == 1 and step == 10 and TrialState.DIVERGED not in study.history.counts()
+                )
+                loss = float(member if step > 5 else 5 - member)
+                trial.report(loss=math.nan if lost else loss, step=step)
+
+    study = opened(tmp_path, PopulationBasedTraining(20, population=6, interval=5))
+    work(study, train)
+    (lost,) = [t for t in study.trials if t.state is TrialState.DIVERGED]
+    in_its_place = next(t for t in study.trials if t.bracket == 1 and t.number > lost.number)
+    assert study.trials[in_its_place.parent].bracket == 0
+    assert [members[-1].step for members in study.history.brackets.values()] == [20] * 6
+
+
+def test_how_many_members_were_lost_is_told():
+    def reason(lost):
+        done = simulate(
+            lambda c, step: math.nan if step == 10 and c["rate"] > lost else c["rate"], SPACE,
+            minimize="loss", searcher="random", scheduler=PopulationBasedTraining(10, population=5),
+        )  # fmt: skip
+        ends = [members[-1].state for members in done.study.history.brackets.values()]
+        return done.study.next_job().reason, ends.count(TrialState.DIVERGED)
+
+    assert reason(2.0) == ("every member of the population has been trained", 0)
+    assert reason(0.0) == ("every member of the population failed or diverged", 5)
+    words, lost = reason(3e-4)
+    assert 0 < lost < 5
+    assert words.endswith(f"has been trained, but for {lost} that failed or diverged")
+
+
+def test_too_few_to_be_replaced():
+    with pytest.raises(StudyError, match=r"population must be at least 4, got 3.*worst fifth"):
+        PopulationBasedTraining(10, population=3)
+
+
+def test_exploring_a_choice_enters_and_leaves_its_sub_spaces():
+    space = Space(
+        optimizer=Choice({"sgd": Space(momentum=Float(0.0, 1.0)), "adam": Space(beta=Float(0, 1))}),
+        rate=Float(1e-4, 1.0, scale="log"),
+    )
+    parent = {"optimizer": "sgd", "optimizer.sgd.momentum": 0.5, "rate": 0.01}
+    names = ("optimizer", "rate")
+    seen = [explored(parent, space, names, 0.3, Chance(0, (i,))) for i in range(60)]
+    assert {child["optimizer"] for child in seen} == {"sgd", "adam"}
+    for child in seen:
+        assert space.check(child) == child
+        if child["optimizer"] == "sgd":
+            assert child["optimizer.sgd.momentum"] == 0.5  # inherited with the weights
+
+
+def test_a_child_that_breaks_a_constraint_is_drawn_again():
+    space = Space(a=Float(0.0, 1.0), b=Float(0.0, 1.0), constraints=["a + b <= 1"])
+    parent = {"a": 0.5, "b": 0.5}  # both larger: one in four keeps it not
+    seen = [explored(parent, space, None, 0.0, Chance(0, (i,))) for i in range(60)]
+    assert all(space.satisfies(child) and child != parent for child in seen)
+
+
+# -- replaying ---------------------------------------------------------------------------------------
+
+
+def schedule(*ends):
+    return Replay(
+        ends[-1], [{"to_step": end, "configuration": {"rate": 0.1 / end}} for end in ends]
+    )
+
+
+def test_a_replay_begins_no_segment_that_the_epochs_do_not_hold(tmp_path):
+    study = opened(tmp_path, schedule(3, 6, 12), max_epochs=10)
+    assert study.scheduler.plan(study.limits).epochs == 6
+    assert work(study, memoryless(lambda trial, step: 1 / step)) == (
+        "10 epochs do not hold the next segment of the schedule"
+    )
+    assert study.history.epochs == 6
+    study.steer.budget(epochs=12)
+    assert work(study, memoryless(lambda trial, step: 1 / step)) == "the schedule has been trained"
+    assert [t.step for t in study.trials] == [3, 6, 12]
+
+
+def test_a_replay_ends_where_a_segment_did(tmp_path):
+    study = opened(tmp_path, schedule(3, 6))
+    ends = work(study, memoryless(lambda trial, step: 1 / step if step < 3 else None))
+    assert ends == "trial 0 ended early: completed"
+    (tmp_path / "failed").mkdir()
+    study = opened(tmp_path / "failed", schedule(3, 6))
+
+    def fails(trial):
+        raise MemoryError("too large")
+
+    assert "trial 0 ended early: " in work(study, fails)
+    assert len(study.trials) == 1
+    (tmp_path / "last").mkdir()
+    study = opened(tmp_path / "last", schedule(3, 6))
+    ends = work(study, memoryless(lambda trial, step: 1 / step if step < 5 else None))
+    assert ends == "trial 1 ended early: completed at epoch 4"

@@ -16,8 +16,9 @@ from luthier.errors import StudyError
 from luthier.insight.race import race
 from luthier.run.opening import made_parts, open_study
 from luthier.run.simulation import heavy_tailed, simulate
-from luthier.schedule import SCHEDULERS
-from luthier.schedule.race import BRACKET, Race, finalists
+from luthier.run.worker import work
+from luthier.schedule import ASHA, SCHEDULERS
+from luthier.schedule.race import BRACKET, Race, finalists, runs_of
 from luthier.space import Space
 from luthier.study import events as ev
 from luthier.study import snapshot
@@ -248,8 +249,6 @@ def test_half_the_batch_is_another_configuration(tmp_path):
 
 
 def contest_value(study, number):
-    from luthier.schedule.race import runs_of
-
     record = study.trials[number]
     done = ev.TrialCompleted(time=0.0, trial=number, lease=record.lease, step=1)
     report = ev.Reported(time=0.0, trial=number, lease=record.lease, step=1, metrics={"loss": 0.0})
@@ -328,6 +327,48 @@ def test_the_plan_has_the_race():
     assert plan is not None
     assert plan.epochs == alone.epochs + 5 * 10 * 9
     assert plan.brackets[-1].name == "race"
+
+
+def test_a_repetition_pruned_by_hand_is_no_measurement():
+    study = open_study(
+        "s", UNIT, minimize="loss", storage="memory", epochs=3, max_trials=2, scheduler=None,
+        searcher="random",
+    )  # fmt: skip
+    study.steer.race(2, 3)
+    numbers = []
+
+    def train(trial):
+        for epoch in trial.epochs(save=save, restore=save):
+            trial.report(loss=noisy(trial.configuration, epoch + 1, trial.seed))
+            if study.history.repetitions and not numbers and epoch == 1:
+                numbers.append(trial.number)
+                study.steer.prune(trial.number)
+
+    work(study, train)
+    (number,) = numbers
+    record = study.trials[number]
+    assert (record.state, record.step) == (TrialState.STOPPED, 1)
+    runs = runs_of(study.history)[record.repeats]
+    assert math.isnan(runs[0])
+    assert len(runs) == 3
+    assert not any(map(math.isnan, runs[1:]))
+
+
+def test_the_search_is_left_a_training_and_its_share_is_called_so():
+    done = simulate(
+        noisy, UNIT, minimize="loss", scheduler=None, searcher="random", epochs=9, max_epochs=12,
+        finalists=2, repetitions=3,
+    )  # fmt: skip
+    assert [t.step for t in done.study.trials] == [9]
+    done = simulate(
+        noisy, UNIT, minimize="loss", scheduler=ASHA(9, stops=True), searcher="random", epochs=9,
+        max_epochs=60, finalists=2, repetitions=3, workers=7,
+    )  # fmt: skip
+    said = {t.why for t in done.study.trials if "do not hold its next rung" in t.why}
+    assert said == {"the search's 40 of 60 epochs do not hold its next rung"}
+    assert done.study.next_job().reason.startswith("60 epochs do not hold another repetition") or (
+        "the search's 40 of 60 epochs do not hold another trial" in done.study.next_job().reason
+    )
 
 
 # -- the words ---------------------------------------------------------------------------------------

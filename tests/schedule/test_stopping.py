@@ -99,3 +99,20 @@ def test_what_is_worse_beyond_noise_is_abandoned_early(tmp_path):
 def test_bad_settings(make, words):
     with pytest.raises(StudyError, match=words):
         make()
+
+
+def test_looks_are_taken_at_intervals_also_where_reports_are_rarer(tmp_path):
+    study = study_of(MedianStopping(20, grace=1, interval=4), tmp_path, max_trials=6)
+
+    def train(trial):
+        for step in (5, 10, 15, 20):  # never 4 steps or 8 after the grace period, but for the first
+            if trial.should_stop:
+                return
+            trial.report(loss=float(trial.number), step=step)
+
+    work(study, train)
+    assert [t.step for t in study.trials] == [20, 20, 20, 5, 5, 5]
+    (tmp_path / "rare").mkdir()
+    study = study_of(MedianStopping(20, grace=1, interval=5), tmp_path / "rare", max_trials=6)
+    work(study, train)
+    assert [t.step for t in study.trials] == [20, 20, 20, 10, 10, 10]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import statistics
 
 import pytest
+from driving import simulate as drive
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from luthier.run.opening import made_parts, open_study
 from luthier.run.simulation import heavy_tailed, simulate
 from luthier.schedule import SCHEDULERS
 from luthier.schedule.curves import ByStep, running_average
@@ -17,6 +20,7 @@ from luthier.study.history import History
 from luthier.study.log import read_log
 from luthier.study.protocols import Limits
 from luthier.study.records import TrialRecord, TrialState
+from luthier.study.replay import replay
 
 UNIT = Space(x=Float(0.0, 1.0))
 
@@ -53,6 +57,54 @@ def test_a_fresh_process_decides_the_same(scheduler, seed, workers):
                 fresh.apply(at, again)
             assert (rule.next(fresh, limits), rule.dropped(fresh, limits)) == moves
             assert [rule.judge(fresh, t) for t in fresh.active.values() if t.steps] == verdicts
+
+
+CHANGES = ("lower trials", "lower epochs", "raise", "prune")
+
+
+@pytest.mark.parametrize(
+    "scheduler", [name for name in SCHEDULERS if name not in ("none", "replay")]
+)
+@settings(max_examples=8, deadline=None)
+@given(
+    seed=st.integers(0, 1000),
+    workers=st.integers(1, 6),
+    changes=st.dictionaries(st.integers(1, 70), st.sampled_from(CHANGES), max_size=5),
+)
+def test_it_does_when_limits_change_and_trials_are_pruned(scheduler, seed, workers, changes):
+    """And nothing is left over that a study with other limits would not go on with."""
+    study = open_study(
+        "s", UNIT, minimize="loss", scheduler=scheduler, epochs=9, max_trials=15, max_epochs=120,
+        searcher=getattr(SCHEDULERS[scheduler], "searcher", "random"), storage="memory", seed=seed,
+    )  # fmt: skip
+    reports = itertools.count(1)
+
+    def loss(configuration, step):
+        what = changes.get(next(reports))
+        if what == "prune":
+            for trial in [t for t in study.trials if not t.state.ended][:1]:
+                study.steer.prune(trial.number)
+        elif what is not None:
+            trials = 5 if what == "lower trials" else 15
+            epochs = {"lower epochs": 40, "raise": 150}.get(what, 120)
+            study.steer.budget(trials=trials, epochs=epochs)
+        return bumpy(configuration, step)
+
+    drive(study, workers, loss)
+    assert not study.history.active
+    rule, kept = study.scheduler, History()
+    log = list(read_log(study.store, study.name))
+    assert replay(log, *made_parts(study.history.header)).difference == ""
+    for number, event in log:
+        kept.apply(number, event)
+        limits = kept.limits
+        if kept.budgeted:
+            moves = rule.next(kept, limits), rule.dropped(kept, limits)
+            if number % 5 == 0 or number == len(log):
+                fresh = History()
+                for at, again in log[:number]:
+                    fresh.apply(at, again)
+                assert (rule.next(fresh, limits), rule.dropped(fresh, limits)) == moves
 
 
 @given(

@@ -8,6 +8,7 @@ rung. Promoted trials go on from their checkpoints.
 
 from __future__ import annotations
 
+import itertools
 import math
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
@@ -95,31 +96,41 @@ class ASHA:
         """Promote, from the highest rung downwards; else begin a trial."""
         steps, rungs = self.steps, self.rungs(history)
         left = epochs_left(history, limits, steps)
-        for rung in range(self.top(history) - 1, -1, -1):
-            number = rungs.promotable(rung, self.factor)
-            if number is not None and steps[rung + 1] - history.trials[number].step <= left:
-                return Resume(number, steps[rung + 1])
-        if limits.trials is not None and len(history.trials) >= limits.trials:
+        due = [
+            next(rungs.promotable(rung, self.factor), None)
+            for rung in range(self.top(history) - 1, -1, -1)
+        ]
+        enough = limits.trials is not None and len(history.trials) >= limits.trials
+        waiting = [n for n in [*due, self._last(history) if enough else None] if n is not None]
+        for number in waiting:
+            to_step = self._next_step(history.trials[number])
+            if to_step - history.trials[number].step <= left:
+                return Resume(number, to_step)
+        if enough and waiting:
+            return rest(history, f"{limits.epochs} epochs do not hold another rung")
+        if enough:
             reason = f"{limits.trials} trials were tried, and no other one is promoted"
-            return self._last(history, left) or rest(history, reason)
+            return rest(history, reason)
         if steps[0] > left:
             return rest(history, f"{limits.epochs} epochs do not hold another trial")
         return Start(steps[-1] if self.stops else steps[0])
 
-    def _last(self, history: History, left: float) -> Resume | None:
-        """Return how the best of too few trials comes to its end, once nothing else is under way.
+    def _next_step(self, trial: TrialRecord) -> int:
+        """Return the end of the rung above a trial that waits."""
+        return self.steps[bisect_right(self.steps, trial.step)]
+
+    def _last(self, history: History) -> int | None:
+        """Return the best of too few trials, which goes to its end once nothing else is under way.
 
         The paper's trials never run out; here the top 1/η of two trials would be nobody, and the answer
         of a short study a trial that was stopped early.
         """
-        steps, top, rungs = self.steps, self.top(history), self.rungs(history)
-        if history.active or rungs.arrived[top]:
+        top, rungs = self.top(history), self.rungs(history)
+        if history.active or (rungs.arrived[top] and rungs.arrived[top][0][0] != math.inf):
             return None
-        for rung in range(top - 1, -1, -1):
-            if (waiting := rungs.waiting[rung]) and waiting[0][0] != math.inf:
-                number = waiting[0][1]
-                fits = steps[rung + 1] - history.trials[number].step <= left
-                return Resume(number, steps[rung + 1]) if fits else None
+        for waiting in rungs.waiting[:top][::-1]:
+            if waiting and waiting[0][0] != math.inf:
+                return waiting[0][1]
         return None
 
     def judge(self, history: History, trial: TrialRecord) -> Verdict:
@@ -130,7 +141,7 @@ class ASHA:
         if not self.stops:
             arrived = trial.to_step is not None and trial.step >= trial.to_step
             return PAUSE if arrived else GO_ON
-        rung = self._arrived(trial)
+        rung = self.arrived_at(trial)
         if rung is None:
             return GO_ON
         among = self.rungs(history).arrived[rung]
@@ -145,22 +156,35 @@ class ASHA:
 
     def holds(self, history: History, trial: TrialRecord, limits: Limits) -> bool:
         """Return whether the epochs hold the rung that *trial* would go on to without a pause."""
-        return self._arrived(trial) is None or epochs_left(history, limits, self.steps) >= 0
+        return self.arrived_at(trial) is None or epochs_left(history, limits, self.steps) >= 0
 
     def dropped(self, history: History, limits: Limits) -> list[tuple[int, str]]:
-        """Return the paused trials once nothing else can happen any more."""
+        """Return the paused trials once nothing else can happen any more.
+
+        Those that only lack epochs stay paused: with more of them the study goes on with these.
+        """
         if history.active or not history.paused:
             return []
         if isinstance(self.next(history, limits), Start | Resume):
             return []
-        steps = self.steps
+        lacking = self._lacking_epochs(history)
         return [
-            (number, f"not in the top 1/{self.factor} at epoch {trial.step}")
+            (number, self._why_left_out(history, trial))
             for number, trial in sorted(history.paused.items())
-            if trial.step < steps[-1]
+            if number not in lacking
         ]
 
-    def _arrived(self, trial: TrialRecord) -> int | None:
+    def _why_left_out(self, history: History, trial: TrialRecord) -> str:
+        """Return in words why a paused trial is not promoted."""
+        return f"not in the top 1/{self.factor} at epoch {trial.step}"
+
+    def _lacking_epochs(self, history: History) -> set[int]:
+        """Return who would be promoted if the epochs held it: by its rank, or as the best of too few."""
+        rungs, last = self.rungs(history), self._last(history)
+        rising = [rungs.promotable(rung, self.factor) for rung in range(self.top(history))]
+        return {*itertools.chain.from_iterable(rising), *([] if last is None else [last])}
+
+    def arrived_at(self, trial: TrialRecord) -> int | None:
         """Return the highest rung whose end the trial's last report has come to or passed, if any."""
         rung = bisect_right(self.steps, trial.step) - 1
         before = trial.steps[-2] if len(trial.steps) > 1 else 0

@@ -56,7 +56,8 @@ class Auto:
         rule = ASHA(self.epochs)
         if trial.bracket == _WHOLE:
             return Full(self.epochs).judge(history, trial)
-        if trial.step not in rule.steps or trial.step == trial.to_step:
+        at_its_end = trial.to_step is not None and trial.step >= trial.to_step
+        if at_its_end or rule.arrived_at(trial) is None:
             return rule.judge(history, trial)
         # It began before a checkpoint had been seen.
         return PAUSE if trial.checkpoint == trial.step else self._stopping.judge(history, trial)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from luthier.errors import StudyError
 from luthier.schedule.brackets import judge, left_behind, next_move, within
 from luthier.schedule.hyperband import check_ladder, deepest, iteration, times
-from luthier.schedule.places import Places
+from luthier.schedule.places import Places, Tried, in_words
 from luthier.schedule.rungs import Place, Rungs, standing_on_arrival
 from luthier.study.chance import Chance
 from luthier.study.feasibility import would_run_out
@@ -63,6 +63,7 @@ class DEHB:
     """
 
     searcher: ClassVar[str] = "random"  # for the first bracket
+    ends_by_its_plan: ClassVar[bool] = True
     epochs: int
     factor: int = 3
     iterations: int | None = None
@@ -96,7 +97,7 @@ class DEHB:
 
     def next(self, history: History, limits: Limits) -> Move:
         """Fill the current bracket or promote, as Hyperband does; new trials are bred."""
-        move = next_move(_within(self, limits), history)
+        move = next_move(_within(self, limits), history, limits)
         if not isinstance(move, Start) or move.bracket == 0:
             return move
         return Start(move.to_step, move.bracket, self._child(history, move))
@@ -110,7 +111,7 @@ class DEHB:
 
     def dropped(self, history: History, limits: Limits) -> list[tuple[int, str]]:
         """Return the paused trials that did not make it to the next rung."""
-        return left_behind(_within(self, limits), history)
+        return left_behind(_within(self, limits), history, limits)
 
     def _child(self, history: History, move: Start) -> dict[str, Any] | None:
         """Return a new configuration for *move*; None when none was bred that is new and allowed."""
@@ -138,7 +139,7 @@ class DEHB:
                 return None  # with an epoch or two there is one population, of one
             more = generator.choice(len(every), missing, replace=False)
             pool = np.concatenate([pool, every[more]])
-        tried = {repr(trial.configuration) for trial in members}
+        tried, again = followed(history, "configurations", Tried), list[dict[str, Any]]()
         for _ in range(_CHILDREN):
             one, two, three = pool[generator.choice(len(pool), 3, replace=False)]
             mutant = one + self.mutation * (two - three)
@@ -147,13 +148,13 @@ class DEHB:
             crossed = generator.random(len(mutant)) < self.crossover
             crossed[generator.integers(len(mutant))] = True
             child = history.space.decode(np.where(crossed, mutant, target))
-            if (
-                repr(child) not in tried
-                and history.space.satisfies(child)
-                and not would_run_out(child, history.infeasible)
-            ):
-                return child
-        return None
+            if history.space.satisfies(child) and not would_run_out(child, history.infeasible):
+                if child not in tried:
+                    return child
+                again.append(child)
+        # In a small space the parents may breed nothing new: then what others than this rung have tried.
+        here = {in_words(trial.configuration) for trial in members}
+        return next((child for child in again if in_words(child) not in here), None)
 
 
 @dataclass(eq=False)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from luthier.space import Constant, Float, Int, Space
+from luthier.space import Constant, Domain, Float, Int, Space
 from luthier.study.chance import Chance
 
 SMALLER, LARGER = 0.8, 1.2
+_DRAWS = 10  # children looked at until one keeps the space's constraints
 
 
 def explored(
@@ -26,18 +27,37 @@ def explored(
         anew: probability, for each, to be drawn anew instead.
         chance: this child's randomness.
     """
-    child = dict(parent)
+    for draw in range(_DRAWS):
+        child = _child(parent, space, names, anew, chance.of("again", draw) if draw else chance)
+        if space.satisfies(child):
+            return child
+    return dict(parent)
+
+
+def _child(
+    parent: dict[str, Any], space: Space, names: tuple[str, ...] | None, anew: float, chance: Chance
+) -> dict[str, Any]:
+    """Return *parent* changed: what another option of a choice opens is drawn, what it closes is left out."""
+    child: dict[str, Any] = {}
     for name, domain in space.domains.items():
-        may = name in names if names is not None else isinstance(domain, Float)
-        if name not in child or not may or isinstance(domain, Constant):
+        if not space.is_active(name, child):
             continue
         own = chance.of(name)
-        if own.uniform("anew") < anew or not isinstance(domain, Float | Int):
+        if name in parent:
+            may = name in names if names is not None else isinstance(domain, Float)
+            child[name] = _changed(domain, parent[name], anew, own) if may else parent[name]
+        elif not space.is_active(name, parent):  # else the space has it since the parent began
             child[name] = domain.quantile(own.uniform("value"))
-        else:
-            factor = LARGER if own.uniform("factor") < 0.5 else SMALLER
-            child[name] = scaled(domain, child[name], factor)
-    return child if space.satisfies(child) else dict(parent)
+    return child | {name: value for name, value in parent.items() if name not in space}
+
+
+def _changed(domain: Domain, value: Any, anew: float, chance: Chance) -> Any:
+    """Return another value for a hyperparameter: a fifth more or less, or one drawn anew."""
+    if isinstance(domain, Constant):
+        return value
+    if chance.uniform("anew") < anew or not isinstance(domain, Float | Int):
+        return domain.quantile(chance.uniform("value"))
+    return scaled(domain, value, LARGER if chance.uniform("factor") < 0.5 else SMALLER)
 
 
 def scaled(domain: Float | Int, value: float, factor: float) -> float | int:

@@ -9,7 +9,8 @@ similar configurations do.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from bisect import bisect_left, insort
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from luthier.errors import StudyError
@@ -17,9 +18,11 @@ from luthier.schedule.extrapolation import Belief, Curves, Prediction, Sums, pre
 from luthier.schedule.full import rest
 from luthier.schedule.hyperband import check_ladder
 from luthier.schedule.places import Places
+from luthier.schedule.rungs import Place, report_on_arrival
 from luthier.space import Space
 from luthier.study.chance import derive
 from luthier.study.following import followed
+from luthier.study.goals import Goals
 from luthier.study.history import History
 from luthier.study.limits import epochs_left
 from luthier.study.protocols import (
@@ -48,6 +51,9 @@ _FIRST = 4  # trials that begin before anything is compared
 _CONSIDERED = 128  # paused trials with the best last losses, of which one may go on
 _KNOWN = 256  # trials that say what is to be expected, the newest ones
 _LONGEST = 8  # trials whose curves say how far a curve falls
+_KEPT = (
+    8  # paused trials that wait for more epochs when there are none: their checkpoints take disk
+)
 _NEAR = 0.15  # distance, a hyperparameter, at which a configuration is a neighbour
 _DOUBT = 2.0  # neighbours that the median of all weighs as much as
 _NEW = 0.35  # a new trial is expected to end where this share of the others is better
@@ -103,16 +109,14 @@ class FreezeThaw:
         """Grant the next epochs to a paused trial or to a new one."""
         left = epochs_left(history, limits)
         room = limits.trials is None or len(history.trials) < limits.trials
-        waiting = [t for t in history.paused.values() if t.step < self.epochs]
+        waiting = followed(history, "waiting", lambda: _Waiting(history.goals)).ordered
         if left < 1 or (not room and not waiting):
             return rest(history, "no epochs are left to grant" if left < 1 else "no trial is left")
         if room and (len(history.trials) < _FIRST or not waiting):
             return Start(min(self._unit, self.epochs, _whole(left)))
-        goals = history.goals
-        best = sorted(waiting, key=lambda t: (goals.standing(t, -1), t.number))[:_CONSIDERED]
+        best = [history.trials[number] for _, number in waiting[:_CONSIDERED]]
         scores = self._scores(history, best, new=room)
-        if history.best is not None and not history.best.violation:
-            scores[[i for i, t in enumerate(best) if goals.breaks(t, -1)]] = -1.0
+        scores[[i for i, t in enumerate(best) if _breaks_what_the_best_kept(history, t)]] = -1.0
         chosen = int(scores.argmax())
         if chosen == len(best):
             return Start(min(self._unit, self.epochs, _whole(left)))
@@ -129,22 +133,44 @@ class FreezeThaw:
         best = history.best
         if best is None or best is trial or len(history.trials) <= _FIRST:
             return PAUSE
-        found = self._expected(history).at([trial], [self.epochs], new=False)
-        chance = float(found.below(best.best_loss)[0])
-        if chance >= self.chance:
-            return PAUSE
-        return Verdict(
-            Fate.STOP,
-            f"it will beat {history.value(best.best_loss):.4g} with a probability of {chance:.2g}: "
-            f"expected at epoch {self.epochs}: {history.value(float(found.mean[0])):.4g} ± "
-            f"{float(found.deviation[0]):.2g}",
-        )
+        ((chance, words),) = self._outlooks(history, best, [trial])
+        return PAUSE if chance >= self.chance else Verdict(Fate.STOP, words)
 
     def dropped(self, history: History, limits: Limits) -> list[tuple[int, str]]:
-        """Return the paused trials when no epochs are left for them."""
+        """Return, once no epochs are left, the paused trials but for those with the best chances.
+
+        These stay paused: with more epochs the study goes on with them.
+        """
+        best = history.best
         if history.active or not history.paused or epochs_left(history, limits) >= 1:
             return []
-        return [(number, "no epochs are left") for number in sorted(history.paused)]
+        waiting = [trial for _, trial in sorted(history.paused.items()) if trial is not best]
+        if best is None or not waiting or len(history.trials) <= _FIRST:
+            return []
+        outlooks = zip(waiting, self._outlooks(history, best, waiting), strict=True)
+        ranked = sorted((-chance, trial.number, words) for trial, (chance, words) in outlooks)
+        others = f"no epochs are left, and {_KEPT} others have a better chance to beat the best one"
+        kept = [number for against, number, _ in ranked[:_KEPT] if -against >= self.chance]
+        return sorted(
+            (number, words if -against < self.chance else others)
+            for against, number, words in ranked[len(kept) :]
+        )
+
+    def _outlooks(
+        self, history: History, best: TrialRecord, trials: list[TrialRecord]
+    ) -> list[tuple[float, str]]:
+        """Return for each of *trials* the chance that it ends below the best one's loss, and in words."""
+        found = self._expected(history).at(trials, [self.epochs] * len(trials), new=False)
+        bar, at = f"{history.value(best.best_loss):.4g}", f"expected at epoch {self.epochs}"
+        rows = zip(found.below(best.best_loss), found.mean, found.deviation, strict=True)
+        return [
+            (
+                float(chance),
+                f"it will beat {bar} with a probability of {chance:.2g}: {at}: "
+                f"{history.value(float(mean)):.4g} ± {deviation:.2g}",
+            )
+            for chance, mean, deviation in rows
+        ]
 
     @property
     def _unit(self) -> int:
@@ -186,17 +212,15 @@ class _Expected:
     def of(cls, curves: Curves, places: Places, history: History) -> _Expected:
         import numpy as np
 
-        space, goals = history.space, history.goals
+        space = history.space
         # Where some keep the constraints, what breaks them says nothing of what is looked for.
-        kept = history.best is not None and not history.best.violation
-
         trials = [
             t
             for t in list(curves.trials.values())[-_KNOWN:]
             if t.steps
             and math.isfinite(t.best_loss)
             and t.state is not TrialState.DIVERGED
-            and not (kept and goals.breaks(t, -1))
+            and not _breaks_what_the_best_kept(history, t)
         ]
         if not trials:
             nothing = Belief(0.0, 1.0, 0.0, 1.0)
@@ -237,6 +261,34 @@ class _Expected:
         near = np.exp(-0.5 * squared / (width * _NEAR**2))
         total = near @ self.ends + _DOUBT * self.belief.level
         return total / (near.sum(axis=1) + _DOUBT)
+
+
+@dataclass(eq=False)
+class _Waiting:
+    """The paused trials by their last reports, the best one first."""
+
+    goals: Goals
+    ordered: list[Place] = field(default_factory=list[Place])
+    of: dict[int, Place] = field(default_factory=dict[int, Place])
+
+    def take(self, trial: TrialRecord) -> None:
+        """Replace what is known of *trial*."""
+        if (old := self.of.pop(trial.number, None)) is not None:
+            del self.ordered[bisect_left(self.ordered, old)]
+        if trial.state is TrialState.PAUSED:
+            self.of[trial.number] = new = (self.goals.standing(trial, -1), trial.number)
+            insort(self.ordered, new)
+
+
+def _breaks_what_the_best_kept(history: History, trial: TrialRecord) -> bool:
+    """Return whether *trial* breaks a bound now, and the best trial kept it after as many epochs.
+
+    A bound on accuracy is kept by nobody at first.
+    """
+    goals, best = history.goals, history.best
+    if best is None or best.violation or not goals.breaks(trial, -1):
+        return False
+    return not goals.breaks(best, report_on_arrival(best, trial.step))
 
 
 def _still(lows: list[Array], reports: int) -> float:

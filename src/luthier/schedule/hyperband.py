@@ -41,6 +41,7 @@ class Hyperband:
     factor: int = 3
     iterations: int | None = None
     in_any_order: ClassVar[bool] = True  # a rung is judged when all of it is there
+    ends_by_its_plan: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         """Check the settings.
@@ -63,7 +64,7 @@ class Hyperband:
 
     def next(self, history: History, limits: Limits) -> Move:
         """Fill the current bracket, promote from decided rungs, else begin the next bracket."""
-        return next_move(_within(self, limits), history)
+        return next_move(_within(self, limits), history, limits)
 
     def judge(self, history: History, trial: TrialRecord) -> Verdict:
         """Pause the trial at the end of its rung."""
@@ -71,7 +72,7 @@ class Hyperband:
 
     def dropped(self, history: History, limits: Limits) -> list[tuple[int, str]]:
         """Return the paused trials that did not make it to the next rung."""
-        return left_behind(_within(self, limits), history)
+        return left_behind(_within(self, limits), history, limits)
 
 
 def check_ladder(name: str, epochs: int, factor: int, minimum: int = 1) -> None:

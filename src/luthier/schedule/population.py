@@ -13,7 +13,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from luthier.errors import StudyError, nearest
 from luthier.schedule.exploring import explored
@@ -35,12 +35,14 @@ from luthier.study.protocols import (
     Rung,
     Start,
     Verdict,
+    Wait,
 )
 from luthier.study.records import TrialRecord, TrialState
 from luthier.study.study import Study
 
 _FEWEST = 4  # members that are compared; with fewer a fifth means nothing
 _LIVES = 3  # trials a member, on the average, when nobody is left to copy
+_LOST = (TrialState.DIVERGED, TrialState.FAILED)
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class PopulationBasedTraining:
 
     Attributes:
         epochs: epochs that each member trains.
-        population: members, at least 2.
+        population: members, at least 4.
         interval: epochs between two ready points; by default a tenth of *epochs*, at least 1.
         truncation: share of the population that is replaced, and of it that is copied; at most 0.5.
         anew: probability that a hyperparameter is drawn anew instead of changed by a fifth.
@@ -65,6 +67,7 @@ class PopulationBasedTraining:
     truncation: float = 0.2
     anew: float = 0.25
     explores: Sequence[str] | None = None
+    ends_by_its_plan: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         """Check the settings.
@@ -73,8 +76,12 @@ class PopulationBasedTraining:
             StudyError: a setting outside its range.
         """
         check_ladder("Population-based training", self.epochs, 2, self.interval or 1)
+        if self.population < _FEWEST:
+            raise StudyError(
+                f"Population-based training: population must be at least {_FEWEST}, got "
+                f"{self.population!r}: of fewer members there is no worst fifth to be replaced."
+            )
         for name, value, low, high in (
-            ("population", self.population, 2, math.inf),
             ("truncation", self.truncation, 0.0, 0.5),
             ("anew", self.anew, 0.0, 1.0),
         ):
@@ -113,14 +120,15 @@ class PopulationBasedTraining:
                 return Start(min(self._interval, self.epochs, _whole(left)), member)
         present = [history.brackets[member][-1] for member in range(count)]
         ready = [t for t in present if self._is_ready(t)]
-        lost = [t for t in present if t.state in (TrialState.DIVERGED, TrialState.FAILED)]
+        lost = [t for t in present if t.state in _LOST]
         for trial in sorted([*lost, *ready], key=lambda t: (t.step, t.bracket)):
             move = self._move(history, limits, trial, present, left)
             if move is not None:
                 return move
-        if not history.active and not ready and lost:
+        if len(lost) == len(present):
             return Done("every member of the population failed or diverged")
-        return rest(history, "every member of the population has been trained")
+        but = f", but for {len(lost)} that failed or diverged" if lost else ""
+        return rest(history, f"every member of the population has been trained{but}")
 
     def judge(self, history: History, trial: TrialRecord) -> Verdict:
         """Pause at the ready point."""
@@ -164,15 +172,16 @@ class PopulationBasedTraining:
         gone = trial.state.ended
         if gone and self._hopeless(history, trial):
             return None
-        step = 1 if gone else trial.step
+        step = _common_step(present) if gone else trial.step
         losses = {t.number: loss_on_the_way(history, t, step) for t in present}
         known = sorted((x, n) for n, x in losses.items() if math.isfinite(x))
         share = max(1, int(self.truncation * len(known))) if self.truncation else 0
         rank = bisect_left(known, (losses[trial.number], trial.number))
         worst = gone or (len(known) >= _FEWEST and rank >= len(known) - share)
         if worst and share:
-            best = [history.trials[number] for _, number in known[:share]]
-            able = [t for t in best if t is not trial and 0 < t.checkpoint < self.epochs]
+            # In place of one that is lost, the best that can be copied; else one of the best, or none.
+            among = [history.trials[number] for _, number in (known if gone else known[:share])]
+            able = [t for t in among if t is not trial and self._can_be_copied(t)][:share]
             if able:
                 return self._copy(history, trial, able, left)
         if gone:
@@ -181,6 +190,10 @@ class PopulationBasedTraining:
             return Start(min(self._interval, _whole(left)), trial.bracket) if again else None
         to_step = min(trial.step + self._interval, self.epochs)
         return Resume(trial.number, min(to_step, trial.step + _whole(left)))
+
+    def _can_be_copied(self, trial: TrialRecord) -> bool:
+        """Return whether *trial* has a checkpoint to go on from; those of ended trials are not kept."""
+        return not trial.state.ended and 0 < trial.checkpoint < self.epochs
 
     def _hopeless(self, history: History, trial: TrialRecord) -> bool:
         """Return whether the last copies in the member's place ended before their first epoch."""
@@ -220,6 +233,7 @@ class Replay:
 
     epochs: int
     segments: Sequence[Mapping[str, Any]] = ()
+    ends_by_its_plan: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         """Check the segments.
@@ -261,20 +275,36 @@ class Replay:
         return True
 
     def plan(self, limits: Limits) -> Plan | None:
-        """Return one training of all epochs."""
-        return Plan((Bracket(0, "replay", (Rung(1, self.epochs),)),))
+        """Return one training of all epochs, or of the segments that the limits hold."""
+        most = self.epochs if limits.epochs is None else limits.epochs
+        held = [segment["to_step"] for segment in self.segments if segment["to_step"] <= most]
+        rung = Rung(1, held[-1]) if held else Rung(0, self.epochs)
+        return Plan((Bracket(0, "replay", (rung,)),))
 
     def next(self, history: History, limits: Limits) -> Move:
         """Begin the next segment from the last one's checkpoint."""
         done = len(history.trials)
-        if history.active or done == len(self.segments) or epochs_left(history, limits) < 1:
-            return rest(history, "the schedule has been trained")
-        segment = self.segments[done]
+        if history.active:
+            return Wait()
         before = history.trials[-1] if done else None
-        if before is not None and before.checkpoint != before.step:
-            return Done(f"trial {before.number} ended early: {before.why or before.state.value}")
-        parent = (before.number, before.step) if before is not None else None
+        if before is not None and (early := self._ended_early(before, done - 1)):
+            return Done(f"trial {before.number} ended early: {early}")
+        if done == len(self.segments):
+            return Done("the schedule has been trained")
+        segment, start = self.segments[done], before.step if before is not None else 0
+        if segment["to_step"] - start > epochs_left(history, limits):
+            return Done(f"{limits.epochs} epochs do not hold the next segment of the schedule")
+        parent = (before.number, start) if before is not None else None
         return Start(segment["to_step"], 0, dict(segment["configuration"]), parent)
+
+    def _ended_early(self, trial: TrialRecord, segment: int) -> str:
+        """Return why the schedule cannot go on from the trial of a segment, "" where it can."""
+        last = segment + 1 == len(self.segments)
+        if trial.state is not (TrialState.COMPLETED if last else TrialState.PAUSED):
+            return trial.why or trial.state.value
+        if trial.step < self.segments[segment]["to_step"]:
+            return f"{trial.state.value} at epoch {trial.step}"
+        return "" if last or trial.checkpoint == trial.step else "it wrote no checkpoint at its end"
 
     def judge(self, history: History, trial: TrialRecord) -> Verdict:
         """Pause at the end of a segment."""
@@ -300,12 +330,19 @@ def lineage(history: History, trial: TrialRecord) -> list[TrialRecord]:
     return line[::-1]
 
 
+def _common_step(present: list[TrialRecord]) -> int:
+    """Return the last step that all members in training have come to, of those that have reported."""
+    known = [t for t in present if t.state not in _LOST and t.step]
+    going_on = [t for t in known if not t.state.ended]
+    return min((t.step for t in going_on or known), default=1)
+
+
 def loss_on_the_way(history: History, trial: TrialRecord, step: int) -> float:
     """Return the standing at *step*, of the trial or of the ancestor it came from; infinite if unknown.
 
     A trial that reports every few epochs counts with its last report up to *step*.
     """
-    if trial.state in (TrialState.DIVERGED, TrialState.FAILED) or trial.step < step:
+    if trial.state in _LOST or trial.step < step:
         return math.inf
     one = trial
     while one.parent >= 0 and one.start >= step:

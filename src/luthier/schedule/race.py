@@ -78,6 +78,11 @@ class Race:
         return getattr(self.inner, "in_any_order", False)
 
     @property
+    def ends_by_its_plan(self) -> bool:
+        """Return whether the search ends when its scheduler's plan is done, however small the space is."""
+        return getattr(self.inner, "ends_by_its_plan", False)
+
+    @property
     def promotes(self) -> bool:
         """Return whether paused trials go on from their checkpoints."""
         return self.inner.promotes
@@ -112,9 +117,11 @@ class Race:
 
     def next(self, history: History, limits: Limits) -> Move:
         """Let the search go on; when it is over, begin the repetition that the race needs next."""
-        move = self.inner.next(searched(history), self._for_search(history, limits))
+        share = self._for_search(history, limits)
+        move = self.inner.next(searched(history), share)
         if not isinstance(move, Done):
             return self._affordable(history, limits, move)
+        move = Done(_said_of_share(move.reason, share, limits))
         if history.race is None:
             return move
         state = standing(history)
@@ -133,7 +140,8 @@ class Race:
         view, limits = searched(history), self._for_search(history, history.limits)
         verdict = self.inner.judge(view, trial)
         if verdict.fate is Fate.GO_ON and not holds(self.inner, view, trial, limits):
-            return Verdict(Fate.STOP, f"{limits.epochs} epochs do not hold its next rung")
+            reason = f"{limits.epochs} epochs do not hold its next rung"
+            return Verdict(Fate.STOP, _said_of_share(reason, limits, history.limits))
         return verdict
 
     def dropped(self, history: History, limits: Limits) -> list[tuple[int, str]]:
@@ -145,10 +153,11 @@ class Race:
         rules = history.race
         if rules is None or limits.epochs is None:
             return limits
-        wanted = rules.finalists * rules.repetitions * (self.epochs or 1)
-        return Limits(
-            limits.trials, max(1, limits.epochs - min(wanted, limits.epochs // _RESERVED))
-        )
+        each = self.epochs or 1
+        wanted = rules.finalists * rules.repetitions * each
+        most = max(0, limits.epochs - each)  # the search needs a training to have a finalist
+        reserved = min(wanted, limits.epochs // _RESERVED, most)
+        return Limits(limits.trials, limits.epochs - reserved)
 
     def _affordable(self, history: History, limits: Limits, move: Move) -> Move:
         """Return *move*, or an end where the epochs do not hold it. Trials are the search's to count."""
@@ -215,9 +224,19 @@ def _loss(history: History, trial: TrialRecord) -> float | None:
     if not trial.state.ended:
         return None
     other = trial.configuration != history.trials[trial.repeats].configuration  # half the batch
-    if trial.state is TrialState.FAILED or other or not math.isfinite(trial.best_loss):
+    # Stopped: by hand, before its end.
+    cut = trial.state in (TrialState.FAILED, TrialState.STOPPED)
+    if cut or other or not math.isfinite(trial.best_loss):
         return math.nan
     return trial.best_loss
+
+
+def _said_of_share(reason: str, share: Limits, limits: Limits) -> str:
+    """Return *reason* with the epochs named as what they are, where some are kept for the race."""
+    said = f"{share.epochs} epochs"
+    if share.epochs == limits.epochs or not reason.startswith(said):
+        return reason
+    return f"the search's {share.epochs} of {limits.epochs} epochs{reason.removeprefix(said)}"
 
 
 @dataclass(eq=False)

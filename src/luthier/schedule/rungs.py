@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from luthier.study.goals import Goals
@@ -69,15 +69,13 @@ class Rungs:
                 insort(self.waiting[paused], places[paused])
         self.known[trial.number] = places, paused
 
-    def promotable(self, rung: int, factor: int) -> int | None:
-        """Return the best trial that waits at *rung* and is in the top 1/*factor* of it, if any is."""
-        if not self.waiting[rung]:
-            return None
-        best = self.waiting[rung][0]
+    def promotable(self, rung: int, factor: int) -> Iterator[int]:
+        """Yield who waits at *rung* and is in the top 1/*factor* of those that arrived, the best first."""
         among = self.arrived[rung]
-        if bisect_left(among, best) >= len(among) // factor or best[0] == float("inf"):
-            return None
-        return best[1]
+        for place in self.waiting[rung]:
+            if bisect_left(among, place) >= len(among) // factor or place[0] == float("inf"):
+                return
+            yield place[1]
 
 
 def _remove(places: list[Place], place: Place) -> None:

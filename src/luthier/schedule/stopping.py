@@ -53,7 +53,8 @@ class Stopping:
         verdict = Full(self.epochs).judge(history, trial)
         if verdict.fate is not Fate.GO_ON or trial.step <= self.grace:
             return verdict
-        if (trial.step - self.grace) % self.interval:
+        before = trial.steps[-2] if len(trial.steps) > 1 else 0
+        if self._looks_by(trial.step) == self._looks_by(before):
             return GO_ON
         reason = self.against(history, trial)
         return Verdict(Fate.STOP, reason) if reason else GO_ON
@@ -65,6 +66,10 @@ class Stopping:
     def against(self, history: History, trial: TrialRecord) -> str:
         """Return in words why *trial* should be abandoned after its last report, "" if it should not."""
         raise NotImplementedError
+
+    def _looks_by(self, step: int) -> int:
+        """Return how many looks are due by *step*; reports may come less often than they are."""
+        return max(0, step - self.grace) // self.interval
 
     def _check(self, least: Mapping[str, float]) -> None:
         for name, lowest in least.items():

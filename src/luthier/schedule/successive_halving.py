@@ -30,6 +30,7 @@ class SuccessiveHalving:
     factor: int = 3
     minimum: int = 1
     in_any_order: ClassVar[bool] = True  # a rung is judged when all of it is there
+    ends_by_its_plan: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         """Check the settings.
@@ -52,7 +53,7 @@ class SuccessiveHalving:
 
     def next(self, history: History, limits: Limits) -> Move:
         """Fill the bracket, then promote from decided rungs."""
-        return next_move(_within(self, limits), history)
+        return next_move(_within(self, limits), history, limits)
 
     def judge(self, history: History, trial: TrialRecord) -> Verdict:
         """Pause the trial at the end of its rung."""
@@ -61,7 +62,7 @@ class SuccessiveHalving:
 
     def dropped(self, history: History, limits: Limits) -> list[tuple[int, str]]:
         """Return the paused trials that did not make it to the next rung."""
-        return left_behind(_within(self, limits), history)
+        return left_behind(_within(self, limits), history, limits)
 
 
 @lru_cache(maxsize=64)
