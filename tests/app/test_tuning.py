@@ -301,3 +301,41 @@ def test_the_order_of_stages_holds_for_scripts_and_study_files_too(folder, monke
     monkeypatch.setenv("LUTHIER_STAGED", "")
     assert run("--order", "NG", "filed.yaml").exit_code == 0
     assert lt.open("filed").history.header.searcher["order"] == "ng"
+
+
+def test_constraints_are_over_the_ranges_in_the_command_too(folder):
+    run_line = "python train.py --lr {log:1e-5:1e-1} --units {int:32:512:32}"
+    (folder / "all.yaml").write_text(
+        f"run: '{run_line}'\nminimize: val_loss\nmax_trials: 1\nconstraints: ['units <= 64']\n"
+    )
+    assert run("all.yaml").exit_code == 0
+    assert [c.text for c in lt.open("all").space.constraints] == ["units <= 64"]
+    (folder / "ranges.yaml").write_text(
+        "space: {lr: {log: [1.0e-5, 0.1]}}\nconstraints: ['lr <= 0.01']\n"
+    )
+    (folder / "some.yaml").write_text(
+        "run: 'python train.py --lr {lr} --units {int:32:512:32}'\nspace: ranges.yaml\n"
+        "minimize: val_loss\nmax_trials: 1\nconstraints: ['units * lr <= 1']\n"
+    )
+    assert run("some.yaml").exit_code == 0
+    texts = [c.text for c in lt.open("some").space.constraints]
+    assert texts == ["lr <= 0.01", "units * lr <= 1"]
+
+
+@pytest.mark.parametrize(
+    ("more", "error"),
+    [
+        ("environment: {A: 1}", "environment: {'A': 1} is for scripts"),
+        ("grace: 3", "grace: 3.0 is for scripts"),
+        ("metrics: {loss: '(.)'}", "metrics: {'loss': '(.)'} is for scripts"),
+        ("metrics_file: m.csv", "metrics_file: 'm.csv' is for scripts"),
+        ("tensorboard: runs", "tensorboard: 'runs' is for scripts"),
+        ("constraints: ['a <= 1']", "constraints: ['a <= 1'] are over a space"),
+    ],
+)
+def test_what_a_function_would_ignore_is_refused(folder, more, error):
+    (folder / "filed.yaml").write_text(
+        f"function: nowhere:main\nminimize: loss\nmax_trials: 1\n{more}\n"
+    )
+    with pytest.raises(lt.StudyError, match=re.escape(error)):
+        run("filed.yaml")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 from click.testing import CliRunner
@@ -115,3 +117,88 @@ def test_whatever_opens_a_study_counts(folder):
     assert len(lt.open("w").trials) == 1
     (folder / "asks.py").write_text("import luthier\nluthier.open('w').refresh()\n")
     assert CliRunner().invoke(commands, ["tune", "asks.py"]).exit_code == 0
+
+
+def held(how):
+    """Make the study of TRAIN, and hold it by hand."""
+    study = lt.open("w", {"x": lt.Float(0, 1)}, minimize="loss", epochs=1, max_trials=1)
+    getattr(study.steer, how)("the machines are needed")
+
+
+@pytest.mark.parametrize("how", ["pause", "stop"])
+def test_a_worker_does_not_undo_a_pause_or_a_stop_and_who_tunes_again_does(folder, how):
+    held(how)
+    (folder / "joins.py").write_text(
+        TRAIN.replace('name="w",\n                 progress=False', 'name="w", max_time=2')
+    )
+    done = run("worker", "luthier.db", "joins.py")
+    assert done.returncode == 0, done.stderr
+    assert f"the study is {how.removesuffix('e')}" in done.stderr
+    assert "it goes on with `luthier resume w`" in done.stderr
+    study = lt.open("w")
+    assert (study.history.held[:4], len(study.trials)) == (how[:4], 0)
+    assert run("tune", "training.py").returncode == 0
+    assert [str(trial.state) for trial in lt.open("w").trials] == ["completed"]
+
+
+def test_a_worker_of_a_function_does_not_undo_a_stop(folder):
+    held("stop")
+    done = run("worker", "--study", "w", "luthier.db", "training:train")
+    assert done.returncode == 0, done.stderr
+    assert "it goes on with `luthier resume w`" in done.stderr
+    assert not lt.open("w").trials
+
+
+def test_a_worker_of_a_function_goes_on_when_a_bug_is_mended(folder):
+    lt.open("w", {"x": lt.Float(0, 1)}, minimize="loss", epochs=1, max_trials=2)
+    (folder / "training.py").write_text(TRAIN.replace("for _", "1 / 0\n    for _"))
+    words = ["worker", "--study", "w", "luthier.db", "training:train"]
+    assert "ZeroDivisionError" in run(*words).stderr
+    (folder / "training.py").write_text(TRAIN)
+    done = run(*words)
+    assert done.returncode == 0, done.stderr
+    assert [str(trial.state) for trial in lt.open("w").trials] == ["completed"] * 2
+
+
+LONG = """
+import time
+from pathlib import Path
+
+import luthier
+
+def train(trial):
+    for epoch in trial.epochs(save=lambda f: None, restore=lambda f: None):
+        Path(f"begun-{trial.number}").touch()
+        WAIT
+        trial.report(loss=trial["x"])
+
+if __name__ == "__main__":
+    luthier.tune(train, {"x": luthier.Float(0, 1)}, minimize="loss", epochs=2, max_trials=2, name="w")
+"""
+WAITS = "time.sleep(600)"
+WAITS_STUBBORNLY = """while True:
+            try:
+                time.sleep(600)
+            except BaseException:
+                pass"""
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize(("slots", "wait"), [(1, WAITS), (2, WAITS), (1, WAITS_STUBBORNLY)])
+def test_a_worker_that_was_told_is_gone_when_its_grace_is_over(folder, slots, wait):
+    (folder / "long.py").write_text(LONG.replace("WAIT", wait))
+    words = ["worker", "--slots", str(slots), "--grace", "1", "luthier.db", "long.py"]
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "luthier.app.command", *words], stderr=subprocess.PIPE, text=True
+    )
+    try:
+        while len(list(folder.glob("begun-*"))) < slots:
+            assert worker.poll() is None, worker.stderr.read()
+            time.sleep(0.02)
+        worker.send_signal(signal.SIGTERM)
+        _, said = worker.communicate(timeout=40)  # an epoch takes ten minutes
+    finally:
+        worker.kill()
+    assert worker.returncode == 143, said
+    if wait is WAITS:
+        assert len(lt.open("w").history.queued) == slots  # given back, and no lease waited for

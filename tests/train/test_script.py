@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
 
@@ -19,6 +22,8 @@ from luthier.errors import TrialError
 from luthier.run.worker import work
 from luthier.train.script import Script
 from luthier.train.script.command import read_command
+from luthier.train.script.listener import Listener
+from luthier.train.script.process import Process
 
 SPACE = lt.Space(x=lt.Float(0.0, 1.0))
 
@@ -302,6 +307,153 @@ def test_a_script_does_not_outlive_its_worker(tmp_path):
     while alive(pid) and time.monotonic() < until:
         time.sleep(0.02)
     assert not alive(pid)
+
+
+# -- what is left of it, and what comes in its way ------------------------------------------------
+
+OF_SCRIPTS = ("(_accept)", "(_hear)", "(_watch)", "(_read)")
+
+REPORTS_ON = """
+    import luthier
+    while True:  # whatever it hears
+        luthier.report(loss=1.0)
+"""
+
+
+def left_of_scripts():
+    """The threads that listen to scripts, and this process's sockets."""
+    threads = {t for t in threading.enumerate() if t.name.endswith(OF_SCRIPTS)}
+    sockets = set()
+    for link in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            sockets |= {name for name in [os.readlink(link)] if name.startswith("socket:")}
+    return threads | sockets
+
+
+def wait_for(condition, seconds=20.0):
+    until = time.monotonic() + seconds
+    while not condition() and time.monotonic() < until:
+        time.sleep(0.01)
+    return condition()
+
+
+@pytest.mark.processes
+def test_a_script_leaves_no_thread_and_no_socket(tmp_path):
+    before = left_of_scripts()
+    study = tuned(tmp_path, REPORTS_ON, max_trials=3, epochs=2)
+    assert [trial.state for trial in study.trials] == ["completed"] * 3
+    assert wait_for(lambda: left_of_scripts() <= before)
+
+
+def test_who_waits_for_an_answer_hears_that_it_is_over():
+    readings = []
+    listener = Listener(readings.append)
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(20)
+        client.connect(listener.address)
+        client.sendall(b'{"loss": 1}\n')
+        assert wait_for(lambda: readings)
+        listener.close()
+        assert json.loads(client.makefile().readline()) == {"go_on": False}
+
+
+@pytest.mark.processes
+def test_a_full_disk_holds_no_script_up():
+    lines = []
+    text = "for _ in range(5000): print('x' * 99)"  # far more than a pipe holds
+    process = Process([sys.executable, "-c", text], {}, Path("/dev/full"), lines.append)
+    try:
+        assert process.wait(30)
+        process.drain()
+    finally:
+        process.end(0.0)
+    assert (process.code, len(lines)) == (0, 5000)
+
+
+def test_numbers_that_no_step_and_no_metric_can_be(tmp_path):
+    text = """
+    print('{"loss": 0.5, "step": NaN}')
+    print('{"loss": 0.25, "step": Infinity, "huge": 1%s}')
+    print('{"a":' + '[' * 50000)
+    print('{"loss": 0.125}')
+    """
+    study = tuned(tmp_path, text % ("0" * 400), max_trials=1)
+    assert list(study.trials[0].losses) == [0.5, 0.25, 0.125]
+    assert study.trials[0].metrics[1]["huge"] == float("inf")
+
+
+def test_a_pattern_with_a_group_that_may_have_no_part_in_it(tmp_path):
+    text = """
+    print("loss: none yet")
+    print("loss: 0.5")
+    """
+    study = tuned(tmp_path, text, max_trials=1, patterns={"loss": r"loss: (?:none|(\S+))"})
+    assert list(study.trials[0].losses) == [0.5]
+
+
+@pytest.mark.processes
+def test_a_file_that_cannot_be_read_is_told_and_not_waited_for(tmp_path):
+    text = """
+    import sys, time
+    open(sys.argv[1], "w").write("::luthier loss=1\\n")
+    time.sleep(60)
+    """
+    where = str(tmp_path / "m.jsonl")
+    errors = []
+
+    def tune():
+        try:
+            tuned(tmp_path, text, where, metrics_file=where, max_trials=1)
+        except lt.StudyError as error:
+            errors.append(str(error))
+
+    trial = threading.Thread(target=tune, daemon=True)
+    trial.start()
+    trial.join(30)
+    assert ["expected a JSON object after" in error for error in errors] == [True]
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("end", ["os.kill(os.getpid(), signal.SIGTERM)", "os._exit(143)"])
+def test_who_is_ended_by_sigterm_alone_is_a_lost_worker_and_no_bug(tmp_path, end):
+    text = f"""
+    import os, pathlib, signal, time
+    print('{{"loss": 1.0}}', flush=True)
+    flag = pathlib.Path(os.environ["LUTHIER_FOLDER"]) / "killed"
+    if not flag.exists():
+        flag.touch()
+        {end}
+        time.sleep(60)
+    """
+    study = tuned(tmp_path, text, max_trials=1)
+    assert [(str(t.state), t.retries) for t in study.trials] == [("completed", {"lost": 1})]
+
+
+@pytest.mark.processes
+def test_a_script_that_is_told_before_its_worker_is_preempted(tmp_path):
+    """As where a cluster tells all processes of a job."""
+    text = f"""
+    import os, time, pathlib
+    pathlib.Path({str(tmp_path / "pid")!r}).write_text(str(os.getpid()))
+    print('{{"loss": 1.0}}', flush=True)
+    time.sleep(60)
+    """
+    (tmp_path / "long.py").write_text(textwrap.dedent(text))
+    words = [sys.executable, "-m", "luthier.app.command", "tune", "--minimize", "loss",
+             "--max-trials", "1", "--", str(tmp_path / "long.py"), "--x", "{float:0:1}"]  # fmt: skip
+    worker = subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    try:
+        assert wait_for(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text())
+        os.kill(int((tmp_path / "pid").read_text()), signal.SIGTERM)
+        time.sleep(0.6)
+        worker.send_signal(signal.SIGTERM)
+        _, said = worker.communicate(timeout=60)
+    finally:
+        worker.kill()
+    assert worker.returncode == 143, said
+    (trial,) = lt.open("long", storage=tmp_path / "luthier.db").trials
+    assert trial.retries == {"preempted": 1}
+    assert not trial.state.ended
 
 
 # -- the command ---------------------------------------------------------------------------------

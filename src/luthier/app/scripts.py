@@ -37,7 +37,7 @@ def tune_script(
 
     Args:
         study: all settings.
-        space: what is searched, besides the ranges in the command.
+        space: what is searched, besides the ranges in the command; the study's constraints are over both.
         arguments: the command, in place of ``study.run``.
         progress: see ``luthier.tune``.
 
@@ -67,6 +67,7 @@ def tune_script(
             f"There is nothing to search in {shlex.join(run)!r}: give --space FILE, or ranges such as "
             "--lr '{log:1e-5:1e-1}'."
         )
+    whole = _constrained(whole, study.constraints)
     if left_out := command.without_place(whole.searched):
         warnings.warn(
             f"{', '.join(left_out)}: searched, but nowhere in {shlex.join(run)!r}. The script finds the "
@@ -111,12 +112,31 @@ def _tune_function(
         )
     if study.run:
         raise StudyError("The study has both run and function: give one of them.")
+    plain = StudyFile()
+    for name in _FOR_SCRIPTS:
+        if (given := getattr(study, name)) != getattr(plain, name):
+            raise StudyError(
+                f"{name}: {given!r} is for scripts, and this study has function: {study.function!r}: leave "
+                f"{name} out, or give run: in place of function:."
+            )
+    if space is None and study.constraints:
+        raise StudyError(
+            f"constraints: {study.constraints!r} are over a space, and this study has none: give space:, too."
+        )
+    space = None if space is None else _constrained(space, study.constraints)
     try:
         train = function_of(module, function)
     except StudyError as error:
         raise StudyError(f"function: {study.function!r}: {error}") from None
     name = study.study or module.rpartition(".")[2]
     return tune(train, space, name=name, progress=progress, **settings)
+
+
+def _constrained(space: Space, constraints: Sequence[str]) -> Space:
+    if not constraints:
+        return space
+    texts = dict.fromkeys([*(known.text for known in space.constraints), *constraints])
+    return Space(dict(space.domains), constraints=list(texts))
 
 
 def _named_after(run: Sequence[str]) -> str:

@@ -35,7 +35,8 @@ def _opened(study: str, storage: str | None) -> Any:
 def stop(study: str, storage: str | None, reason: str) -> None:
     """Have the trials of STUDY give their jobs back at their next report, and its workers end.
 
-    Nothing is lost: running the script again goes on.
+    Nothing is lost: `luthier resume` or running the script again goes on; a `luthier worker` that starts
+    does not.
     """
     _opened(study, storage).steer.stop(reason)
     click.echo(f"luthier: {study}: workers end after their current epoch", err=True)

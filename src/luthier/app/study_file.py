@@ -162,6 +162,8 @@ def study_from(data: Mapping[str, Any], where: str) -> StudyFile:
 def space_of(study: StudyFile, where: Path) -> Space | None:
     """Return the file's space; None when it has none of its own.
 
+    The file's constraints may be over ranges in its command, too, and are not in it.
+
     Raises:
         SpaceError: naming the hyperparameter and what is wrong with it.
     """
@@ -170,10 +172,7 @@ def space_of(study: StudyFile, where: Path) -> Space | None:
         data = read_data(where / data)
     if not data:
         return None
-    space = space_from_data(data)
-    if not study.constraints:
-        return space
-    return Space(dict(space.domains), constraints=study.constraints)
+    return space_from_data(data)
 
 
 def read_data(path: str | Path) -> dict[str, Any]:

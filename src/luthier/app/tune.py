@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import shlex
+import signal
 import sys
+import threading
+import time
 import warnings
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, nullcontext
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,15 +24,15 @@ from luthier.app.saying import Say, conclude, introduce, too_short
 from luthier.craft.stages import Stages, may_widen, searcher_for
 from luthier.errors import LuthierWarning, StudyError
 from luthier.run.devices import checked_share
-from luthier.run.engines import Engine, wanted_workers
+from luthier.run.engines import GRACE, Engine, grace_seconds, wanted_workers
 from luthier.run.opening import open_study, seconds_from
-from luthier.run.places import logs_of, place
+from luthier.run.places import logs_of, place, storage_option
 from luthier.run.ranks import Group, Leader, follow, group_here, leader_here
 from luthier.run.supervisor import supervise
 from luthier.run.worker import PREEMPTED_CODE, Train, preemptible, work
 from luthier.schedule.race import Race
 from luthier.space import Space, lint
-from luthier.storage import open_store
+from luthier.storage import WORKER, open_store
 from luthier.study.objective import doubt
 from luthier.study.protocols import (
     Plan,
@@ -40,6 +44,8 @@ from luthier.study.study import Study
 from luthier.track import Tracker, Tracking, trackers_from
 
 _REPETITIONS = 10
+_LOOK_SECONDS = 0.2
+_ECHO_SECONDS = 2.5  # a second SIGTERM sooner than that is taken for an echo of the first
 
 
 def tune(
@@ -189,9 +195,12 @@ def tune(
     doubts += [said] if (said := too_short(plan, epochs)) else []
     for sentence in [*doubts, *lint(study.space, data_size=data_size)]:
         warnings.warn(sentence, LuthierWarning, stacklevel=_users_level())
-    study.retry_errors()
-    study.steer.go_on("the study was started again")
     say = Say(quiet=progress is False)
+    study.retry_errors()
+    if not os.environ.get(WORKER):
+        study.steer.go_on("the study was started again")
+    elif told := held_by_hand(study):  # a worker joins, and whoever holds the study lets it go on
+        say(told)
     introduce(study, plan, say)
     if isinstance(engine, int) and (engine > 1 or gpus_per_trial is not None):
         say(f"workers write what they print to {logs_of(study_store)}")
@@ -255,7 +264,8 @@ def _run(
     hang_after: float,
 ) -> str:
     if engine == 1 and gpus_per_trial is None:
-        return work(study, train)
+        with _within_grace(study):
+            return work(study, train)
     if study.store.address == "memory":
         raise StudyError(
             "Several workers need a store that processes share: leave storage out, or give a "
@@ -267,8 +277,60 @@ def _run(
             "leave checkpoints out, or give a path or a URL; memory:// works with workers=1."
         )
     if isinstance(engine, int):
-        return supervise(study, train, engine, gpus_per_trial=gpus_per_trial, hang_after=hang_after)
+        return supervise(
+            study,
+            train,
+            engine,
+            gpus_per_trial=gpus_per_trial,
+            hang_after=hang_after,
+            grace=grace_seconds(),
+        )
     return engine.run(study, train)
+
+
+def held_by_hand(study: Study) -> str:
+    """Return in words how a study goes on that somebody has paused or stopped; "" for any other one."""
+    if not (held := study.history.held):
+        return ""
+    command = f"luthier resume {shlex.quote(study.name)}{storage_option(study.store)}"
+    return f"the study is {held} by hand; it goes on with `{command}`"
+
+
+@contextmanager
+def _within_grace(study: Study) -> Generator[None]:
+    """End this process once ``luthier worker --grace`` has run out, where it was told to go.
+
+    An epoch may be longer than a cluster's notice. A job that the cluster itself has to end is not put back
+    into its queue, and its trial waits for the lease to lapse.
+    """
+    if GRACE not in os.environ:  # nobody who started this has set a limit
+        yield
+        return
+    over = threading.Event()
+    threading.Thread(target=_leave, args=(study, over, grace_seconds()), daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
+
+
+def _leave(study: Study, over: threading.Event, grace: float) -> None:
+    while not study.preempted:
+        if over.wait(_LOOK_SECONDS):
+            return
+    if over.wait(max(grace, _ECHO_SECONDS)):
+        return
+    # As a second SIGTERM from outside: it leaves the training code by SystemExit, which gives the trial back.
+    main = threading.main_thread().ident
+    assert main is not None
+    signal.pthread_kill(main, signal.SIGTERM)
+    # Training code that is in a long call, or that catches SystemExit, is left without its leave, within
+    # what a cluster's notice has beyond the grace (a fifth of it).
+    time.sleep(max(1.0, grace / 10))
+    os.write(
+        2, b"luthier: the training code has not ended within the grace; this process leaves it\n"
+    )
+    os._exit(PREEMPTED_CODE)
 
 
 def _progress(

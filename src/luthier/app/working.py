@@ -173,6 +173,7 @@ def _counted_studies() -> Generator[list[str]]:
 
 def _run_function(module: str, function: str, name: str) -> None:
     from luthier.app.functions import function_of
+    from luthier.app.tune import held_by_hand
     from luthier.run.engines import grace_seconds, wanted_workers
     from luthier.run.opening import open_study
     from luthier.run.supervisor import supervise
@@ -182,6 +183,9 @@ def _run_function(module: str, function: str, name: str) -> None:
     study = open_study(name, storage="env")
     slots = wanted_workers(None)
     assert isinstance(slots, int)
+    study.retry_errors()  # the function may have been mended since
+    if told := held_by_hand(study):
+        click.echo(f"luthier: {told}", err=True)
     reason = supervise(study, train, slots, grace=grace_seconds())
     click.echo(f"luthier: {reason}", err=True)
     if study.preempted:

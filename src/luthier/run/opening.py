@@ -25,7 +25,7 @@ from luthier.space import Space
 from luthier.storage import open_store
 from luthier.study import events as ev
 from luthier.study.goals import Goals, goals_from
-from luthier.study.protocols import Limits, Scheduler, Searcher, Store
+from luthier.study.protocols import Conflict, Limits, Scheduler, Searcher, Store
 from luthier.study.study import Study
 from luthier.version import __version__
 
@@ -118,9 +118,15 @@ def open_study(
             define_by_run,
             noisy,
         )
-        place = default_place(store) if checkpoints is None else _place(checkpoints)
-        wanted = header_for(opening, time.time(), place, halve)
-        existing = begun(store, wanted, existing)
+        place = None if checkpoints is None else _place(checkpoints)
+        now = time.time()
+        if existing is None:
+            first = default_place(store) if place is None else place
+            existing = _first(store, header_for(opening, now, first, halve))
+        # Where nobody says, they go where they went. The place of a study made in PostgreSQL is in the working
+        # directory of who made it, which is not that of all its workers.
+        place = existing.checkpoints if place is None else place
+        existing = begun(store, header_for(opening, now, place, halve), existing)
     assert existing is not None
     study = Study(
         store,
@@ -167,6 +173,17 @@ class Opening:
     seed: int
     define_by_run: bool = False
     noisy: bool = False
+
+
+def _first(store: Store, wanted: ev.StudyCreated) -> ev.StudyCreated:
+    """Begin the study, and return the event with which it begins: another process may have been faster."""
+    try:
+        store.append(wanted.name, [ev.encode(wanted)], expect=0)
+        return wanted
+    except Conflict:
+        found = found_header(store, wanted.name)
+        assert found is not None
+        return found
 
 
 def header_for(

@@ -10,7 +10,7 @@ import shlex
 import stat
 import tempfile
 from pathlib import Path
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from luthier.errors import CheckpointError
 from luthier.run.checkpoints import LocalCheckpoints
@@ -52,9 +52,12 @@ def place(store: Store) -> str:
     """Return where the studies are, without passwords or tokens."""
     if isinstance(store, SQLiteStore):
         return str(store.path)
-    parts = urlsplit(store.address)
-    port = f":{parts.port}" if parts.port else ""
-    return f"{parts.scheme}://{parts.hostname}{port}{parts.path}" if parts.hostname else "memory"
+    scheme, mark, rest = store.address.partition("://")
+    if not mark:
+        return "memory"
+    # A password may hold whatever else parts an address; a host does not.
+    where = rest.rpartition("@")[2].partition("?")[0]
+    return f"{scheme}://{where}"
 
 
 def storage_option(store: Store) -> str:

@@ -68,7 +68,8 @@ def recorded(study: Study, trial: Trial) -> Generator[None]:
     except Exception as error:
         _record(study, trial, error)
     except BaseException as error:
-        study.release(trial, type(error).__name__)
+        cause = "preempted" if study.preempted else "interrupted"
+        study.release(trial, study.preempted or type(error).__name__, cause)
         raise
 
 

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from luthier.errors import StorageError
+from luthier.storage.addresses import without_secrets
 from luthier.storage.http import HTTPStore
 from luthier.storage.memory import MemoryStore
 from luthier.storage.postgres import PostgresStore
@@ -15,6 +16,7 @@ from luthier.study.protocols import Store
 DEFAULT = "luthier.db"
 VARIABLE = "LUTHIER_STORAGE"
 WORKER = "LUTHIER_WORKER"
+_SCHEMES = ("postgresql:", "postgres:", "http:", "https:", "sqlite:")
 _KINDS = (
     "a path such as 'luthier.db', 'sqlite:///luthier.db', 'postgresql://user@host/database', "
     "'http://host:port' (see luthier serve) or 'memory'"
@@ -53,8 +55,8 @@ def open_store(storage: str | Path | Store | None = None, *, read_only: bool = F
         return HTTPStore(text)
     if text.startswith("sqlite:///"):
         text = text.removeprefix("sqlite:///")
-    elif "://" in text:
-        raise StorageError(f"Unknown storage {text!r}: expected {_KINDS}.")
+    elif "://" in text or text.startswith(_SCHEMES):  # the latter lacks a slash
+        raise StorageError(f"Unknown storage {without_secrets(text)!r}: expected {_KINDS}.")
     path, _, option = text.partition("?durability=")
     durability = option or "process"
     return SQLiteStore(path, read_only=read_only, durability=durability)  # type: ignore[arg-type]
@@ -69,4 +71,5 @@ __all__ = [
     "PostgresStore",
     "SQLiteStore",
     "open_store",
+    "without_secrets",
 ]

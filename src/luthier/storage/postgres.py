@@ -16,11 +16,25 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from luthier.errors import StorageError
+from luthier.storage.addresses import without_secrets
 from luthier.study.protocols import PAGE, Conflict
 
 _Answer = TypeVar("_Answer")
 _KEY = 0x6C757468  # "luth": the class of our advisory locks
 _DECIDING_SECONDS = 5.0
+_RETRY_SECONDS = 0.2
+
+# How each connection is made, unless the URL says otherwise. A line that is cut without a word (by a firewall,
+# or with the machine at its other end) is noticed within half a minute; TCP by itself takes a quarter of an
+# hour, and hours where nothing is sent.
+_LINE = {
+    "connect_timeout": 10,
+    "keepalives": 1,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,  # milliseconds
+}
 
 # What brings a database from each schema to the next.
 MIGRATIONS = (
@@ -85,7 +99,7 @@ class PostgresStore:
                 "postgresql:// needs psycopg: pip install 'luthier[postgres]'."
             ) from error
         self._psycopg = psycopg
-        self._url = url
+        self._url = _checked(url)
         self._patience = patience
         self._lock = threading.RLock()
         self._connection: Any = None
@@ -102,13 +116,14 @@ class PostgresStore:
     @property
     def place(self) -> str:
         """Return the URL without what is secret, for people to read."""
-        parts = urlsplit(self._url)
+        parts = urlsplit(f"postgresql://{_without_user(self._url)}")
         return f"postgresql://{parts.hostname or ''}{parts.path}"
 
     # -- the protocol ----------------------------------------------------------------------------
 
     def append(self, study: str, bodies: Sequence[bytes], expect: int | None = None) -> int:
         """Append all of *bodies*; see the protocol."""
+        attempts = 0
         values = {
             "name": study,
             "expect": expect,
@@ -117,6 +132,8 @@ class PostgresStore:
         }
 
         def attempt(connection: Any) -> int | None:
+            nonlocal attempts
+            attempts += 1
             if study not in self._known:
                 connection.execute(
                     "INSERT INTO luthier_studies (name) VALUES (%s) ON CONFLICT DO NOTHING",
@@ -125,11 +142,15 @@ class PostgresStore:
             row = connection.execute(_APPEND, values).fetchone()
             return None if row is None else row[0]
 
-        def happened() -> int | None:
+        def happened(connection: Any) -> int | None:
             """Look for exactly these events: the line may have been cut after they were written."""
-            return self._found(study, bodies)
+            return self._found(connection, study, bodies, expect)
 
         last = self._again(attempt, happened)
+        if last is None and attempts > 1:
+            # It may be our own first attempt that is in the way: the server had it, and it waited for the
+            # counter while we looked.
+            last = self._again(happened)
         if last is None:
             raise Conflict
         self._known[study] = last
@@ -169,7 +190,10 @@ class PostgresStore:
         return [name for (name,) in rows]
 
     def wait(self, study: str, since: int, seconds: float) -> bool:
-        """Block until the server notifies of events after *since*, at most *seconds*."""
+        """Block until the server notifies of events after *since*, at most *seconds*.
+
+        A server that is away is no error here: the next call finds out whether it came back.
+        """
         until = time.monotonic() + seconds
         while True:
             try:
@@ -183,7 +207,10 @@ class PostgresStore:
                     pass
             except self._psycopg.OperationalError:  # the server went away: no news, then
                 self._listener = None
-                time.sleep(max(0.0, min(0.2, until - time.monotonic())))
+                left = until - time.monotonic()
+                if left <= 0:
+                    return False
+                time.sleep(min(_RETRY_SECONDS, left))
 
     @contextlib.contextmanager
     def deciding(
@@ -255,7 +282,7 @@ class PostgresStore:
     def _again(
         self,
         action: Callable[[Any], _Answer],
-        happened: Callable[[], _Answer | None] | None = None,
+        happened: Callable[[Any], _Answer | None] | None = None,
     ) -> _Answer:
         """Run *action* on the connection, again after a cut line unless *happened* finds its result."""
         errors = self._psycopg
@@ -265,8 +292,10 @@ class PostgresStore:
             try:
                 with self._lock:
                     connection = self._connected()
-                    if started and happened is not None and (result := happened()) is not None:
-                        return result
+                    if started and happened is not None:
+                        result = happened(connection)
+                        if result is not None:
+                            return result
                     started = True
                     return action(connection)
             except (errors.OperationalError, errors.InterfaceError) as error:
@@ -274,30 +303,41 @@ class PostgresStore:
                 now = time.monotonic()
                 until = now + self._patience if until is None else until
                 if now > until or _hopeless(str(error)):
-                    raise StorageError(f"{self.place}: {str(error).strip()}") from error
+                    raise self._in_words(error) from error
                 time.sleep(pause)
                 pause = min(pause * 2, 1.0)
             except errors.Error as error:
-                raise StorageError(f"{self.place}: {str(error).strip()}") from error
+                raise self._in_words(error) from None
+
+    def _in_words(self, error: Exception) -> StorageError:
+        """Return a database's error as ours; libpq repeats a URL, or its part, that it cannot read."""
+        said = str(error).strip()
+        user = self._url.partition("://")[2].partition("/")[0].rpartition("@")[0]
+        for secret in (self._url, user.partition(":")[2]):
+            said = said.replace(secret, "***") if secret else said
+        return StorageError(f"{self.place}: {said}")
 
     def _connected(self) -> Any:
         """Return this process's own connection: one inherited through a fork must not be used."""
         if self._connection is None or self._connection.closed or self._owner != os.getpid():
             if self._owner != os.getpid():
                 self._listener = None
-            self._connection = self._psycopg.connect(
-                self._url, autocommit=True, connect_timeout=10, application_name="luthier"
-            )
+            self._connection = self._connect("luthier")
             self._owner = os.getpid()
         return self._connection
+
+    def _connect(self, name: str) -> Any:
+        from psycopg.conninfo import conninfo_to_dict
+
+        given = conninfo_to_dict(self._url)
+        line: dict[str, Any] = {key: value for key, value in _LINE.items() if key not in given}
+        return self._psycopg.connect(self._url, autocommit=True, application_name=name, **line)
 
     def _listening(self) -> Any:
         with self._lock:
             self._connected()  # notices a fork
             if self._listener is None or self._listener.closed:
-                self._listener = self._psycopg.connect(
-                    self._url, autocommit=True, connect_timeout=10, application_name="luthier wait"
-                )
+                self._listener = self._connect("luthier wait")
                 self._listener.execute("LISTEN luthier")
             return self._listener
 
@@ -308,15 +348,38 @@ class PostgresStore:
                     self._connection.close()
             self._connection = None
 
-    def _found(self, study: str, bodies: Sequence[bytes]) -> int | None:
-        rows = self._connection.execute(
-            _READ, (study, self._known.get(study, 0), PAGE), binary=True
-        ).fetchall()
+    def _found(
+        self, connection: Any, study: str, bodies: Sequence[bytes], expect: int | None
+    ) -> int | None:
+        """Return the last number of *bodies* where they stand in a row, after *expect* if that was said."""
+        since = self._known.get(study, 0) if expect is None else expect
+        most = PAGE if expect is None else len(bodies)
+        rows = connection.execute(_READ, (study, since, most), binary=True).fetchall()
         wanted, written = list(bodies), [bytes(body) for _, body in rows]
         for start in range(len(written) - len(wanted) + 1):
             if written[start : start + len(wanted)] == wanted:
                 return rows[start + len(wanted) - 1][0]
         return None
+
+
+def _checked(url: str) -> str:
+    """Return *url*.
+
+    Raises:
+        StorageError: its password has a slash in it, and libpq would take what is before that for the host.
+    """
+    if "@" in url.partition("://")[2].partition("?")[0].partition("/")[2]:
+        raise StorageError(
+            f"{without_secrets(url)!r} has an '@' behind a slash: expected "
+            "postgresql://user:password@host:port/database. Write a slash in the password as %2F, and an "
+            "'@' in the database's name as %40."
+        )
+    return url
+
+
+def _without_user(url: str) -> str:
+    host, slash, rest = url.partition("://")[2].partition("/")
+    return host.rpartition("@")[2] + slash + rest
 
 
 def _migrate(connection: Any) -> None:

@@ -11,7 +11,24 @@ from pathlib import Path
 from luthier.errors import StorageError
 
 BUSY_SECONDS = 60.0
-_NETWORK = ("nfs", "cifs", "smb", "lustre", "fuse.sshfs", "fuse.glusterfs", "beegfs", "gpfs", "9p")
+
+# Where several machines see one file, they share no memory, which SQLite's log needs, and locks may be each
+# machine's own. 9p is such a one: unless told otherwise it maps no file into memory that processes share. Not
+# virtiofs, which carries a host's folder, too, but is the root of whole container runtimes: within a guest the
+# guest's kernel has locks and shared memory as on a disk. (A host and a guest that write at the same time would
+# lose data there; nothing tells that from one guest alone.)
+_NETWORK = (
+    "nfs", "cifs", "smb", "ncp", "afs", "auristorfs", "coda", "9p", "lustre", "beegfs", "fhgfs", "gpfs",
+    "ceph", "panfs", "wekafs", "orangefs", "pvfs2", "glusterfs",
+)  # fmt: skip
+# By what serves them in user space. Whatever else is there may be a local disk, as fuseblk, fuse.overlayfs and
+# fuse.gocryptfs are.
+_NETWORK_BY_FUSE = (
+    "sshfs", "glusterfs", "ceph", "juicefs", "seaweedfs", "weed", "mfs", "moosefs", "lizardfs", "saunafs",
+    "s3fs", "goofys", "geesefs", "mount-s3", "mountpoint-s3", "gcsfuse", "blobfuse", "objectivefs", "rclone",
+    "davfs", "curlftpfs", "smbnetfs", "gvfsd-fuse", "alluxio", "hdfs", "fuse_dfs", "quobyte", "hf3fs", "afs",
+    "wekafs", "beegfs", "vmhgfs-fuse",
+)  # fmt: skip
 
 # What brings a file from each schema to the next; a fresh file goes through all of them.
 MIGRATIONS = (
@@ -56,12 +73,18 @@ def checked_place(path: Path, *, must_exist: bool) -> None:
             f"There is no {path}. Studies are looked for in luthier.db in the working "
             "directory; name another file with --storage."
         )
-    if (system := file_system(path)).startswith(_NETWORK):
+    if is_network(system := file_system(path)):
         raise StorageError(
             f"{path} is on a network file system ({system}), where SQLite loses data when "
             "several processes write. Keep it on a local disk, e.g. storage='/tmp/luthier.db'; "
             "for several machines use postgresql://..., or `luthier serve` and http://..."
         )
+
+
+def is_network(system: str) -> bool:
+    """Return whether a file system of this type, as the kernel calls it, is shared by several machines."""
+    kind, _, server = system.lower().partition(".")
+    return server.startswith(_NETWORK_BY_FUSE) if kind == "fuse" else kind.startswith(_NETWORK)
 
 
 def migrate(connection: sqlite3.Connection) -> None:

@@ -25,6 +25,7 @@ from luthier.compat.optuna.distributions import (
 from luthier.compat.optuna.storages import is_optunas, sqlite_path
 from luthier.compat.optuna.trial import FrozenTrial, TrialState
 from luthier.errors import StorageError, nearest
+from luthier.storage import without_secrets
 
 Query = Callable[[str], Sequence[tuple[Any, ...]]]
 _NOT_FINITE: dict[str, Any] = {"INF_POS": math.inf, "INF_NEG": -math.inf, "NAN": math.nan}
@@ -61,7 +62,7 @@ def read_studies(url: str) -> list[Kept]:
     path = sqlite_path(url)
     if path is None:
         raise StorageError(
-            f"{url!r}: expected sqlite:///FILE, a journal's file, or postgresql://user@host/database."
+            f"{without_secrets(url)!r}: expected sqlite:///FILE, a journal's file, or postgresql://user@host/database."
         )
     if not path.is_file():
         beside = [str(p) for p in path.parent.iterdir()] if path.parent.is_dir() else []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import sys
 import threading
 import time
@@ -83,7 +84,7 @@ class Leader:
         self._answers: dict[int, int] = {}  # by rank: how often it has answered
         self._asked = 0
         self._failure, self._ran_out = "", False
-        self._busy = False
+        self._busy = self._closed = False
         self._cursors: dict[str, int] = {}  # by study: what has been said of its log
         with contextlib.suppress(FileNotFoundError):
             os.unlink(group.address)  # of a run that was killed
@@ -101,6 +102,11 @@ class Leader:
         self._fail("the ranks were let go")
         if self._reporting is not None:
             self._reporting.join()
+        self._closed = True
+        # On Linux close() alone leaves who is in accept() there, with the socket, for ever.
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as last:
+            last.settimeout(_WORD_SECONDS)
+            last.connect(self.group.address)
         self._listener.close()
         with self._changed:
             for line in self._lines.values():
@@ -267,6 +273,9 @@ class Leader:
             try:
                 line = self._listener.accept()
             except OSError:
+                return
+            if self._closed:
+                line.close()
                 return
             threading.Thread(target=self._hear, args=(line,), daemon=True).start()
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import signal
 import threading
 import time
 from collections.abc import Mapping
@@ -22,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from luthier.client import SOCKET
-from luthier.errors import StudyError, TrialError, nearest
+from luthier.errors import TrialEnded, TrialError, nearest
 from luthier.run.vital_signs import memory_kills
 from luthier.study.protocols import Fate
 from luthier.study.trial import Trial
@@ -41,6 +42,11 @@ from luthier.train.script.sources import (
 
 _MEMORY = re.compile(r"OutOfMemoryError|out of memory|RESOURCE_EXHAUSTED|MemoryError|bad_alloc")
 _LOOK_SECONDS = 0.2  # between two looks at files
+_TERMINATED = (
+    -signal.SIGTERM,
+    128 + signal.SIGTERM,
+)  # the latter is how a shell tells of its child
+_TOLD_SECONDS = 2.0  # within which SIGTERM comes to us where it was for all processes of a job
 
 
 @dataclass(frozen=True)
@@ -75,7 +81,8 @@ class Script:
             TrialError: it ended with an error, or without the objective; the message holds the end of
                 what it printed.
             MemoryError: it ran out of memory.
-            StudyError: there is no such program.
+            TrialEnded: it was ended from outside, and the trial is given back.
+            StudyError: there is no such program, or what it writes cannot be read.
         """
         folder = Path(self.place) / f"trial-{trial.number:05d}"
         folder.mkdir(parents=True, exist_ok=True)
@@ -138,7 +145,7 @@ class _Run:
         self._script = script
         self._log = folder / "log.txt"
         self.readings = Readings(script.metrics)
-        self._wrong: list[StudyError] = []
+        self._wrong: list[Exception] = []
         self._patterns = Patterns(script.patterns)
         self._over = threading.Event()
         self._numberless = False
@@ -219,13 +226,19 @@ class _Run:
     def close(self) -> None:
         """Leave nothing running."""
         self._over.set()
+        self._listener.close()  # first: a script that waits for an answer hears that it is over
         self._process.end(self._script.grace)
-        self._listener.close()
 
     def check(self, trial: Trial, *, reported: bool, out_of_memory: bool) -> None:
         """Raise what the process's end means, if it was a bad one."""
+        if self._process.told_to_end:
+            return
         code = self._process.code or 0
-        if code and not self._process.told_to_end:
+        short = trial.to_step is not None and trial.step < trial.to_step
+        if (code or short or not reported) and self._told(trial, code):
+            _give_back(trial, trial.study.preempted)
+            return
+        if code:
             words = f"exit code {code}" if code > 0 else f"signal {-code}"
             end = "\n".join(self._process.tail)
             text = (
@@ -233,8 +246,11 @@ class _Run:
             )
             if _MEMORY.search(end) or (code == -9 and out_of_memory):
                 raise MemoryError(f"{text}: out of memory.")
+            if code in _TERMINATED:
+                _give_back(trial)
+                return
             raise TrialError(f"{text}:\n\n{end}\n\nAll that it printed is in {self._log}.")
-        if not reported and not self._process.told_to_end:
+        if not reported:
             missing = next(name for name in self._script.metrics if name not in self._seen)
             seen = ", ".join(map(repr, self._seen)) or "no metrics at all"
             raise TrialError(
@@ -244,10 +260,21 @@ class _Run:
                 f"All that it printed is in {self._log}."
             )
 
+    def _told(self, trial: Trial, code: int) -> bool:
+        """Return whether this process was told to go, as its script may have been.
+
+        A cluster that wants a machine back tells all processes of a job in one moment, and the script may have
+        died of it before we heard.
+        """
+        until = time.monotonic() + (_TOLD_SECONDS if code in _TERMINATED else 0.0)
+        while not trial.study.preempted and time.monotonic() < until:
+            time.sleep(0.02)
+        return bool(trial.study.preempted)
+
     def _heard(self, line: str) -> None:
         try:
             reading = reading_from(line) or self._patterns.found_in(line)
-        except StudyError as error:
+        except Exception as error:  # this thread must go on reading; the trial's raises it
             self._wrong.append(error)
             reading = Reading({})
         if reading is not None:
@@ -255,17 +282,49 @@ class _Run:
 
     def _watch(self) -> None:
         """Look at the files while the process runs; then say that it has ended."""
-        while not self._over.is_set():
-            ended = self._process.wait(_LOOK_SECONDS)
-            if ended:
-                self._process.drain()
-            for source in self._files:
-                with contextlib.suppress(OSError):
-                    for reading in source.new(ended=ended):
-                        self.readings.put(reading)
-            if ended:
-                break
-        self.readings.put(None)
+        try:
+            while not self._over.is_set() and not self._looked():
+                pass
+        except Exception as error:  # the trial's thread raises it
+            self._wrong.append(error)
+        finally:
+            self.readings.put(None)
+
+    def _looked(self) -> bool:
+        """Read what is new in the files, and return whether the process has ended."""
+        ended = self._process.wait(_LOOK_SECONDS)
+        if ended:
+            self._process.drain()
+        for source in self._files:
+            with contextlib.suppress(OSError):
+                for reading in source.new(ended=ended):
+                    self.readings.put(reading)
+        return ended
+
+
+def _give_back(trial: Trial, preempted: str = "") -> None:
+    """Put a trial back in the queue whose script was ended from outside; nothing where it is over already.
+
+    Args:
+        trial: whose.
+        preempted: why this process has to go, too; "" where its script alone was ended (by somebody's kill, or
+            a guard of the machine's memory). Then it counts as a lost worker's: it is no bug in the script.
+
+    Raises:
+        TrialEnded: it was given back.
+    """
+    if trial.should_stop:
+        return
+    reason = preempted or "its script was ended by SIGTERM"
+    if preempted:
+        trial.study.release(trial, reason, "preempted")
+    else:
+        held = trial.history.trials[trial.number]
+        if held.lease == trial.lease:
+            trial.study.release_held([held], reason, kind="lost")
+        trial.study.leased.pop(trial.lease, None)
+        trial.closed = True
+    raise TrialEnded(f"Trial {trial.number} was given back at step {trial.step}: {reason}.")
 
 
 def _facts(trial: Trial, folder: Path) -> dict[str, Any]:

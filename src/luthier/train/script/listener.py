@@ -24,6 +24,10 @@ class Listener:
 
     def __init__(self, put: Callable[[Reading], None]) -> None:
         self._put_reading = put
+        self._lock = threading.Lock()
+        self._closed = False
+        self._connections: set[socket.socket] = set()
+        self._waiting: set[threading.Event] = set()  # each for the answer to a report
         _sweep()
         self._folder = tempfile.TemporaryDirectory(prefix=_PREFIX)  # short: a path of 108 bytes
         self.address = str(Path(self._folder.name) / "s")
@@ -33,7 +37,17 @@ class Listener:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self) -> None:
-        """Hear nobody any more."""
+        """Hear nobody any more; who waits for an answer hears that it is over."""
+        with self._lock:
+            self._closed = True
+            for heard in self._waiting:
+                heard.set()
+            for connection in self._connections:
+                with contextlib.suppress(OSError):  # the script is gone
+                    connection.shutdown(socket.SHUT_RD)
+        # On Linux close() alone leaves who is in accept() there, with the socket, for ever.
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
         self._folder.cleanup()
 
@@ -48,23 +62,38 @@ class Listener:
     def _hear(self, connection: socket.socket) -> None:
         gone = contextlib.suppress(OSError, ValueError)
         with gone, connection, connection.makefile("rw", encoding="utf-8") as lines:
-            for line in lines:
-                answer = self._put(reading_from(line))
-                lines.write(json.dumps(answer) + "\n")
-                lines.flush()
+            with self._lock:
+                if self._closed:
+                    return
+                self._connections.add(connection)
+            try:
+                for line in lines:
+                    answer = self._put(reading_from(line))
+                    lines.write(json.dumps(answer) + "\n")
+                    lines.flush()
+            finally:
+                with self._lock:
+                    self._connections.discard(connection)
 
     def _put(self, reading: Reading | None) -> dict[str, Any]:
         """Put a reading in the queue, and return what is answered to it."""
-        answer: dict[str, Any] = {"go_on": True}
+        if reading is None:
+            return {"go_on": True}
+        answer: dict[str, Any] = {"go_on": False}  # where nobody says otherwise any more
         heard = threading.Event()
 
         def tell(go_on: bool, why: str) -> None:
             answer.update(go_on=go_on, why=why)
             heard.set()
 
-        if reading is not None:
-            self._put_reading(Reading(reading.metrics, reading.step, tell))
-            heard.wait()
+        with self._lock:
+            if self._closed:
+                return answer
+            self._waiting.add(heard)
+        self._put_reading(Reading(reading.metrics, reading.step, tell))
+        heard.wait()
+        with self._lock:
+            self._waiting.discard(heard)
         return answer
 
 

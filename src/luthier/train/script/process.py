@@ -102,7 +102,7 @@ class Process:
         self._signal(signal.SIGKILL)
         self._process.wait()
         self.drain()
-        with self._writing:
+        with self._writing, contextlib.suppress(OSError):  # a full disk
             self._log.close()
 
     def _signal(self, what: int) -> bool:
@@ -114,7 +114,9 @@ class Process:
 
     def _read(self, pipe: IO[str], is_error: bool) -> None:
         for line in pipe:
-            with contextlib.suppress(ValueError), self._writing:  # closed: it was killed
+            # The pipe is emptied whatever becomes of the log: a full one would hold the script up. The log is
+            # closed (ValueError) when the script was killed; the disk may be full (OSError).
+            with contextlib.suppress(ValueError, OSError), self._writing:
                 self._log.write(line)
                 self._log.flush()
             if is_error or not self.tail:

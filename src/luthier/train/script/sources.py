@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeGuard, cast
 
 from luthier.errors import StudyError
 from luthier.train.event_files import EventFiles
@@ -43,7 +43,7 @@ def reading_from(line: str) -> Reading | None:
         return None
     try:
         data: Any = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         data = None
     if not isinstance(data, dict):
         if marked:
@@ -57,15 +57,26 @@ def reading_from(line: str) -> Reading | None:
 
 def reading_of(data: Mapping[str, Any]) -> Reading | None:
     """Return the numbers among *data*, null as NaN, and the step; None when there are no numbers."""
-    step = data.get("step")
     metrics = {
-        str(name): math.nan if value is None else float(value)
+        str(name): math.nan if value is None else _as_float(value)
         for name, value in data.items()
-        if name != "step"
-        and (value is None or (isinstance(value, int | float) and not isinstance(value, bool)))
+        if name != "step" and (value is None or _is_number(value))
     }
-    whole = isinstance(step, int | float) and not isinstance(step, bool) and step == int(step)
-    return Reading(metrics, int(cast(float, step)) if whole else None) if metrics else None
+    step = data.get("step")
+    if not _is_number(step) or not _as_float(step).is_integer():  # infinity and NaN are none
+        step = None
+    return Reading(metrics, None if step is None else int(step)) if metrics else None
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _as_float(value: float) -> float:
+    try:
+        return float(value)
+    except OverflowError:  # a whole number of hundreds of digits
+        return math.inf if value > 0 else -math.inf
 
 
 @dataclass(frozen=True)
@@ -99,8 +110,9 @@ class Patterns:
         metrics: dict[str, float] = {}
         for name, text in self.of.items():
             for match in re.finditer(text, line):
+                found = match[1] or ""  # the group may have no part in what matches
                 try:
-                    metrics[name] = float(match[1].rstrip(",;"))
+                    metrics[name] = float(found.rstrip(",;"))
                 except ValueError:
                     continue
         return Reading(metrics) if metrics else None

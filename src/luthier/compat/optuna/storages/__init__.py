@@ -12,7 +12,7 @@ from typing import Any
 from luthier.compat.optuna.missing import absent
 from luthier.compat.optuna.storages.journal import JournalFileBackend
 from luthier.errors import LuthierWarning, StorageError
-from luthier.storage import open_store
+from luthier.storage import open_store, without_secrets
 from luthier.storage.memory import MemoryStore
 from luthier.study.protocols import Store
 
@@ -168,7 +168,7 @@ def store_of(storage: str | BaseStorage | Store | None) -> Store:
         return address
     if address.startswith(("mysql", "redis", "mssql", "oracle")):
         raise StorageError(
-            f"{address!r}: expected an SQLite file (sqlite:///study.db) or PostgreSQL "
+            f"{without_secrets(address)!r}: expected an SQLite file (sqlite:///study.db) or PostgreSQL "
             "(postgresql://user@host/database)."
         )
     for driver in ("postgresql+psycopg2", "postgresql+psycopg", "postgresql+pg8000"):
