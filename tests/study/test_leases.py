@@ -249,30 +249,48 @@ def test_a_boot_told_by_its_time_may_differ_by_seconds(monkeypatch, other, same)
     assert owner
 
 
-def test_a_living_process_keeps_its_lease_and_a_stopped_one_loses_it_after_its_term():
-    sleeper = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+PARENT = """
+import subprocess, sys
+print(subprocess.Popen([sys.executable, "-c", "input()"]).pid, flush=True)
+input()
+"""
+
+
+def test_a_silent_process_keeps_its_lease_while_who_started_it_is_stopped():
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     try:
-        mine, clock = holder_for(owner := Owner()), VirtualClock()
-        started = holders._started(sleeper.pid)
-        other = msgspec.structs.replace(mine, pid=sleeper.pid, started=started)
+        worker = int(parent.stdout.readline())
+        mine, clock = holder_for(owner := Owner()), TwoClocks()
+        other = msgspec.structs.replace(mine, pid=worker, started=holders._started(worker))
         trial = TrialRecord(0, {}, 0, TrialState.RUNNING, 0.0, lease=1, holder=other, term=60.0)
         leases = ProcessLeases(mine, clock, local=True)
-        for _ in range(3):
-            assert not leases.lapsed(trial)
-            clock.now += 1000.0
-        os.kill(sleeper.pid, signal.SIGSTOP)
+        assert not leases.lapsed(trial)
+        clock.jump = 5000.0  # the calendar's clock tells nothing of a process that lives
+        assert not leases.lapsed(trial)
+        os.kill(parent.pid, signal.SIGSTOP)
+        while not holders.held_up(other):
+            pass
+        clock.now += 1000.0
+        assert not leases.lapsed(trial)
+        os.kill(parent.pid, signal.SIGCONT)
+        while holders.held_up(other):
+            pass
+        assert leases.lapsed(trial)
+        os.kill(worker, signal.SIGSTOP)
         while liveness(other) is not Liveness.STOPPED:
             pass
-        assert not leases.lapsed(trial)
-        clock.now += 59.0
-        assert not leases.lapsed(trial)
-        clock.now += 2.0
+        assert leases.lapsed(trial)
+        os.kill(worker, signal.SIGKILL)
+        while liveness(other) is not Liveness.GONE:
+            pass
+        clock.now -= 1000.0
         assert leases.lapsed(trial)
         assert owner
     finally:
-        sleeper.kill()
-        sleeper.communicate()
-    assert leases.lapsed(trial)
+        parent.kill()
+        parent.communicate()
 
 
 def test_an_epoch_that_was_trained_before_is_no_progress(cluster):

@@ -18,6 +18,7 @@ from luthier.study.events import Holder
 
 _STOPPED = ("T", "t")
 _HIDDEN = "hidden"
+_ANCESTORS = 4  # that are looked at: a worker, its fork server, the supervisor, and one to spare
 _BOOT_SECONDS = 5  # by which two processes may disagree about when their machine was started
 _instances = itertools.count(1)
 _living: weakref.WeakValueDictionary[int, object] = weakref.WeakValueDictionary()
@@ -70,6 +71,18 @@ def liveness(holder: Holder, *, local: bool = True) -> Liveness:
     return Liveness.STOPPED if state in _STOPPED else Liveness.ALIVE
 
 
+def held_up(holder: Holder) -> bool:
+    """Return whether a process of this machine was started by one that is stopped: its supervisor."""
+    pid = holder.pid
+    for _ in range(_ANCESTORS):
+        pid = _parent(pid)
+        if pid <= 1:
+            return False
+        if _looked_up(pid)[0] in _STOPPED:
+            return True
+    return False
+
+
 def is_gone(pid: int) -> bool:
     """Return True when no process has this number, or what it left behind is only its number."""
     return _started(pid) is None
@@ -94,6 +107,13 @@ def _looked_up(pid: int) -> tuple[str, str | None]:
     # A zombie with other threads is still about to let go of its files and their locks.
     dead = state == "X" or (state == "Z" and threads < 2)
     return state, None if dead else start
+
+
+def _parent(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except (OSError, ValueError):
+        return 0
 
 
 def _looked_up_elsewhere(pid: int) -> tuple[str, str | None]:

@@ -3,8 +3,8 @@
 A worker keeps its lease by giving signs: reports, checkpoints, renewals. Who sees none for the lease's
 term may take the job. Silence is measured on the observer's own clock from the moment it saw the last
 sign, so machines whose clocks disagree do not rob each other, and one that slept robs nobody. On one
-machine nobody has to wait: a process that is gone is seen to be gone, and one that lives has its lease,
-however busy it or its supervisor is, unless it was stopped for longer than the term.
+machine nobody has to wait: a process that is gone is seen to be gone. One that lives keeps its lease while
+who renews it, the supervisor that started it, is stopped (Ctrl-Z).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Protocol
 from luthier.study.clock import Clock
 from luthier.study.events import Holder
 from luthier.study.history import History
-from luthier.study.holder import Liveness, liveness
+from luthier.study.holder import Liveness, held_up, liveness
 from luthier.study.records import TrialRecord, TrialState
 
 TERM = 60.0  # seconds; workers renew three times as often
@@ -66,11 +66,14 @@ class ProcessLeases:
         alive = liveness(trial.holder, local=self._local)
         if alive is Liveness.GONE:
             return True
-        if alive is Liveness.ALIVE or (alive is Liveness.STOPPED and not trial.term):
+        if alive is Liveness.UNKNOWN:
+            if trial.last_sign < self._began - _CERTAINLY_OVER:
+                return True  # nobody has to wait for what another machine left behind long ago
+        elif not trial.term:
             return False
-        if alive is Liveness.UNKNOWN and trial.last_sign < self._began - _CERTAINLY_OVER:
-            return True  # nobody has to wait for what another machine left behind long ago
-        return self._silent(trial) > (trial.term or _CERTAINLY_OVER)
+        if self._silent(trial) <= (trial.term or _CERTAINLY_OVER):
+            return False
+        return alive is not Liveness.ALIVE or not held_up(trial.holder)
 
     def _silent(self, trial: TrialRecord) -> float:
         now = self._clock.monotonic()
