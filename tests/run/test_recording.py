@@ -175,7 +175,9 @@ def test_a_fork_of_the_training_code_can_be_ended(studies):
         codes.append(code_of_a_terminated_fork())
         trial.report(loss=1.0)
 
-    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)  # other tests' libraries may have set theirs
+    before = signal.signal(
+        signal.SIGTERM, signal.SIG_DFL
+    )  # other tests' libraries may have set theirs
     try:
         work(here, train)
     finally:
