@@ -10,14 +10,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from tests.track.mlflow_server import curve, free_port, points, runs_of, serve, stop
+from tests.track.told_trackers import opened, write, write_by_turns
 
-import luthier
 from luthier.errors import LuthierWarning, StorageError, StudyError
 from luthier.run.worker import work
 from luthier.track import mlflow
 
 pytestmark = pytest.mark.processes
-SPACE = {"x": luthier.Float(0, 1), "batch": luthier.Choice(16, 32, 64)}
 
 
 @pytest.fixture(scope="module")
@@ -33,19 +32,9 @@ def experiment(request):
     return request.node.name
 
 
-def opened(tmp_path, name="s", **options):
-    options = {"minimize": "loss", "epochs": 3, "max_trials": 3, "scheduler": None, **options}
-    return luthier.open(name, SPACE, storage=tmp_path / "s.db", searcher="random", **options)
-
-
 def train(trial):
     for epoch in trial.epochs():
         trial.report(loss=trial["x"] + 1 / (epoch + 1))
-
-
-def write(tracker, study):
-    history = study.refresh()
-    tracker.write(history, list(history.trials))
 
 
 def by_trial(port, experiment, study):
@@ -74,13 +63,7 @@ def assert_whole(port, experiment, study):
 def test_one_tracker_writes_several_studies_each_in_full(tmp_path, port, experiment):
     studies = [opened(tmp_path, name) for name in ("a", "b")]
     tracker = mlflow(f"http://127.0.0.1:{port}", experiment)
-    for study in studies:
-        study.tell(study.ask(), loss=1.0)
-    for study in (*studies, *studies):  # by turns
-        write(tracker, study)
-    for study in studies:
-        work(study, train)
-        write(tracker, study)
+    write_by_turns(tracker, studies, train)
     for study in studies:
         assert_whole(port, experiment, study)
 

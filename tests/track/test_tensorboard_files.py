@@ -6,28 +6,16 @@ import resource
 import tempfile
 
 import pytest
+from tests.track.told_trackers import opened, write, write_by_turns
 
-import luthier
 from luthier.errors import LuthierWarning, StudyError
 from luthier.run.worker import work
 from luthier.track import catch_up, tensorboard
-
-SPACE = {"x": luthier.Float(0, 1), "batch": luthier.Choice(16, 32, 64)}
-
-
-def opened(tmp_path, name="s", store="s.db", **options):
-    options = {"minimize": "loss", "epochs": 3, "max_trials": 3, "scheduler": None, **options}
-    return luthier.open(name, SPACE, storage=tmp_path / store, searcher="random", **options)
 
 
 def train(trial):
     for epoch in trial.epochs(save=lambda f: None, restore=lambda f: None):
         trial.report(loss=trial["x"] + 1 / (epoch + 1))
-
-
-def write(tracker, study):
-    history = study.refresh()
-    tracker.write(history, list(history.trials))
 
 
 def files(folder):
@@ -68,13 +56,7 @@ def curve(trial):
 def test_one_tracker_writes_several_studies_each_in_full(tmp_path):
     studies = [opened(tmp_path, name) for name in ("a", "b")]
     tracker = tensorboard(tmp_path / "runs")
-    for study in studies:
-        study.tell(study.ask(), loss=1.0)
-    for study in (*studies, *studies):  # by turns
-        write(tracker, study)
-    for study in studies:
-        work(study, train)
-        write(tracker, study)
+    write_by_turns(tracker, studies, train)
     for study in studies:
         wanted = whole(study, tmp_path / f"whole-{study.name}")
         written = files(tmp_path / "runs")

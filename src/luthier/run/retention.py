@@ -39,8 +39,7 @@ def is_over(history: History, number: int) -> bool:
     if number >= len(history.trials):
         return False
     trial = history.trials[number]
-    goes_on = trial.state is TrialState.FAILED and not trial.impossible
-    return trial.state.ended and not goes_on
+    return trial.state.ended and not trial.resumable
 
 
 class Leaders:

@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from luthier.errors import StudyError
 from luthier.schedule.brackets import judge, left_behind, next_move, within
 from luthier.schedule.hyperband import check_ladder, deepest, iteration, times
-from luthier.schedule.places import Places, Tried, in_words
+from luthier.schedule.places import Places
 from luthier.schedule.rungs import Place, Rungs, standing_on_arrival
 from luthier.study.chance import Chance
+from luthier.study.exhausting import was_tried
 from luthier.study.feasibility import would_run_out
 from luthier.study.following import followed
 from luthier.study.goals import Goals
@@ -139,7 +140,7 @@ class DEHB:
                 return None  # with an epoch or two there is one population, of one
             more = generator.choice(len(every), missing, replace=False)
             pool = np.concatenate([pool, every[more]])
-        tried, again = followed(history, "configurations", Tried), list[dict[str, Any]]()
+        again: list[dict[str, Any]] = []
         for _ in range(_CHILDREN):
             one, two, three = pool[generator.choice(len(pool), 3, replace=False)]
             mutant = one + self.mutation * (two - three)
@@ -149,12 +150,12 @@ class DEHB:
             crossed[generator.integers(len(mutant))] = True
             child = history.space.decode(np.where(crossed, mutant, target))
             if history.space.satisfies(child) and not would_run_out(child, history.infeasible):
-                if child not in tried:
+                if not was_tried(child, history):
                     return child
                 again.append(child)
         # In a small space the parents may breed nothing new: then what others than this rung have tried.
-        here = {in_words(trial.configuration) for trial in members}
-        return next((child for child in again if in_words(child) not in here), None)
+        here = {repr(trial.configuration) for trial in members}
+        return next((child for child in again if repr(child) not in here), None)
 
 
 @dataclass(eq=False)

@@ -1,10 +1,9 @@
-"""Which configurations were tried and where they lie, for schedulers that look at configurations."""
+"""Where trials lie in the unit cube, for schedulers that look at configurations."""
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from luthier.errors import SpaceError
 from luthier.space import Space
@@ -15,32 +14,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[np.float64]
-
-
-@dataclass(eq=False)
-class Tried:
-    """The configurations of all trials."""
-
-    words: Counter[str] = field(default_factory=Counter[str])
-    of: dict[int, dict[str, Any]] = field(default_factory=dict[int, dict[str, Any]])
-
-    def take(self, trial: TrialRecord) -> None:
-        """Replace what is known of *trial*: its configuration may settle."""
-        before = self.of.get(trial.number)
-        if before is trial.configuration:
-            return
-        if before is not None:
-            self.words[in_words(before)] -= 1
-        self.of[trial.number] = trial.configuration
-        self.words[in_words(trial.configuration)] += 1
-
-    def __contains__(self, configuration: dict[str, Any]) -> bool:
-        return self.words[in_words(configuration)] > 0
-
-
-def in_words(configuration: dict[str, Any]) -> str:
-    """Return a text that is the same for the same configuration, in whatever order its names are."""
-    return repr(sorted(configuration.items()))
 
 
 @dataclass(eq=False)

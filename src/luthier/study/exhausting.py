@@ -45,7 +45,9 @@ def new_one(
     """Return *configuration*; if it was tried, and there are few, any that was not, while there are such."""
     if not _once(history, searcher):
         return configuration
-    if not _known(configuration, history) and not would_run_out(configuration, history.infeasible):
+    if not was_tried(configuration, history) and not would_run_out(
+        configuration, history.infeasible
+    ):
         return configuration
     new = list(_possible(history))
     return dict(new[chance.of("untried").integer() % len(new)]) if new else configuration
@@ -109,7 +111,8 @@ def untried(space: Space, count: Count, history: History) -> Iterator[dict[str, 
             yield point
 
 
-def _known(configuration: dict[str, Any], history: History) -> bool:
+def was_tried(configuration: dict[str, Any], history: History) -> bool:
+    """Return whether a trial has this configuration; see ``untried`` for code that says what it needs."""
     partly, names = history.header.define_by_run, configuration.keys()
     return any(
         (names >= set(shape) if partly else len(names) == len(shape) and names == set(shape))

@@ -289,8 +289,8 @@ class History(Known):
                 self.infeasible.append(trial.configuration)
             if trial.kind == "error":
                 self.errors[trial.number] = trial
-            if not trial.impossible:
-                self._enter_heir(trial)  # a later start goes on with it
+            if trial.resumable:
+                self._enter_heir(trial)
 
     def _requeued(self, event: ev.TrialRequeued) -> None:
         trial = self.trials[event.trial]

@@ -96,7 +96,7 @@ def _started(pid: int) -> str | None:
 def _looked_up(pid: int) -> tuple[str, str | None]:
     """Return a process's state, as a letter of /proc, and its start time: None when it is dead."""
     try:
-        after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        after_name = _after_name(pid)
     except FileNotFoundError:
         return ("", None) if Path("/proc/self").exists() else _looked_up_elsewhere(pid)
     except ProcessLookupError:
@@ -111,9 +111,14 @@ def _looked_up(pid: int) -> tuple[str, str | None]:
 
 def _parent(pid: int) -> int:
     try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-    except (OSError, ValueError):
+        return int(_after_name(pid)[1])
+    except OSError:
         return 0
+
+
+def _after_name(pid: int) -> list[str]:
+    """Return what /proc says of a process after its name: state, parent, and so on."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
 def _looked_up_elsewhere(pid: int) -> tuple[str, str | None]:

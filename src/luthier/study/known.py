@@ -184,8 +184,7 @@ class Known:
         self.brackets.setdefault(trial.bracket, []).append(trial)
         if trial.repeats >= 0:
             self.repetitions[trial.number] = trial
-        failed = trial.state is TrialState.FAILED
-        if not trial.state.ended or (failed and not trial.impossible):
+        if not trial.state.ended or trial.resumable:
             self._enter_heir(trial)
         if trial.state in (TrialState.QUEUED, TrialState.RUNNING):
             self.active[trial.number] = trial

@@ -131,6 +131,11 @@ class TrialRecord:
         )  # fmt: skip
 
     @property
+    def resumable(self) -> bool:
+        """Return whether it failed by a bug, or with its workers: a later start goes on with it."""
+        return self.state is TrialState.FAILED and not self.impossible
+
+    @property
     def reported(self) -> bool:
         """Return whether it has any report; to look at ``steps`` for that would put them into columns."""
         return self.step > self.start

@@ -424,7 +424,7 @@ class Study(Writing):
 
     def retry_errors(self) -> int:
         """Put the trials back in the queue that failed by a bug in the user's code; return how many."""
-        failed = [t for t in self.trials if t.state is TrialState.FAILED and not t.impossible]
+        failed = [trial for trial in self.trials if trial.resumable]
         now, reason = self.clock.time(), "the study was started again"
         self._append([ev.TrialRequeued(time=now, trial=t.number, reason=reason) for t in failed])
         return len(failed)
