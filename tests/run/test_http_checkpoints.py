@@ -10,9 +10,9 @@ import socket
 import sys
 import tarfile
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
+from checkpoint_places import Log
 
 from luthier.errors import CheckpointError
 from luthier.run.http_checkpoints import HTTPCheckpoints
@@ -185,22 +185,13 @@ def test_keep_and_collect(checkpoints):
     checkpoints.keep(0, {1, 3})
     assert checkpoints._trials()[0] == [1, 3]
 
-    def trial(number: int, loss: float, ended: bool) -> SimpleNamespace:
-        state = SimpleNamespace(ended=ended)
-        return SimpleNamespace(number=number, best_loss=loss, best_step=3, state=state, repeats=-1)
-
-    class History:  # what ``collect`` asks of one
-        trials = [trial(n, loss, n != 1) for n, loss in enumerate([0.5, 0.9, 0.1, 0.2, 0.4])]
-        active = {1: trials[1]}
-        race = None
-
-        def ranking(self):
-            return sorted(self.trials, key=lambda t: t.best_loss)
-
-        def inherited(self):
-            return {}
-
-    checkpoints.collect(History())
+    log = Log()
+    for number, loss in enumerate([0.5, 0.9, 0.1, 0.2, 0.4]):
+        log.lease(log.propose())
+        log.report(number, 3, loss)
+        if number != 1:
+            log.complete(number)
+    checkpoints.collect(log.history)
     assert checkpoints._trials() == {1: [1, 2, 3], 2: [3], 3: [3], 4: [3], 5: [1, 2, 3]}
 
 
