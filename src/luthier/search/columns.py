@@ -94,6 +94,15 @@ class Columns:
                 flags[:, self.names.index(key)] = on
         return flags
 
+    def allowed(self, points: Array) -> Flags:
+        """Return which of *points* (n, d), rounded before, keep the space's constraints."""
+        import numpy as np
+
+        if not self.space.constraints:
+            return np.ones(len(points), dtype=bool)
+        keep = (self.space.satisfies(self.space.decode(point)) for point in points)
+        return np.fromiter(keep, dtype=bool, count=len(points))
+
     def _holds(self, parent: str, values: tuple[Any, ...], points: Array) -> Flags:
         import numpy as np
 
@@ -118,8 +127,9 @@ class Columns:
         return self.rounded(points, active_only=active_only)
 
     def log_belief(self, points: Array) -> Array:
-        """Return the logarithm of the beliefs' density at *points* (n, d), up to a constant."""
+        """Return the logarithm of the beliefs' density at *points* (n, d); even shares are at 0."""
         import numpy as np
+        from scipy.special import ndtr
 
         total = np.zeros(len(points))
         for column, domain in enumerate(self.domains):
@@ -135,7 +145,9 @@ class Columns:
                 total += np.where(np.isnan(place), 0.0, np.log(found * count))
             else:
                 spread = SPREAD[domain.confidence]  # type: ignore[attr-defined]
-                total += np.nan_to_num(-0.5 * ((place - belief) / spread) ** 2)
+                mass = float(ndtr((1 - belief) / spread) - ndtr(-belief / spread))
+                norm = math.log(spread * math.sqrt(2 * math.pi) * mass)
+                total += np.nan_to_num(-0.5 * ((place - belief) / spread) ** 2 - norm)
         return total
 
     def belief_slope(self, points: Array) -> Array:

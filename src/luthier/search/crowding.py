@@ -33,6 +33,7 @@ _FEWEST = 5  # best trials by which anything is judged
 LEVEL = 0.05  # chance of any finding where the best trials lie anywhere
 _TURNS = 0.1  # level at which the loss rises towards the edge
 _ROUNDING = 1e-6  # of a range
+_MANY = 20  # values; with more nobody draws just the default
 
 
 @dataclass(frozen=True)
@@ -171,6 +172,12 @@ def _crowded(
 
     domain = found.columns.domains[column]
     active = ~np.isnan(found.points[:, column]) & (ends[0] < ends[1])
+    if (
+        domain.cardinality or math.inf
+    ) > _MANY:  # nobody drew it: the trial had it in common with all
+        active &= (
+            np.abs(found.points[:, column] - domain.encode(cast(Any, domain).default)) > _ROUNDING
+        )
     places, losses = found.points[active, column], found.losses[active]
     low, high = ends[0][active], ends[1][active]
     finite = np.isfinite(losses)

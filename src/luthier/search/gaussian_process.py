@@ -34,6 +34,7 @@ _NEAR = 0.4  # of each range: where every other proposal is looked for, round th
 _BELIEF = 10.0  # πBO's β: the belief's weight is this over the number of trials
 _ENDLESS = {
     "none",
+    "auto",
     "median",
     "patience",
     "significance",
@@ -79,7 +80,10 @@ class GaussianProcess:
         seen = observe(history, space)
         first = self.first(history, space)
         if number < first or len(seen.losses) < 2 or seen.dimension == 0:
+            # Round defaults with which nothing trains there is nothing to learn.
+            lost = len(seen.infeasible) > 0 and not len(seen.losses)
             step = begins_by_steps(history, space) and 0 < number < min(first, seen.dimension + 1)
+            step = step and not lost
             found = stepped(seen, history, space, number, chance) if step else None
             return found or early(seen, history, space, number, chance)
         near = number % 2 == 1 and seen.outcomes.shape[1] == 1 and not seen.carried

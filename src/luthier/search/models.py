@@ -17,7 +17,12 @@ from luthier.search.observations import Observations
 from luthier.search.order import broken
 from luthier.search.surrogate.acquisition import Below, Cheaper, Improvement, Surrogate, Term
 from luthier.search.surrogate.gaussian import Hyperparameters, Posterior, condition, fit
-from luthier.search.surrogate.hypervolume import VolumeImprovement, boxes, reference_point
+from luthier.search.surrogate.hypervolume import (
+    VolumeImprovement,
+    best_of,
+    boxes,
+    reference_point,
+)
 from luthier.search.surrogate.skew import evened
 from luthier.search.transfer import Source, blended, weighted
 
@@ -66,35 +71,56 @@ class Models:
             keeps = broken(self.seen.excesses[chosen]) <= 0
         terms: list[Term] = [*bounds]
         if keeps.any():
-            terms.append(_improvement(objectives, expected[keeps]))
+            # Where trials are under way what they are expected to bring is no news any more.
+            front = np.concatenate([expected[keeps], self._promised(objectives, bounds)])
+            terms.append(_improvement(objectives, front))
         if len(self.seen.infeasible):
             terms.append(Below(self._infeasible(), 0.0))
         if hurry > 0 and (time := self._time(chosen)) is not None:
             surrogate, spread = time
             terms.append(Cheaper(surrogate, hurry * spread))
-        by_goodness = expected[:, 0] if expected.shape[1] == 1 else self.seen.losses[chosen]
+        by_expectation = expected.shape[1] == 1 and bool(keeps.any())
+        by_goodness = expected[:, 0] if by_expectation else self.seen.losses[chosen]
         order = np.lexsort((by_goodness, ~keeps))
         return tuple(terms), points[order]
 
-    def best(self, among: Collection[int]) -> int | None:
+    def _promised(self, objectives: list[Surrogate], bounds: list[Term]) -> Array:
+        """Return what pending trials that probably keep the bounds are expected to bring (p, k)."""
+        import numpy as np
+
+        features = self.columns.features(self.seen.pending[:MOST])
+        kept = np.ones(len(features), dtype=bool)
+        if not len(features):
+            return np.zeros((0, len(objectives)))
+        if bounds:
+            kept = np.sum([bound.value(features) for bound in bounds], axis=0) > math.log(0.5)
+        return np.column_stack([each.predict(features)[0] for each in objectives])[kept]
+
+    def best(self, among: Collection[int], losses: Array) -> int | None:
         """Return which of the trials *among* has the best expected first objective of those that count.
 
-        None where the surrogate was conditioned on none of them.
+        Args:
+            among: numbers of trials.
+            losses: (n,) what each trial that is known has come to, carried nowhere.
+
+        Returns:
+            The number; None where the surrogate was conditioned on none of them.
         """
         import numpy as np
 
-        chosen = subset(self.seen.points, self.seen.outcomes[:, 0], self.columns, MOST)
-        model = self._posterior(self.seen.outcomes[:, 0], chosen)
-        expected, _ = model.predict(self.columns.features(self.seen.points[chosen]))
-        if self.seen.excesses.shape[1]:
-            bad = broken(self.seen.excesses[chosen]) > 0
-            expected = np.where(bad & ~bad.all(), np.inf, expected)
-        expected = np.where(np.isin(self.seen.numbers[chosen], list(among)), expected, np.inf)
-        if not np.isfinite(expected).any():
+        rows = np.flatnonzero(np.isin(self.seen.numbers, list(among)))
+        if not len(rows):
             return None
+        points, losses = self.seen.points[rows], losses[rows]
+        chosen = subset(points, losses, self.columns, MOST)
+        model = self._process(points, losses, chosen, self._learned_from)
+        expected, _ = model.predict(self.columns.features(points[chosen]))
+        if self.seen.excesses.shape[1]:
+            bad = broken(self.seen.excesses[rows][chosen]) > 0
+            expected = np.where(bad & ~bad.all(), np.inf, expected)
         alike = np.flatnonzero(expected <= expected.min() + 1e-9)  # repeats: the best of them
-        at = alike[np.argmin(self.seen.outcomes[chosen][alike, 0])]
-        return int(self.seen.numbers[chosen][at])
+        at = alike[np.argmin(losses[chosen][alike])]
+        return int(self.seen.numbers[rows][chosen][at])
 
     def _objective(self, index: int, chosen: NDArray[np.intp]) -> Surrogate:
         """Return the surrogate of one objective, pending trials included at their expectation."""
@@ -108,6 +134,7 @@ class Models:
     def _by_levels(self) -> Surrogate:
         """Return the blend of a surrogate for each budget, weighted by how it ranks the highest one.
 
+        Earlier studies are blended in as if they were a lower budget.
         Li et al. 2021, "MFES-HB: Efficient Hyperband with multi-fidelity quality measurements".
         """
         found: list[Posterior] = []
@@ -118,7 +145,7 @@ class Models:
             found.append(self._process(points, level.losses, chosen, _LEARNED_FROM))
             known = len(chosen)
         *lower, own = found
-        return weighted(own, known, tuple(lower))
+        return weighted(own, known, tuple(lower), self.sources, self.columns)
 
     def _posterior(self, losses: Array, chosen: NDArray[np.intp]) -> Posterior:
         return self._process(self.seen.points, losses, chosen, self._learned_from)
@@ -149,9 +176,13 @@ class Models:
 
         found: list[Term] = []
         for column in self.seen.excesses.T:
-            known = np.flatnonzero(np.isfinite(column))
-            if len(known) < 2:
+            finite = np.isfinite(column)
+            if finite.sum() < 2:
                 continue
+            if not self.seen.carried:  # measured at the end and not there: the training broke it
+                worst = max(column[finite].max(), np.abs(column[finite]).mean(), 1e-12)
+                column = np.where(finite, column, worst)
+            known = np.flatnonzero(np.isfinite(column))
             with_zero = evened(np.append(column[known], 0.0))  # what 0 becomes is the threshold
             values, threshold = with_zero[:-1], float(with_zero[-1])
             points = self.seen.points[known]
@@ -179,7 +210,7 @@ class Models:
         return condition(hyperparameters, groups, self.columns.features(points), labels)
 
     def _time(self, chosen: NDArray[np.intp]) -> tuple[Posterior, float] | None:
-        """Return a surrogate of the logarithm of a trial's time, in units of its deviation, and that.
+        """Return a surrogate of the logarithm of an epoch's time, in units of its deviation, and that.
 
         None where all take about the same.
         """
@@ -214,9 +245,8 @@ def _improvement(objectives: list[Surrogate], expected: Array) -> Term:
     """Return what there is to gain over the expectations (n, k) of the trials that count."""
     if len(objectives) == 1:
         return Improvement(objectives[0], float(expected.min()))
-    return VolumeImprovement(
-        tuple(objectives), boxes(expected, reference_point(expected, expected))
-    )
+    front = expected[best_of(expected)]
+    return VolumeImprovement(tuple(objectives), boxes(front, reference_point(front, expected)))
 
 
 def _milestone(count: int) -> int:

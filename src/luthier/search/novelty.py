@@ -100,7 +100,9 @@ def untried(
 def _tried(seen: Observations) -> Array:
     import numpy as np
 
-    return np.nan_to_num(np.concatenate([seen.points, seen.infeasible, seen.pending]), nan=-1.0)
+    return np.nan_to_num(
+        np.concatenate([seen.points, seen.infeasible, seen.pending, seen.failed]), nan=-1.0
+    )
 
 
 def _is_new(place: Array, tried: Array, apart: float = _SAME) -> bool:

@@ -1,8 +1,9 @@
 """What guided searchers learn from: the history as arrays over the unit cube, kept up to date.
 
-A trial counts with the best loss it has reported. Where trials were trained for different numbers of
-epochs, those that ended early are carried to the common budget by the median progress of the trials
-that went on: what stopped early is neither forgotten nor taken for as bad as it looked.
+A trial counts with the best loss it has reported. Where a scheduler ends or pauses trials early, those are
+carried to the common budget by the median progress of the trials that went on: what stopped early is
+neither forgotten nor taken for as bad as it looked. So are those under way, of which the best are promoted
+ones. One whose training ended by itself has had all that it will get, however short it was.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import math
 import weakref
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from luthier.errors import SpaceError
 from luthier.search.order import ordered
@@ -53,12 +54,15 @@ class Observations:
             objectives or constraints on outcomes: an order of the trials, see ``order.py``.
         outcomes: (n, k) each objective as something to minimise, the first at the common budget.
         excesses: (n, c) by how much each constraint on outcomes is broken; 0 or less when it is kept.
-        carried: whether trials were trained for different numbers of epochs, so that every report may
-            change what all losses are at the common budget.
-        infeasible: (m, d) trials that diverged or ran out of memory.
+        carried: whether a scheduler ended or paused trials before others, so that every report may
+            change what all losses are at the common budget. Trials under way that have reported are then
+            among those with a loss.
+        infeasible: (m, d) trials that diverged or ran out of memory, that lost or hung their workers again
+            and again, or that ended without a finite value of every objective.
         infeasible_numbers: (m,) theirs.
-        pending: (p, d) trials that are queued or running.
-        seconds: (n,) training time of each.
+        pending: (p, d) trials that are queued or running, and of which nothing else is known.
+        failed: (f, d) trials that failed by a bug: nothing is known of them but that they were tried.
+        seconds: (n,) training time of each, an epoch.
     """
 
     names: tuple[str, ...]
@@ -69,6 +73,7 @@ class Observations:
     infeasible: Array
     infeasible_numbers: NDArray[np.intp]
     pending: Array
+    failed: Array
     seconds: Array
     outcomes: Array
     excesses: Array
@@ -120,8 +125,6 @@ class _Columns:
     count: int = 0
     touched: int = 0
     cursor: int = -1
-    budget: int = 0
-    mixed: bool = False  # whether trials were trained for different numbers of epochs
     last: Observations | None = None
 
     def __post_init__(self) -> None:
@@ -138,14 +141,17 @@ class _Columns:
         self.others: Array = np.full((64, len(self.goals.objectives) - 1), np.nan)
         self.excesses: Array = np.full((64, len(self.goals.constraints)), np.nan)
         self.kinds: NDArray[np.int8] = np.zeros(64, np.int8)
+        self.steps: NDArray[np.int64] = np.zeros(64, np.int64)
+        self.whole: Flags = np.zeros(64, dtype=bool)  # their training ended by itself
+        self.curves: dict[int, _Curve] = {}
 
     def brought_up_to_date(self, history: History) -> Observations:
         """Take in what happened since the last call."""
         if self.last is not None and self.cursor == history.cursor:
             return self.last
         trials = history.trials
-        self._make_room(len(trials))
-        self.count = len(trials)
+        self.count = trials[-1].number + 1 if trials else 0  # a race's trials may be missing
+        self._make_room(self.count)
         for number in dict.fromkeys(history.touched[self.touched :]):
             trial = trials[number]
             if self.places.get(number) is not trial.configuration:
@@ -168,6 +174,8 @@ class _Columns:
             self.losses = np.pad(self.losses, (0, more))
             self.seconds = np.pad(self.seconds, (0, more))
             self.kinds = np.pad(self.kinds, (0, more))
+            self.steps = np.pad(self.steps, (0, more))
+            self.whole = np.pad(self.whole, (0, more))
             self.others = np.pad(self.others, ((0, more), (0, 0)))
             self.excesses = np.pad(self.excesses, ((0, more), (0, 0)))
 
@@ -180,59 +188,96 @@ class _Columns:
         number = trial.number
         if self.kinds[number] == _OUTSIDE:
             return
+        self.kinds[number] = kind = self._kind(trial)
+        if kind not in (_KNOWN, _UNDER_WAY):
+            return
+        self.losses[number] = trial.best_loss
+        if self.others.shape[1]:
+            self.others[number] = self.goals.losses(trial)[1:]
+        if self.excesses.shape[1]:
+            self.excesses[number] = self.goals.excesses(trial)
+        self.seconds[number] = sum(trial.seconds) / max(1, trial.step - trial.start)
+        self.steps[number] = trial.step
+        self.whole[number] = trial.state is TrialState.COMPLETED
+        self.curves.pop(number, None)
+
+    def _kind(self, trial: TrialRecord) -> int:
         state = trial.state
         if trial.repeats >= 0:  # a race's: the search is told of each configuration once
-            kind = _NOTHING
-        elif state in (TrialState.QUEUED, TrialState.RUNNING):
-            kind = _PENDING
-        elif trial.impossible:
-            kind = _INFEASIBLE
-        elif state is TrialState.FAILED or not all(map(math.isfinite, self.goals.losses(trial))):
-            kind = _NOTHING
-        else:
-            kind = _KNOWN
-            self.losses[number] = trial.best_loss
-            if self.others.shape[1]:
-                self.others[number] = self.goals.losses(trial)[1:]
-            if self.excesses.shape[1]:
-                self.excesses[number] = self.goals.excesses(trial)
-            self.seconds[number] = sum(trial.seconds)
-            if trial.step != self.budget:
-                self.mixed = self.mixed or self.budget > 0
-                self.budget = max(self.budget, trial.step)
-        self.kinds[number] = kind
+            return _NOTHING
+        if trial.impossible or (state is TrialState.FAILED and trial.kind in _BREAKING):
+            return _INFEASIBLE
+        if state is TrialState.FAILED:
+            return _FAILED
+        under_way = state in (TrialState.QUEUED, TrialState.RUNNING)
+        if not all(map(math.isfinite, self.goals.losses(trial))):
+            if state is TrialState.COMPLETED:
+                return _INFEASIBLE
+            return _PENDING if under_way else _FAILED
+        return _UNDER_WAY if under_way else _KNOWN
 
     def _selected(self, history: History) -> Observations:
         import numpy as np
 
         kinds, points = self.kinds[: self.count], self.points[: self.count]
-        known = kinds == _KNOWN
-        losses = self.losses[: self.count][known].copy()
+        known, under_way = kinds == _KNOWN, kinds == _UNDER_WAY
+        steps, whole = self.steps[: self.count], self.whole[: self.count]
+        reached = steps[known | under_way]
+        mixed = bool(len(reached)) and bool(np.any(steps[known & ~whole] < reached.max()))
+        if mixed:
+            known = known | under_way
+        numbers = np.flatnonzero(known)
+        losses = self.losses[numbers]
         levels: tuple[Level, ...] = ()
-        if self.mixed:
-            trials = [history.trials[int(number)] for number in known.nonzero()[0]]
-            losses += _progress(trials)
-            levels = _levels(trials)
-        outcomes = np.column_stack([losses, self.others[: self.count][known]])
-        excesses = self.excesses[: self.count][known]
+        if mixed:
+            curves = [self._curve(history, int(number)) for number in numbers]
+            losses = losses + _progress(curves, steps[known], whole[known])
+            levels = _levels(curves, steps[known], whole[known])
+        outcomes = np.column_stack([losses, self.others[numbers]])
+        excesses = self.excesses[numbers]
         return Observations(
-            self.names,
-            self.options,
-            np.flatnonzero(known),
-            points[known],
-            ordered(outcomes, excesses),
-            points[kinds == _INFEASIBLE],
-            np.flatnonzero(kinds == _INFEASIBLE),
-            points[kinds == _PENDING],
-            self.seconds[: self.count][known],
-            outcomes,
-            excesses,
-            self.mixed,
-            levels,
+            names=self.names,
+            options=self.options,
+            numbers=numbers,
+            points=points[known],
+            losses=ordered(outcomes, excesses),
+            infeasible=points[kinds == _INFEASIBLE],
+            infeasible_numbers=np.flatnonzero(kinds == _INFEASIBLE),
+            pending=points[((kinds == _PENDING) | (kinds == _UNDER_WAY)) & ~known],
+            failed=points[kinds == _FAILED],
+            seconds=self.seconds[numbers],
+            outcomes=outcomes,
+            excesses=excesses,
+            carried=mixed,
+            levels=levels,
         )
 
+    def _curve(self, history: History, number: int) -> _Curve:
+        curve = self.curves.get(number)
+        if curve is None:
+            curve = self.curves[number] = _Curve.of(history.trials[number])
+        return curve
 
-_NOTHING, _KNOWN, _INFEASIBLE, _PENDING, _OUTSIDE = range(5)
+
+_NOTHING, _KNOWN, _INFEASIBLE, _PENDING, _OUTSIDE, _UNDER_WAY, _FAILED = range(7)
+_BREAKING = ("lost", "hung")  # what a trial is given up for that took its workers with it each time
+
+
+class _Curve(NamedTuple):
+    """The best loss that a trial had by each of its steps."""
+
+    steps: NDArray[np.int64]
+    best: Array
+
+    @classmethod
+    def of(cls, trial: TrialRecord) -> _Curve:
+        import numpy as np
+
+        return cls(np.array(trial.steps), np.minimum.accumulate(np.array(trial.losses)))
+
+    def by(self, step: int) -> float:
+        at = int(self.steps.searchsorted(step, "right")) - 1
+        return float(self.best[at]) if at >= 0 else math.inf
 
 
 def placed(space: Space, configuration: dict[str, Any]) -> list[float] | None:
@@ -263,43 +308,36 @@ def placed(space: Space, configuration: dict[str, Any]) -> list[float] | None:
     return point
 
 
-def _progress(trials: list[TrialRecord]) -> Array:
+def _progress(curves: list[_Curve], steps: NDArray[np.int64], whole: Flags) -> Array:
     """Return what to add to each trial's best loss to carry it to the common budget."""
     import numpy as np
 
-    steps = np.array([trial.step for trial in trials])
     ordered = np.sort(steps)[::-1]
-    budget = int(ordered[min(_FEWEST, len(ordered)) - 1]) if len(ordered) else 0
-    donors = [trial for trial in reversed(trials) if trial.step >= budget][:_DONORS]
-    added = np.zeros(len(trials))
-    for step in np.unique(steps[steps < budget]):
-        gains = [_best_by(donor, budget) - _best_by(donor, int(step)) for donor in donors]
-        finite = [gain for gain in gains if math.isfinite(gain)]
-        added[steps == step] = float(np.median(finite)) if finite else 0.0
+    budget = int(ordered[min(_FEWEST, len(ordered)) - 1])
+    donors = [curves[row] for row in np.flatnonzero(steps >= budget)[::-1][:_DONORS]]
+    at_budget = np.array([donor.by(budget) for donor in donors])
+    added = np.zeros(len(curves))
+    short = (steps < budget) & ~whole
+    for step in np.unique(steps[short]):
+        gains = at_budget - np.array([donor.by(int(step)) for donor in donors])
+        finite = gains[np.isfinite(gains)]
+        added[short & (steps == step)] = float(np.median(finite)) if len(finite) else 0.0
     return added
 
 
-def _levels(trials: list[TrialRecord]) -> tuple[Level, ...]:
+def _levels(curves: list[_Curve], steps: NDArray[np.int64], whole: Flags) -> tuple[Level, ...]:
     """Return the budgets that trials were trained to, each with half as many trials as the one below."""
     import numpy as np
 
-    steps = np.array([trial.step for trial in trials])
     found: list[Level] = []
     fewer = math.inf
     for step in np.unique(steps):
-        rows = np.flatnonzero(steps >= step)
+        rows = np.flatnonzero((steps >= step) | whole)
         if len(rows) < _LEVEL:
             break
         if len(rows) <= fewer:
-            losses = np.array([_best_by(trials[row], int(step)) for row in rows])
+            losses = np.array([curves[row].by(int(step)) for row in rows])
             sound = np.isfinite(losses)
             found.append(Level(int(step), rows[sound], losses[sound]))
             fewer = len(rows) / 2
     return tuple(found)
-
-
-def _best_by(trial: TrialRecord, step: int) -> float:
-    return min(
-        (loss for at, loss in zip(trial.steps, trial.losses, strict=True) if at <= step),
-        default=math.inf,
-    )

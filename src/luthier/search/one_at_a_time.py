@@ -6,6 +6,7 @@ most of which lie in corners where nothing trains. COBYLA begins so, too (Powell
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from luthier.search.columns import Columns, columns_of
@@ -30,7 +31,8 @@ def stepped(
     """Return the best configuration so far with one hyperparameter changed; None where none is new.
 
     They take turns, in an order that the study's seed draws. What has an order moves by a quarter of its
-    range, up or down; a choice takes another option, and what only that has is at its default.
+    range, or by one value where there are few, up or down; a choice takes another option, and what only
+    that has is at its default.
 
     Args:
         seen: what is known; with nothing known the best is the space's defaults.
@@ -70,7 +72,8 @@ def _others(columns: Columns, column: int, here: float, chance: Chance) -> Array
         centres = (np.arange(count) + 0.5) / count
         return chance.generator().permutation(centres[np.abs(centres - here) > 0.25 / count])
     up = chance.uniform("up") < 0.5
-    both = np.array([here + _STEP, here - _STEP] if up else [here - _STEP, here + _STEP])
+    step = max(_STEP, 1.0 / (columns.domains[column].cardinality or math.inf))  # one value at least
+    both = np.array([here + step, here - step] if up else [here - step, here + step])
     return both[(both >= 0.0) & (both <= 1.0)]
 
 

@@ -18,11 +18,14 @@ def recommended(history: History) -> TrialRecord:
 
     The expectation is a Gaussian process's, which has learned how much of the differences is noise and
     sees repeats and neighbours together. Where there is none it is the best trial, or nearly so. A trial
-    that a scheduler ended before the best one's last epoch is expected to be something, but was not trained.
+    that a scheduler ended before the best one's last epoch is expected to be something, but was not trained:
+    it is left out, and all others count with what they have really come to.
 
     Raises:
         StudyError: no trial has a finite value.
     """
+    import numpy as np
+
     best = history.best
     if best is None:
         raise StudyError(
@@ -34,9 +37,11 @@ def recommended(history: History) -> TrialRecord:
     seen = observe(history, space)
     if len(seen.losses) < _FEWEST or not seen.dimension:
         return best
-    trained = {
-        t.number for t in history.trials if t.state is TrialState.COMPLETED or t.step >= best.step
-    }
+    known = [history.trials[int(number)] for number in seen.numbers]
+    trained = {t.number for t in known if t.state is TrialState.COMPLETED or t.step >= best.step}
+    if len(trained) < _FEWEST:
+        return best
+    losses = np.array([trial.best_loss for trial in known])
     with one_thread():
-        found = Models(seen, columns_of(space)).best(trained)
+        found = Models(seen, columns_of(space)).best(trained, losses)
     return best if found is None else history.trials[found]

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     Flags = NDArray[np.bool_]
 
 
+_FEW = 3  # values
+
+
 class Room(Columns):
     """The columns of a space from *low* to *high* (d,), the same where one is fixed."""
 
@@ -51,11 +54,12 @@ class Room(Columns):
 def round_place(columns: Columns, place: Array, width: float) -> Room:
     """Return the room of *width*, a share of each range on its scale, with *place* (d,) in the middle.
 
-    Choices, and what is not active at *place*, keep all of their room.
+    Choices, what has only a few values, and what is not active at *place* keep all of their room.
     """
     import numpy as np
 
-    free = (np.array(columns.options) > 0) | np.isnan(place)
+    few = [(domain.cardinality or _FEW + 1) <= _FEW for domain in columns.domains]
+    free = (np.array(columns.options) > 0) | np.array(few, dtype=bool) | np.isnan(place)
     low = np.where(free, 0.0, np.clip(place - width / 2, 0.0, 1.0))
     high = np.where(free, 1.0, np.clip(place + width / 2, 0.0, 1.0))
     return Room(columns.space, low, high)

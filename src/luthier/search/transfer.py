@@ -115,21 +115,30 @@ def blended(
     own: Posterior, known: int, sources: tuple[Source, ...], columns: Columns
 ) -> Posterior | Blend:
     """Return *own* blended with the surrogates of *sources*; its first *known* values are observed."""
-    heard = max(0.0, 1.0 - known / (_HEARD * (columns.dimension + 1)))
-    if not heard:
-        return own
-    return weighted(own, known, tuple(_surrogate(source, columns) for source in sources), heard)
+    return weighted(own, known, (), sources, columns)
 
 
 def weighted(
-    own: Posterior, known: int, others: tuple[Posterior, ...], heard: float = 1.0
+    own: Posterior,
+    known: int,
+    others: tuple[Posterior, ...],
+    sources: tuple[Source, ...],
+    columns: Columns,
 ) -> Posterior | Blend:
-    """Return *own* blended with *others* by how well each ranks its first *known* values.
+    """Return *own* blended with *others* and *sources* by how well each ranks its first *known* values.
 
-    Of the *others'* weights only the share *heard* counts.
+    Of the weights of *sources* only a share counts that falls with *known*.
     """
+    heard = max(0.0, 1.0 - known / (_HEARD * (columns.dimension + 1)))
+    shares = [1.0] * len(others)
+    if heard:
+        others = (*others, *(_surrogate(source, columns) for source in sources))
+        shares += [heard] * len(sources)
+    if not others:
+        return own
     *lent, ours = _weights(own, known, others)
-    weights = [*(w * heard for w in lent), ours + (1.0 - heard) * sum(lent)]
+    weights = [w * share for w, share in zip(lent, shares, strict=True)]
+    weights.append(ours + sum(lent) - sum(weights))
     kept = [(model, w) for model, w in zip((*others, own), weights, strict=True) if w > 0]
     if len(kept) == 1 and kept[0][0] is own:
         return own

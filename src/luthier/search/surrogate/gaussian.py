@@ -169,7 +169,7 @@ def condition(
     covariance, _ = matern(squared_distances(scaled, scaled), spread.signal)
     if spread.trend:
         covariance += spread.trend * (terms @ terms.T)
-    inverse = _factored(covariance, spread.noise)[0]
+    inverse = _inverted(covariance, spread.noise)
     ones = inverse.sum(axis=0)
     mean = float(ones @ values / ones.sum())
     weights = inverse @ (values - np.float64(mean))
@@ -271,6 +271,19 @@ def _negative_log_posterior(
     centres, spreads = prior
     away = (theta - centres) / spreads
     return cost + 0.5 * float(away @ away), gradient + away / spreads
+
+
+def _inverted(covariance: Array, noise: float) -> Array:
+    """Return the inverse of covariance plus noise, or plus as much more as makes it possible."""
+    import numpy as np
+
+    while True:
+        try:
+            return _factored(covariance, noise)[0]
+        except np.linalg.LinAlgError:  # trials all but on one place, known all but exactly
+            if noise > 1.0:
+                raise
+            noise *= 10.0
 
 
 def _factored(covariance: Array, noise: float) -> tuple[Array, float]:

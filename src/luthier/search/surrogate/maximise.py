@@ -2,7 +2,8 @@
 
 Many random places and neighbours of good trials are looked at; from the best of them a gradient climbs
 over what is continuous, all at once (Ament et al. 2023, appendix B); then steps in what is discrete are
-tried one by one.
+tried one by one. What the space's constraints refuse is looked at nowhere: a climb that ends there goes
+back towards where it began until it is inside.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ _STARTS = 4
 _STEPS = 40  # of the gradient ascent
 _FINE = 32  # ordered values; a hyperparameter with more is climbed as if it were continuous
 _PASSES = 2
+_DRAWS = 8  # of all places, where constraints refuse most
+_HALVINGS = 12  # of the way back from a place that is refused
 
 
 @dataclass(frozen=True)
@@ -53,10 +56,11 @@ class Maximiser:
         """
         import numpy as np
 
-        dimension = self.columns.dimension
-        pool = [self.columns.drawn(generator.random((_EVERYWHERE, dimension)))]
+        pool = [self._everywhere(generator)]
         pool += [self._around(place, generator) for place in good]
         points = np.unique(np.concatenate(pool), axis=0)
+        allowed = self.columns.allowed(points)
+        points = points[allowed] if allowed.any() else points
         scores = self.score(points)
         starts = points[np.argsort(-scores, kind="stable")[:_STARTS]]
         climbed = self._climbed(starts)
@@ -64,6 +68,20 @@ class Maximiser:
         points = np.concatenate([stepped, climbed, points])
         scores = np.concatenate([self.score(stepped), self.score(climbed), scores])
         return points[np.argsort(-scores, kind="stable")]
+
+    def _everywhere(self, generator: np.random.Generator) -> Array:
+        """Return random points, drawn again where the constraints refuse them."""
+        import numpy as np
+
+        shape = (_EVERYWHERE, self.columns.dimension)
+        found = self.columns.drawn(generator.random(shape))
+        kept = found[self.columns.allowed(found)]
+        for _ in range(_DRAWS - 1):
+            if 2 * len(kept) >= _EVERYWHERE:
+                break
+            more = self.columns.drawn(generator.random(shape))
+            kept = np.concatenate([kept, more[self.columns.allowed(more)]])
+        return kept if len(kept) else found
 
     def _around(self, place: Array, generator: np.random.Generator) -> Array:
         import numpy as np
@@ -104,9 +122,27 @@ class Maximiser:
             bounds=np.broadcast_to(self.columns.bounds, (*starts.shape, 2))[free],
             options={"maxiter": _STEPS, "maxcor": 10},
         )
-        ends = starts.copy()
+        ends = np.where(np.isnan(starts), 0.5, starts)  # what a climb turns on begins in the middle
         ends[free] = np.where(np.isfinite(found.x), found.x, starts[free])
-        return self.columns.rounded(ends)
+        return self._back(starts, self.columns.rounded(ends))
+
+    def _back(self, starts: Array, ends: Array) -> Array:
+        """Return *ends* (k, d), those that are refused moved back towards their *starts*."""
+        import numpy as np
+
+        found = ends.copy()
+        for row in np.flatnonzero(~self.columns.allowed(ends)):
+            inside, outside = 0.0, 1.0
+            found[row] = starts[row]
+            for _ in range(_HALVINGS):
+                part = (inside + outside) / 2
+                way = starts[row] + part * (ends[row] - starts[row])
+                place = self.columns.rounded(np.where(np.isnan(way), 0.5, way)[None, :])
+                if self.columns.allowed(place)[0]:
+                    found[row], inside = place[0], part
+                else:
+                    outside = part
+        return found
 
     def _stepped(self, points: Array) -> Array:
         """Return the best of *points*, improved by single steps in its discrete hyperparameters."""
@@ -116,7 +152,8 @@ class Maximiser:
         if not self.columns.discrete(_FINE).any():
             return best
         for _ in range(_PASSES):
-            neighbours = np.concatenate([best, self.columns.neighbours(best[0], _FINE)])
+            near = self.columns.neighbours(best[0], _FINE)
+            neighbours = np.concatenate([best, near[self.columns.allowed(near)]])
             found = neighbours[np.argmax(self.score(neighbours))][None, :]
             if np.array_equal(found, best, equal_nan=True):
                 break

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
+_FAR = 1e3  # times as far from the quartile as that is from the best: of another kind
+_GOOD = 4  # trials that a scale is taken from
 _EXPONENTS = [i / 4 for i in range(-4, 7)]
 
 
@@ -23,13 +25,30 @@ def evened(losses: Array) -> Array:
 
     if len(losses) < 2 or np.ptp(losses) <= 0:
         return np.zeros(len(losses))
-    middle, lower = np.quantile(losses, [0.5, 0.25])
-    # By the good half: the bad one may hold anything.
+    middle, lower = _scale(losses)
     spread = 2.0 * (middle - lower) or float(np.ptp(losses))
     # A loss of 1e30 from training that all but diverged says no more than a very bad one.
     scaled = np.minimum((losses - middle) / spread, 1e6)
     best = min((_cost(scaled, exponent), exponent) for exponent in _EXPONENTS)[1]
     return _standard(_power(scaled, best))
+
+
+def _scale(losses: Array) -> tuple[float, float]:
+    """Return the median and the quartile below, or those of the good part.
+
+    The bad half may hold anything; where it is more than a half, and far worse, the differences between
+    good ones would be lost in the noise.
+    """
+    import numpy as np
+
+    least = float(losses.min())
+    share = 0.5
+    while True:
+        middle, lower = map(float, np.quantile(losses, [share, share / 2]))
+        alike = lower <= least or middle - lower <= _FAR * (lower - least)
+        if alike or share * len(losses) < _GOOD:
+            return middle, lower
+        share /= 2
 
 
 def _power(x: Array, exponent: float) -> Array:

@@ -1,0 +1,293 @@
+"""What searchers learn from: which trials count, and with what."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from told import best_after, proposal, told
+
+import luthier as lt
+from luthier.run.simulation import simulate
+from luthier.search.auto import Auto
+from luthier.search.columns import columns_of
+from luthier.search.crowding import crowded
+from luthier.search.gaussian_process import GaussianProcess
+from luthier.search.models import Models
+from luthier.search.observations import observe
+from luthier.search.recommend import recommended
+from luthier.search.surrogate.skew import evened
+from luthier.search.transfer import Source
+from luthier.space import Choice, Float, Int, Space
+from luthier.study.records import TrialState
+from luthier.study.searched import searched
+
+UNIT = Space(x=Float(0.0, 1.0), y=Float(0.0, 1.0))
+
+
+def opened(name, space=UNIT, **options):
+    return lt.open(name, space, **{"minimize": "loss", "storage": "memory", **options})
+
+
+def trained(study, losses, ends=True):
+    """Ask for a trial and report *losses*; tell its end where *ends*."""
+    trial = study.ask()
+    for loss in losses:
+        trial.report(loss=loss)
+    if ends:
+        study.tell(trial)
+    return trial
+
+
+def test_after_a_race_every_trial_of_the_search_is_seen(tmp_path):
+    def quiet(trial):
+        trial.report(loss=abs(trial["x"] - 0.3) + abs(trial["y"] - 0.3))
+
+    def go(trials):
+        return lt.tune(
+            quiet, UNIT, minimize="loss", searcher="auto", max_trials=trials, finalists=2,
+            repetitions=3, name="raced", storage=tmp_path / "s.db", progress=False,
+        )  # fmt: skip
+
+    go(5)
+    result = go(40)
+    mine = [t.number for t in result.trials if t.repeats < 0]
+    assert mine != list(range(40))
+    history = searched(result.study.history)
+    assert observe(history, UNIT).numbers.tolist() == mine
+    places = [(t.configuration["x"], t.configuration["y"]) for t in result.trials if t.repeats < 0]
+    assert len({(round(x, 6), round(y, 6)) for x, y in places}) == 40
+
+
+def test_a_training_that_ended_by_itself_is_carried_nowhere():
+    study = opened("early stopping", epochs=50, scheduler=None)
+    for n in range(12):  # half of them stop at epoch 3 and would never get further
+        short = n % 2 == 0
+        trained(study, [2.0 - 0.01 * n, 1.6, 1.5] + ([] if short else [1.0, 0.6, 0.3]))
+    seen = observe(study.history, UNIT)
+    assert not seen.carried
+    assert seen.losses.tolist() == [1.5, 0.3] * 6
+    assert "random" not in Auto().explain(study.history, UNIT)
+    assert recommended(study.history).best_loss == 0.3
+
+
+def test_what_completed_early_is_not_carried_beside_what_a_scheduler_ended():
+    def curve(c, step):
+        return 1.0 + c["x"] - 0.1 * step
+
+    study = simulate(
+        curve, UNIT, minimize="loss", searcher="sobol", scheduler="asha", epochs=9, max_trials=30,
+        workers=1,
+    ).study  # fmt: skip
+    seen = observe(study.history, UNIT)
+    assert seen.carried
+    for row, number in enumerate(seen.numbers):
+        trial = study.history.trials[int(number)]
+        assert math.isclose(
+            seen.outcomes[row, 0],
+            trial.best_loss - 0.1 * (9 - trial.step),
+        )
+    study.history.trials[0].state = TrialState.COMPLETED  # it had been as short by itself
+    study.history.touched.append(0)
+    study.history.cursor += 1
+    again = observe(study.history, UNIT)
+    assert again.outcomes[0, 0] == study.history.trials[0].best_loss
+
+
+def test_trials_under_way_count_with_what_they_reported():
+    def curve(c, step):
+        return (c["x"] - 0.3) ** 2 + (c["y"] - 0.6) ** 2 + 1 / step
+
+    study = simulate(
+        curve, UNIT, minimize="loss", searcher="sobol", scheduler="asha", epochs=27, max_trials=30,
+        workers=8,
+    ).study  # fmt: skip
+    record = min(study.history.paused.values(), key=lambda trial: trial.best_loss)
+    before = observe(study.history, UNIT)
+    record.state = TrialState.RUNNING  # promoted
+    study.history.touched.append(record.number)
+    study.history.cursor += 1
+    seen = observe(study.history, UNIT)
+    assert seen.numbers.tolist() == before.numbers.tolist()
+    assert seen.losses.tolist() == before.losses.tolist()
+    assert len(seen.pending) == 0
+
+
+def test_without_early_ends_trials_under_way_are_pending():
+    study = opened("whole")
+    for n in range(4):
+        trained(study, [1.0, 0.5 + n / 10])
+    trained(study, [0.1], ends=False)
+    seen = observe(study.history, UNIT)
+    assert seen.numbers.tolist() == [0, 1, 2, 3]
+    assert len(seen.pending) == 1
+
+
+def test_what_ends_without_a_value_teaches_where_not_to_go():
+    study = opened("two", minimize=["loss", "size"])
+    for n in range(8):
+        trial = study.ask()
+        trial.report(loss=1.0 + n / 10, size=math.nan if n % 2 else 3.0)
+        study.tell(trial)
+    seen = observe(study.history, UNIT)
+    assert seen.numbers.tolist() == [0, 2, 4, 6]
+    assert seen.infeasible_numbers.tolist() == [1, 3, 5, 7]
+
+
+def test_where_a_bound_was_never_measured_nothing_is_looked_for():
+    space = Space(x=Float(0.0, 1.0))
+    study = lt.open(
+        "bound",
+        space,
+        minimize="loss",
+        subject_to="size <= 1",
+        storage="memory",
+        searcher="gaussian_process",
+    )
+    for _ in range(16):
+        trial = study.ask()
+        x = trial["x"]
+        trial.report(loss=x, size=math.nan if x < 0.5 else 0.5)
+        study.tell(trial)
+    late = [t.configuration["x"] for t in study.trials[8:]]
+    assert np.mean([x < 0.4 for x in late]) <= 0.5
+
+
+def test_while_nobody_keeps_the_bound_it_is_looked_for_near_the_least_violation():
+    space = Space(x=Float(0.0, 1.0), y=Float(0.0, 1.0), z=Float(0.0, 1.0))
+    study = lt.open(
+        "size",
+        space,
+        minimize="loss",
+        subject_to="size <= 0.01",
+        storage="memory",
+        searcher="gaussian_process",
+    )
+    for n in range(12):  # the best losses are the farthest from the bound
+        trial = study.ask()
+        x = trial["x"]
+        trial.report(loss=1.0 - x + n / 1000, size=0.2 + x)
+        study.tell(trial)
+    number = 13  # one of those that lie near the best
+    x = proposal(study, GaussianProcess(), number)["x"]
+    least = min(t.configuration["x"] for t in study.trials)
+    assert abs(x - least) <= 0.21
+
+
+def test_parallel_proposals_keep_apart_while_little_is_known():
+    def bowl(c):
+        return (c["x"] - 0.37) ** 2 + 2 * (c["y"] - 0.37) ** 2
+
+    medians: list[float] = []
+    for seed in range(5):
+        study = told(UNIT, bowl, 8, searcher="gaussian_process", seed=seed)
+        asked = [study.ask().configuration for _ in range(8)]
+        places = np.array([[c["x"], c["y"]] for c in asked])
+        apart = np.abs(places[:, None] - places[None, :]).max(axis=2)
+        medians.append(float(np.median(apart[np.triu_indices(8, 1)])))
+    assert np.median(medians) > 3e-3  # 3e-4 where the incumbent leaves out what is under way
+
+
+def test_defaults_that_diverge_are_not_stepped_from():
+    space = Space(
+        rate=Float(1e-4, 1e4, scale="log"),  # 1 in the middle, where nothing trains
+        **{f"h{n}": Float(0.0, 1.0) for n in range(7)},
+    )
+    study = told(
+        space, lambda c: math.nan if c["rate"] > 0.1 else c["h0"], 9, searcher="gaussian_process"
+    )
+    assert sum(t.state is TrialState.DIVERGED for t in study.trials) < 8
+
+
+@pytest.mark.parametrize("kind", ["lost", "hung"])
+def test_what_takes_its_worker_with_it_each_time_is_avoided(kind):
+    study = told(UNIT, lambda c: c["x"] + c["y"], 10, searcher="gaussian_process")
+    record = study.history.trials[3]
+    record.state, record.kind = TrialState.FAILED, kind
+    study.history.touched.append(3)
+    study.history.cursor += 1
+    seen = observe(study.history, UNIT)
+    assert seen.infeasible_numbers.tolist() == [3]
+    record.kind = "error"  # of the code, which may be mended: but it was tried
+    study.history.touched.append(3)
+    study.history.cursor += 1
+    seen = observe(study.history, UNIT)
+    assert len(seen.infeasible) == 0
+    assert len(seen.failed) == 1
+
+
+def test_good_trials_are_told_apart_where_most_are_huge():
+    losses = np.array([0.1, 0.2, 0.4, 0.7, 1, 1e8, 1.5e8, 2e8, 1e9, 3e8, 4e8, 5e8, 2e9])
+    found = evened(losses)
+    assert np.all(np.diff(found[np.argsort(losses, kind="stable")]) >= 0)
+    assert np.diff(found[:5]).min() > 0.02
+
+
+def test_the_edge_of_a_constraint_is_found():
+    space = Space(
+        x=Float(0.0, 1.0), y=Float(0.0, 1.0), z=Float(0.0, 1.0), constraints=["x + y + z <= 0.3"]
+    )
+
+    def objective(c):
+        return 3 * c["x"] ** 2 - c["x"] - 2 * c["y"] - 3 * c["z"]
+
+    found = [best_after(space, objective, 15, "gaussian_process", seed) for seed in range(6)]
+    assert np.median(found) + 0.9 < 2e-4  # 5e-4 where climbs end outside
+
+
+def test_a_climb_that_turns_something_on_begins_it_in_the_middle():
+    space = Space(
+        layers=Int(1, 48),
+        rate=Float(0.0, 1.0),
+        skip=Float(0.0, 1.0).when(layers=list(range(25, 49))),
+    )
+
+    def objective(c):
+        return (c["layers"] - 40) ** 2 / 100 + (c["rate"] - 0.5) ** 2 + c.get("skip", 1.0)
+
+    study = told(space, objective, 40, searcher="gaussian_process")
+    assert study.best_value < 0.5
+
+
+def test_what_has_two_values_steps_to_the_other_one():
+    space = Space(layers=Int(1, 2), x=Float(0.0, 1.0), y=Float(0.0, 1.0))
+    study = told(space, lambda c: c["x"] + c["layers"], 4, searcher="gaussian_process")
+    values = [t.configuration for t in study.trials]
+    changed = [sum(a[k] != b[k] for k in a) for b in values[:1] for a in values[1:]]
+    assert len({c["layers"] for c in values}) == 2
+    assert max(changed) <= 2  # the best so far, with one changed
+
+
+def test_a_default_near_an_edge_is_no_crowded_edge():
+    space = Space(**{f"h{n}": Float(0.0, 1.0, default=0.02) for n in range(9)})
+    study = told(space, lambda c: sum(c.values()), 10, searcher="gaussian_process")
+    assert crowded(study.history) == ()
+
+
+def test_an_earlier_study_is_heard_under_early_ends_too():
+    def curve(c, step):
+        return (c["x"] - 0.8) ** 2 + (c["y"] - 0.2) ** 2 + 1 / step
+
+    study = simulate(
+        curve, UNIT, minimize="loss", searcher="sobol", scheduler="asha", epochs=9, max_trials=12,
+        workers=1,
+    ).study  # fmt: skip
+    seen, columns = observe(study.history, UNIT), columns_of(UNIT)
+    assert len(seen.levels) > 1
+    points = np.random.default_rng(0).random((40, 2))
+    losses = (points[:, 0] - 0.8) ** 2 + (points[:, 1] - 0.2) ** 2
+    order = np.argsort(losses)
+    earlier = Source("earlier", points[order], losses[order])
+    features = np.random.default_rng(1).random((50, 2))
+    alone, both = (
+        Models(seen, columns, sources)._objective(0, np.arange(len(seen.losses))).predict(features)
+        for sources in ((), (earlier,))
+    )
+    assert not np.allclose(alone[0], both[0])
+
+
+def test_a_choice_may_come_back_from_every_place():
+    space = Space(kind=Choice("a", "b", "c"), x=Float(0.0, 1.0), constraints=["x <= 0.5"])
+    study = told(space, lambda c: c["x"] + "abc".index(c["kind"]), 20, searcher="gaussian_process")
+    assert study.best_value < 0.05
