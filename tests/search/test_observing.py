@@ -100,7 +100,7 @@ def test_trials_under_way_count_with_what_they_reported():
         return (c["x"] - 0.3) ** 2 + (c["y"] - 0.6) ** 2 + 1 / step
 
     study = simulate(
-        curve, UNIT, minimize="loss", searcher="sobol", scheduler="asha", epochs=27, max_trials=30,
+        curve, UNIT, minimize="loss", searcher="sobol", scheduler="asha", epochs=27, max_epochs=150,
         workers=8,
     ).study  # fmt: skip
     record = min(study.history.paused.values(), key=lambda trial: trial.best_loss)
