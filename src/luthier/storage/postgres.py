@@ -58,6 +58,7 @@ SCHEMA = len(MIGRATIONS)
 _APPEND = """
 WITH raised AS (
     UPDATE luthier_studies SET last = last + %(count)s
+    FROM (SELECT pg_advisory_xact_lock(%(key)s)) AS ours -- before the counter is waited for
     WHERE name = %(name)s AND (%(expect)s::bigint IS NULL OR last = %(expect)s) RETURNING id, last
 ), written AS (
     INSERT INTO luthier_events (study, number, body)
@@ -123,17 +124,15 @@ class PostgresStore:
 
     def append(self, study: str, bodies: Sequence[bytes], expect: int | None = None) -> int:
         """Append all of *bodies*; see the protocol."""
-        attempts = 0
         values = {
             "name": study,
             "expect": expect,
             "bodies": list(bodies),
             "count": len(bodies),
+            "key": int.from_bytes(os.urandom(8), signed=True),
         }
 
         def attempt(connection: Any) -> int | None:
-            nonlocal attempts
-            attempts += 1
             if study not in self._known:
                 connection.execute(
                     "INSERT INTO luthier_studies (name) VALUES (%s) ON CONFLICT DO NOTHING",
@@ -143,14 +142,14 @@ class PostgresStore:
             return None if row is None else row[0]
 
         def happened(connection: Any) -> int | None:
-            """Look for exactly these events: the line may have been cut after they were written."""
+            """Look for exactly these events: the line may have been cut after they were written.
+
+            The server may still be at it, waiting for the counter: its end is waited for.
+            """
+            connection.execute("SELECT pg_advisory_xact_lock(%(key)s)", values)
             return self._found(connection, study, bodies, expect)
 
         last = self._again(attempt, happened)
-        if last is None and attempts > 1:
-            # It may be our own first attempt that is in the way: the server had it, and it waited for the
-            # counter while we looked.
-            last = self._again(happened)
         if last is None:
             raise Conflict
         self._known[study] = last
