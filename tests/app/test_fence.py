@@ -52,5 +52,47 @@ def test_what_is_no_number_is_refused_and_not_logged(result):
 def test_a_study_that_still_trains_is_told_so(result, tmp_path):
     study = lt.open("s", SPACE, minimize="loss", epochs=1, max_trials=9, storage=tmp_path / "l.db")
     study.ask()
-    with pytest.warns(LuthierWarning, match="still trains 1 trials"):
+    with pytest.warns(LuthierWarning, match="still trains 1 trial:"):
         result.test(lambda trial: 0.5)
+
+
+def lucky(tmp_path, load=None):
+    """Return a result whose best trial is a lucky one: another is recommended."""
+    space = lt.Space(x=lt.Float(0.0, 1.0))
+
+    def noisy(trial):
+        trial.report(loss=(trial["x"] - 0.5) ** 2 + (-0.2 if trial.number == 3 else 0.0))
+
+    result = lt.tune(
+        noisy, space, minimize="loss", name="lucky", searcher="random", epochs=1, max_trials=40,
+        storage=tmp_path / "n.db", progress=False, scheduler=None,
+    )  # fmt: skip
+    return lt.app.result.Result(result.study, result.reason, load)
+
+
+def test_the_recommended_trial_is_tested_and_named(tmp_path, capsys):
+    result = lucky(tmp_path)
+    best, answer = result.best.number, result.recommended.number
+    assert best == 3 != answer
+    chosen = []
+    result.test(lambda trial: chosen.append(trial.number) or 0.25)
+    assert chosen == [answer] == [read.trial for read in result.study.refresh().test_reads]
+    said = capsys.readouterr().err
+    assert f"trial {answer} is recommended" in said
+    assert f"not for trial {best}" in said
+
+
+def test_where_the_recommended_model_is_gone_the_best_is_tested_and_it_says_so(tmp_path, capsys):
+    result = lucky(tmp_path, load=lambda trial, folder, study: trial.number)
+    answer = result.recommended.number
+    gone = result.study.checkpoints
+
+    class Kept:
+        def path(self, number, step):
+            return tmp_path if number == 3 else gone.path(number, step)
+
+    object.__setattr__(result.study, "checkpoints", Kept())
+    assert result.test(lambda model: float(model)) == {"loss": 3.0}
+    said = capsys.readouterr().err
+    assert f"trial {answer} is recommended (result.recommended), but its model was not kept" in said
+    assert "read for trial 3, the best" in said

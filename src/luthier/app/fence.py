@@ -18,6 +18,7 @@ from luthier.study.events import TestRead
 from luthier.study.history import History
 from luthier.study.records import TrialRecord
 from luthier.study.study import Study
+from luthier.study.words import counted
 
 
 def read_test(
@@ -70,7 +71,7 @@ def objections(history: History) -> list[str]:
         )
     if history.active:
         found.append(
-            f"Study {name!r} still trains {len(history.active)} trials: a test set is for after the "
+            f"Study {name!r} still trains {counted(len(history.active), 'trial')}: a test set is for after the "
             "choice."
         )
     return found

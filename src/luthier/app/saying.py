@@ -14,6 +14,7 @@ from luthier.study.goals import outcome
 from luthier.study.history import History
 from luthier.study.protocols import Explains, Plan, SchedulerExplains, Store
 from luthier.study.study import Study
+from luthier.study.words import counted
 
 _MOST_TOLD = 10  # trials of a front
 
@@ -45,7 +46,8 @@ def introduce(study: Study, plan: Plan | None, say: Say) -> None:
         say(line)
     done = study.history
     if done.trials:
-        say(f"going on: {len(done.trials)} trials and {done.epochs} epochs are there already")
+        trials, epochs = counted(len(done.trials), "trial"), counted(done.epochs, "epoch")
+        say(f"going on: {trials} and {epochs} are there already")
     if plan is None:
         say("plan: new trials until the time is up")
         return
@@ -73,7 +75,9 @@ def conclude(study: Study, store: Store, reason: str, say: Say) -> None:
     """Tell why the search ended, what it found, and where to look further."""
     history = study.refresh()
     counts = ", ".join(f"{count} {state}" for state, count in history.counts().items())
-    say(f"{reason}: {len(history.trials)} trials ({counts}), {history.epochs} epochs")
+    say(
+        f"{reason}: {counted(len(history.trials), 'trial')} ({counts}), {counted(history.epochs, 'epoch')}"
+    )
     for paragraph in story(history):
         say(paragraph)
     if history.best is not None:
@@ -116,7 +120,7 @@ def _crowded(study: Study, store: Store) -> list[str]:
 
 def _tell_front(history: History, say: Say) -> None:
     front, names = history.front(), [goal.metric for goal in history.goals.objectives]
-    say(f"{len(front)} trials that no other one beats in all of {', '.join(names)}:")
+    say(f"{counted(len(front), 'trial')} that no other one beats in all of {', '.join(names)}:")
     for trial in front[:_MOST_TOLD]:
         values = ", ".join(f"{name} {words.number(outcome(trial, name))}" for name in names)
         say(f"  trial {trial.number}: {values} ({words.configuration(trial.configuration)})")

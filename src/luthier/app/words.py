@@ -10,6 +10,7 @@ from luthier.insight.race import RaceResult
 from luthier.schedule.race import BRACKET
 from luthier.space import Space
 from luthier.study.protocols import Bracket, Plan
+from luthier.study.words import counted
 
 
 def number(value: float) -> str:
@@ -58,21 +59,28 @@ def plan_lines(plan: Plan) -> list[str]:
         return [
             *plan_lines(replace(plan, brackets=tuple(search))),
             f"  then a race of the finalists on new seeds: at most {rung.trials} trainings"
-            + ("" if plan.to_end else f" x {rung.step} epochs = {race.epochs} epochs"),
+            + (
+                ""
+                if plan.to_end
+                else f" x {counted(rung.step, 'epoch')} = {counted(race.epochs, 'epoch')}"
+            ),
         ]
     if len(plan.brackets) == 1 and len(plan.brackets[0].rungs) == 1:
         (rung,) = plan.brackets[0].rungs
         if plan.to_end:
-            return [f"{rung.trials} trials"]
-        return [f"{rung.trials} trials x {rung.step} epochs = {plan.word}{plan.epochs} epochs"]
+            return [counted(rung.trials, "trial")]
+        return [
+            f"{counted(rung.trials, 'trial')} x {counted(rung.step, 'epoch')} = "
+            f"{plan.word}{counted(plan.epochs, 'epoch')}"
+        ]
     many = len(plan.brackets) > 1
     lines = [
-        f"{plan.trials} trials, {plan.word}{plan.epochs} epochs"
+        f"{counted(plan.trials, 'trial')}, {plan.word}{counted(plan.epochs, 'epoch')}"
         + (f", in {len(plan.brackets)} brackets" if many else "")
     ]
     for bracket in plan.brackets:
         name = f"bracket {bracket.name}: " if many else ""
-        lines.append(f"  {name}{ladder(bracket)} = {bracket.epochs} epochs")
+        lines.append(f"  {name}{ladder(bracket)} = {counted(bracket.epochs, 'epoch')}")
     return lines
 
 
@@ -92,5 +100,5 @@ def race_lines(race: RaceResult, metric: str) -> list[str]:
 def ladder(bracket: Bracket) -> str:
     """Return the rungs: '27 trials to epoch 1, 9 to 3, 3 to 9, 1 to 27'."""
     first, *others = bracket.rungs
-    words = [f"{first.trials} trial{'s' if first.trials > 1 else ''} to epoch {first.step}"]
+    words = [f"{counted(first.trials, 'trial')} to epoch {first.step}"]
     return ", ".join(words + [f"{rung.trials} to {rung.step}" for rung in others])

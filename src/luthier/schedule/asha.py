@@ -35,6 +35,7 @@ from luthier.study.protocols import (
     Verdict,
 )
 from luthier.study.records import TrialRecord
+from luthier.study.words import were_tried
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ class ASHA:
         if enough and waiting:
             return rest(history, f"{limits.epochs} epochs do not hold another rung")
         if enough:
-            reason = f"{limits.trials} trials were tried, and no other one is promoted"
+            reason = f"{were_tried(limits.trials)}, and no other one is promoted"
             return rest(history, reason)
         if steps[0] > left:
             return rest(history, f"{limits.epochs} epochs do not hold another trial")

@@ -16,6 +16,7 @@ from luthier.study.following import followed
 from luthier.study.history import History
 from luthier.study.protocols import PAUSE, Done, Limits, Move, Plan, Start, Verdict
 from luthier.study.records import TrialRecord
+from luthier.study.words import counted
 
 _LEAST_EPOCHS = 3  # a third of it is an epoch, the shortest training there is
 _LEAST_TRIALS = 6  # with fewer, a rung has nothing to compare
@@ -72,7 +73,11 @@ class Auto:
         if isinstance(rule, ASHA):
             return rule.dropped(history, limits)
         over = isinstance(rule.next(history, limits), Done)  # the limits were lowered since
-        return [(n, f"only {limits.trials} trials") for n in sorted(history.paused) if over]
+        return [
+            (n, f"only {counted(limits.trials or 0, 'trial')}")
+            for n in sorted(history.paused)
+            if over
+        ]
 
     def saves(self, limits: Limits) -> bool:
         """Return whether trials are compared before their end."""
@@ -82,8 +87,8 @@ class Auto:
         """Return in one line what is done, and why."""
         if not self.saves(limits):
             short = self.epochs < _LEAST_EPOCHS
-            few = f"{self.epochs} epochs" if short else f"{limits.trials} trials"
-            return f"every trial trains to its end: {few} leave nothing to save"
+            few = counted(self.epochs, "epoch") if short else counted(limits.trials or 0, "trial")
+            return f"every trial trains to its end: {few} leave{'s' * few.startswith('1 ')} nothing to save"
         steps = " → ".join(map(str, ASHA(self.epochs).steps))
         said = f"ASHA: the top third goes on at epochs {steps}"
         if self._writes(history):

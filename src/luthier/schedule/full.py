@@ -22,6 +22,7 @@ from luthier.study.protocols import (
     Wait,
 )
 from luthier.study.records import TrialRecord
+from luthier.study.words import were_tried
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Full:
     def next(self, history: History, limits: Limits) -> Move:
         """Start a new trial while the limits hold."""
         if limits.trials is not None and len(history.trials) >= limits.trials:
-            return rest(history, f"{limits.trials} trials were tried")
+            return rest(history, were_tried(limits.trials))
         if (self.epochs or 1) > epochs_left(history, limits):
             return rest(history, f"{limits.epochs} epochs do not hold another trial")
         return Start(self.epochs)
