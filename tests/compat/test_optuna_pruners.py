@@ -29,6 +29,10 @@ PRUNERS = {
     "halving from 3": lambda p: p.SuccessiveHalvingPruner(3, 3),
     "halving, late": lambda p: p.SuccessiveHalvingPruner(1, 2, min_early_stopping_rate=2),
     "halving, slow": lambda p: p.SuccessiveHalvingPruner(2, 2, bootstrap_count=3),
+    "hyperband": lambda p: p.HyperbandPruner(),
+    "hyperband of 20": lambda p: p.HyperbandPruner(1, 20, reduction_factor=2),
+    "hyperband, slow": lambda p: p.HyperbandPruner(2, 20, 2, bootstrap_count=2),
+    "hyperband of one bracket": lambda p: p.HyperbandPruner(4, 6),
     "threshold": lambda p: p.ThresholdPruner(lower=0.2, upper=0.9),
     "threshold, warm": lambda p: p.ThresholdPruner(upper=0.6, n_warmup_steps=3, interval_steps=4),
     "patient": lambda p: p.PatientPruner(None, patience=2),
@@ -52,7 +56,8 @@ def curves(first):
 
 def pruned_at(optuna, name, direction, first):
     """Return for each trial the steps at which the pruner says so; it is told, and obeyed, at the first."""
-    study = optuna.create_study(direction=direction, pruner=PRUNERS[name](optuna.pruners))
+    pruner = PRUNERS[name](optuna.pruners)
+    study = optuna.create_study(study_name="s", direction=direction, pruner=pruner)
     found = []
     for number, values in curves(first):
         trial, steps = study.ask(), []

@@ -126,7 +126,6 @@ def _foreign(study: Study, space: Space, trial: FrozenTrial) -> Foreign:
     notes: dict[str, Any] = {f"step {s}": v for s, v in trial.intermediate_values.items()}
     notes |= {f"user:{name}": value for name, value in trial.user_attrs.items()}
     notes |= {f"system:{name}": value for name, value in trial.system_attrs.items()}
-    notes |= {f"constraint:{name}": value for name, value in trial.constraints.items()}
     return Foreign(
         configuration,
         [(1, dict(zip(names, numbers, strict=True)))] if numbers else [],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import msgspec
@@ -26,7 +27,8 @@ def storable(study: Study, name: str, value: Any) -> Any:
                 "can hold: give numbers, texts, lists and dicts, or the path of a file."
             ) from None
         return None
-    return plain
+    # What a script changes later on is no longer what was written down.
+    return copy.deepcopy(plain) if isinstance(plain, dict | list) else plain
 
 
 __all__ = ["storable"]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from typing import Any
 
 from luthier.errors import StudyError, nearest
@@ -118,3 +119,10 @@ def one_of_kind(what: str, value: Any, kind: type, example: str) -> None:
             f"{what} is the class {value.__name__}: expected an object of it, {value.__name__}()."
         )
     raise TypeError(f"{what} is {value!r}: expected an object such as {example}.")
+
+
+def example(given: Any, names: Iterable[str]) -> str:
+    """Return the call that *given* may have meant: TPESampler() for 'tpe'."""
+    by_word = {name.removesuffix("Sampler").removesuffix("Pruner").lower(): name for name in names}
+    close = get_close_matches(str(given).lower(), list(by_word), n=1)
+    return f"{by_word[close[0]]}()" if close else f"{next(iter(by_word.values()))}()"

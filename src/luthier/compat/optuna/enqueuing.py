@@ -16,7 +16,7 @@ import msgspec
 
 from luthier.compat.optuna.attributes import storable
 from luthier.compat.optuna.frozen_trial import FrozenTrial, TrialState
-from luthier.compat.optuna.labels import written
+from luthier.compat.optuna.labels import Objects, written
 from luthier.space.plain import plain
 from luthier.study import events as ev
 from luthier.study.history import History
@@ -38,7 +38,7 @@ def enqueue(study: Study, params: Mapping[str, Any], user_attrs: Mapping[str, An
     for name, value in params.items():
         if isinstance(configuration[name], str) and not isinstance(value, str):
             study.objects.keep(name, configuration[name], value)  # its text stands for it
-    note, now = f"{_NOTE}{uuid.uuid4().hex}", study.own.clock.time()
+    note = _new_note()
     user: dict[str, Any] = {}
     for key, value in user_attrs.items():
         kept = storable(study.own, f"user:{key}", value)
@@ -46,17 +46,29 @@ def enqueue(study: Study, params: Mapping[str, Any], user_attrs: Mapping[str, An
             study.apart.setdefault(note, {})[key] = value
         else:
             user[key] = kept
-    study.own.append(
-        [
-            ev.Enqueued(time=now, configuration=configuration),
-            ev.AttributeSet(
-                time=now,
-                trial=-1,
-                name=note,
-                value={"configuration": configuration, "user": user},
-            ),
-        ]
-    )
+    study.own.append(enqueued(study.own.clock.time(), configuration, user, note))
+
+
+def enqueued(
+    now: float, configuration: dict[str, Any], user: Mapping[str, Any], note: str = ""
+) -> list[ev.AnyEvent]:
+    """Return the events by which *configuration* is tried next, as a trial with the attributes *user*.
+
+    Args:
+        now: seconds since 1970.
+        configuration: plain data by name.
+        user: plain data, likewise.
+        note: under which the attributes stand until the trial begins; "" for a new one.
+    """
+    value = {"configuration": configuration, "user": dict(user)}
+    return [
+        ev.Enqueued(time=now, configuration=configuration),
+        ev.AttributeSet(time=now, trial=-1, name=note or _new_note(), value=value),
+    ]
+
+
+def _new_note() -> str:
+    return f"{_NOTE}{uuid.uuid4().hex}"
 
 
 def begun(study: Study, number: int, configuration: Mapping[str, Any]) -> None:
@@ -83,15 +95,23 @@ def begun(study: Study, number: int, configuration: Mapping[str, Any]) -> None:
         return
 
 
-def waiting(study: Study, history: History) -> list[FrozenTrial]:
-    """Return the trials that are enqueued and have not begun."""
+def waiting(
+    history: History, objects: Objects, apart: Mapping[str, Mapping[str, Any]]
+) -> list[FrozenTrial]:
+    """Return the trials that are enqueued and have not begun.
+
+    Args:
+        history: of the study.
+        objects: what values are called in the log that are no plain data.
+        apart: attributes that are none either, by note.
+    """
     notes, found = _notes(history), list[FrozenTrial]()
     for at, configuration in enumerate(history.queue):
-        params = {name: study.objects.of(name, value) for name, value in configuration.items()}
+        params = {name: objects.of(name, value) for name, value in configuration.items()}
         trial = FrozenTrial(len(history.trials) + at, TrialState.WAITING, params=params)
         name = next((n for n, v in notes.items() if _same(v["configuration"], configuration)), None)
         if name is not None:
-            trial.user_attrs = {**notes.pop(name)["user"], **study.apart.get(name, {})}
+            trial.user_attrs = {**notes.pop(name)["user"], **apart.get(name, {})}
         trial.system_attrs = {"fixed_params": dict(params)}
         found.append(trial)
     return found
@@ -127,4 +147,4 @@ def _close(a: Any, b: Any) -> bool:
     return type(a) is type(b) and plain(a) == plain(b)
 
 
-__all__ = ["begun", "enqueue", "exists", "waiting"]
+__all__ = ["begun", "enqueue", "enqueued", "exists", "waiting"]

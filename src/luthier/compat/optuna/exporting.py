@@ -16,8 +16,9 @@ from luthier.compat.optuna.distributions import (
     CategoricalDistribution,
     distribution_to_json,
 )
-from luthier.compat.optuna.frozen import frozen, names_of
-from luthier.compat.optuna.labels import place_of
+from luthier.compat.optuna.enqueuing import waiting
+from luthier.compat.optuna.frozen import frozen, metrics_of, names_of
+from luthier.compat.optuna.labels import Objects, place_of
 from luthier.compat.optuna.storages import is_optunas
 from luthier.compat.optuna.trial import FrozenTrial, TrialState
 from luthier.errors import StorageError
@@ -106,15 +107,16 @@ def _write(connection: sqlite3.Connection, study: int, history: History) -> int:
     notes = history.attributes.get(-1, {})
     attributes = [(n.removeprefix("user:"), v) for n, v in notes.items() if n.startswith("user:")]
     _insert_attributes(connection, "study_user_attributes", "study_id", study, attributes)
-    if names != ["value"]:
-        of_names = [("study:metric_names", names)]
+    called = notes.get("metric_names")
+    if called is None and names != metrics_of(len(names)):
+        called = names  # a study of Luthier's own
+    if called is not None:
+        of_names = [("study:metric_names", called)]
         _insert_attributes(connection, "study_system_attributes", "study_id", study, of_names)
     for record in history.trials:
         _write_trial(connection, study, frozen(history, record))
-    for at, asked in enumerate(history.queue):
-        waiting = FrozenTrial(len(history.trials) + at, TrialState.WAITING)
-        waiting.system_attrs["fixed_params"] = asked
-        _write_trial(connection, study, waiting)
+    for trial in waiting(history, Objects(), {}):
+        _write_trial(connection, study, trial)
     return len(history.trials)
 
 

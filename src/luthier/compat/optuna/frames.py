@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from luthier.compat.optuna.frozen_trial import FrozenTrial, TrialState
+from luthier.compat.optuna.frozen_trial import TrialState
 from luthier.errors import StudyError, nearest
 
 if TYPE_CHECKING:
@@ -17,7 +16,11 @@ _ATTRIBUTES = (
     *("number", "value", "datetime_start", "datetime_complete", "duration"),
     *("params", "user_attrs", "system_attrs", "state"),
 )
-_DERIVED = ("value", "duration", "last_step", "feasible")
+_KNOWN = (
+    *("number", "state", "values", "params", "distributions", "user_attrs", "system_attrs"),
+    *("intermediate_values", "constraints", "datetime_start", "datetime_complete"),
+    *("value", "duration", "last_step", "feasible"),
+)
 
 
 def dataframe(study: Study, attributes: Sequence[str] = (), *, multi_index: bool = False) -> Any:
@@ -61,12 +64,11 @@ def table(
     Raises:
         StudyError: an attribute that no trial has.
     """
-    known = [*(field.name for field in fields(FrozenTrial)), *_DERIVED]
     for name in attributes:
-        if name not in known:
+        if name not in _KNOWN:
             raise StudyError(
-                f"trials_dataframe: a trial has no {name!r}: expected some of {', '.join(known)}."
-                f"{nearest(name, known)}"
+                f"trials_dataframe: a trial has no {name!r}: expected some of {', '.join(_KNOWN)}."
+                f"{nearest(name, _KNOWN)}"
             )
     several, names = len(study.directions) > 1, study.metric_names
     wanted = [("values" if name == "value" and several else name) for name in attributes]

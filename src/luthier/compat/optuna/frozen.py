@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from luthier.compat.optuna.distributions import CategoricalDistribution, to_distribution
+from luthier.compat.optuna.frozen_trial import CONSTRAINT
 from luthier.compat.optuna.labels import Objects
 from luthier.compat.optuna.trial import FrozenTrial, TrialState
 from luthier.space import Domain, Space
@@ -71,10 +72,14 @@ def frozen(history: History, record: TrialRecord) -> FrozenTrial:
     if state is TrialState.FAIL and values and not any(map(math.isnan, values)):
         state = TrialState.COMPLETE  # Optuna takes an infinite value for one
     ended = state.is_finished()
+    named = _left(notes, "constraint:").items()
+    constraints = {f"{CONSTRAINT}{name}": value for name, value in named}
     return FrozenTrial(
         record.number,
         state,
-        values if state in (TrialState.COMPLETE, TrialState.PRUNED) else None,
+        None,
+        _time(record.proposed_at),
+        _time(record.ended_at if ended else None),
         {name_of(history, key): value for key, value in record.configuration.items()},
         {
             name_of(history, key): to_distribution(_domain_of(history, key, value))
@@ -82,11 +87,9 @@ def frozen(history: History, record: TrialRecord) -> FrozenTrial:
             if key in history.space.domains
         },
         _prefixed(notes, "user:"),
-        _prefixed(notes, "system:"),
+        _left(notes, "system:") | constraints,
         intermediate(history, record),
-        _prefixed(notes, "constraint:"),
-        _time(record.proposed_at),
-        _time(record.ended_at if ended else None),
+        values=values if state in (TrialState.COMPLETE, TrialState.PRUNED) else None,
     )
 
 
@@ -115,7 +118,7 @@ def intermediate(history: History, record: TrialRecord) -> dict[int, float]:
     noted = {
         int(name.removeprefix("step ")): float(value)
         for name, value in notes.items()
-        if name.startswith("step ")
+        if name.startswith("step ") and value is not None  # of a run that was begun again
     }
     if "first step" in history.attributes.get(-1, {}):  # curves, but for trials that had none
         alone = "final" not in notes
@@ -129,14 +132,19 @@ def intermediate(history: History, record: TrialRecord) -> dict[int, float]:
 
 
 def _values(history: History, record: TrialRecord) -> list[float] | None:
-    """Return the trial's values: of the end where this door wrote them, else of the best step."""
+    """Return the trial's values: of the end where this door wrote them, else of the best step.
+
+    This door reports once, at the end: so do trials that were taken over, but for those with a curve, which
+    have a note of it. What is infinite there in an objective is a value like any other.
+    """
     if not record.steps:
         return None
     final = history.attributes.get(record.number, {}).get("final")
     if final is not None:
         return [float(final)]
     last = record.metrics[-1]
-    of_end = record.state in (OwnState.STOPPED, OwnState.DIVERGED) or not record.best_step
+    ended_badly = record.state in (OwnState.STOPPED, OwnState.DIVERGED)
+    of_end = ended_badly or not record.best_step or len(record.steps) == 1
     return [
         last.get(name, math.nan) if of_end else outcome(record, name) for name in names_of(history)
     ]
@@ -144,6 +152,11 @@ def _values(history: History, record: TrialRecord) -> list[float] | None:
 
 def _prefixed(notes: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     return {k.removeprefix(prefix): v for k, v in notes.items() if k.startswith(prefix)}
+
+
+def _left(notes: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """Return what was set and not voided since, as it is where a trial is run again."""
+    return {name: value for name, value in _prefixed(notes, prefix).items() if value is not None}
 
 
 def _time(seconds: float | None) -> datetime.datetime | None:

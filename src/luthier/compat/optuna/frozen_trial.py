@@ -7,7 +7,7 @@ import datetime
 import math
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, TypeVar, cast
 
@@ -22,6 +22,9 @@ from luthier.compat.optuna.labels import place_of
 from luthier.errors import LuthierWarning, StudyError, nearest
 
 Value = TypeVar("Value")
+CONSTRAINT = (
+    "constraints:"  # with which the names of Optuna's system attributes for constraints begin
+)
 
 
 class TrialState(IntEnum):
@@ -78,26 +81,57 @@ class BaseTrial:
         raise TypeError(type(self))
 
 
-@dataclass
+@dataclass(init=False)
 class FrozenTrial(BaseTrial):
     """What is known of a trial.
 
     Attributes:
         values: of the objectives; None when it has none. A pruned trial's is its last report.
+        system_attrs: Optuna's own notes, the constraints among them.
         intermediate_values: by step, as they were reported.
     """
 
     number: int
     state: TrialState
-    values: list[float] | None = None
-    params: dict[str, Any] = field(default_factory=dict[str, Any])
-    distributions: dict[str, BaseDistribution] = field(default_factory=dict[str, BaseDistribution])
-    user_attrs: dict[str, Any] = field(default_factory=dict[str, Any])
-    system_attrs: dict[str, Any] = field(default_factory=dict[str, Any])
-    intermediate_values: dict[int, float] = field(default_factory=dict[int, float])
-    constraints: dict[str, float] = field(default_factory=dict[str, float])
-    datetime_start: datetime.datetime | None = None
-    datetime_complete: datetime.datetime | None = None
+    values: list[float] | None
+    datetime_start: datetime.datetime | None
+    datetime_complete: datetime.datetime | None
+    params: dict[str, Any]
+    distributions: dict[str, BaseDistribution]
+    user_attrs: dict[str, Any]
+    system_attrs: dict[str, Any]
+    intermediate_values: dict[int, float]
+
+    def __init__(  # in Optuna's order, which has the value third
+        self,
+        number: int,
+        state: TrialState,
+        value: float | None = None,
+        datetime_start: datetime.datetime | None = None,
+        datetime_complete: datetime.datetime | None = None,
+        params: dict[str, Any] | None = None,
+        distributions: dict[str, BaseDistribution] | None = None,
+        user_attrs: dict[str, Any] | None = None,
+        system_attrs: dict[str, Any] | None = None,
+        intermediate_values: dict[int, float] | None = None,
+        trial_id: int | None = None,
+        *,
+        values: Sequence[float] | None = None,
+    ) -> None:
+        if value is not None and values is not None:
+            raise StudyError("FrozenTrial: give value= or values=, not both.")
+        given = [value] if value is not None else values
+        self.number = number
+        self.state = state
+        self.values = None if given is None else list(given)
+        self.datetime_start = datetime_start
+        self.datetime_complete = datetime_complete
+        self.params = {} if params is None else params
+        self.distributions = {} if distributions is None else distributions
+        self.user_attrs = {} if user_attrs is None else user_attrs
+        self.system_attrs = {} if system_attrs is None else system_attrs
+        self.intermediate_values = {} if intermediate_values is None else intermediate_values
+        self._trial_id = number if trial_id is None else trial_id
 
     def __lt__(self, other: object) -> bool:
         """Return whether its number is the smaller one."""
@@ -114,7 +148,8 @@ class FrozenTrial(BaseTrial):
     def copied(self) -> FrozenTrial:
         """Return one that can be changed by itself."""
         own = {name: copy.copy(value) for name, value in vars(self).items()}
-        own["user_attrs"] = {k: _deep(v) for k, v in self.user_attrs.items()}
+        for name in ("params", "user_attrs", "system_attrs"):
+            own[name] = copied(own[name])
         other = object.__new__(type(self))
         vars(other).update(own)
         return other
@@ -131,6 +166,18 @@ class FrozenTrial(BaseTrial):
         if len(self.values) > 1:
             raise StudyError("This trial has several objectives: read trial.values.")
         return self.values[0]
+
+    @value.setter
+    def value(self, value: float | None) -> None:
+        self.values = None if value is None else [value]
+
+    @property
+    def constraints(self) -> dict[str, float]:
+        """Return the constraints by their names: a system attribute each, or a list of an older Optuna's."""
+        listed = enumerate(self.system_attrs.get("constraints") or ())
+        own = {str(place): value for place, value in listed}
+        named = {k: v for k, v in self.system_attrs.items() if k.startswith(CONSTRAINT)}
+        return own | {k.removeprefix(CONSTRAINT): value for k, value in named.items()}
 
     @property
     def duration(self) -> datetime.timedelta | None:
@@ -162,7 +209,7 @@ class FrozenTrial(BaseTrial):
 
     def set_constraint(self, key: str, value: float) -> None:
         """Set a constraint of this object alone."""
-        self.constraints[key] = float(value)
+        self.system_attrs[f"{CONSTRAINT}{key}"] = float(value)
 
     def _suggest(self, name: str, distribution: BaseDistribution) -> Any:
         if name not in self.params:
@@ -253,21 +300,22 @@ def create_trial(
     """
     if value is not None and values is not None:
         raise StudyError("create_trial: give value= or values=, not both.")
-    given: Any = [value] if value is not None else values
     now = datetime.datetime.now()
     trial = FrozenTrial(
         -1,
         state,
-        None if given is None else list(given),
+        value,
+        None if state is TrialState.WAITING else now,
+        now if state.is_finished() else None,
         dict(params or {}),
         dict(distributions or {}),
         dict(user_attrs or {}),
         dict(system_attrs or {}),
         dict(intermediate_values or {}),
-        dict(constraints or {}),
-        None if state is TrialState.WAITING else now,
-        now if state.is_finished() else None,
+        values=values,
     )
+    for name, constraint in (constraints or {}).items():
+        trial.set_constraint(name, constraint)
     check_trial(trial, "create_trial")
     return trial
 
@@ -319,17 +367,22 @@ def _check_values(trial: FrozenTrial, call: str) -> None:
         )
 
 
-def _deep(value: Any) -> Any:
-    """Return a copy of an attribute: of plain data, for an object of one's own stays what it is."""
-    return copy.deepcopy(value) if isinstance(value, dict | list) else value
+def copied(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a copy of attributes or parameters: of plain data, for an object of one's own stays itself."""
+    return {
+        name: copy.deepcopy(value) if isinstance(value, dict | list) else value
+        for name, value in values.items()
+    }
 
 
 __all__ = [
+    "CONSTRAINT",
     "BaseTrial",
     "FixedTrial",
     "FrozenTrial",
     "TrialState",
     "check_trial",
+    "copied",
     "create_trial",
     "fitted",
     "taken",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from luthier.compat.optuna.distributions import to_domain
+from luthier.compat.optuna.enqueuing import enqueued
 from luthier.compat.optuna.frozen import metrics_of
 from luthier.compat.optuna.labels import label_of, place_of
 from luthier.compat.optuna.reading import Kept, read_studies
@@ -63,7 +64,7 @@ def import_optuna(url: str, store: Store, study: str | None = None) -> list[Impo
 
 
 def _taken_over(kept: Kept, store: Store) -> Imported:
-    names = kept.metric_names or metrics_of(len(kept.directions))
+    names = _names(kept)
     space = _space(kept.trials)
     own = open_study(
         kept.name,
@@ -78,6 +79,8 @@ def _taken_over(kept: Kept, store: Store) -> Imported:
     )
     now = own.clock.time()
     notes: dict[str, Any] = {"objectives": names, "imported from": "Optuna"}
+    if kept.metric_names is not None:
+        notes["metric_names"] = kept.metric_names
     notes |= {f"user:{name}": value for name, value in kept.user_attrs.items()}
     curves = _are_curves(kept)
     first = min((min(t.intermediate_values, default=1) for t in kept.trials), default=1)
@@ -89,8 +92,15 @@ def _taken_over(kept: Kept, store: Store) -> Imported:
     for trial in kept.trials:
         if trial.state is TrialState.WAITING:
             asked = trial.system_attrs.get("fixed_params", trial.params)
-            own.append([ev.Enqueued(time=now, configuration=dict(asked))])
+            own.append(enqueued(now, dict(asked), trial.user_attrs))
     return Imported(kept.name, len(run), curves)
+
+
+def _names(kept: Kept) -> list[str]:
+    """Return what the objectives are called in the log: as there, unless two are called the same."""
+    names = kept.metric_names or []
+    told = all(name.strip() for name in names) and len(set(names)) == len(kept.directions)
+    return names if told else metrics_of(len(kept.directions))
 
 
 def _space(trials: list[FrozenTrial]) -> Space:

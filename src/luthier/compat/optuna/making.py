@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
-import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Any
 
 from luthier.compat.optuna import checking, pruners
 from luthier.compat.optuna.exceptions import DuplicatedStudyError, NoSuchStudy
 from luthier.compat.optuna.frozen import metrics_of
+from luthier.compat.optuna.keeping import check_sampler, kept_sampler
 from luthier.compat.optuna.logging import get_logger
+from luthier.compat.optuna.overlooked import refuse_optunas
 from luthier.compat.optuna.pruners import BasePruner
-from luthier.compat.optuna.samplers import SAMPLERS, BaseSampler, OwnSampler, sampler_of
+from luthier.compat.optuna.samplers import BaseSampler, OwnSampler, sampler_of
 from luthier.compat.optuna.storages import BaseStorage, new_name, store_of
 from luthier.compat.optuna.study import Study, StudyDirection
-from luthier.compat.optuna.trial import FrozenTrial, TrialState
-from luthier.errors import LuthierWarning, StudyError, nearest
+from luthier.compat.optuna.trial import FrozenTrial
+from luthier.errors import StudyError, nearest
 from luthier.run.opening import open_study
-from luthier.space import Space
 from luthier.study.log import copy_log
 from luthier.study.protocols import Store
 
@@ -53,7 +53,8 @@ def create_study(
         DuplicatedStudyError: there is one of that name.
         StudyError: no such direction, or a sampler that this door has not.
         TypeError: a sampler, pruner, storage or name that is none.
-        StorageError: a database that Luthier does not write, or that is Optuna's own.
+        StorageError: a database that Luthier does not write, or that is Optuna's own; a study of that name
+            which Optuna has in the same journal or database.
     """
     _check_arguments("create_study", sampler, pruner, storage, study_name)
     if direction is not None and directions is not None:
@@ -74,6 +75,8 @@ def create_study(
                 "another study_name."
             )
         return _opened(name, store, sampler, pruner)
+    if study_name is not None:
+        refuse_optunas(storage, name)
     metrics = metrics_of(len(wanted))
     own = open_study(
         name,
@@ -107,10 +110,13 @@ def load_study(
         NoSuchStudy: there is none of that name; a KeyError, too.
         StudyError: no name was given, and there are several.
         TypeError: a sampler, pruner, storage or name that is none.
+        StorageError: Optuna itself has that study there.
     """
     _check_arguments("load_study", sampler, pruner, storage, study_name)
     store = store_of(storage)
     names = store.names()
+    if not names or (study_name is not None and study_name not in names):
+        refuse_optunas(storage, study_name)
     if study_name is None:
         if len(names) != 1:
             raise StudyError(f"load_study: give study_name, one of {names}.")
@@ -136,12 +142,22 @@ def copy_study(
     """
     if to_study_name not in (None, from_study_name):
         raise StudyError("copy_study: a copy keeps its name; leave to_study_name out.")
-    copy_log(store_of(from_storage), store_of(to_storage), from_study_name)
+    store = store_of(from_storage)
+    if from_study_name not in store.names():
+        refuse_optunas(from_storage, from_study_name)
+    copy_log(store, store_of(to_storage), from_study_name)
 
 
 def get_all_study_names(storage: Storage) -> list[str]:
-    """Return the names of all studies in a store."""
-    return store_of(storage).names()
+    """Return the names of all studies in a store.
+
+    Raises:
+        StorageError: there are none, and Optuna itself has some there.
+    """
+    names = store_of(storage).names()
+    if not names:
+        refuse_optunas(storage)
+    return names
 
 
 @dataclass(frozen=True)
@@ -164,17 +180,14 @@ class StudySummary:
 def get_all_study_summaries(
     storage: Storage, include_best_trial: bool = True
 ) -> list[StudySummary]:
-    """Return a summary of each study in a store."""
+    """Return a summary of each study in a store; without a best trial where none keeps its constraints."""
     found: list[StudySummary] = []
     for name in get_all_study_names(storage):
         one = load_study(study_name=name, storage=storage)
         best = None
-        if (
-            include_best_trial
-            and len(one.directions) == 1
-            and one.get_trials(states=(TrialState.COMPLETE,))
-        ):
-            best = one.best_trial
+        if include_best_trial and len(one.directions) == 1:
+            with contextlib.suppress(StudyError):  # none has completed, or keeps its constraints
+                best = one.best_trial
         trials = one.get_trials(deepcopy=False)
         begun = min((t.datetime_start for t in trials if t.datetime_start), default=None)
         found.append(StudySummary(name, one.directions, best, len(trials), one.user_attrs, begun))
@@ -193,24 +206,10 @@ def _opened(
 ) -> Study:
     """Open a study with the sampler that it has, and warn of another one that was asked for."""
     own = open_study(name, storage=store)
-    header = own.history.header
-    if sampler is None:
-        return Study(own, sampler_of(header), pruner)
-    another = type(sampler.searcher()) is not type(own.searcher)
-    if header.searcher["name"] == "grid":
-        another |= sampler.space() != Space.from_dict(header.space)
-    if another or sampler.seed not in (None, header.seed):
-        kept = sampler_of(header)
-        # What PartialFixedSampler fixes is no part of a study, and holds for this process.
-        used = sampler if sampler.fixed else kept
-        warnings.warn(
-            f"Study {name!r} keeps the sampler it was made with, {kept!r}: {sampler!r} is not used. "
-            "Give a new study_name for another one.",
-            LuthierWarning,
-            stacklevel=3,
-        )
-        return Study(own, used, pruner)
-    return Study(own, sampler, pruner)
+    used = (
+        sampler_of(own.history.header) if sampler is None else kept_sampler(own, sampler, depth=2)
+    )
+    return Study(own, used, pruner)
 
 
 def _check_arguments(call: str, sampler: Any, pruner: Any, storage: Any, study_name: Any) -> None:
@@ -220,23 +219,16 @@ def _check_arguments(call: str, sampler: Any, pruner: Any, storage: Any, study_n
         TypeError: one of them is not.
     """
     if sampler is not None:
-        checking.one_of_kind(f"{call}: sampler", sampler, BaseSampler, _example(sampler, SAMPLERS))
+        check_sampler(f"{call}: sampler", sampler)
     # A pruner of one's own need not know this door: what it does is all that it is asked for.
     if pruner is not None and (isinstance(pruner, type) or not hasattr(pruner, "prune")):
         names = [name for name in dir(pruners) if name.endswith("Pruner")]
-        checking.one_of_kind(f"{call}: pruner", pruner, BasePruner, _example(pruner, names))
+        checking.one_of_kind(f"{call}: pruner", pruner, BasePruner, checking.example(pruner, names))
     # Luthier's own stores are any objects that can do as much.
     if storage is not None and not isinstance(storage, str) and not hasattr(storage, "names"):
         checking.one_of_kind(f"{call}: storage", storage, BaseStorage, "'sqlite:///study.db'")
     if study_name is not None and not isinstance(study_name, str):
         raise TypeError(f"{call}: study_name is {study_name!r}: expected a text.")
-
-
-def _example(given: Any, names: Iterable[str]) -> str:
-    """Return the call that *given* may have meant: TPESampler() for 'tpe'."""
-    by_word = {name.removesuffix("Sampler").removesuffix("Pruner").lower(): name for name in names}
-    close = get_close_matches(str(given).lower(), list(by_word), n=1)
-    return f"{by_word[close[0]]}()" if close else f"{next(iter(by_word.values()))}()"
 
 
 __all__ = [

@@ -29,15 +29,25 @@ def optimize(
     callbacks: Sequence[Callable[[Study, FrozenTrial], object]],
     collect_garbage: bool,
 ) -> None:
-    """Run *objective* on new trials; see ``Study.optimize``."""
-    if study.optimizing:
+    """Run *objective* on new trials; see ``Study.optimize``.
+
+    Threads of the caller's own may run it at the same time, each with its own *n_trials*, as in Optuna.
+
+    Raises:
+        RuntimeError: it is called by an objective or a callback that it runs itself.
+    """
+    if getattr(study.within, "loop", False):
         raise RuntimeError("study.optimize() is running already: it cannot be called from within.")
     until = None if timeout is None else time.monotonic() + timeout
     left = [n_trials]
+    failed = threading.Event()  # one thread of this call has raised, and the others end, too
+
+    def over() -> bool:
+        return study.stopped or failed.is_set()
 
     def one_more() -> bool:
         with study.lock:
-            if study.stopped or (until is not None and time.monotonic() >= until):
+            if over() or (until is not None and time.monotonic() >= until):
                 return False
             if left[0] is not None:
                 left[0] -= 1
@@ -45,29 +55,36 @@ def optimize(
             return True
 
     def run() -> None:
+        study.within.loop = True
         try:
-            while one_more() and (trial := study.next_trial()) is not None:
+            while one_more() and (trial := study.next_trial(over=over)) is not None:
                 ended = _run(study, trial, objective, catch)
                 if collect_garbage:
                     gc.collect()
                 for callback in callbacks:
-                    callback(study, ended)
+                    callback(study, ended.copied())
         except BaseException:
-            study.stopped = True  # and have the other threads end, too
+            failed.set()
             raise
+        finally:
+            study.within.loop = False
 
-    study.stopped, study.optimizing = False, True
+    with study.lock:
+        if not study.optimizing:
+            study.stopped = False
+        study.optimizing += 1
     try:
         threads = (os.cpu_count() or 1) if n_jobs == -1 else n_jobs
         if threads == 1:
             run()
             return
-        _in_threads(run, threads, study)
+        _in_threads(run, threads, failed)
     finally:
-        study.optimizing = False
+        with study.lock:
+            study.optimizing -= 1
 
 
-def _in_threads(run: Callable[[], None], count: int, study: Study) -> None:
+def _in_threads(run: Callable[[], None], count: int, failed: threading.Event) -> None:
     """Have *count* threads call *run*, and wait for them, after Ctrl-C for the trials that they run.
 
     No pool: one that is interrupted while it starts a thread has that thread wait for ever. And no ``join``:
@@ -92,7 +109,7 @@ def _in_threads(run: Callable[[], None], count: int, study: Study) -> None:
         for over in ends:
             over.wait()
     except BaseException:
-        study.stopped = True
+        failed.set()
         for over in begun:
             over.wait()
         raise
@@ -110,7 +127,8 @@ def _run(
         values = objective(trial)
     except TrialPruned:
         ended = study.tell(trial, state=TrialState.PRUNED)
-    except Exception as error:
+    except (Exception, KeyboardInterrupt) as error:
+        # Ctrl-C is given to whoever waits for it; the trial has failed, or the next call would run it again.
         ended = study.tell(trial, state=TrialState.FAIL)
         if not isinstance(error, catch):
             _say(ended)

@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from luthier.compat.optuna.storages import store_of
 from luthier.compat.optuna.telling import own_trial
-from luthier.compat.optuna.trial import Trial
+from luthier.compat.optuna.trial import Asked, Trial
 from luthier.run.opening import open_study
 from luthier.storage import MemoryStore
 from luthier.study.log import read_bodies
 
 if TYPE_CHECKING:
-    from luthier.compat.optuna.distributions import BaseDistribution
     from luthier.compat.optuna.labels import Objects
     from luthier.compat.optuna.pruners import BasePruner
     from luthier.compat.optuna.samplers import BaseSampler
@@ -51,13 +50,12 @@ def study_again(
 def trial_again(
     study: Study,
     number: int,
-    params: dict[str, Any],
-    distributions: dict[str, BaseDistribution],
+    asked: Asked,
     reported: dict[int, float],
 ) -> Trial:
     """Return the trial of that number, with what it has suggested and reported so far."""
     study.own.refresh()
-    trial = Trial(study, own_trial(study, number))
-    trial.params, trial.distributions, trial.intermediate_values = params, distributions, reported
+    trial = Trial(study, own_trial(study, number), by_hand=True)
+    trial.asked, trial.intermediate_values = asked, reported
     study.live[number] = trial
     return trial

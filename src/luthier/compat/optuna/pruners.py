@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from luthier.compat.optuna.checking import (
     at_least,
-    auto_or_whole,
     bound,
     one_of_kind,
     percentage,
 )
 from luthier.compat.optuna.frozen_trial import FrozenTrial, TrialState
+from luthier.compat.optuna.halving import HyperbandPruner, SuccessiveHalvingPruner
 from luthier.compat.optuna.missing import absent
 from luthier.compat.optuna.pruning import BasePruner, sign_of
 from luthier.compat.optuna.wilcoxon import WilcoxonPruner
@@ -100,103 +100,6 @@ class MedianPruner(PercentilePruner):
         super().__init__(
             50.0, n_startup_trials, n_warmup_steps, interval_steps, n_min_trials=n_min_trials
         )
-
-
-@dataclass(frozen=True)
-class SuccessiveHalvingPruner(BasePruner):
-    """Asynchronous successive halving without pauses (Li et al. 2020, section 3.3).
-
-    A trial that comes to a rung writes down its value there, and goes on when it is in the top 1/η of those
-    that have come so far. What was written down is the attribute ``completed_rung_0`` and so on, by which
-    processes know of one another's trials.
-
-    Attributes:
-        min_resource: r, the step of the lowest rung; "auto" is a hundredth of the last step of the trial
-            that completed first, and nothing is pruned before that.
-        reduction_factor: η.
-        min_early_stopping_rate: s: the lowest rung is at r·η^s.
-        bootstrap_count: trials that must have come to a rung before anything goes on from it.
-
-    Raises:
-        StudyError: a number below what it can be; a bootstrap_count beside "auto".
-    """
-
-    min_resource: int | str = "auto"
-    reduction_factor: int = 4
-    min_early_stopping_rate: int = 0
-    bootstrap_count: int = 0
-
-    def __post_init__(self) -> None:
-        """Check the settings."""
-        auto_or_whole(self, "min_resource")
-        at_least(self, reduction_factor=2, min_early_stopping_rate=0, bootstrap_count=0)
-        if self.bootstrap_count and self.min_resource == "auto":
-            raise StudyError(
-                f"{type(self).__name__}: bootstrap_count={self.bootstrap_count} does not go with "
-                "min_resource='auto': give min_resource as a number of steps."
-            )
-
-    def prune(self, study: Study, trial: FrozenTrial) -> bool:
-        """Return whether the trial is not among the best of a rung that it has come to."""
-        step = trial.last_step
-        lowest = None if step is None else self._lowest(study)
-        if step is None or lowest is None:
-            return False
-        value, rung = trial.intermediate_values[step], 0
-        while _rung(rung) in trial.system_attrs:
-            rung += 1
-        while step >= lowest * self.reduction_factor ** (self.min_early_stopping_rate + rung):
-            if math.isnan(value) or not self._goes_on(study, trial.number, rung, value):
-                return True
-            rung += 1
-        return False
-
-    def _goes_on(self, study: Study, number: int, rung: int, value: float) -> bool:
-        known = [
-            float(other.system_attrs[_rung(rung)])
-            for other in study.get_trials(deepcopy=False)
-            if other.number != number and _rung(rung) in other.system_attrs
-        ]
-        study.note(f"system:{_rung(rung)}", value, number)
-        if len(known) + 1 <= self.bootstrap_count:
-            return False
-        sign = sign_of(study)
-        losses = sorted([sign * value, *(sign * other for other in known)])
-        return sign * value <= losses[max(1, len(losses) // self.reduction_factor) - 1]
-
-    def _lowest(self, study: Study) -> int | None:
-        """Return r; None while no trial has shown how long one is."""
-        if isinstance(self.min_resource, int):
-            return self.min_resource
-        done = study.get_trials(deepcopy=False, states=_COMPLETE)
-        ended = [
-            (t.datetime_complete, t.number, t.last_step) for t in done if t.last_step is not None
-        ]
-        return max(1, min(ended)[2] // 100) if ended else None  # type: ignore[type-var]
-
-
-class HyperbandPruner(SuccessiveHalvingPruner):
-    """One bracket of it, the most aggressive: ASHA does as well as all of them (Li et al. 2020)."""
-
-    def __init__(
-        self,
-        min_resource: int = 1,
-        max_resource: int | str = "auto",
-        reduction_factor: int = 3,
-        bootstrap_count: int = 0,
-    ) -> None:
-        object.__setattr__(self, "max_resource", max_resource)
-        auto_or_whole(self, "max_resource")
-        if not isinstance(min_resource, int):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise StudyError(
-                f"HyperbandPruner: min_resource must be a whole number of at least 1, got {min_resource!r}."
-            )
-        if bootstrap_count and max_resource == "auto":
-            raise StudyError(
-                f"HyperbandPruner: bootstrap_count={bootstrap_count} does not go with "
-                "max_resource='auto': give max_resource as a number of steps."
-            )
-        super().__init__(min_resource, reduction_factor, 0, bootstrap_count)
 
 
 @dataclass(frozen=True)
@@ -285,10 +188,6 @@ class ThresholdPruner(BasePruner):
         low = -math.inf if self.lower is None else self.lower
         high = math.inf if self.upper is None else self.upper
         return not low <= value <= high  # NaN is nowhere between
-
-
-def _rung(rung: int) -> str:
-    return f"completed_rung_{rung}"
 
 
 def _is_due(step: int, steps: Collection[int], warmup: int, interval: int) -> bool:

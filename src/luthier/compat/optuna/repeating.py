@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 
+from luthier.compat.optuna.proceeding import hold
 from luthier.errors import LuthierWarning
 from luthier.study import events as ev
 from luthier.study.chance import Chance
@@ -60,7 +61,8 @@ def repeated(study: Study) -> Job | None:
             study.append(events, expect=history.cursor)
         except Conflict:
             continue
-        study.leased[lease] = number
+        job = Job(number, lease, configuration, 0, None)
+        hold(study, job)
         if again:
             warnings.warn(
                 f"All {most} points of the grid are tried or being tried: trial {number} repeats "
@@ -68,7 +70,7 @@ def repeated(study: Study) -> Job | None:
                 LuthierWarning,
                 stacklevel=4,
             )
-        return Job(number, lease, configuration, 0, None)
+        return job
 
 
 __all__ = ["repeated"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -118,6 +119,28 @@ class TPESampler(_Guided):
     def searcher(self) -> Searcher:
         """Return Luthier's TPE."""
         return TPE()
+
+    @staticmethod
+    def hyperopt_parameters() -> dict[str, Any]:
+        """Return the settings of hyperopt 0.1.2, of which none is used here."""
+        return {
+            "consider_prior": True,
+            "prior_weight": 1.0,
+            "consider_magic_clip": True,
+            "consider_endpoints": False,
+            "n_startup_trials": 20,
+            "n_ei_candidates": 24,
+            "gamma": lambda trials: min(math.ceil(0.25 * math.sqrt(trials)), 25),
+            "weights": _weights,
+        }
+
+
+def _weights(trials: int) -> Any:
+    """Return hyperopt's weights of so many trials, the oldest first: the latest 25 count in full."""
+    import numpy
+
+    rising = numpy.linspace(1.0 / max(1, trials), 1.0, max(0, trials - 25))
+    return numpy.concatenate([rising, numpy.ones(min(trials, 25))])
 
 
 class GPSampler(_Guided):

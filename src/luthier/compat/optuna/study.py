@@ -14,22 +14,31 @@ from luthier.compat.optuna.best import best_of, front_of
 from luthier.compat.optuna.distributions import BaseDistribution, CategoricalDistribution
 from luthier.compat.optuna.enqueuing import begun, enqueue, exists, waiting
 from luthier.compat.optuna.frozen import VERBATIM, frozen, give_objects, names_of, numbered
+from luthier.compat.optuna.frozen_trial import copied
+from luthier.compat.optuna.keeping import check_sampler, kept_sampler
 from luthier.compat.optuna.labels import Objects
 from luthier.compat.optuna.missing import absent
 from luthier.compat.optuna.optimizing import optimize
+from luthier.compat.optuna.proceeding import (
+    BY_HAND,
+    StandingLeases,
+    forget_first_run,
+    next_job,
+    waits_for_a_word,
+)
 from luthier.compat.optuna.pruners import BasePruner, MedianPruner
 from luthier.compat.optuna.repeating import repeated
 from luthier.compat.optuna.samplers import BaseSampler, GridSampler
 from luthier.compat.optuna.telling import tell
-from luthier.compat.optuna.trial import FrozenTrial, Trial, TrialState, Wanting
+from luthier.compat.optuna.trial import Asked, FrozenTrial, Trial, TrialState, Wanting
 from luthier.errors import StudyError
 from luthier.space import Space
+from luthier.study.deciding import Job
 from luthier.study.protocols import Done, Wait
 from luthier.study.study import Study as OwnStudy
 
 Objective = Callable[[Trial], float | Sequence[float]]
 Callback = Callable[["Study", FrozenTrial], object]
-Asked = tuple[dict[str, Any], dict[str, BaseDistribution]]  # parameters, and what each may be
 _WAIT_SECONDS = 0.5
 
 
@@ -46,7 +55,6 @@ class Study:
 
     Attributes:
         study_name: under which it is found again.
-        sampler: what was asked for; who proposes is Luthier's searcher of the log.
         pruner: whom ``trial.should_prune`` asks.
         own: Luthier's study, for everything that this door has no word for.
     """
@@ -55,8 +63,9 @@ class Study:
         self, own: OwnStudy, sampler: BaseSampler, pruner: BasePruner | None = None
     ) -> None:
         self.own = own
+        own.leases = StandingLeases(own, own.leases)
         self.study_name = own.name
-        self.sampler = sampler
+        self._sampler = sampler
         self.pruner = pruner or MedianPruner()
         self.lock = threading.RLock()
         header = own.history.header
@@ -64,7 +73,8 @@ class Study:
         grid = Space.from_dict(header.space) if header.searcher["name"] == "grid" else ()
         self.grid: Container[str] = set(grid)
         self.stopped = False
-        self.optimizing = False
+        self.optimizing = 0  # calls of optimize that run, each in a thread of its own
+        self.within = threading.local()  # ``within.loop``: this thread runs objectives
         self.met: dict[str, BaseDistribution] = {}  # how each name was asked for first
         self.live: dict[int, Trial] = {}
         self.objects = Objects()  # choices that the log can only name
@@ -81,6 +91,17 @@ class Study:
         from luthier.compat.optuna.pickling import study_again, study_parts
 
         return study_again, study_parts(self)
+
+    @property
+    def sampler(self) -> BaseSampler:
+        """Return what was asked for; who proposes is Luthier's searcher of the log."""
+        return self._sampler
+
+    @sampler.setter
+    def sampler(self, sampler: BaseSampler) -> None:
+        """Take another one, with a warning where the study keeps its own: see ``load_study``."""
+        check_sampler("study.sampler", sampler)
+        self._sampler = kept_sampler(self.own, sampler, depth=1)
 
     # -- reading ---------------------------------------------------------------------------------
 
@@ -113,7 +134,7 @@ class Study:
         with self.lock:
             history = self.own.refresh()
             found = [self.frozen(number) for number in range(len(history.trials))]
-            found += waiting(self, history)
+            found += waiting(history, self.objects, self.apart)
         wanted = [t for t in found if states is None or t.state in states]
         return [t.copied() for t in wanted] if deepcopy else wanted
 
@@ -128,17 +149,13 @@ class Study:
             if of == number:
                 trial.user_attrs[name.removeprefix("user:")] = value
         if number in self.live or number in self._asked:
-            params, distributions = self._asked.get(number) or self._asked_by(self.live[number])
+            params, distributions = self._asked.get(number) or self.live[number].asked
             trial.params, trial.distributions = dict(params), dict(distributions)
         else:
             give_objects(trial, self.objects)
         if record.state.ended:
             self._ended[number] = trial
         return trial
-
-    @staticmethod
-    def _asked_by(trial: Trial) -> Asked:
-        return trial.params, trial.distributions
 
     def meet(self, name: str, distribution: BaseDistribution) -> None:
         """Take note of a parameter that is asked for, or comes with a trial from elsewhere."""
@@ -152,7 +169,7 @@ class Study:
     def end(self, number: int) -> None:
         """Remember what a trial of this process had asked for when it ended."""
         if (trial := self.live.pop(number, None)) is not None:
-            self._asked[number] = self._asked_by(trial)
+            self._asked[number] = trial.asked
         self._ended.pop(number, None)
 
     @property
@@ -183,9 +200,11 @@ class Study:
 
     @property
     def user_attrs(self) -> dict[str, Any]:
-        """Return what was written down about the study."""
+        """Return what was written down about the study; a copy."""
         notes = self.own.refresh().attributes.get(-1, {})
-        return {k.removeprefix("user:"): v for k, v in notes.items() if k.startswith("user:")}
+        return copied(
+            {k.removeprefix("user:"): v for k, v in notes.items() if k.startswith("user:")}
+        )
 
     @property
     def metric_names(self) -> list[str] | None:
@@ -205,7 +224,9 @@ class Study:
         gc_after_trial: bool = False,
         show_progress_bar: bool = False,
     ) -> None:
-        """Run *func* on new trials.
+        """Run *func* on new trials; Ctrl-C fails the trial that runs, and ends the call.
+
+        Threads of one's own may call this at the same time.
 
         Args:
             func: returns the value, or one for each objective; may raise ``TrialPruned``.
@@ -228,37 +249,51 @@ class Study:
     def ask(self, fixed_distributions: Mapping[str, BaseDistribution] | None = None) -> Trial:
         """Return a trial to run and to ``tell`` of; of a grid that is used up one of its points again.
 
+        Any process may tell of it, by its number, also when this one has ended: so it runs until somebody
+        does, and no other process takes it over.
+
         Raises:
             StudyError: there is nothing left to try.
         """
-        trial = self.next_trial(again=True)
+        trial = self.next_trial(by_hand=True)
         if trial is None:
             raise StudyError(f"Study {self.study_name!r} has nothing left to try.")
         for name, distribution in (fixed_distributions or {}).items():
             trial._suggest(name, distribution)  # pyright: ignore[reportPrivateUsage]
         return trial
 
-    def next_trial(self, *, again: bool = False) -> Trial | None:
-        """Return the next trial; None when there is nothing left to try, or ``stop`` was called.
+    def next_trial(
+        self, *, by_hand: bool = False, over: Callable[[], bool] = lambda: False
+    ) -> Trial | None:
+        """Return the next trial; None when there is nothing left to try, or it is *over*.
 
         Args:
-            again: repeat a point of a grid that is used up.
+            by_hand: whoever tells of it is no part of this process's loop, and a point of a grid that is used
+                up is repeated.
+            over: whether nobody waits for one any more.
         """
         while True:
             with self.lock:
-                if self.optimizing and self.stopped and not again:
+                if over():
                     return None
-                job = self.own.next_job()
-                if isinstance(job, Wait | Done) and again:
+                job = next_job(self.own)
+                if isinstance(job, Wait | Done) and by_hand:
                     job = repeated(self.own) or job
-                if isinstance(job, Done):
+                if not isinstance(job, Wait | Done):
+                    return self._begun(job, by_hand=by_hand)
+                if isinstance(job, Done) or waits_for_a_word(self.own.history):
                     return None
-                if not isinstance(job, Wait):
-                    begun(self, job.trial, job.configuration)
-                    trial = Trial(self, Wanting(self.own, job))
-                    self.live[trial.number] = trial
-                    return trial
             self.own.wait(_WAIT_SECONDS)
+
+    def _begun(self, job: Job, *, by_hand: bool) -> Trial:
+        if by_hand:
+            self.own.set_attribute(BY_HAND, value=True, trial=job.trial)
+            self.own.leased.pop(job.lease, None)  # its lease stands, and needs no renewal
+        forget_first_run(self.own, job.trial)
+        begun(self, job.trial, job.configuration)
+        trial = Trial(self, Wanting(self.own, job), by_hand=by_hand)
+        self.live[trial.number] = trial
+        return trial
 
     def tell(
         self,
@@ -273,7 +308,7 @@ class Study:
             StudyError: no such trial; it has ended already; no number, or not one for each objective.
         """
         with self.lock:
-            return tell(self, trial, values, state, skip_if_finished=skip_if_finished)
+            return tell(self, trial, values, state, skip_if_finished=skip_if_finished).copied()
 
     def stop(self) -> None:
         """Have ``optimize`` begin no other trial.

@@ -23,6 +23,7 @@ from luthier.compat.optuna.frozen_trial import (
     FixedTrial,
     FrozenTrial,
     TrialState,
+    copied,
     create_trial,
     fitted,
     taken,
@@ -30,13 +31,21 @@ from luthier.compat.optuna.frozen_trial import (
 from luthier.compat.optuna.labels import label_of, place_of, written
 from luthier.compat.optuna.missing import absent
 from luthier.errors import LuthierWarning, StudyError
-from luthier.space import Domain
+from luthier.space import Domain, HyperParameters
 from luthier.study.trial import Trial as OwnTrial
 
 if TYPE_CHECKING:
     from luthier.compat.optuna.study import Study
 
+Asked = tuple[dict[str, Any], dict[str, BaseDistribution]]  # parameters, and what each may be
 _NOTHING: Any = object()
+
+
+class ExactNames(HyperParameters):
+    """Answers by names as they are: to Luthier 'lr' may mean 'enc.lr', within a scope; Optuna has none."""
+
+    def _may_be(self, key: str, label: str) -> bool:
+        return False
 
 
 class Wanting(OwnTrial):
@@ -49,6 +58,16 @@ class Wanting(OwnTrial):
 
     wanted: Any = _NOTHING
 
+    @property
+    def hp(self) -> HyperParameters:
+        """Return the define-by-run view, to which a name is that name and no other."""
+        if self._parameters is None:
+            own, history = super().hp, self._study.history
+            exact = ExactNames(history.space, self._configuration, self._draw, history.formerly)
+            exact.horizon, exact.to_step = own.horizon, own.to_step
+            self._parameters = exact
+        return self._parameters
+
     def _draw(self, key: str, domain: Domain) -> Any:
         if self.wanted is not _NOTHING and domain.contains(self.wanted):
             return self.wanted
@@ -60,22 +79,23 @@ class Trial(BaseTrial):
 
     Attributes:
         number: from 0.
-        params: what was suggested so far, by name.
-        distributions: what each may be.
+        by_hand: it was asked for by ``study.ask``, and other processes may be told of it at any time.
+        intermediate_values: what it has reported, by step.
     """
 
-    def __init__(self, study: Study, own: Wanting) -> None:
+    def __init__(self, study: Study, own: Wanting, *, by_hand: bool = False) -> None:
         self.study = study
         self.own = own
         self.number = own.number
-        # Of the record: who reads own.configuration has used all of it, and then all of it is recorded.
-        self._given: dict[str, Any] = dict(study.own.history.trials[own.number].configuration)
+        self.by_hand = by_hand
         notes = study.own.history.attributes.get(own.number, {})
         self._enqueued: Mapping[str, Any] = notes.get("system:fixed_params", {})
-        self.params: dict[str, Any] = {}
-        self.distributions: dict[str, BaseDistribution] = {}
+        # Of the record: who reads own.configuration has used all of it, and then all of it is recorded. Of a
+        # trial that is run again it has what was asked for before, which may be less than was enqueued.
+        record = study.own.history.trials[own.number]
+        self._given: dict[str, Any] = {**self._enqueued, **record.configuration}
+        self.asked: Asked = {}, {}
         self.intermediate_values: dict[int, float] = {}
-        self.why_pruned = ""
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Have another process, or a copy, take it up where it is."""
@@ -83,20 +103,33 @@ class Trial(BaseTrial):
 
         with self.study.lock:
             self.own.settle()
-        known = dict(self.params), dict(self.distributions), dict(self.intermediate_values)
+        known = (self.params, self.distributions), dict(self.intermediate_values)
         return trial_again, (self.study, self.number, *known)
 
+    @property
+    def params(self) -> dict[str, Any]:
+        """Return what was suggested so far, by name; a copy."""
+        return copied(self.asked[0])
+
+    @property
+    def distributions(self) -> dict[str, BaseDistribution]:
+        """Return what each may be; a copy."""
+        return dict(self.asked[1])
+
     def _suggest(self, name: str, distribution: BaseDistribution) -> Any:
-        if name in self.params:
-            self._check_again(name, self.distributions[name], distribution)
-            return self.params[name]
+        params, distributions = self.asked
+        if name in params:
+            self._check_again(name, distributions[name], distribution)
+            return params[name]
         if (known := self.study.met.setdefault(name, distribution)) != distribution:
             _check_kind(name, known, distribution)
         with self.study.lock:
             self._check_running(f"suggest {name!r}")
             self.study.meet(name, distribution)
             value = self._answered(name, distribution)
-        self.params[name], self.distributions[name] = value, distribution
+            params[name], distributions[name] = value, distribution
+            if self.by_hand:
+                self.own.settle()  # whoever tells of it may do so by its number alone
         return value
 
     def _check_running(self, what: str) -> None:
@@ -105,7 +138,10 @@ class Trial(BaseTrial):
         Raises:
             UpdateFinishedTrialError: it has; a RuntimeError, too.
         """
-        record = self.study.own.history.trials[self.number]
+        with self.study.lock:
+            # Another process may have been told of what was asked for by hand.
+            history = self.study.own.refresh() if self.by_hand else self.study.own.history
+        record = history.trials[self.number]
         if record.state.ended:
             raise UpdateFinishedTrialError(
                 f"Trial {self.number} has ended, it is {record.state}, and can no longer {what}: do that "
@@ -132,7 +168,7 @@ class Trial(BaseTrial):
         if name in self.study.grid:
             value = self.study.objects.of(name, self.own[name])
             return taken("The grid's", name, value, distribution)
-        if name in fixed:
+        if name in fixed and name not in self._enqueued:  # what was asked for goes before
             value = taken("PartialFixedSampler's", name, fixed[name], distribution)
             self.own.hp.constant(name, _in_log(distribution, value))
             return value
@@ -224,8 +260,8 @@ class Trial(BaseTrial):
 
     @property
     def user_attrs(self) -> dict[str, Any]:
-        """Return what was written down."""
-        return self.study.frozen(self.number).user_attrs
+        """Return what was written down; a copy."""
+        return copied(self.study.frozen(self.number).user_attrs)
 
     @property
     def constraints(self) -> dict[str, float]:

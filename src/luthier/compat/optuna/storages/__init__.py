@@ -10,17 +10,29 @@ from pathlib import Path
 from typing import Any
 
 from luthier.compat.optuna.missing import absent
-from luthier.compat.optuna.storages.journal import JournalFileBackend
+from luthier.compat.optuna.storages.journal import (
+    JournalFileBackend,
+    JournalFileOpenLock,
+    JournalFileSymlinkLock,
+)
 from luthier.errors import LuthierWarning, StorageError
 from luthier.storage import open_store, without_secrets
 from luthier.storage.memory import MemoryStore
 from luthier.study.protocols import Store
 
+_IN_MEMORY = ("sqlite:///:memory:", "sqlite://")  # SQLAlchemy's words for it
+
 
 class BaseStorage:
-    """A store, by its address."""
+    """A store, by its address.
+
+    Attributes:
+        address: of Luthier's store.
+        store: what is kept in memory, as long as this object; None for what is kept elsewhere.
+    """
 
     address = "memory"
+    store: MemoryStore | None = None
 
 
 class InMemoryStorage(BaseStorage):
@@ -79,6 +91,8 @@ class RDBStorage(BaseStorage):
             },
         )
         self.address = url
+        if url in _IN_MEMORY:
+            self.store = MemoryStore()
 
 
 JournalFileStorage = JournalFileBackend
@@ -86,6 +100,9 @@ JournalFileStorage = JournalFileBackend
 
 class JournalStorage(BaseStorage):
     """A journal; here an SQLite file beside the one it names, which many processes may write to.
+
+    Attributes:
+        journal: the path of the file that it names, which Optuna itself may have written.
 
     Raises:
         TypeError: no journal's file.
@@ -96,7 +113,8 @@ class JournalStorage(BaseStorage):
             raise TypeError(
                 f"JournalStorage({log_storage!r}): expected a journal.JournalFileBackend('study.log')."
             )
-        path = Path(log_storage.file_path)
+        self.journal = log_storage.file_path
+        path = Path(self.journal)
         self.address = str(path.with_name(path.name + ".luthier.db"))
 
 
@@ -159,9 +177,9 @@ def store_of(storage: str | BaseStorage | Store | None) -> Store:
     Raises:
         StorageError: a kind of database that Luthier does not write, or a file of Optuna's own.
     """
-    if storage is None:
+    if storage is None or storage in _IN_MEMORY:
         return MemoryStore()
-    if isinstance(storage, InMemoryStorage):
+    if isinstance(storage, BaseStorage) and storage.store is not None:
         return storage.store
     address = storage.address if isinstance(storage, BaseStorage) else storage
     if not isinstance(address, str):
@@ -171,9 +189,7 @@ def store_of(storage: str | BaseStorage | Store | None) -> Store:
             f"{without_secrets(address)!r}: expected an SQLite file (sqlite:///study.db) or PostgreSQL "
             "(postgresql://user@host/database)."
         )
-    for driver in ("postgresql+psycopg2", "postgresql+psycopg", "postgresql+pg8000"):
-        if address.startswith(f"{driver}://"):
-            address = address.replace(driver, "postgresql", 1)
+    address = without_driver(address)
     path = sqlite_path(address)
     if path is not None and is_optunas(path):
         raise StorageError(
@@ -182,6 +198,14 @@ def store_of(storage: str | BaseStorage | Store | None) -> Store:
             "and give this script another file, such as storage='sqlite:///luthier.db'."
         )
     return open_store(address)
+
+
+def without_driver(address: str) -> str:
+    """Return a URL without the driver that SQLAlchemy takes for PostgreSQL, such as psycopg2."""
+    for driver in ("postgresql+psycopg2", "postgresql+psycopg", "postgresql+pg8000"):
+        if address.startswith(f"{driver}://"):
+            return address.replace(driver, "postgresql", 1)
+    return address
 
 
 def sqlite_path(address: str) -> Path | None:
@@ -214,7 +238,9 @@ __all__ = [
     "BaseStorage",
     "InMemoryStorage",
     "JournalFileBackend",
+    "JournalFileOpenLock",
     "JournalFileStorage",
+    "JournalFileSymlinkLock",
     "JournalStorage",
     "RDBStorage",
     "RetryFailedTrialCallback",

@@ -7,7 +7,35 @@ import warnings
 from typing import Any
 
 from luthier.compat.optuna.missing import absent
-from luthier.errors import LuthierWarning
+from luthier.errors import LuthierWarning, StudyError
+
+
+class _Lock:
+    """A journal's lock, which ``JournalFileBackend`` says is not used.
+
+    Args:
+        filepath: of the journal.
+        grace_period: seconds after which Optuna breaks a lock; None for never.
+
+    Raises:
+        StudyError: a period that is not above 0.
+    """
+
+    def __init__(self, filepath: str, grace_period: int | None = 30) -> None:
+        if grace_period is not None and grace_period <= 0:
+            raise StudyError(
+                f"{type(self).__name__}: grace_period must be above 0, got {grace_period!r}."
+            )
+        self.filepath = filepath
+        self.grace_period = grace_period
+
+
+class JournalFileOpenLock(_Lock):
+    """Optuna's lock by an exclusive file."""
+
+
+class JournalFileSymlinkLock(_Lock):
+    """Optuna's lock by a link."""
 
 
 class JournalFileBackend:
@@ -30,5 +58,5 @@ class JournalFileBackend:
         self.file_path = str(file_path)
 
 
-__all__ = ["JournalFileBackend"]
+__all__ = ["JournalFileBackend", "JournalFileOpenLock", "JournalFileSymlinkLock"]
 __getattr__ = absent("storages.journal", lambda: __all__)
