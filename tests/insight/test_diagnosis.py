@@ -371,3 +371,93 @@ def test_noise_excuses_better_values_only_where_the_mean_does_not_fall():
     sinks = flat * np.geomspace(1.15, 0.9, 61)
     assert Kind.SATURATED in kinds(validation_loss=flat)
     assert Kind.SATURATED not in kinds(validation_loss=sinks)
+
+
+def diverging(**given):
+    return Kind.DIVERGING in kinds(**given)
+
+
+def test_a_share_of_right_answers_is_told_by_its_name():
+    """R², an AUC and a Dice lie in [0, 1] too, and say nothing of the level of a squared error."""
+    error, share = falling(480.0, start=900.0), 0.9 - falling(0.2, start=0.6)
+    for metric in ("r2", "auc", "dice"):
+        known = {"validation_metric": share, "metric": metric, "loss": "mse"}
+        assert not diverging(train_loss=error, **known)
+    study = study_of(
+        rows(loss=error.tolist(), val_loss=error.tolist(), val_r2=share.tolist()),
+        maximize="val_r2", name="r2",
+    )  # fmt: skip
+    assert Kind.DIVERGING not in {f.kind for f in diagnose(study).by_trial[0]}
+    assert curves_of(study.trials[0], study.objective).is_accuracy is False
+
+
+def test_an_error_beside_an_accuracy_is_no_cross_entropy():
+    """A classifier may be trained by the squared error; 0.05 is far below ln 2 for 4 wrong answers of 10."""
+    accuracy = 0.9 - falling(0.2, start=0.8)
+    named = curves(train_loss=falling(40.0, start=90.0), validation_metric=accuracy, loss="mse")
+    assert not named.is_cross_entropy
+    small = curves(train_loss=falling(0.04, start=0.09), train_metric=falling(0.6, start=0.5))
+    assert not small.is_cross_entropy
+    true = curves(train_loss=falling(0.9), train_metric=falling(0.6, start=0.5))
+    assert true.is_cross_entropy
+    assert not diverging(
+        train_loss=falling(40.0, start=90.0), validation_metric=accuracy, loss="mse"
+    )
+
+
+@pytest.mark.parametrize(
+    ("losses", "blown_up"),
+    [
+        (falling(-5.0, start=-1.0), False),  # a negative log-likelihood, as it should be
+        (
+            -falling(1.0, start=5.0),
+            False,
+        ),  # rises from -5 to -1, which is not above its start by much
+        ([-1.0, -3.0, -4.0, -5.0, -5.0, -4.9, -4.9], False),
+        ([-1.0, -3.0, -4.0, 0.0, 9.0, 30.0, 90.0], True),
+        ([0.0, -0.5, -0.8, -0.9, -0.9, -0.9, -0.9], False),
+        ([2.0, 1.0, 1.0, 3.0, 9.0, 30.0, 90.0], True),
+    ],
+)
+def test_a_loss_below_zero_diverges_where_it_rises_beyond_its_own_range(losses, blown_up):
+    assert diverging(train_loss=list(losses)) is blown_up
+
+
+def test_one_or_two_trials_do_not_tell_how_long_to_train():
+    one = study_of(_run(19), name="one", minimize="val_loss")
+    assert diagnose(one).length.change == "keep"
+    assert (
+        diagnose(one).length.action == "Too few trials to tell: 1 trial was trained for 20 epochs."
+    )
+    two = study_of(_run(2), _run(2, level=0.6), name="two", minimize="val_loss")
+    assert diagnose(two).length.change == "keep"
+
+
+def test_a_study_under_way_does_not_tell_how_long_to_train():
+    def told(ended: bool):
+        study = lt.open(
+            f"way {ended}", lt.Space(a=lt.Float(0, 1)), minimize="val_loss", scheduler=None,
+            epochs=40, max_trials=5, storage="memory", searcher="random",
+        )  # fmt: skip
+        for number in range(5):
+            trial = study.ask()
+            for report in _run(
+                39 if ended else 19, epochs=40 if ended else 20, level=0.5 + number / 10
+            ):
+                trial.report(report)
+        return diagnose(study).length
+
+    assert told(ended=False).change == "keep"
+    assert (told(ended=True).change, told(ended=True).epochs) == ("lengthen", 60)
+
+
+def test_trials_that_were_all_stopped_before_the_end_do_not_tell_either():
+    """Patience stops a trial that stands still: its best step is late by design."""
+    study = lt.simulate(
+        lambda c, step: abs(step - 9) + c["a"], lt.Space(a=lt.Float(0, 1)), minimize="loss",
+        searcher="random", scheduler=lt.schedule.Patience(40, patience=2), max_trials=8,
+    ).study  # fmt: skip
+    assert {t.step for t in study.trials} == {11}
+    length = diagnose(study).length
+    assert length.change == "keep"
+    assert "None of the best trials was trained for all 40 epochs" in length.action

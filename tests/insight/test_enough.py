@@ -16,6 +16,7 @@ import luthier
 from luthier import insight
 from luthier.errors import StudyError
 from luthier.insight import order_statistics as order
+from luthier.study import events as ev
 
 UNIT = luthier.Space(x=luthier.Float(0.0, 1.0))
 
@@ -163,3 +164,77 @@ def test_the_picture_shows_the_curve():
     assert line.get_ydata().tolist() == [p.mean for p in found.curve]
     corners = axes.collections[0].get_paths()[0].vertices[:, 1]
     assert {p.worst for p in found.curve} <= set(corners)
+
+
+def test_a_grid_that_is_done_has_no_more_trials():
+    space = luthier.Space(a=luthier.Int(1, 4), b=luthier.Int(1, 4))
+    part = taught(space, lambda c, _: 1.0 * c["a"] + c["b"], 12, searcher="grid")
+    verdict = insight.enough(part)
+    assert verdict.more == 4
+    assert "and the 4 that are left would improve it" in str(verdict)
+    # The points of a grid stand in the order of its hyperparameters: later ones are not like the first.
+    assert verdict.chance < 0.01
+    done = insight.enough(taught(space, lambda c, _: 1.0 * c["a"] + c["b"], 16, searcher="grid"))
+    assert (done.more, done.chance, done.stop) == (0, 0.0, True)
+    assert str(done).startswith("Everything was tried: the best loss is 2 after 16 trials")
+    assert insight.picture(done).get_title() == "Everything was tried"
+
+
+def test_a_small_space_ends_too():
+    space = luthier.Space(a=luthier.Int(1, 12))
+    done = insight.enough(taught(space, lambda c, _: 1.0 * c["a"], 12))
+    assert (done.more, done.stop) == (0, True)
+    noisy = insight.enough(taught(space, lambda c, n: 1.0 * c["a"] + n, 12, noisy=True))
+    assert noisy.more == 12  # trying one again tells something
+
+
+def test_where_the_noise_is_not_known_it_says_what_the_later_half_brought():
+    words = str(insight.enough(taught(UNIT, lambda c, n: 30.0 - n, 30)))
+    assert "seed noise not known" in words
+    assert words.endswith("The first 15 had brought 16.")
+
+
+def _two_rungs(name: str):
+    """A study in which most trials were stopped after one epoch, the best of all among them."""
+    study = luthier.open(name, UNIT, minimize="loss", searcher="random", storage="memory")
+    for number in range(20):
+        trial = study.ask()
+        trial.report(loss=1.0 + 0.01 * number if number != 13 else 0.5)
+        if number < 6:
+            for epoch in range(4):
+                trial.report(loss=0.9 - 0.05 * epoch + 0.01 * number)
+            study.tell(trial)
+        else:
+            study.append([ev.TrialStopped(time=0.0, trial=number, step=1, reason="left behind")])
+    return study
+
+
+def test_what_nobody_measured_is_not_counted():
+    """Trials that were stopped early count with what they reported, not with what they might have come to."""
+    study = _two_rungs("two rungs")
+    reported = sorted(t.best_loss for t in study.trials)
+    curve = insight.best_of(study)
+    assert curve[0].mean == pytest.approx(statistics.fmean(reported))
+    assert curve[-1].mean == insight.enough(study).best == 0.5
+
+
+def test_the_trials_that_a_race_repeats_do_not_count_as_seeds():
+    """They were chosen for their luck: pooled with their repetitions they make the noise too large."""
+    deviations = []
+    for seed in range(6):
+        study = luthier.simulate(
+            lambda c, step, seed=seed: c["x"] * 1e-6, UNIT, minimize="loss", searcher="random",
+            scheduler=None, epochs=1, max_trials=60, finalists=4, repetitions=6, seed=seed,
+        ).study  # fmt: skip
+        generator = np.random.default_rng(seed)
+        for trial in study.history.trials:
+            lucky = trial.number in {t.repeats for t in study.history.repetitions.values()}
+            trial.best_loss = -3.0 if lucky else float(generator.standard_normal())
+        found = insight.noise(study.history)
+        assert found.source == "repeats"
+        assert found.freedom == sum(
+            len([t for t in study.history.repetitions.values() if t.repeats == n]) - 1
+            for n in {t.repeats for t in study.history.repetitions.values()}
+        )
+        deviations.append(found.deviation)
+    assert statistics.fmean(deviations) == pytest.approx(1.0, abs=0.15)

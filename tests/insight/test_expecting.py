@@ -12,6 +12,7 @@ from luthier import insight
 from luthier.errors import StudyError
 from luthier.insight.progressing import improvements
 from luthier.space import Choice, Float, Int, Space
+from luthier.study import events as ev
 
 SPACE = Space(
     rate=Float(1e-4, 1, scale="log"),
@@ -118,3 +119,31 @@ def test_improvements_are_those_of_the_trials_in_their_order(study: luthier.Stud
     assert found.epochs == found.trials, "a trial here is one report"
     for count, best, number in zip(found.trials, found.values, found.numbers, strict=True):
         assert running[count - 1] == best == losses[number]
+
+
+def test_the_cut_goes_through_the_trial_that_was_measured_to_be_the_best():
+    """Not through one that was stopped early and is expected to have come to more."""
+    space = luthier.Space(x=luthier.Float(0.0, 1.0), y=luthier.Float(0.0, 1.0))
+    study = luthier.open("cut", space, minimize="loss", searcher="random", storage="memory")
+    for number in range(20):
+        trial = study.ask()
+        trial.report(loss=1.0 + 0.01 * number if number != 13 else 0.72)
+        if number < 6:
+            for epoch in range(4):
+                trial.report(loss=0.85 - 0.05 * epoch + 0.01 * number)
+            study.tell(trial)
+        else:
+            study.append([ev.TrialStopped(time=0.0, trial=number, step=1, reason="left behind")])
+    assert study.best.number == 0
+    assert insight.response(study, "x").around == 0
+    assert insight.contour(study, "x", "y").around == 0
+
+
+def test_a_contour_needs_five_trials_whoever_names_its_hyperparameters():
+    space = luthier.Space(x=luthier.Float(0.0, 1.0), y=luthier.Float(0.0, 1.0))
+    study = luthier.open("five", space, minimize="loss", searcher="random", storage="memory")
+    for _ in range(5):
+        trial = study.ask()
+        study.tell(trial, loss=trial["x"] + trial["y"])
+    assert insight.contour(study).names == ("x", "y")
+    assert insight.contour(study, "y").names == ("y", "x")

@@ -228,3 +228,35 @@ def test_the_pictures_show_the_numbers(wave):
     pairs = insight.interactions(wave)
     drawn = insight.picture(pairs).images[0].get_array()
     assert sorted(drawn[~np.isnan(drawn)]) == pytest.approx(sorted(p.share for p in pairs))
+
+
+def rising(losses, space=None):
+    """Return a study whose x rises from trial to trial, of these losses."""
+    space = space or luthier.Space(x=UNIT, y=UNIT)
+    study = luthier.open("rising", space, minimize="loss", searcher="random", storage="memory")
+    for number, loss in enumerate(losses):
+        study.enqueue({"x": number / (len(losses) - 1), "y": (0.618 * number) % 1})
+        study.tell(study.ask(), loss=loss)
+    return study
+
+
+def test_a_metric_that_is_always_the_same_hangs_on_nothing():
+    """Whoever came first would be the best, and x would be all that matters."""
+    found = shares(insight.importance(rising([1.0] * 60), "ped_anova"))
+    assert found == {"x": 0.0, "y": 0.0}
+    assert shares(insight.importance(rising([1.0] * 60), "ped_anova", good=0.5)) == found
+
+
+def test_equal_trials_count_alike_whatever_their_order():
+    """A coarse metric that hangs on y alone, in trials whose x rises."""
+    coarse = [float((0.618 * n) % 1 > 0.5) for n in range(80)]
+    found = shares(insight.importance(rising(coarse), "ped_anova"))
+    assert found["y"] > 0.9
+
+
+def test_no_trial_that_diverged_is_among_the_best():
+    """12 of 60 have a value, best where y is small: the other 48 would fill up the twenty best."""
+    losses = [(0.618 * n) % 1 if n >= 48 else math.nan for n in range(60)]
+    study = rising(losses)
+    shown = shares(insight.importance(study, "ped_anova", target=1.0))
+    assert shown["x"] > 0.9  # what is not spoilt lies at its upper end

@@ -11,6 +11,7 @@ from luthier.errors import StudyError
 from luthier.insight.makespan import makespan, work
 from luthier.insight.planner import checkpoints
 from luthier.schedule import ASHA, Full, Hyperband, SuccessiveHalving
+from luthier.schedule.race import BRACKET
 from luthier.study.protocols import Bracket, Limits, Plan, Rung
 
 UNIT = luthier.Space(x=luthier.Float(0.0, 1.0))
@@ -104,3 +105,36 @@ def test_what_cannot_be_planned_says_so():
         insight.Costs(0.0)
     with pytest.raises(StudyError, match="No trial of this study says"):
         insight.measured(taught(UNIT, lambda c, _: 1.0, 0))
+
+
+@pytest.mark.parametrize(("workers", "repetitions"), [(1, 4), (2, 6), (4, 8)])
+def test_a_race_begins_when_the_search_is_over_and_goes_on_round_by_round(workers, repetitions):
+    """Everybody is equally good, so that nobody is dropped and all rounds are run."""
+    ran = luthier.simulate(
+        lambda c, step: 1.0, luthier.Space(x=luthier.Float(0.0, 1.0)), minimize="loss",
+        searcher="random", scheduler=None, epochs=5, max_trials=16, workers=workers,
+        epoch_seconds=10.0, finalists=2, repetitions=repetitions,
+    )  # fmt: skip
+    race = Bracket(BRACKET, "race", (Rung(2 * repetitions, 5),))
+    search = Full(5).plan(Limits(trials=16))
+    made = Plan((*search.brackets, race), at_most=True)
+    planned = makespan(made, workers, 10.0, finalists=2)
+    assert ran.seconds <= planned <= 1.25 * ran.seconds
+    assert planned == pytest.approx(
+        makespan(Plan(search.brackets, at_most=True), workers, 10.0)
+        + 50.0 * (-(-6 // workers) + (repetitions - 3) * -(-2 // workers))
+    )
+
+
+def test_a_report_of_several_epochs_is_no_epoch():
+    study = luthier.open("each third", UNIT, minimize="loss", storage="memory")
+    for _ in range(4):
+        trial = study.ask()
+        for step in (3, 6, 9):
+            trial.report(step=step, loss=1.0 / step)
+        study.tell(trial)
+    for trial in study.history.trials:
+        assert list(trial.steps) == [3, 6, 9]
+        trial.seconds[:] = type(trial.seconds)("d", [11.0, 6.0, 6.0])
+    costs = insight.measured(study.history)
+    assert (costs.epoch, costs.start) == (2.0, 5.0)

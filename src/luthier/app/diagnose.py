@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -80,16 +81,15 @@ def _print_study(history: History, found: StudyDiagnosis, top: int) -> None:
 
 def _print_trial(history: History, number: int, several: tuple[Finding, ...]) -> None:
     from luthier.app import words
-    from luthier.app.show import clean
+    from luthier.app.show import clean, many
 
     trial = history.trials[number]
-    value = words.number(history.value(trial.best_loss))
-    click.echo(
-        clean(
-            f"trial {number}, {trial.state}: {history.objective.metric} {value} at epoch "
-            f"{trial.best_step} of {trial.step}"
-        )
-    )
+    metric = history.objective.metric
+    reached = f"no finite {metric} in {many(trial.step, 'epoch')}"
+    if math.isfinite(trial.best_loss):
+        value = words.number(history.value(trial.best_loss))
+        reached = f"{metric} {value} at epoch {trial.best_step} of {trial.step}"
+    click.echo(clean(f"trial {number}, {trial.state}: {reached}"))
     for finding in several:
         click.echo(clean(f"  {finding.kind} (confidence {finding.confidence:.2f})"))
         click.echo(clean(f"    seen: {finding.evidence}"))

@@ -10,6 +10,7 @@ import click
 from luthier.app import options
 from luthier.app.completing import complete_hyperparameters, study_argument
 from luthier.app.strict_json import strict_json
+from luthier.errors import LuthierError
 
 _to = click.option("--to", "file", metavar="FILE", help="Draw the picture: .png, .pdf, .svg.")
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -37,6 +38,7 @@ def importance(
     if pairs:
         found: Any = insight.interactions(history, good)
         lines = [f"{p.share:6.1%}  {' x '.join(p.names)}" for p in found]
+        lines = lines or ["no two hyperparameters are searched, so none act together"]
     else:
         found = insight.importance(history, method, good)
         lines = [f"{i.share:6.1%}  ({i.low:.1%} to {i.high:.1%})  {i.name}" for i in found]
@@ -178,7 +180,11 @@ def _give(found: Any, lines: list[str], file: str | None, as_json: bool) -> None
     if file is not None:
         from luthier.insight import picture
 
-        picture(found).figure.savefig(file, dpi=150)
+        figure = picture(found).figure
+        try:
+            figure.savefig(file, dpi=150)
+        except (OSError, ValueError) as error:  # no such folder, or no such kind of picture
+            raise LuthierError(f"Cannot write {file}: {error}.") from error
         click.echo(f"wrote {file}", err=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -97,7 +98,9 @@ def _as_it_is(study: str, storage: str | None, costs: Costs | None) -> Estimate:
     history = history_for(study, storage)
     searcher, scheduler = made_parts(history.header)
     limits = within_space(history.limits, searcher, scheduler, history)
-    return planner.estimate(scheduler.inner, limits, scheduler.planned(history, limits), costs)
+    made = scheduler.planned(history, limits)
+    finalists = history.race.finalists if history.race else 0
+    return planner.estimate(scheduler.inner, limits, made, costs, finalists)
 
 
 def _costs(
@@ -116,15 +119,26 @@ def _costs(
     if epoch is not None:
         return Costs(epoch, start or 0.0, size, workers)
     if study is None:
+        _needs_epoch_time(start)
         return None
     from luthier.app.command import history_for
 
     history = history_for(study, storage)
     if not must and not any(second > 0 for trial in history.trials for second in trial.seconds):
+        _needs_epoch_time(start)
         return None
     costs = measured(history, workers, size)
+    if start is not None:
+        costs = replace(costs, start=start)
     click.echo(f"measured: {costs.epoch:.3g} s an epoch, {costs.start:.3g} s to start", err=True)
     return costs
+
+
+def _needs_epoch_time(start: float | None) -> None:
+    if start is not None:
+        raise StudyError(
+            "--start-time alone tells no hours: give --epoch-time, or a study to measure it in."
+        )
 
 
 def _tell(found: Estimate) -> None:
@@ -165,8 +179,11 @@ def _bytes(text: str) -> int:
     number = text.strip().lower().rstrip("kmgtb")
     unit = text.strip().lower()[len(number) :]
     try:
-        return int(float(number) * _UNITS[unit])
-    except (ValueError, KeyError):
+        size = int(float(number) * _UNITS[unit])
+        if size < 0:
+            raise ValueError
+        return size
+    except (ValueError, OverflowError, KeyError):
         raise StudyError(f"A size must be such as 30MB or 2GB, got {text!r}.") from None
 
 

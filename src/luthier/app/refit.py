@@ -108,8 +108,9 @@ def refit(
 def best_epoch(history: History, trial: TrialRecord) -> int:
     """Return after how many epochs a configuration was best.
 
-    Where it was trained on several seeds (a race of the finalists), the median over them: the best epoch
-    of a single training is itself partly luck.
+    Where it was trained on several seeds (a race of the finalists), the median over those that went to
+    their end: the best epoch of a single training is itself partly luck, and that of one that diverged or was
+    cut short says nothing of how long to train.
 
     Raises:
         StudyError: *trial* has no finite value.
@@ -117,7 +118,7 @@ def best_epoch(history: History, trial: TrialRecord) -> int:
     again = [
         t.best_step
         for t in history.repetitions.values()
-        if t.repeats == trial.number and t.best_step
+        if t.repeats == trial.number and t.best_step and t.state is TrialState.COMPLETED
     ]
     if not trial.best_step:
         raise StudyError(f"Trial {trial.number} has no finite value: choose another trial=.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 from luthier.app.fence import read_test
 from luthier.app.refit import Keep, Refits, best_epoch, refit
-from luthier.errors import StudyError
+from luthier.errors import CheckpointError, StudyError
 from luthier.insight.race import RaceResult, race
 from luthier.run.places import place
 from luthier.study.records import StageRecord, TrialRecord
@@ -112,20 +113,46 @@ class Result:
     ) -> dict[str, float]:
         """Return what a trial's model is worth on data that no choice has seen; read it once.
 
-        Every read is an event in the study's log, with who, when and what; a second one warns.
+        Every read is an event in the study's log, with who, when, of which trial and what; a second one
+        warns. Where it is not of ``Result.best``, or not of the recommended trial, a line on standard error
+        says so.
 
         Args:
             evaluate: called with the trained model; with the trial where the training loop is your own.
                 Returns a number, or metrics by name.
-            trial: by default the best.
+            trial: by default ``Result.recommended``, the one that ``Result.fit`` trains and the report
+                names; the best where the model of that one was not kept.
 
         Raises:
-            StudyError: *evaluate* returned no number.
+            StudyError: *evaluate* returned no number, or no trial has a finite value.
             CheckpointError: the trial's checkpoint was not kept, or is damaged.
         """
-        chosen = trial or self.best
+        chosen = trial or self._tested()
         of = chosen if self.load is None else self.model(chosen)
         return read_test(self.study, chosen, evaluate, of)
+
+    def _tested(self) -> TrialRecord:
+        """Return the trial to read the test set for, and say which where that is not obvious."""
+        chosen, best = self.recommended, self.best
+        if chosen is best:
+            return best
+        known = f"trial {chosen.number} is recommended (result.recommended)"
+        if self.load is None or self._has_checkpoint(chosen):
+            luck = "whose better value is more likely a lucky one"
+            _say(f"{known}: the test set is read for it, not for trial {best.number}, {luck}")
+            return chosen
+        _say(
+            f"{known}, but its model was not kept: the test set is read for trial {best.number}, the best; "
+            "test the recommended configuration by training it once more, result.fit()"
+        )
+        return best
+
+    def _has_checkpoint(self, trial: TrialRecord) -> bool:
+        try:
+            self.checkpoint(trial)
+        except CheckpointError:
+            return False
+        return True
 
     def report(self, file: str | Path) -> Path:
         """Write all that the study taught to *file*, and return its path.
@@ -252,3 +279,7 @@ class Result:
                 "the best in the search."
             )
         return refit(self.study, self.training, chosen, data, epochs=epochs, keep=keep, seed=seed)
+
+
+def _say(text: str) -> None:
+    print(f"luthier: {text}", file=sys.stderr)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Sequence
@@ -108,10 +109,12 @@ def picture(history: History, width: int, height: int, now: float) -> list[Text]
     from rich.text import Text
 
     lines: list[tuple[str, str]] = [*_head(history, now)]
-    running = [t for t in history.trials if t.state is TrialState.RUNNING][-_RUNNING:]
+    running = [t for t in history.trials if t.state is TrialState.RUNNING]
     if running:
-        lines += [("", ""), (f"running ({len(running)})", "bold")]
-        lines += [(_row(history, t, width), "") for t in running]
+        shown = running[-_RUNNING:]
+        newest = f", the newest {len(shown)}" if len(shown) < len(running) else ""
+        lines += [("", ""), (f"running ({len(running)}{newest})", "bold")]
+        lines += [(_row(history, t, width), "") for t in shown]
     ranking = history.ranking()[:_BEST]
     if ranking:
         lines += [("", ""), ("best", "bold")]
@@ -163,7 +166,9 @@ def _head(history: History, now: float) -> list[tuple[str, str]]:
 def _row(history: History, trial: TrialRecord, width: int) -> str:
     """Return a trial on one line: number, epochs, value, curve, and what room is left for."""
     to = f"/{trial.to_step}" if trial.to_step else ""
-    value = words.number(history.value(trial.best_loss)) if trial.steps else "-"
+    value = "-"
+    if math.isfinite(trial.best_loss):
+        value = words.number(history.value(trial.best_loss))
     curve = sparkline(_losses(history, trial), 16 if width >= _NARROW else 8)
     line = f"{trial.number:>6}  {f'{trial.step}{to}':>9}  {value:>9}  {curve:<16}"
     if width < _NARROW:

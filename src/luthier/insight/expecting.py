@@ -11,7 +11,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from luthier.errors import StudyError
-from luthier.insight.trials import Source, Tried, column_of, enough_for, history_of, tried
+from luthier.insight.trials import (
+    Source,
+    Tried,
+    column_of,
+    enough_for,
+    history_of,
+    reported,
+    tried,
+)
 from luthier.search.columns import Columns
 from luthier.study.history import History
 
@@ -88,7 +96,7 @@ def response(source: Source, name: str) -> Slice:
     """
     history, found = _asked(source)
     column = column_of(found.columns, name)
-    around = _around(found, [column])
+    around = _around(history, found, [column])
     places = _places(found.columns, column, _SLICE)
     mean, low, high = _expected(history, found, _cut(found, around, {column: places}))
     return Slice(
@@ -108,8 +116,9 @@ def contour(source: Source, first: str | None = None, second: str | None = None)
 
     Args:
         source: a study or its history.
-        first: the one across; by default the most important one.
-        second: the one upwards; by default the next important one.
+        first: the one across; by default the most important one. With too few trials to tell which
+            that is, the first in the space.
+        second: the one upwards; by default the next one.
 
     Raises:
         StudyError: as ``response``; or both are the same, or never active in one trial.
@@ -118,7 +127,7 @@ def contour(source: Source, first: str | None = None, second: str | None = None)
 
     history, found = _asked(source)
     one, two = _pair(history, found, first, second)
-    around = _around(found, [one, two])
+    around = _around(history, found, [one, two])
     across, up = _places(found.columns, one, _CONTOUR), _places(found.columns, two, _CONTOUR)
     x, y = (grid.ravel() for grid in np.meshgrid(across, up))
     mean, low, high = _expected(history, found, _cut(found, around, {one: x, two: y}))
@@ -156,15 +165,19 @@ def _learned_from(found: Tried) -> int:
 
 
 def _pair(history: History, found: Tried, first: str | None, second: str | None) -> tuple[int, int]:
+    import numpy as np
+
     columns = found.columns
     if columns.dimension < 2:
         raise StudyError("A contour needs two hyperparameters that are searched; there is one.")
     chosen = [None if name is None else column_of(columns, name) for name in (first, second)]
     if None in chosen:
-        from luthier.insight.importances import importance
+        from luthier.insight import importances
 
-        order = [columns.names.index(i.name) for i in importance(history, "ped_anova")]
-        order += [c for c in range(columns.dimension) if c not in order]
+        order = list(range(columns.dimension))
+        if np.isfinite(found.losses).sum() >= importances.FEWEST:
+            ranked = importances.importance(history, "ped_anova")
+            order = [columns.names.index(i.name) for i in ranked]
         for place, column in enumerate(chosen):
             if column is None:
                 chosen[place] = next(c for c in order if c not in chosen)
@@ -176,16 +189,17 @@ def _pair(history: History, found: Tried, first: str | None, second: str | None)
     return one, two
 
 
-def _around(found: Tried, active: list[int]) -> int:
-    """Return the row of the best trial in which the columns *active* all are."""
+def _around(history: History, found: Tried, active: list[int]) -> int:
+    """Return the row of the best trial in which the columns *active* all are, by what it has reported."""
     import numpy as np
 
-    usable = np.isfinite(found.first) & ~np.isnan(found.points[:, active]).any(axis=1)
+    losses = reported(history, found)
+    usable = np.isfinite(losses) & ~np.isnan(found.points[:, active]).any(axis=1)
     if not usable.any():
         names = " and ".join(repr(found.columns.names[c]) for c in active)
         raise StudyError(f"No trial with a value has had {names} active so far.")
     rows = np.flatnonzero(usable)
-    return int(rows[np.argmin(found.first[rows])])
+    return int(rows[np.argmin(losses[rows])])
 
 
 def _places(columns: Columns, column: int, most: int) -> Array:

@@ -23,6 +23,7 @@ FEWEST = 10  # trials with a finite value
 _RESAMPLED = 50
 _BEST = 20  # trials whose density says something
 _INTERVAL = (0.05, 0.95)
+_ROUNDING = 1e-12  # of what decides: no more than computing leaves where nothing does
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,9 @@ def importance(
         target: for PED-ANOVA, the share of those looked at that counts as the best; by default a tenth,
             and 20 trials at least where that is no more than half.
 
-    Trials that diverged or ran out of memory count as the worst of those that did not.
+    Trials that diverged or ran out of memory count as the worst of those that did not. With several
+    objectives, or constraints on outcomes, it is the importance for the trials' order (front by front,
+    those that break a constraint last), not for any metric.
 
     Raises:
         StudyError: fewer than 10 trials with a finite value, an unknown method, no share in (0, 1].
@@ -114,29 +117,47 @@ def _by_ped_anova(
 ) -> list[tuple[float, float, float]]:
     import numpy as np
 
-    region = _count(1.0 if good is None else good, len(found.losses))
-    order = np.argsort(found.losses, kind="stable")[:region]
-    points = found.points[order]
+    order = np.argsort(found.losses, kind="stable")
+    last = found.losses[order[_count(1.0 if good is None else good, len(order)) - 1]]
+    order = order[: int(np.searchsorted(found.losses[order], last, side="right"))]
+    losses, points, region = found.losses[order], found.points[order], len(order)
     drawn = chance.of("resampled").generator().multinomial(
         region, np.full(region, 1 / region), size=_RESAMPLED
     )  # fmt: skip
     weights = np.concatenate([np.ones((1, region)), drawn.astype(np.float64)])
-    # The best trials of each sample: as many as of all of them, the last one perhaps in part.
     chosen = max(_count(0.1, region), min(_BEST, region // 2))
     if target is not None:
         chosen = _count(target, region)
-    room = chosen - np.concatenate(
-        [np.zeros((len(weights), 1)), np.cumsum(weights, axis=1)[:, :-1]], axis=1
-    )
-    best = np.clip(room, 0.0, weights)
+    best = _best(losses, weights, min(chosen, int(np.isfinite(losses).sum())))
     found_ = ped_anova.variances(found.columns, points, weights, best)
     whole = found_.sum(axis=1, keepdims=True)
-    shares = found_ / np.where(whole > 0, whole, 1.0)
+    shares = np.where(whole > _ROUNDING, found_ / np.maximum(whole, _ROUNDING), 0.0)
     low, high = np.quantile(shares[1:], _INTERVAL, axis=0)
     return [
         (float(s), float(min(s, a)), float(max(s, b)))
         for s, a, b in zip(shares[0], low, high, strict=True)
     ]
+
+
+def _best(losses: Array, weights: Array, chosen: int) -> Array:
+    """Return how often each trial counts among the best (s, n): as many as *chosen* in each sample.
+
+    Trials of the same loss at the cut count in equal parts, as nothing puts one before another. One that
+    diverged is none of the best.
+
+    Args:
+        losses: (n,) ascending.
+        weights: (s, n) how often each trial was drawn.
+        chosen: how many are the best.
+    """
+    import numpy as np
+
+    values, first, group = np.unique(losses, return_index=True, return_inverse=True)
+    size = np.add.reduceat(weights, first, axis=1)
+    before = np.cumsum(size, axis=1) - size
+    share = np.clip((chosen - before) / np.maximum(size, 1), 0.0, 1.0)
+    share[:, ~np.isfinite(values)] = 0.0
+    return weights * share[:, group]
 
 
 def _count(share: float, count: int) -> int:

@@ -15,6 +15,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from luthier.errors import StudyError
+from luthier.insight.draws import Draw, by_chance, draw, reach
+from luthier.insight.labelling import told_apart
 from luthier.insight.order_statistics import quantile, resampled_chances
 from luthier.insight.trials import Source, column_of, history_of
 from luthier.search.columns import Columns, columns_of
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
 FEWEST = 3  # trials with a value, for it to be compared
 _INTERVAL = (0.05, 0.5, 0.95)
+_SIGNIFICANCE = 0.05  # chance of a winner where the values make no difference, at most
 
 
 @dataclass(frozen=True)
@@ -48,9 +51,10 @@ class Isolated:
     Attributes:
         label: the value, or the bin's range.
         place: its middle in [0, 1] on the hyperparameter's own scale.
-        trials: that had it and were trained long enough.
+        trials: that had it and were trained long enough, or spent their budget otherwise: they diverged,
+            broke a constraint, or were stopped before.
         median: the middle value of the best of ``Isolation.budget`` of them; NaN with too few, and
-            infinite where half of such draws hold only trials that diverged.
+            infinite where half of such draws hold no trial that was trained long enough.
         low: the end of the interval of 90 % that is smaller.
         high: the larger one.
         best: trial number of the best one, -1 without any.
@@ -101,7 +105,14 @@ def isolation(
 
     Equal budgets are equally many epochs (the most that at least 3 trials of every value reached, where
     each value has as many) and equally many trials: the best of m, m the smallest number of trials any
-    value has. The intervals are those of the exact bootstrap: the best of m draws with replacement.
+    value has. A trial that a scheduler left behind before that many epochs has had its share of the budget:
+    it is a draw that all lose that got there. One that diverged or breaks a constraint on outcomes loses
+    against all. Repetitions of a race are left out. The intervals are those of the exact bootstrap: the best
+    of m draws with replacement.
+
+    The best value beats the second where the best trials of both are all its own, so many that chance alone
+    would give as many to either of them in less than 5 % of all orders. Being the nearest of several values,
+    the second makes that rarer still, so there is nothing to correct for.
 
     Args:
         source: a study or its history.
@@ -131,17 +142,17 @@ def isolation(
             f"Isolation of {roles.scientific!r} needs {FEWEST} trials at two of its values at least; "
             f"there are {', '.join(f'{len(g)} at {t}' for g, t in zip(groups, labels, strict=True))}."
         )
-    epochs = min(sorted((_reach(t) for t in g), reverse=True)[FEWEST - 1] for g in compared)
+    alone = history.header.scheduler["name"] == "patience"
+    reached = [sorted((reach(t, alone=alone) for t in g), reverse=True) for g in compared]
+    epochs = min(reaches[FEWEST - 1] for reaches in reached)
     epochs = max(1, int(min(epochs, max(t.step for g in compared for t in g))))
-    losses = [
-        sorted((_loss(t, epochs), t.number) for t in g if _reach(t) >= epochs) for g in groups
-    ]
-    budget = min(len(found) for found in losses if len(found) >= FEWEST)
+    drawn = [sorted(d for t in g if (d := draw(t, epochs, alone=alone))) for g in groups]
+    budget = min(len(found) for found in drawn if len(found) >= FEWEST)
     values = tuple(
         _isolated(history, label, float(place), found, budget)
-        for label, place, found in zip(labels, (edges[1:] + edges[:-1]) / 2, losses, strict=True)
+        for label, place, found in zip(labels, (edges[1:] + edges[:-1]) / 2, drawn, strict=True)
     )
-    words = _words(history, roles, values, budget, epochs)
+    words = _words(history, roles, values, drawn, budget, epochs)
     metric = history.objective.metric
     return Isolation(roles, metric, budget, epochs, tuple(values), words)
 
@@ -175,8 +186,7 @@ def _cut(columns: Columns, column: int, bins: int) -> tuple[Array, list[str]]:
         return edges, [str(domain.decode((a + b) / 2)) for a, b in pairwise(edges)]
     edges = np.arange(bins + 1) / bins
     ends = [domain.decode(float(edge)) for edge in edges]
-    shown = [f"{end:.2g}" if isinstance(end, float) else str(end) for end in ends]
-    return edges, [f"{a} … {b}" for a, b in pairwise(shown)]
+    return edges, [f"{a} … {b}" for a, b in pairwise(told_apart(ends, 2))]
 
 
 def _held(
@@ -204,32 +214,21 @@ def _groups(
 
     groups: list[list[TrialRecord]] = [[] for _ in edges[1:]]
     for trial, place, counts in zip(history.trials, places, held, strict=True):
+        if trial.repeats >= 0:  # of a race: only finalists' values have such
+            continue
         failed = trial.state is TrialState.FAILED or not math.isfinite(trial.best_loss)
         if counts and (trial.impossible or not failed) and not np.isnan(place):
             groups[int(np.searchsorted(edges[1:-1], place, side="right"))].append(trial)
     return groups
 
 
-def _reach(trial: TrialRecord) -> float:
-    """Return how many epochs a trial was trained; more would not help a spoilt one."""
-    return math.inf if trial.impossible else trial.step
-
-
-def _loss(trial: TrialRecord, epochs: int) -> float:
-    """Return the best loss within so many epochs; infinite for a spoilt trial."""
-    if trial.impossible:
-        return math.inf
-    steps = zip(trial.steps, trial.losses, strict=True)
-    return min((loss for step, loss in steps if step <= epochs), default=math.inf)
-
-
 def _isolated(
-    history: History, label: str, place: float, found: list[tuple[float, int]], budget: int
+    history: History, label: str, place: float, found: Sequence[Draw], budget: int
 ) -> Isolated:
-    best = found[0][1] if found and math.isfinite(found[0][0]) else -1
+    best = found[0].number if found and math.isfinite(found[0].loss) else -1
     if len(found) < FEWEST:
         return Isolated(label, place, len(found), math.nan, math.nan, math.nan, best)
-    losses = [loss for loss, _ in found]
+    losses = [each.loss for each in found]
     weights = resampled_chances(len(losses), budget)
     good, median, bad = (_value(history, quantile(losses, weights, q)) for q in _INTERVAL)
     return Isolated(label, place, len(found), median, min(good, bad), max(good, bad), best)
@@ -241,15 +240,20 @@ def _value(history: History, loss: float) -> float:
 
 
 def _words(
-    history: History, roles: Roles, values: Sequence[Isolated], budget: int, epochs: int
+    history: History,
+    roles: Roles,
+    values: Sequence[Isolated],
+    drawn: Sequence[Sequence[Draw]],
+    budget: int,
+    epochs: int,
 ) -> str:
     sign = -1.0 if history.objective.direction == "maximize" else 1.0
-    known = sorted((v for v in values if not math.isnan(v.median)), key=lambda v: sign * v.median)
-    first, second = known[0], known[1]
-    apart = first.high < second.low if sign > 0 else first.low > second.high
+    known = [i for i, value in enumerate(values) if not value.too_few]
+    known.sort(key=lambda i: (sign * values[i].median, drawn[i][0]))
+    first, second = (values[i] for i in known[:2])
     verdict = (
         f"beats {second.label} ({second.median:.4g})"
-        if apart
+        if by_chance(drawn[known[0]], drawn[known[1]]) < _SIGNIFICANCE
         else f"is no clear winner over {second.label} ({second.median:.4g})"
     )
     given = f", given {', '.join(roles.fixed)} as in the best trial" if roles.fixed else ""

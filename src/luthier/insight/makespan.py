@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
+from luthier.schedule.contest import FEWEST
+from luthier.schedule.race import BRACKET
 from luthier.study.protocols import Bracket, Plan
 
 _MANY = (
@@ -24,13 +27,29 @@ def work(plan: Plan, epoch: float, start: float) -> float:
     return plan.epochs * epoch + sum(map(_jobs, plan.brackets)) * start
 
 
-def makespan(plan: Plan, workers: int, epoch: float, start: float = 0.0) -> float:
+def makespan(
+    plan: Plan, workers: int, epoch: float, start: float = 0.0, finalists: int = 0
+) -> float:
     """Return the seconds from a plan's beginning to its end.
 
     A rung's jobs begin when all of the rung before have ended; a worker that would wait takes one of
     the next bracket (as ``schedule.brackets`` does). Rungs of an asynchronous plan wait for nobody;
-    the longest trial may begin last (Graham 1966's bound).
+    the longest trial may begin last (Graham 1966's bound). A race begins after all that, see ``_race``.
+
+    Args:
+        plan: what is trained.
+        workers: jobs at the same time.
+        epoch: seconds of an epoch.
+        start: seconds that a job takes before its first epoch (loading, compiling).
+        finalists: how many configurations the plan's race is of; 0: nobody knows, all its trainings may
+            go on at the same time.
     """
+    if len(plan.brackets) > 1 and plan.brackets[-1].index == BRACKET:
+        *search, last = plan.brackets
+        searched = replace(plan, brackets=tuple(search))
+        raced = min(finalists, searched.trials)
+        before = makespan(searched, workers, epoch, start)
+        return before + _race(last, raced, workers, epoch, start)
     if plan.at_most:
         longest = max(b.rungs[-1].step * epoch + len(b.rungs) * start for b in plan.brackets)
         return work(plan, epoch, start) / workers + longest * (1 - 1 / workers)
@@ -42,6 +61,20 @@ def makespan(plan: Plan, workers: int, epoch: float, start: float = 0.0) -> floa
         jobs += _jobs(plan.brackets[first])
     before = work(Plan(plan.brackets[:first]), epoch, start) / workers
     return before + _greedy(plan.brackets[first:], workers, epoch, start)
+
+
+def _race(bracket: Bracket, finalists: int, workers: int, epoch: float, start: float) -> float:
+    """Return the seconds of a race: its first three rounds go together, then each waits for the one before.
+
+    Only then is it known who is dropped, see ``schedule.contest``.
+    """
+    (rung,) = bracket.rungs
+    first = min(rung.trials, FEWEST * finalists or rung.trials)
+    turns, left = -(-first // workers), rung.trials - first
+    while left > 0:
+        turns += -(-min(finalists, left) // workers)
+        left -= finalists
+    return turns * (start + epoch * rung.step)
 
 
 def _jobs(bracket: Bracket) -> int:

@@ -49,6 +49,15 @@ def resampled_chances(total: int, drawn: int) -> Array:
     return worse[:-1] - worse[1:]
 
 
+def all_of_one(sizes: Sequence[int], first: int) -> float:
+    """Return the chance that the *first* best trials all belong to one group, whichever.
+
+    Σ C(n, first) / C(N, first) over the *sizes* n of the groups, N together: what would come of it if
+    which group a trial is in said nothing.
+    """
+    return sum(math.comb(size, first) for size in sizes) / math.comb(sum(sizes), first)
+
+
 def quantile(losses: Sequence[float] | Array, weights: Array, share: float) -> float:
     """Return the smallest of the ascending *losses* below or at which a *share* of the weight lies."""
     import numpy as np

@@ -66,13 +66,16 @@ def _variance(columns: Columns, column: int, places: Array, weights: Array, best
     at = np.zeros((len(places), len(kernels)))
     at[np.arange(len(places)), cells] = 1.0
     density = (weights @ at / np.maximum(count, 1)[:, None]) @ kernels
-    of_best = (best @ at / np.maximum(chosen, 1)[:, None]) @ kernels
+    of_best = (best @ at / np.where(chosen > 0, chosen, 1.0)[:, None]) @ kernels
     held = np.maximum(density, 1e-12)
     divergence = size * ((of_best - density) ** 2 / held).sum(axis=1)
     # What it comes to when the best are any *chosen* of the *count*: the variance of a mean of draws
     # without replacement (Cochran 1977, theorem 2.2), cell by cell.
     spread = (weights @ at / np.maximum(count, 1)[:, None]) @ squares - density**2
-    left = (count - chosen) / np.maximum(count - 1, 1) / np.maximum(chosen, 1)
+    # A trial of which a part is among the best, as others are as good, is drawn by that part.
+    parts = best**2 / np.maximum(weights, 1e-12)
+    drawn = parts.sum(axis=1) / np.maximum(chosen, 1e-12) ** 2
+    left = np.maximum(drawn * count - 1, 0.0) / np.maximum(count - 1, 1)
     by_chance = size * left * (spread / held).sum(axis=1)
     excess = np.where((chosen > 0) & (count > chosen), divergence - by_chance, 0.0)
     return count / everyone * (chosen / np.maximum(count, 1)) ** 2 * np.maximum(excess, 0.0)

@@ -11,6 +11,7 @@ from luthier.insight.drawing import FILL, LINE, MARK, axes_or_new
 from luthier.insight.importances import Importance
 from luthier.insight.interacting import Interaction
 from luthier.insight.isolating import Isolated, Isolation
+from luthier.insight.labelling import plain
 from luthier.insight.sufficiency import Enough, percent
 
 
@@ -24,7 +25,9 @@ def picture(found: Any, axes: Any = None) -> Any:
     Raises:
         StudyError: there is no picture of such a thing, or matplotlib is not installed.
     """
-    if isinstance(found, tuple) and found:
+    if found == ():
+        raise StudyError("There is nothing to draw: no two hyperparameters are searched.")
+    if isinstance(found, tuple):
         several = cast("tuple[Any, ...]", found)
         if isinstance(several[0], Importance):
             return _importance(cast("tuple[Importance, ...]", several), axes)
@@ -46,7 +49,7 @@ def _importance(found: Sequence[Importance], axes: Any) -> Any:
     shown = found[::-1]
     shares = [i.share for i in shown]
     ends = [[i.share - i.low for i in shown], [i.high - i.share for i in shown]]
-    axes.barh([i.name for i in shown], shares, color=FILL, height=0.6)
+    axes.barh([plain(i.name) for i in shown], shares, color=FILL, height=0.6)
     axes.errorbar(shares, range(len(shown)), xerr=ends, fmt="none", ecolor=LINE, capsize=3)
     axes.set_xlim(0, 1)
     axes.set_xlabel("share (lines: 5 % to 95 % of resampled trials)")
@@ -65,8 +68,9 @@ def _interactions(found: Sequence[Interaction], axes: Any) -> Any:
         shares[high, low] = pair.share
     axes = axes_or_new(axes, height=2.0 + 0.45 * len(names))
     image = axes.imshow(shares, cmap="Blues", vmin=0.0, vmax=max(0.05, float(np.nanmax(shares))))
-    axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
-    axes.set_yticks(range(len(names)), names)
+    shown = list(map(plain, names))
+    axes.set_xticks(range(len(names)), shown, rotation=45, ha="right")
+    axes.set_yticks(range(len(names)), shown)
     for (row, column), share in np.ndenumerate(shares):
         if not np.isnan(share):
             ink = "white" if share > 0.6 * image.norm.vmax else "black"
@@ -85,12 +89,12 @@ def _isolation(found: Isolation, axes: Any) -> Any:
             [abs(_finite(v.high, v.median) - v.median) for _, v in known]]  # fmt: skip
     axes.errorbar(at, medians, yerr=ends, fmt="o-", color=FILL, ecolor=LINE, capsize=4)
     labels = [f"{v.label}\n{_counted(v)}".replace(" … ", "\n… ") for v in found.values]
-    axes.set_xticks(range(len(labels)), labels)
+    axes.set_xticks(range(len(labels)), list(map(plain, labels)))
     axes.set_xlim(-0.5, len(labels) - 0.5)
-    axes.set_xlabel(found.roles.scientific)
+    axes.set_xlabel(plain(found.roles.scientific))
     each = f"best of {found.budget} trials of {found.epochs} epochs"
-    axes.set_ylabel(f"{found.metric}, {each}")
-    axes.set_title(f"Isolation of {found.roles.scientific} (lines: 5 % to 95 %)")
+    axes.set_ylabel(plain(f"{found.metric}, {each}"))
+    axes.set_title(plain(f"Isolation of {found.roles.scientific} (lines: 5 % to 95 %)"))
     return axes
 
 
@@ -122,7 +126,8 @@ def _enough(found: Enough, axes: Any) -> Any:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("trials")
-    axes.set_ylabel(f"best {found.metric} of so many")
-    axes.set_title(f"{found.more} more improve it with a chance of {percent(found.chance)}")
+    axes.set_ylabel(plain(f"best {found.metric} of so many"))
+    chance = f"{found.more} more improve it with a chance of {percent(found.chance)}"
+    axes.set_title(chance if found.more else "Everything was tried")
     axes.legend()
     return axes

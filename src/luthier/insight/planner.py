@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from luthier.errors import StudyError, nearest
 from luthier.insight.makespan import makespan, work
+from luthier.insight.timing import epoch_seconds, first_epoch, start_seconds
 from luthier.insight.trials import Source, history_of
 from luthier.run.retention import KEPT
 from luthier.schedule import ASHA, SCHEDULERS, Full, Hyperband, SuccessiveHalving
@@ -132,9 +133,20 @@ def _estimate(scheduler: Scheduler, limits: Limits, costs: Costs | None) -> Esti
 
 
 def estimate(
-    scheduler: Scheduler, limits: Limits, made: Plan | None, costs: Costs | None
+    scheduler: Scheduler,
+    limits: Limits,
+    made: Plan | None,
+    costs: Costs | None,
+    finalists: int = 0,
 ) -> Estimate:
     """Return what *made*, the plan of *scheduler* within *limits*, comes to.
+
+    Args:
+        scheduler: that made it.
+        limits: within which it was made.
+        made: the plan, with its race where there will be one.
+        costs: what things take; None when not known.
+        finalists: how many configurations will be raced.
 
     Raises:
         StudyError: only time would end it.
@@ -146,7 +158,7 @@ def estimate(
         )
     if costs is None:
         return Estimate(scheduler, limits, made, None, None, None)
-    seconds = makespan(made, costs.workers, costs.epoch, costs.start)
+    seconds = makespan(made, costs.workers, costs.epoch, costs.start, finalists)
     busy = work(made, costs.epoch, costs.start) / (seconds * costs.workers)
     disk = None
     if costs.checkpoint is not None:
@@ -171,7 +183,7 @@ def checkpoints(made: Plan, workers: int, *, promotes: bool) -> int:
 def measured(source: Source, workers: int = 1, checkpoint: int | None = None) -> Costs:
     """Return what an epoch and a start took in a study: the medians over its reports.
 
-    A trial's first epoch holds the start; the later ones tell what an epoch is without it.
+    A trial's first report holds the start; the later ones tell what an epoch is without it.
 
     Raises:
         StudyError: no report has its seconds.
@@ -181,10 +193,12 @@ def measured(source: Source, workers: int = 1, checkpoint: int | None = None) ->
         raise StudyError(
             "No trial of this study says how long an epoch took: train one, or give the time."
         )
-    first = statistics.median(t.seconds[0] for t in trials)
-    later = [s for t in trials for s in t.seconds[1:] if s > 0]
-    epoch = statistics.median(later) if later else first
-    return Costs(epoch, max(0.0, first - epoch), checkpoint, workers)
+    later = [s for t in trials for s in epoch_seconds(t)]
+    if not later:  # one report a trial: nothing tells a start from an epoch
+        return Costs(statistics.median(map(first_epoch, trials)), 0.0, checkpoint, workers)
+    epoch = statistics.median(later)
+    start = statistics.median(start_seconds(t, epoch) for t in trials)
+    return Costs(epoch, start, checkpoint, workers)
 
 
 def plans(hours: float, epochs: int, costs: Costs) -> tuple[Estimate, ...]:

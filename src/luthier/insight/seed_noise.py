@@ -21,10 +21,12 @@ class Noise:
     Attributes:
         deviation: in the objective's units; 0 where it is not known.
         source: ``"repeats"`` of the same configuration, ``"curves"``, or ``"unknown"``.
+        freedom: the degrees of freedom of a deviation from repeats; 0 for any other.
     """
 
     deviation: float
     source: str
+    freedom: int = 0
 
     def __str__(self) -> str:
         if self.source == "unknown":
@@ -37,27 +39,33 @@ def noise(history: History) -> Noise:
     """Return the noise of the objective.
 
     From configurations that were tried more than once, trained for equally many epochs, pooled over
-    them; those that a race trained again on other seeds are among them. Without any, from the second
+    them; those that a race trained again on other seeds are among them, without the trials of the search
+    that they repeat: these were chosen for being the best, and lie apart. Without any, from the second
     half of the better trials' curves: the second differences of white noise of deviation σ have the
     deviation √6 σ, and no trend that is a line changes them. That is no more than a guess: epochs of one
     training differ less than trainings do.
     """
     ranked = history.ranking()
     again = [t for t in history.repetitions.values() if t.state is TrialState.COMPLETED]
-    repeats = _by_repeats([*ranked, *(t for t in again if math.isfinite(t.best_loss))])
+    raced = {_words(t) for t in again}
+    chosen = [t for t in ranked if _words(t) not in raced]
+    repeats = _by_repeats([*chosen, *(t for t in again if math.isfinite(t.best_loss))])
     if repeats is not None:
-        return Noise(repeats, "repeats")
+        return repeats
     curves = [d for trial in ranked[: -(-len(ranked) // 2)] if (d := _of_curve(trial)) is not None]
     if curves:
         return Noise(_median(curves), "curves")
     return Noise(0.0, "unknown")
 
 
-def _by_repeats(trials: Sequence[TrialRecord]) -> float | None:
-    groups: dict[str, list[float]] = {}
+def _words(trial: TrialRecord) -> str:
+    return repr(sorted(trial.configuration.items()))
+
+
+def _by_repeats(trials: Sequence[TrialRecord]) -> Noise | None:
+    groups: dict[tuple[str, int], list[float]] = {}
     for trial in trials:
-        key = repr((sorted(trial.configuration.items()), trial.step))
-        groups.setdefault(key, []).append(trial.best_loss)
+        groups.setdefault((_words(trial), trial.step), []).append(trial.best_loss)
     again = [losses for losses in groups.values() if len(losses) > 1]
     freedom = sum(len(losses) - 1 for losses in again)
     if freedom < _FEWEST_REPEATS:
@@ -66,7 +74,7 @@ def _by_repeats(trials: Sequence[TrialRecord]) -> float | None:
     for losses in again:
         mean = math.fsum(losses) / len(losses)
         squares += math.fsum((loss - mean) ** 2 for loss in losses)
-    return math.sqrt(squares / freedom)
+    return Noise(math.sqrt(squares / freedom), "repeats", freedom)
 
 
 def _of_curve(trial: TrialRecord) -> float | None:

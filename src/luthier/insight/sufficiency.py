@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from luthier.errors import StudyError
+from luthier.errors import LuthierError, StudyError
 from luthier.insight.order_statistics import beaten, chances, quantile
 from luthier.insight.seed_noise import Noise, noise
-from luthier.insight.trials import Source, history_of, tried
+from luthier.insight.trials import Source, history_of, reported, tried
+from luthier.study.deciding import within_space
 from luthier.study.history import History
+from luthier.study.limits import Limits
+from luthier.study.searched import searched
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,8 +22,8 @@ if TYPE_CHECKING:
 
 FEWEST = 10  # trials, before anything is called enough
 _LEAST = 0.1  # chance of a real improvement for which it is worth to go on
-# Searchers that do not learn: their trials come in an order that says nothing.
-_BLIND = {"random", "sobol", "halton", "grid"}
+# Searchers whose trials come in an order that says nothing: they do not learn, and go through no list.
+_BLIND = {"random", "sobol", "halton"}
 
 
 @dataclass(frozen=True)
@@ -47,9 +50,9 @@ class Enough:
         trials: that there were, with a value or diverged.
         best: value of the best one.
         noise: of the objective.
-        more: trials that are asked about.
+        more: trials that are asked about; no more than a grid or a small space has left.
         chance: that they improve the best by more than the noise, in [0, 1].
-        stop: whether the chance is too small to go on.
+        stop: whether the chance is too small to go on, or nothing is left to try.
         words: all of it in a sentence or two.
     """
 
@@ -102,7 +105,8 @@ def enough(source: Source, more: int | None = None, least: float = _LEAST) -> En
 
     Args:
         source: a study or its history.
-        more: how many more trials are asked about; by default as many again as there are.
+        more: how many more trials are asked about; by default as many again as there are. Where a
+            grid or a small space has fewer left, those.
         least: stop when the chance is below this.
 
     Raises:
@@ -116,26 +120,59 @@ def enough(source: Source, more: int | None = None, least: float = _LEAST) -> En
         raise StudyError(f"least must be a chance in [0, 1], got {least!r}.")
     history, losses = _losses(source)
     found, total = noise(history), len(losses)
+    left = _left(history)
     more = total if more is None else more
+    if left is not None:
+        more = min(more, left)
     considered = losses
     if history.header.searcher["name"] not in _BLIND:
-        considered = np.sort(tried(source).first[total // 2 :])
+        considered = np.sort(reported(history, tried(source))[total // 2 :])
     margin = found.deviation + max(0.0, float(considered[0] - losses[0]))
     near = int(np.sum(considered <= considered[0] + margin))
     kept = len(considered) * total / (total + more)
     chance = beaten(len(considered), near, kept)
-    stop = total >= FEWEST and chance < least
+    stop = more == 0 or (total >= FEWEST and chance < least)
     best = history.value(_best_loss(history))
     metric = history.objective.metric
-    words = _words(metric, total, best, found, more, chance, stop)
+    all_left = left is not None and more == left
+    words = _words(metric, total, best, found, more, chance, stop, all_left=all_left)
+    if found.deviation == 0 and more:
+        words += _so_far(history)
     return Enough(best_of(source), metric, total, best, found, more, chance, stop, words)
+
+
+def _left(history: History) -> int | None:
+    """Return how many trials there are still to begin; None where the space has no end of them."""
+    from luthier.run.opening import made_parts
+
+    seen = searched(history)
+    try:
+        searcher, scheduler = made_parts(history.header)
+        most = within_space(Limits(), searcher, scheduler, seen).trials
+    except LuthierError:  # a searcher of the user's own, which only the user's program knows
+        return None
+    return None if most is None else max(0, most - len(seen.trials))
+
+
+def _so_far(history: History) -> str:
+    """Return what the later half of the trials brought: all there is to say where the noise is not known.
+
+    The chance of any improvement at all is that of a record among so many, whatever was found.
+    """
+    order = [trial.number for trial in searched(history).trials]
+    first = set(order[: len(order) // 2])
+    before = next((trial for trial in history.ranking() if trial.number in first), None)
+    if before is None:
+        return ""
+    return f" The first {len(first)} had brought {history.value(before.best_loss):.4g}."
 
 
 def _losses(source: Source) -> tuple[History, Array]:
     """Return the history and the losses (n,), ascending, those that diverged as the worst finite one."""
     import numpy as np
 
-    history, losses = history_of(source), tried(source).first
+    history = history_of(source)
+    losses = reported(history, tried(source))
     finite = losses[np.isfinite(losses)]
     if not len(finite):
         bounds = " and ".join(map(str, history.goals.constraints))
@@ -159,8 +196,12 @@ def percent(chance: float) -> str:
 
 
 def _words(
-    metric: str, total: int, best: float, found: Noise, more: int, chance: float, stop: bool
-) -> str:
+    metric: str, total: int, best: float, found: Noise, more: int, chance: float, stop: bool,
+    *, all_left: bool,
+) -> str:  # fmt: skip
+    if not more:
+        return f"Everything was tried: the best {metric} is {best:.4g} after {total} trials, and none is left."
+    asked = f"the {more} that are left" if all_left else f"{more} more"
     margin = "at all" if found.deviation == 0 else "by more than the seed noise"
     verdict = (
         "Enough was tried"
@@ -170,6 +211,6 @@ def _words(
         else f"Too early to tell before {FEWEST} trials"
     )
     return (
-        f"{verdict}: the best {metric} is {best:.4g} after {total} trials, and {more} more would "
+        f"{verdict}: the best {metric} is {best:.4g} after {total} trials, and {asked} would "
         f"improve it {margin} with a chance of {percent(chance)}; {found}."
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from luthier.errors import StudyError, nearest
 from luthier.search.columns import Columns
@@ -12,6 +12,12 @@ from luthier.space import Space
 from luthier.study.chance import Chance
 from luthier.study.history import History
 from luthier.study.study import Study
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
 
 
 class Searched(Protocol):
@@ -56,6 +62,19 @@ def tried(source: Source, space: Space | None = None) -> Tried:
     Trials trained for fewer epochs than the rest are carried to the common budget, see ``observe``.
     """
     return tried_of(history_of(source), space)
+
+
+def reported(history: History, found: Tried) -> Array:
+    """Return the best loss that each of the trials *found* has reported (n,), carried nowhere.
+
+    By the first objective; infinite for trials that diverged, ran out of memory or break a constraint.
+    ``Tried.first`` is for a surrogate, which compares what was trained for different numbers of epochs:
+    what it says of a trial that was stopped early, nobody has measured.
+    """
+    import numpy as np
+
+    best = np.array([history.trials[int(n)].best_loss for n in found.numbers], dtype=np.float64)
+    return np.where(np.isfinite(found.first), best, np.inf)
 
 
 def enough_for(what: str, found: Tried, fewest: int) -> None:

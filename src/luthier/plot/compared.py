@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from luthier.errors import StudyError, nearest
 from luthier.insight.drawing import axes_or_new
+from luthier.insight.labelling import plain
 from luthier.insight.progressing import improvements
 from luthier.insight.trials import Source, history_of
 
@@ -43,9 +44,9 @@ def compare(
     axes = axes_or_new(None)
     for name, history in histories.items():
         found = improvements(history)
-        axes.step(getattr(found, by), found.values, where="post", label=name)
+        axes.step(getattr(found, by), found.values, where="post", label=plain(name))
     axes.set_xlabel(_LABELS[by])
-    axes.set_ylabel(next(iter(histories.values())).objective.metric)
+    axes.set_ylabel(plain(next(iter(histories.values())).objective.metric))
     axes.set_title("Best so far")
     axes.legend(fontsize=8)
     return axes.figure

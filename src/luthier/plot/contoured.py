@@ -7,6 +7,7 @@ from typing import Any
 from luthier.insight import Contour
 from luthier.insight import contour as asked
 from luthier.insight.drawing import MARK, axes_or_new
+from luthier.insight.labelling import plain, shortened, told_apart
 from luthier.insight.trials import Source, history_of, tried
 from luthier.space import Bool, Choice, Domain
 from luthier.study.history import History
@@ -45,7 +46,7 @@ def drawn(found: Contour, history: History) -> Any:
         found.across, found.up, found.mean, shading=shading,
         cmap="Blues_r" if better_is_dark else "Blues",
     )  # fmt: skip
-    axes.figure.colorbar(shown, ax=axes, label=f"expected {found.metric}")
+    axes.figure.colorbar(shown, ax=axes, label=plain(f"expected {found.metric}"))
     if min(found.mean.shape) >= 3:
         axes.contour(found.across, found.up, found.mean, 8, colors="#ffffff", linewidths=0.5)
         half = float(np.ptp(found.mean)) / 2
@@ -62,8 +63,8 @@ def drawn(found: Contour, history: History) -> Any:
         axis.set_ticks(places, labels)
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1)
-    axes.set_xlabel(found.names[0])
-    axes.set_ylabel(found.names[1])
+    axes.set_xlabel(plain(found.names[0]))
+    axes.set_ylabel(plain(found.names[1]))
     axes.set_title(f"All others as in trial {found.around}")
     return axes.figure
 
@@ -75,13 +76,12 @@ def _ticks(domain: Domain) -> tuple[list[float], list[str]]:
     """Return places in the unit cube, and what is written there."""
     if isinstance(domain, Choice | Bool):
         places = [(i + 0.5) / domain.cardinality for i in range(domain.cardinality)]
-        texts = [str(domain.decode(place)) for place in places]
-        return places, [t if len(t) < 12 else f"{t[:11]}…" for t in texts]
+        return places, [shortened(str(domain.decode(place))) for place in places]
     count = domain.cardinality
     if count is not None:  # whole numbers, or steps: only these are there
         every = -(-count // _TICKS)
         values = [domain.decode((i + 0.5) / count) for i in range(0, count, every)]
-        return [domain.encode(v) for v in values], [f"{v:.4g}" for v in values]
+        return [domain.encode(v) for v in values], told_apart(values)
     low, high = (float(domain.decode(end)) for end in (0.0, 1.0))
     if getattr(domain, "scale", "linear") == "linear":
         from matplotlib.ticker import MaxNLocator
@@ -93,4 +93,4 @@ def _ticks(domain: Domain) -> tuple[list[float], list[str]]:
         values = [v for v in wanted if low <= v <= high]
         if len(values) < 2:
             values = [float(domain.decode(place)) for place in (0.0, 0.5, 1.0)]
-    return [float(domain.encode(v)) for v in values], [f"{v:.4g}" for v in values]
+    return [float(domain.encode(v)) for v in values], told_apart(values)

@@ -8,6 +8,7 @@ from typing import Any
 
 from luthier.errors import StudyError
 from luthier.insight.drawing import FILL, GREY, LINE, MARK, axes_or_new
+from luthier.insight.labelling import plain
 from luthier.insight.ladder import Bracket
 from luthier.insight.ladder import ladder as ladder_of
 from luthier.insight.trials import Source, history_of
@@ -64,8 +65,9 @@ def ladder(source: Source, bracket: int | None = None) -> Any:
             axes.plot([at - 0.35, at + 0.35], [rung.cut] * 2, "--", color=LINE, lw=1)
     names = [f"epoch {r.step}\n{r.arrived} in, {r.promoted} on" for r in chosen.rungs]
     axes.set_xticks(range(len(names)), names)
-    axes.set_ylabel(history.objective.metric)
-    axes.set_title(f"Bracket {chosen.name}: {chosen.spent} epochs in place of {chosen.full}")
+    axes.set_ylabel(plain(history.objective.metric))
+    title = f"Bracket {chosen.name}: {chosen.spent} epochs in place of {chosen.full}"
+    axes.set_title(plain(title))
     axes.legend(fontsize=8)
     return axes.figure
 

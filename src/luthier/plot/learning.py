@@ -7,6 +7,7 @@ from typing import Any
 
 from luthier.errors import StudyError, nearest
 from luthier.insight.drawing import GREY, axes_or_new
+from luthier.insight.labelling import plain
 from luthier.insight.trials import Source, history_of
 from luthier.study.history import History
 
@@ -48,7 +49,7 @@ def curves(source: Source, metric: str | None = None, top: int = 5) -> Any:
         )
     axes.set_xlabel("epoch")
     axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.set_ylabel(metric)
+    axes.set_ylabel(plain(metric))
     thinned = f" (1 in {every} of the others)" if every > 1 else ""
     axes.set_title(f"Learning curves{thinned}")
     if ranked or others:

@@ -7,6 +7,7 @@ from typing import Any
 
 from luthier.errors import StudyError
 from luthier.insight.drawing import GREY, MARK, axes_or_new
+from luthier.insight.labelling import plain
 from luthier.insight.trials import Source, history_of
 from luthier.study.goals import outcome
 
@@ -40,8 +41,8 @@ def front(source: Source, first: int = 0, second: int = 1) -> Any:
     on = sorted((x, y) for n, x, y in points if n in best)
     axes.plot([x for x, _ in others], [y for _, y in others], "o", ms=4, color=GREY, label="trials")
     axes.plot([x for x, _ in on], [y for _, y in on], "o-", ms=5, color=MARK, label="front")
-    axes.set_xlabel(str(goals[first]))
-    axes.set_ylabel(str(goals[second]))
+    axes.set_xlabel(plain(str(goals[first])))
+    axes.set_ylabel(plain(str(goals[second])))
     axes.set_title("Trials that no other one beats in all objectives")
     axes.legend(fontsize=8)
     return axes.figure

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from luthier.errors import StudyError, nearest
 from luthier.insight.drawing import FILL, GREY, MARK, axes_or_new
+from luthier.insight.labelling import plain
 from luthier.insight.trials import Source, history_of
 from luthier.study.history import History
 from luthier.study.records import TrialRecord
@@ -56,8 +57,9 @@ def progress(source: Source, by: By = "trials") -> Any:
                       color=colour, alpha=0.6, label=label)  # fmt: skip
     beyond = [i for i, (_, t) in enumerate(finite) if t.violation]
     if beyond:
+        rules = plain(f"not {' and '.join(map(str, history.goals.constraints))}")
         axes.plot([places[i] for i in beyond], [values[i] for i in beyond], "x", ms=6, color=MARK,
-                  alpha=0.6, label=f"not {' and '.join(map(str, history.goals.constraints))}")  # fmt: skip
+                  alpha=0.6, label=rules)  # fmt: skip
     best = list(accumulate((t.best_loss for _, t in kept), min))
     if best:
         line = [history.value(loss) for loss in best]
@@ -68,11 +70,11 @@ def progress(source: Source, by: By = "trials") -> Any:
         axes.plot(lost, [0.02] * len(lost), "|", color=MARK, ms=9, label="diverged or failed",
                   transform=axes.get_xaxis_transform())  # fmt: skip
     _bands(history, ended, at, axes)
-    _limits(axes, values)
+    _limits(axes, values, high_is_good=history.objective.direction == "maximize")
     if by != "seconds":
         axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_xlabel(_LABELS[by])
-    axes.set_ylabel(history.objective.metric)
+    axes.set_ylabel(plain(history.objective.metric))
     axes.set_title("Best so far")
     if ended:
         axes.legend(fontsize=8)
@@ -104,7 +106,7 @@ def _bands(history: History, ended: list[TrialRecord], at: list[float], axes: An
         axes.text(
             min(own),
             0.01 if high else 0.99,  # where the best are not
-            f" {stage.name}",
+            plain(f" {stage.name}"),
             rotation=90,
             va="bottom" if high else "top",
             fontsize=7,
@@ -112,8 +114,8 @@ def _bands(history: History, ended: list[TrialRecord], at: list[float], axes: An
         )
 
 
-def _limits(axes: Any, values: list[float]) -> None:
-    """Leave the worst out of sight where they would press all others together."""
+def _limits(axes: Any, values: list[float], *, high_is_good: bool) -> None:
+    """Leave the worst out of sight where they would press all others together; never the best."""
     if len(values) < 8:
         return
     ordered = sorted(values)
@@ -121,6 +123,8 @@ def _limits(axes: Any, values: list[float]) -> None:
     reach = 3 * (high - low)
     if reach > 0:
         margin = 0.1 * (high - low)
-        axes.set_ylim(
-            max(ordered[0] - margin, low - reach), min(ordered[-1] + margin, high + reach)
-        )
+        bottom, top = ordered[0] - margin, ordered[-1] + margin
+        if high_is_good:
+            axes.set_ylim(max(bottom, low - reach), top)
+        else:
+            axes.set_ylim(bottom, min(top, high + reach))

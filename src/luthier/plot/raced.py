@@ -7,6 +7,7 @@ from typing import Any
 
 from luthier.errors import StudyError
 from luthier.insight.drawing import FILL, GREY, LINE, MARK, axes_or_new
+from luthier.insight.labelling import plain
 from luthier.insight.race import race as race_of
 from luthier.insight.trials import Source, history_of
 
@@ -38,6 +39,6 @@ def race(source: Source) -> Any:
         axes.plot([at - 0.25, at - 0.1], [finalist.found] * 2, color=LINE, lw=2)
     axes.set_xticks(range(len(told)), [f"trial {f.trial}" for f in told])
     axes.set_xlim(-0.6, len(told) - 0.4)
-    axes.set_ylabel(history.objective.metric)
+    axes.set_ylabel(plain(history.objective.metric))
     axes.set_title("Finalists on new seeds (short line: in the search)")
     return axes.figure

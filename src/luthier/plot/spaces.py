@@ -7,6 +7,7 @@ from typing import Any
 from luthier.errors import StudyError
 from luthier.insight import boundary
 from luthier.insight.drawing import FILL, GREY, LINE, MARK, axes_or_new
+from luthier.insight.labelling import plain, shortened, told_apart
 from luthier.insight.trials import Source, history_of
 from luthier.space import Bool, Choice, Constant
 
@@ -27,6 +28,7 @@ def space(source: Source) -> Any:
     if not searched:
         raise StudyError("There is no space to draw: it has no hyperparameter that is searched.")
     ranking = history.ranking()
+    tried = [t for t in history.trials if t.repeats < 0]
     best = ranking[: max(3, -(-len(ranking) // 10))]
     try:
         edges = {(c.name, c.side) for c in boundary.check(source)}
@@ -43,7 +45,7 @@ def space(source: Source) -> Any:
                 if name in t.configuration and domain.contains(t.configuration[name])
             ]
 
-        for trials, colour, alpha in ((history.trials, GREY, 0.7), (best, FILL, 0.8)):
+        for trials, colour, alpha in ((tried, GREY, 0.7), (best, FILL, 0.8)):
             counts = [0] * bins
             for place in places(trials):
                 counts[min(bins - 1, int(place * bins))] += 1
@@ -60,14 +62,13 @@ def space(source: Source) -> Any:
             )
         for place in places(best[:1]):
             axes.plot([place, place], [row - 0.42, row + 0.42], color=LINE, lw=1.6)
-        for side, x in (("low", 0.0), ("high", 1.0)):
+        named = told_apart([domain.decode(0.0), domain.decode(1.0)], 3)
+        for side, x, text in (("low", 0.0, named[0]), ("high", 1.0, named[1])):
             if (name, side) in edges:
                 axes.plot([x, x], [row - 0.42, row + 0.42], color=MARK, lw=4)
-            text = domain.decode(x if side == "low" else 1.0 - 1e-12)
-            shown = f"{text:.3g}" if isinstance(text, float) else str(text)[:12]
             ha, dx = ("right", -0.01) if side == "low" else ("left", 0.01)
-            axes.text(x + dx, row, shown, ha=ha, va="center", fontsize=7)
-    axes.set_yticks(range(len(searched)), list(searched), fontsize=8)
+            axes.text(x + dx, row, shortened(text), ha=ha, va="center", fontsize=7)
+    axes.set_yticks(range(len(searched)), list(map(plain, searched)), fontsize=8)
     axes.tick_params(axis="y", pad=34, length=0)
     axes.set_xticks([])
     axes.set_xlim(-0.002, 1.002)

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from luthier.errors import StudyError, nearest
 from luthier.insight.chronicle import LOST, chronicle
 from luthier.insight.drawing import FILL, GREY, LINE, MARK, axes_or_new
+from luthier.insight.labelling import plain
 from luthier.insight.trials import Searched, study_of
 from luthier.study.study import Study
 
@@ -44,7 +45,7 @@ def workers(source: Study | Searched) -> Any:
         if points:
             x, y = zip(*points, strict=True)
             axes.plot(x, y, mark, color=MARK if mark == "x" else LINE, ms=7, label=label)
-    axes.set_yticks(range(first, len(names)), names[first:], fontsize=8)
+    axes.set_yticks(range(first, len(names)), list(map(plain, names[first:])), fontsize=8)
     axes.invert_yaxis()
     axes.set_xlabel("seconds since the study began")
     axes.set_title("Workers")
@@ -69,7 +70,9 @@ def spent(source: Study | Searched, budget: Budget = "epochs") -> Any:
         )
     study = study_of(source)
     known = chronicle(study)
-    ended = [(when, i) for i, when in enumerate(known.finished.values(), 1)]
+    # The limit is the search's: a race's repetitions are no trials of it.
+    search = (when for n, when in known.finished.items() if n not in study.history.repetitions)
+    ended = [(when, i) for i, when in enumerate(search, 1)]
     points = known.burn if budget == "epochs" else ended
     limits = study.history.limits
     limit = limits.epochs if budget == "epochs" else limits.trials

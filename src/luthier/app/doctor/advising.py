@@ -116,4 +116,4 @@ def _room(facts: Facts) -> Iterator[Advice]:
 
 
 def _size(number: float) -> str:
-    return f"{number / 2**30:.1f} GB"
+    return f"{number / 2**30:.1f} GiB"

@@ -166,6 +166,7 @@ def _storage(given: str | None) -> Storage:
         words = (
             str(error) if isinstance(error, LuthierError) else f"{type(error).__name__}: {error}"
         )
+        words = words.replace(place, shown)
         return Storage(shown, "unreachable", error=words, system=system, free=free)
     return Storage(shown, "reachable", count, system=system, free=free)
 
@@ -179,11 +180,12 @@ def _knock(place: str) -> None:
 
 
 def _without_password(place: str) -> str:
-    parts = urlsplit(place)
-    if not parts.hostname:
+    """Return an address without user, password and settings, which may hold one, whatever is wrong with it."""
+    scheme, separator, rest = place.partition("://")
+    if not separator or scheme == "sqlite":
         return place
-    port = f":{parts.port}" if parts.port else ""
-    return f"{parts.scheme}://{parts.hostname}{port}{parts.path}"
+    rest = rest.partition("?")[0].rpartition("@")[2]
+    return f"{scheme}://{rest}"
 
 
 def _cards() -> list[str]:

@@ -36,7 +36,7 @@ def lines(facts: Facts, found: Sequence[Advice]) -> Iterator[str]:
     disk = "" if storage.free is None else f", {_size(storage.free)} free ({storage.system or '?'})"
     yield _line("storage", f"{storage.place}: {storage.state}{studies}{disk}")
     yield _line("temporary", f"{_size(facts.temporary_free)} free")
-    kept = f"{facts.programs_count} compiled, {facts.programs_bytes / 2**20:.0f} MB"
+    kept = f"{facts.programs_count} compiled, {facts.programs_bytes / 2**20:.0f} MiB"
     yield _line("programs", f"{facts.programs}: {kept}" if facts.programs else "not kept")
     yield ""
     for one in found:
@@ -61,4 +61,4 @@ def _framework(one: Framework) -> str:
 
 
 def _size(number: float) -> str:
-    return f"{number / 2**30:.1f} GB"
+    return f"{number / 2**30:.1f} GiB"

@@ -15,7 +15,8 @@ from luthier.study.goals import outcome
 from luthier.study.history import History
 from luthier.study.records import TrialRecord
 
-_NORMAL = 1.96  # 95 %
+_LEVEL = 0.975  # of Student's distribution: 95 % lie within its quantile on both sides
+_NORMAL = 1.96  # the same of the normal distribution
 
 
 def chosen(history: History) -> TrialRecord | None:
@@ -50,10 +51,11 @@ def answer(history: History) -> list[Part]:
     others = [(name, words.number(outcome(trial, name))) for name in history.goals.metrics[1:]]
     if others:
         parts.append(Table(("other metrics", "value"), tuple(others)))
+    once = " once" * (len(history.test_reads) == 1)
     for read in history.test_reads:
         values = ", ".join(f"{name} {words.number(v)}" for name, v in read.values.items())
         parts.append(
-            Text(f"On the test set, read once by {read.who}: trial {read.trial}, {values}.")
+            Text(f"On the test set, read{once} by {read.who}: trial {read.trial}, {values}.")
         )
     if len(history.test_reads) > 1:
         parts.append(
@@ -78,13 +80,23 @@ def _worth(history: History, trial: TrialRecord) -> str:
         )
     spread = noise(history)
     text = f"Trial {trial.number}: {metric} {value} {epochs}, from a single training."
-    if spread.source == "unknown" or not math.isfinite(spread.deviation):
+    if not spread.deviation or not math.isfinite(spread.deviation):
         return f"{text} How much of that is luck is not known: race the best trials on new seeds."
-    low, high = (history.value(trial.best_loss) + s * _NORMAL * spread.deviation for s in (-1, 1))
-    lucky = f"; as the best of {len(history.ranking())} it is more likely a lucky one"
+    luckiest = trial is finite_best(history)
+    lucky = f"; as the best of {len(history.ranking())} it is more likely a lucky one" * luckiest
+    if spread.source != "repeats":
+        reach = words.number(_NORMAL * spread.deviation)
+        return (
+            f"{text} Other seeds differ from it by at least ±{reach} in 95 % of trainings ({spread}: "
+            f"trainings differ more than epochs of one do){lucky}. Race the best trials on new seeds to know."
+        )
+    from scipy.special import stdtrit
+
+    reach = float(stdtrit(spread.freedom, _LEVEL)) * spread.deviation
+    low, high = (history.value(trial.best_loss) + s * reach for s in (-1, 1))
     return (
         f"{text} Other seeds would give [{words.number(low)}, {words.number(high)}] in 95 % of "
-        f"trainings if this one were typical ({spread}){lucky if trial is finite_best(history) else ''}."
+        f"trainings if this one were typical ({spread}){lucky}."
     )
 
 
@@ -100,22 +112,42 @@ def code(history: History, storage: str) -> list[Part]:
         return []
     name = history.header.name
     place = f", storage={storage!r}" if storage else ""
+    option = f" --storage {shlex.quote(storage)}" if storage else ""
+    if trial is not finite_best(history):
+        option = f" --trial {trial.number}{option}"
+    export = f"luthier export {shlex.quote(name)} --to yaml{option}\n"
+    opened = f"import luthier\n\nstudy = luthier.open({name!r}{place})\n"
+    if trial.parent >= 0:
+        return [
+            Text(
+                "Its hyperparameters changed on the way (population-based training), so no one configuration "
+                "trains it: its schedule does, from the first epoch to its best."
+            ),
+            Code(f"{opened}{_schedule(history, trial)}"),
+            Text("The configuration it ended with, as a file:"),
+            Code(export, "shell"),
+        ]
     lines = ",\n".join(f"    {key!r}: {value!r}" for key, value in trial.configuration.items())
     text = (
-        "import luthier\n\n"
-        f"study = luthier.open({name!r}{place})\n"
+        f"{opened}"
         f"configuration = {{\n{lines},\n}}\n"
         f"epochs = {trial.best_step or trial.step}\n"
         "hp = study.hyperparameters(configuration)\n"
         "# model = build(hp)                     # with the function that was tuned, and then train it\n"
         "# train(configuration, epochs)          # or with a training loop of your own\n"
     )
-    option = f" --storage {shlex.quote(storage)}" if storage else ""
-    if trial is not finite_best(history):
-        option = f" --trial {trial.number}{option}"
-    export = f"luthier export {shlex.quote(name)} --to yaml{option}\n"
     return [
         Code(text),
         Text("The configuration as a file, for any language:"),
         Code(export, "shell"),
     ]
+
+
+def _schedule(history: History, trial: TrialRecord) -> str:
+    """Return the lines that train a population's member again, as it became what it is."""
+    goal = history.objective
+    return (
+        f"schedule = luthier.schedule.Replay.of(study, study.trials[{trial.number}])\n"
+        "# luthier.tune(train, study.space, scheduler=schedule,  # with the function that was tuned\n"
+        f"#              {goal.direction}={goal.metric!r}, name={history.header.name + ' again'!r})\n"
+    )

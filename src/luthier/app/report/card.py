@@ -14,11 +14,13 @@ from typing import Any
 
 from luthier.app import words
 from luthier.app.forms import as_yaml
+from luthier.app.reading import failure
 from luthier.app.report.answering import answer, chosen, code
 from luthier.app.report.learned import Lessons, boundaries, sufficiency
 from luthier.app.report.markdown import document
 from luthier.app.report.parts import Items, Part, Report, Section, Table, Text
 from luthier.app.report.settings import settings
+from luthier.app.show import many
 from luthier.app.whole_files import replace
 from luthier.errors import LuthierError
 from luthier.insight.race import race
@@ -161,9 +163,10 @@ def _limitations(lessons: Lessons) -> list[Part]:
     metric, ranking, raced = history.objective.metric, history.ranking(), race(history)
     lines: list[str] = []
     if ranking and (raced is None or raced.winner is None):
+        seeds = "The race on new seeds goes on." if raced else "New seeds were not tried."
         lines.append(
             f"The value is that of one training, the best of {len(ranking)}: chosen for being high, so "
-            "it is too good on the average. New seeds were not tried."
+            f"it is too good on the average. {seeds}"
         )
     if ranking and not history.test_reads:
         lines.append(
@@ -172,16 +175,22 @@ def _limitations(lessons: Lessons) -> list[Part]:
     if len(history.test_reads) > 1:
         lines.append(f"The test set was read {len(history.test_reads)} times.")
     if len(ranking) < _FEW:
-        lines.append(f"Only {len(ranking)} trials ended with a value.")
+        lines.append(f"Only {many(len(ranking), 'trial')} ended with a value.")
     edges = lessons.edges if history.space.dimension else ()
     if not isinstance(edges, str) and edges:
         names = ", ".join(dict.fromkeys(edge.name for edge in edges))
         lines.append(
             f"The best trials crowd an edge of the space: better may lie beyond ({names})."
         )
-    lost = [t for t in history.trials if not math.isfinite(t.best_loss) and t.state.ended]
+    lost = sum(map(bool, map(failure, history.trials)))
     if lost:
-        share = 100 * len(lost) / len(history.trials)
-        lines.append(f"{len(lost)} trials diverged or failed: {words.number(share)} %.")
+        share = 100 * lost / len(history.trials)
+        lines.append(f"{many(lost, 'trial')} diverged or failed: {words.number(share)} %.")
+    empty = [
+        t for t in history.trials
+        if t.state.ended and not failure(t) and not math.isfinite(t.best_loss)
+    ]  # fmt: skip
+    if empty:
+        lines.append(f"{many(len(empty), 'trial')} ended without a finite {metric}.")
     parts: list[Part] = [Items(tuple(lines))] if lines else []
     return [*parts, *(p for p in sufficiency(lessons) if isinstance(p, Text))]

@@ -64,7 +64,7 @@ def importances(history: History) -> list[Part]:
     rows = tuple((i.name, f"{i.share:.1%}", f"{i.low:.1%} to {i.high:.1%}") for i in found)
     parts: list[Part] = [
         Text(
-            "How much of the objective's variance over the whole space each hyperparameter explains "
+            f"How much of {_explained(history)} over the whole space each hyperparameter explains "
             "by itself (fANOVA), with nine in ten of the shares from resampled trials."
         ),
         Table(("hyperparameter", "share", "interval"), rows),
@@ -76,6 +76,17 @@ def importances(history: History) -> list[Part]:
         parts += [Text("What two explain only together:"), Items(lines)]
     names = [i.name for i in found]
     return [*parts, *_expected(history, names), *_isolated(history, names)]
+
+
+def _explained(history: History) -> str:
+    """Return what importance is the importance for."""
+    goals = history.goals
+    several, rules = len(goals.objectives) > 1, " and ".join(map(str, goals.constraints))
+    if not several and not rules:
+        return "the objective's variance"
+    fronts = f"by fronts of {' and '.join(map(str, goals.objectives))}" if several else ""
+    kept = f"those that break {rules} behind all others" if rules else ""
+    return f"the variance of the trials' order ({', '.join(filter(None, (fronts, kept)))})"
 
 
 def _expected(history: History, names: Sequence[str]) -> list[Part]:

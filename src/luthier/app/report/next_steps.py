@@ -60,10 +60,17 @@ def _going_on(lessons: Lessons) -> list[str]:
     found = lessons.enough
     if isinstance(found, str):
         return [f"Run more trials: {found}"]
+    if not found.more:
+        return ["Stop here, or widen the space: everything in it was tried."]
     if found.stop or not math.isfinite(found.chance):
         return ["Stop here, or change the space: more trials like these would hardly help."]
-    margin = "by more than the seed noise" if found.noise.deviation else "at all"
+    chance = percent(found.chance)
+    if not found.noise.deviation:
+        return [
+            f"Go on, or race the best trials first: {found.more} more trials improve the best at all with a "
+            f"chance of {chance}, but the seed noise is not known, so nor is whether that is more than luck."
+        ]
     return [
-        f"Go on: {found.more} more trials improve the best {margin} with a chance of "
-        f"{percent(found.chance)}."
+        f"Go on: {found.more} more trials improve the best by more than the seed noise with a chance of "
+        f"{chance}."
     ]

@@ -6,6 +6,7 @@ import base64
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from luthier.app.report.html_page import page
 from luthier.app.report.markdown import document
@@ -42,7 +43,9 @@ def write(report: Report, file: str | Path) -> Path:
         folder = path.with_name(f"{path.stem}-pictures")
         if pictures:
             folder.mkdir(exist_ok=True)
-        sources = {name: f"{folder.name}/{name}.{kind}" for name, (kind, _) in pictures.items()}
+        sources = {
+            name: f"{quote(folder.name)}/{name}.{kind}" for name, (kind, _) in pictures.items()
+        }
         for name, (kind, data) in pictures.items():
             replace(folder / f"{name}.{kind}", data)
         replace(path, document(report, sources).encode())

@@ -9,12 +9,14 @@ from luthier.insight.diagnosis.shape import finite
 
 
 def guessing_loss(curves: Curves) -> float | None:
-    """Return the cross-entropy of guessing, in nats; None where nothing tells it.
+    """Return the cross-entropy of guessing, in nats; None where nothing tells it, or the loss is another one.
 
     ln K where the number of classes K is known. Else minus the logarithm of the lowest accuracy of
     the first three epochs: a classifier that guesses is right in 1/K of the cases, and one that has
     begun to learn in more, so that this is ln K or less.
     """
+    if not curves.is_cross_entropy:
+        return None
     if curves.chance is not None:
         return curves.chance
     if not curves.is_accuracy:
@@ -31,6 +33,7 @@ def untrained_loss(curves: Curves) -> float:
     training loss, which an epoch's averaging or a fast start makes too low, never by much.
     """
     guessing, losses = guessing_loss(curves), finite(curves.train_loss)
-    if curves.chance is not None or not len(losses):
+    exact = curves.chance is not None and guessing is not None
+    if exact or not len(losses):
         return math.nan if guessing is None else guessing
     return max(float(losses[0]), guessing or 0.0)

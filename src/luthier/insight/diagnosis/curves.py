@@ -14,6 +14,11 @@ from luthier.errors import StudyError
 Array = NDArray[np.float64]
 
 
+SHARES = ("accuracy", "acc", "top1", "balanced_accuracy")
+OTHER_LOSSES = ("mse", "rmse", "mae", "perplexity", "ppl")
+LEAST_OF_WRONG = (
+    0.7  # of ln 2: an average over an epoch, and an accuracy after it, are not of one net
+)
 HUGE = 1e100  # beyond it a value is as good as infinite: no training gets there and back, its square overflows
 
 
@@ -27,7 +32,8 @@ class Curves:
         validation_loss: the same on the validation set.
         train_metric: what people read (accuracy), on the training set.
         validation_metric: the same on the validation set.
-        metric: the name of that metric.
+        metric: the bare name of that metric; ``SHARES`` are shares of right answers.
+        loss: the bare name of the loss; ``OTHER_LOSSES`` are no cross-entropies.
         rises: whether more of it is better.
         classes: how many classes a classifier tells apart, None where nobody said.
         attainable: the lowest training loss of runs on the same data that validate better, at the epoch
@@ -43,6 +49,7 @@ class Curves:
     rises: bool = True
     classes: int | None = None
     attainable: float | None = None
+    loss: str = "loss"
 
     @property
     def chance(self) -> float | None:
@@ -51,11 +58,38 @@ class Curves:
 
     @property
     def is_accuracy(self) -> bool:
-        """True when the metric can be a share of right answers."""
+        """True when the metric is a share of right answers: R², an AUC or a Dice lie in [0, 1] as well."""
+        if self.metric not in SHARES and not self.metric.endswith("_accuracy"):
+            return False
         shown = [m for m in (self.train_metric, self.validation_metric) if m is not None]
         values = np.concatenate(shown) if shown else np.empty(0)
         values = values[np.isfinite(values)]
         return self.rises and values.size > 0 and bool(np.all((values >= 0) & (values <= 1)))
+
+    @property
+    def is_cross_entropy(self) -> bool:
+        """True when the loss can be a cross-entropy in nats, so that guessing has a level in it.
+
+        By its name, and by its values: none is below 0, and each wrong answer costs ln 2 or more.
+        """
+        if self.loss in OTHER_LOSSES:
+            return False
+        for loss, share in (
+            (self.train_loss, self.train_metric),
+            (self.validation_loss, self.validation_metric),
+        ):
+            if loss is None:
+                continue
+            known = np.isfinite(loss)
+            if np.any(loss[known] < 0):
+                return False
+            if share is None or not self.is_accuracy:
+                continue
+            known &= np.isfinite(share)
+            least = LEAST_OF_WRONG * math.log(2) * (1 - share[known])
+            if len(least) and np.median(loss[known] - least) < 0:
+                return False
+        return True
 
     @property
     def judged(self) -> Array | None:
@@ -83,6 +117,7 @@ def curves(
     rises: bool = True,
     classes: int | None = None,
     attainable: float | None = None,
+    loss: str = "loss",
     nan_diverged: bool = True,
 ) -> Curves:
     """Return the curves of a run, which need not be in a study; one without any number counts as missing.
@@ -123,4 +158,6 @@ def curves(
     if classes is not None and classes < 2:
         raise StudyError(f"A classifier has at least 2 classes, got classes={classes}.")
     known = {name: array for name, array in arrays.items() if not np.isnan(array).all()}
-    return Curves(at, **known, metric=metric, rises=rises, classes=classes, attainable=attainable)
+    return Curves(
+        at, **known, metric=metric, rises=rises, classes=classes, attainable=attainable, loss=loss
+    )

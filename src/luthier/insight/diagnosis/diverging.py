@@ -36,7 +36,8 @@ def diverging(curves: Curves) -> Finding | None:
     if len(losses) < 2:
         return None
     last, guessing = end(losses), guessing_loss(curves)
-    bound = ABOVE_START * losses[0]
+    # From a loss of 0 or less it has to rise by more than it ever fell: twice -3 is no rise at all.
+    bound = losses[0] + (ABOVE_START - 1) * max(abs(losses[0]), losses[0] - losses.min())
     if guessing is not None:
         rising = last >= losses[0]
         bound = (ABOVE_GUESSING if rising else FAR_ABOVE) * guessing

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Iterable
 
-from luthier.insight.diagnosis.curves import Curves, curves
+from luthier.insight.diagnosis.curves import SHARES, Curves, curves
 from luthier.study.objective import Objective
 from luthier.study.records import TrialRecord
 
@@ -20,7 +20,6 @@ RISING = (
     "accuracy", "acc", "top1", "balanced_accuracy", "auc", "auroc", "f1", "f1_score", "precision",
     "recall", "iou", "dice", "bleu", "map", "r2", "score",
 )  # fmt: skip
-SHARES = ("accuracy", "acc", "top1", "balanced_accuracy")
 FALLING = ("error", "err", "error_rate", "wer", "cer", "fid")
 
 
@@ -97,6 +96,7 @@ def curves_of(
         validation_metric=validation,
         epochs=list(trial.steps),
         metric=metric or "metric",
+        loss=loss or "loss",
         rises=rises,
         classes=classes,
         nan_diverged=False,

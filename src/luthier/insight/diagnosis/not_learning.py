@@ -47,7 +47,7 @@ def not_learning(curves: Curves) -> Finding | None:
 def _is_guessing(curves: Curves, lowest: float, guessing: float | None, first: float) -> bool:
     if curves.train_loss is None and curves.validation_loss is None:
         return guessing is not None and lowest > 1 - 1.1 / (curves.classes or 2)
-    if curves.chance is not None:
+    if curves.chance is not None and guessing is not None:
         return lowest > NEAR_GUESSING * curves.chance
     if guessing is None:
         return first > 0.2 and lowest > (1 - STANDS_STILL) * first

@@ -115,8 +115,9 @@ def diagnose_study(history: History, *, classes: int | None = None) -> StudyDiag
     order = {trial.number: rank for rank, trial in enumerate(ranking)}
     ranked = sorted(by_trial, key=lambda number: (order.get(number, math.inf), number))
     numbers = tuple(trial.number for trial in top)
+    epochs = history.header.scheduler.get("epochs")
     return StudyDiagnosis(
-        _summary(by_trial, ranked, numbers), training_length(top), by_trial, numbers
+        _summary(by_trial, ranked, numbers), training_length(top, epochs), by_trial, numbers
     )
 
 
