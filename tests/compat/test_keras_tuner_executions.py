@@ -64,12 +64,12 @@ def marks(tuner, count=1):
     ("losses", "score", "best_step", "curve", "mark"),
     [
         # The best epoch is the first one: its model is there.
-        (([2, 3, 4], [1, 5, 6]), 1.5, 1, [1.5, 1.5, 1.5], 10),
+        (([2, 3, 4], [1, 5, 6]), 1.5, 0, [1.5, 1.5, 1.5], 10),
         # The best epochs are not the same ones, and the mean by epoch is never as good.
-        (([9, 2, 9, 9], [9, 9, 4, 9]), 3, 3, [9, 5.5, 3, 3], 1),
+        (([9, 2, 9, 9], [9, 9, 4, 9]), 3, 2, [9, 5.5, 3, 3], 1),
         # The second one ends early, and counts to the end by what it had.
-        (([7, 6, 5, 4, 3], [8]), 5.5, 5, [7.5, 7, 6.5, 6, 5.5], 4),
-        (([8], [7, 6, 5, 4, 3]), 5.5, 5, [7.5, 7, 6.5, 6, 5.5], 14),
+        (([7, 6, 5, 4, 3], [8]), 5.5, 4, [7.5, 7, 6.5, 6, 5.5], 4),
+        (([8], [7, 6, 5, 4, 3]), 5.5, 4, [7.5, 7, 6.5, 6, 5.5], 14),
     ],
 )
 def test_as_keras_tuner_has_it(losses, score, best_step, curve, mark, tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 import luthier as lt
@@ -140,3 +142,66 @@ def test_an_objective_compares():
     assert small.has_value({"loss": 2.0})
     assert not large.has_value({"loss": 2.0})
     assert small.get_value({"loss": 2.0}) == 2.0
+
+
+def scoped(hp):
+    with hp.name_scope("opt"):
+        kind = hp.Choice("kind", ["sgd", "adam"])
+        with hp.conditional_scope("kind", ["sgd"]):
+            momentum = hp.Float("momentum", 0.0, 0.9)
+        beta = hp.Float("beta", 0.8, 0.9, parent_name="kind", parent_values=["adam"])
+    return kind, momentum, beta
+
+
+def test_a_parent_is_called_as_in_its_name_scope():
+    hp = HyperParameters()
+    assert scoped(hp) == ("sgd", 0.0, None)
+    assert hp.values == {"opt/kind": "sgd", "opt/momentum": 0.0}
+    assert scoped(HyperParameters({"opt/kind": "adam"})) == ("adam", None, 0.8)
+    space = discover(lambda asking: scoped(HyperParameters(asking=asking)))
+    assert list(space) == ["opt/kind", "opt/kind.sgd.opt/momentum", "opt/kind.adam.opt/beta"]
+
+
+def test_a_parent_that_is_not_there_is_named():
+    hp = HyperParameters()
+    hp.Choice("kind", ["a", "b"])
+    with (
+        pytest.raises(ValueError, match=r"no hyperparameter 'kin'.*Did you mean 'kind'"),
+        hp.conditional_scope("kin", ["a"]),
+    ):
+        pass
+    with pytest.raises(ValueError, match="no hyperparameter 'kin'"):
+        hp.Int("units", 1, 2, parent_name="kin", parent_values=["a"])
+
+
+# What KerasTuner 1.4.8 writes.
+CONFIG = {
+    "space": [
+        {"class_name": "Int", "config": {"name": "units", "default": None, "conditions": [], "min_value": 8,
+                                         "max_value": 32, "step": 8, "sampling": "linear"}},
+        {"class_name": "Float", "config": {"name": "lr", "default": 0.0001, "conditions": [],
+                                           "min_value": 0.0001, "max_value": 0.1, "step": None,
+                                           "sampling": "log"}},
+        {"class_name": "Float", "config": {"name": "m", "default": 0.5, "conditions": [], "min_value": 0.5,
+                                           "max_value": 0.9, "step": None, "sampling": "reverse_log"}},
+        {"class_name": "Choice", "config": {"name": "kind", "default": "a", "conditions": [],
+                                            "values": ["a", "b"], "ordered": False}},
+        {"class_name": "Boolean", "config": {"name": "flag", "default": False, "conditions": []}},
+        {"class_name": "Fixed", "config": {"name": "f", "conditions": [], "value": 3}},
+    ],
+    "values": {"units": 16, "lr": 0.0001, "m": 0.5, "kind": "a", "flag": False, "f": 3},
+}  # fmt: skip
+
+
+def test_a_configuration_is_plain_data_and_comes_back():
+    hp = HyperParameters.from_config(CONFIG)
+    assert hp.get("units") == hp.Int("units", 8, 32, step=8) == 16
+    assert hp.space["m"] == lt.Float(0.5, 0.9, scale="one_minus_log", default=0.5)
+    written = hp.get_config()
+    assert json.loads(json.dumps(written)) == written
+    assert [entry["class_name"] for entry in written["space"]] == [
+        entry["class_name"] for entry in CONFIG["space"]
+    ]
+    assert written["space"][1:] == CONFIG["space"][1:]
+    again = HyperParameters.from_config(written)
+    assert (again.space, again.values) == (hp.space, hp.values)

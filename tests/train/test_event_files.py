@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import struct
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -63,6 +64,25 @@ def test_a_record_that_is_being_written_is_read_when_it_is_whole(tmp_path):
     seen += files.new()
     assert len(seen) == 6
     assert [s.step for s in seen] == [0, 0, 1, 1, 2, 2]
+
+
+def test_only_what_is_new_is_read_and_a_file_that_cannot_be_is_left_for_later(
+    tmp_path, monkeypatch
+):
+    first, second = (tmp_path / f"events.out.tfevents.{n}" for n in (1, 2))
+    first.write_bytes(TENSORS)
+    second.mkdir()  # which nobody can read as a file
+    files = EventFiles(tmp_path)
+    assert len(files.new()) == 6  # those of the first are not lost
+    second.rmdir()
+    second.write_bytes(SIMPLE)
+    assert [s.step for s in files.new()] == [7]
+    monkeypatch.setattr(Path, "read_bytes", lambda _: pytest.fail("all of it is read again"))
+    with first.open("ab") as out:
+        out.write(record(event(3, simple_value("loss", 0.5))))
+    assert files.new() == [Scalar("loss", 3, 0.5)]
+    first.write_bytes(SIMPLE)  # begun anew
+    assert [s.step for s in files.new()] == [7]
 
 
 def test_a_damaged_record_ends_the_reading():

@@ -265,6 +265,44 @@ def test_an_error_shows_the_end_of_what_was_printed(tmp_path):
         tuned(tmp_path, "raise ValueError('no such layer')")
 
 
+def test_an_error_that_is_printed_is_shown_with_what_stderr_has(tmp_path):
+    text = """
+    import sys
+    print("a warning of some library", file=sys.stderr)
+    print("epoch 1")
+    print("Fatal: no such layer")
+    sys.exit(2)
+    """
+    words = (
+        r"exit code 2(.|\n)*On stdout:\nepoch 1\nFatal: no such layer(.|\n)*On stderr:\na warning"
+    )
+    with pytest.raises(TrialError, match=words):
+        tuned(tmp_path, text)
+
+
+@pytest.mark.parametrize("where", ["sys.stdout", "sys.stderr"])
+def test_out_of_memory_is_found_wherever_it_is_printed(tmp_path, where):
+    text = f"""
+    import sys
+    print("epoch 1")
+    print("torch.OutOfMemoryError: CUDA out of memory", file={where})
+    print("1 warning", file=sys.stderr)
+    print("done", file=sys.stdout)
+    sys.exit(1)
+    """
+    study = tuned(tmp_path, text, max_trials=1)
+    assert [t.kind for t in study.trials] == ["out of memory"]
+
+
+@pytest.mark.parametrize("end", ["os.kill(os.getpid(), signal.SIGKILL)", "os._exit(137)"])
+def test_who_the_kernel_killed_for_memory_ran_out_of_it(tmp_path, monkeypatch, end):
+    """137: a shell tells of its child."""
+    kills = iter(range(9))
+    monkeypatch.setattr("luthier.train.script.memory_kills", lambda: next(kills))
+    study = tuned(tmp_path, f"import os, signal; {end}", max_trials=1)
+    assert [t.kind for t in study.trials] == ["out of memory"]
+
+
 def test_out_of_memory_is_information(tmp_path):
     study = tuned(tmp_path, "raise MemoryError('8 GB')", max_trials=2)
     assert [(t.state, t.kind) for t in study.trials] == [("failed", "out of memory")] * 2
@@ -500,6 +538,8 @@ def test_inactive_hyperparameters_take_their_options_away():
         ("t --lr {lgo:1:2}", "Did you mean 'log'"),
         ("t --lr {x1}", "no hyperparameter 'x1'.*Did you mean 'x'"),
         ("t --seed {trial.sed}", "Did you mean 'trial.seed'"),
+        ("t --epochs {epochs}", "no hyperparameter 'epochs'.*Did you mean 'trial.epochs'"),
+        ("t --out {folder}/log --x {x}", "no hyperparameter 'folder'"),
         ("t --a {int:1:2} --a {int:1:3}", "'a' is given twice"),
     ],
 )

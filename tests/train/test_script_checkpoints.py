@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import sys
 import tempfile
 import textwrap
+import time
 import warnings
 from pathlib import Path
 
@@ -14,6 +16,7 @@ import pytest
 
 import luthier as lt
 from luthier.errors import LuthierWarning
+from luthier.run.checkpoints import LocalCheckpoints
 from luthier.run.worker import work
 from luthier.train.script import Script
 from luthier.train.script.command import read_command
@@ -34,12 +37,13 @@ AHEAD = """
 """
 
 
-def searched(tmp_path, text, **settings):
+def searched(tmp_path, text, sources=(), **settings):
     path = tmp_path / "script.py"
     path.write_text(textwrap.dedent(text))
     command, space = read_command([sys.executable, str(path)], lt.Space(x=lt.Float(0.0, 1.0)))
     study = lt.open("s", space, minimize="loss", storage=tmp_path / "s.db", **settings)
-    work(study, Script(command, place=str(tmp_path / "place"), metrics=("loss",), grace=2.0))
+    given = {"place": str(tmp_path / "place"), "metrics": ("loss",), "grace": 2.0, **dict(sources)}
+    work(study, Script(command, **given))
     return study
 
 
@@ -69,6 +73,109 @@ def test_with_the_epoch_printed_a_later_checkpoint_is_gone_on_from(tmp_path):
         x = trial.configuration["x"]
         assert list(trial.losses) == pytest.approx([x + 1 / step for step in trial.steps])
     assert any(trial.step == 9 for trial in study.trials)
+
+
+BOARD = """
+    import json, os, pathlib, sys, time
+    from luthier.train.event_files import event, record, simple_value
+    x = float(sys.argv[sys.argv.index("--x") + 1])
+    folder = pathlib.Path(os.environ["LUTHIER_CHECKPOINT"])
+    kept = folder / "weights.json"
+    begin = json.loads(kept.read_text())["epoch"] if kept.exists() else 0
+    board = pathlib.Path(os.environ["LUTHIER_FOLDER"]) / "board"
+    board.mkdir(exist_ok=True)
+    with open(board / f"events.out.tfevents.{begin}", "wb") as out:
+        for epoch in range(begin, int(os.environ["LUTHIER_EPOCHS"])):
+            time.sleep(0.25)  # longer than it takes to look
+            kept.write_text(json.dumps({"epoch": epoch + 1}))
+            out.write(record(event(epoch, simple_value("loss", x + 1 / (epoch + 1)))))
+            out.flush()
+"""
+
+
+@pytest.fixture
+def kept(monkeypatch):
+    """The epochs that checkpoints hold, by the step that they were kept for."""
+    found = {}
+    save = LocalCheckpoints.save
+
+    def spy(self, trial, step, write, *rest, **named):
+        def written(folder):
+            write(folder)
+            found[step] = json.loads((folder / "weights.json").read_text())["epoch"]
+
+        return save(self, trial, step, written, *rest, **named)
+
+    monkeypatch.setattr(LocalCheckpoints, "save", spy)
+    return found
+
+
+@pytest.mark.processes
+def test_with_event_files_what_the_next_epoch_wrote_is_not_kept(tmp_path, kept):
+    """A step is over when the next one begins: by then there is another checkpoint."""
+    where = {"tensorboard": "{trial.folder}/board"}
+    study = searched(tmp_path, BOARD, where, epochs=4, max_trials=1, scheduler=None)
+    assert list(study.trials[0].steps) == [1, 2, 3, 4]
+    assert kept == {4: 4}  # the process has ended: it is the last one's
+
+
+@pytest.mark.processes
+def test_with_event_files_promoted_scripts_go_on(tmp_path):
+    where = {"tensorboard": "{trial.folder}/board"}
+    text = BOARD.replace("time.sleep(0.25)", "time.sleep(0.02)")
+    study = searched(tmp_path, text, where, epochs=4, max_trials=4, scheduler="hyperband", seed=1)
+    for trial in study.trials:
+        x = trial.configuration["x"]
+        assert list(trial.losses) == pytest.approx([x + 1 / step for step in trial.steps])
+    assert any(trial.step == 4 for trial in study.trials)
+
+
+FILED = """
+    import json, os, pathlib, time
+    kept = pathlib.Path(os.environ["LUTHIER_CHECKPOINT"]) / "weights.json"
+    with open(os.path.join(os.environ["LUTHIER_FOLDER"], "m.jsonl"), "a") as out:
+        for epoch in range(20):
+            time.sleep(0.06)  # shorter than until the file is looked at again
+            kept.write_text(json.dumps({"epoch": epoch + 1}))
+            print(json.dumps({"loss": 1 / (epoch + 1)}), file=out, flush=True)
+"""
+
+
+@pytest.mark.processes
+def test_with_a_file_of_metrics_the_checkpoint_is_the_epochs(tmp_path, kept, monkeypatch):
+    class Slow(Folder):
+        def ready(self):
+            time.sleep(0.08)
+            return super().ready()
+
+    monkeypatch.setattr("luthier.train.script.Folder", Slow)
+    where = {"metrics_file": "{trial.folder}/m.jsonl"}
+    study = searched(tmp_path, FILED, where, epochs=20, max_trials=1, scheduler=None)
+    assert list(study.trials[0].steps) == list(range(1, 21))
+    assert kept == {step: step for step in kept}
+    assert 20 in kept
+
+
+def test_a_link_whose_aim_is_gone_keeps_nothing_from_being_copied(tmp_path):
+    folder = Folder(tmp_path / "checkpoint")
+    (tmp_path / "checkpoint" / "weights").write_text("3")
+    (tmp_path / "checkpoint" / "latest").symlink_to("weights")
+    (tmp_path / "checkpoint" / "first").symlink_to("weights-1")  # which was deleted
+    assert folder.ready()
+    (tmp_path / "kept").mkdir()
+    folder.save(tmp_path / "kept")
+    assert sorted(p.name for p in (tmp_path / "kept").iterdir()) == ["latest", "weights"]
+
+
+def test_what_cannot_be_copied_is_told(tmp_path):
+    text = """
+        import os
+        os.mkfifo(os.path.join(os.environ["LUTHIER_CHECKPOINT"], "pipe"))
+        import luthier
+        luthier.report(loss=1.0)
+    """
+    with pytest.warns(LuthierWarning, match=r"could not be copied: .*pipe.* is a named pipe"):
+        searched(tmp_path, text, epochs=3, max_trials=3, scheduler="hyperband", seed=1)
 
 
 def test_what_is_late_is_no_checkpoint(tmp_path):

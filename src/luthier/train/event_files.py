@@ -8,6 +8,8 @@ field 1 the wall time, 2 the step, 3 the file's version, 5 a ``Summary``, whose 
 
 from __future__ import annotations
 
+import contextlib
+import os
 import struct
 import time
 from collections.abc import Iterator
@@ -41,14 +43,27 @@ class EventFiles:
         self._read: dict[Path, int] = {}  # file -> bytes of it that were whole records
 
     def new(self) -> list[Scalar]:
-        """Return the scalars that were written since the last call, file by file, in order."""
+        """Return the scalars that were written since the last call, file by file, in order.
+
+        A file that cannot be read now is left for the next call.
+        """
         found: list[Scalar] = []
         for path in sorted(self._folder.rglob("*tfevents*")):
-            data = path.read_bytes()
-            begin = self._read.get(path, 0)
-            for record, end in records(data, begin):
-                self._read[path] = end
-                found += scalars(record)
+            with contextlib.suppress(OSError):
+                found += self._new_in(path)
+        return found
+
+    def _new_in(self, path: Path) -> list[Scalar]:
+        begin = self._read.get(path, 0)
+        with path.open("rb") as file:
+            if os.fstat(file.fileno()).st_size < begin:
+                begin = 0  # begun anew
+            file.seek(begin)
+            data = file.read()
+        found: list[Scalar] = []
+        for record, end in records(data):
+            self._read[path] = begin + end
+            found += scalars(record)
         return found
 
 

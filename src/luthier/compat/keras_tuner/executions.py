@@ -1,9 +1,12 @@
-"""Several trainings of one configuration, as one trial.
+"""Several trainings of one configuration, as one trial; or one, by a ``fit`` that may return a score.
 
 As in KerasTuner such a trial's score is the mean over its executions of each one's best epoch, and the
 model that is kept is the best epoch's of all. So what is reported after an epoch is the mean over the
 best that each execution had until then: the score is the last report's, and an execution that ended
 early counts in all later ones by its best.
+
+Where ``fit`` returns a number or metrics, these are the score, and the only report: what the epochs logged may
+be of one fold of several.
 """
 
 from __future__ import annotations
@@ -19,9 +22,11 @@ from typing import Any
 import keras
 
 from luthier.compat.keras_tuner.objective import Objective
-from luthier.compat.keras_tuner.training import ModelState, Running, copied, numbers, restored
+from luthier.compat.keras_tuner.outcomes import counts, scored
+from luthier.compat.keras_tuner.training import ModelState, Running, copied, numbers
 from luthier.run.manifests import MANIFEST
 from luthier.run.seeding import seed_keras
+from luthier.study.trial import Trial as OwnTrial
 
 BEST = "best"
 """The folder in a checkpoint that has the best epoch's model."""
@@ -39,13 +44,14 @@ class _Executions:
         runs: the logs of each execution by epoch.
         trained: epochs that all were trained for, but for those that ended early.
         due: whether what is reported next gets a checkpoint.
+        scored: whether what ``fit`` returned was reported in place of the epochs.
     """
 
     def __init__(self, folder: Path, count: int, objectives: Sequence[Objective]) -> None:
         self.folder = folder
         self.runs: list[list[Row]] = [[] for _ in range(count)]
         self.trained = 0
-        self.due = False
+        self.due = self.scored = False
         self._objectives = objectives
         self._best = math.inf
 
@@ -64,6 +70,14 @@ class _Executions:
             self._best = self.loss(row)
             _written(state, self.folder / BEST)
 
+    def trains(self, execution: int, until: int | None) -> bool:
+        """Return whether an execution is to be trained: up to epoch *until*, or as long as it takes."""
+        if not self.trained:
+            return True
+        if until is None or self.trained >= until:
+            return False  # all was trained, and the process ended while it reported
+        return self.scored or len(self.runs[execution]) >= self.trained  # else it ended early
+
     def means(self) -> list[Row]:
         """Return what to report, from the first epoch on."""
         best = [_best_so_far(run, self.loss) for run in self.runs]
@@ -74,6 +88,10 @@ class _Executions:
             found.append({name: sum(row[name] for row in rows) / len(rows) for name in names})
         return found
 
+    def agrees(self, found: Row) -> bool:
+        """Return whether *found*, which was returned, is what the epochs come to: they say more, then."""
+        return math.isclose(self.loss(found), min(map(self.loss, self.means())), rel_tol=1e-6)
+
     def ready(self) -> bool:
         """Return whether a checkpoint is due."""
         return self.due
@@ -81,7 +99,8 @@ class _Executions:
     def save(self, folder: Path) -> None:
         """Copy all, whichever epoch is reported: whoever goes on from it has only to report the rest."""
         shutil.copytree(self.folder, folder, dirs_exist_ok=True)
-        (folder / _RUNS).write_text(json.dumps({"trained": self.trained, "runs": self.runs}))
+        kept = {"trained": self.trained, "runs": self.runs, "scored": self.scored}
+        (folder / _RUNS).write_text(json.dumps(kept))
 
     def restore(self, folder: Path) -> None:
         """Copy them back; where ``fit`` returned the score, there is one model, and all begin anew."""
@@ -93,7 +112,8 @@ class _Executions:
         shutil.copytree(folder, self.folder, dirs_exist_ok=True, ignore=ours)
         kept = json.loads((folder / _RUNS).read_text())
         self.trained, self.runs = kept["trained"], kept["runs"]
-        losses = [self.loss(row) for run in self.runs for row in run]
+        self.scored = kept.get("scored", False)
+        losses = [self.loss(row) for run in self.runs for row in run if self._has_objectives(row)]
         self._best = min(filter(math.isfinite, losses), default=math.inf)
 
     def _has_objectives(self, row: Row) -> bool:
@@ -133,6 +153,9 @@ class _Recorder(keras.callbacks.Callback):
         self._seed = seed
         self._goes_on = self._folder.exists()
 
+    def __deepcopy__(self, memo: Any) -> _Recorder:
+        return self
+
     def on_train_begin(self, logs: Any = None) -> None:
         """Restore, before the first ``fit`` of an execution that may have several."""
         self.state.model = self.model
@@ -161,35 +184,64 @@ def run_executions(
     build: Callable[[], Any],
     fit: Fit,
     arguments: dict[str, Any],
-    objectives: Sequence[Objective],
+    hooks: Sequence[Any] = (),
 ) -> list[Any]:
-    """Train *count* models of one configuration, and report them together.
+    """Train *count* models of one configuration, and report them together, or the score that *fit* returned.
 
-    Return what *fit* returned; it counts where the epochs had no objective.
+    Args:
+        running: the trial.
+        count: how many.
+        build: makes a model.
+        fit: trains one, with *arguments* and callbacks.
+        arguments: those of ``search``.
+        hooks: callbacks that all trainings share, after those of *arguments*.
+
+    Returns:
+        What *fit* returned each time.
     """
-    own, returned, until = running.own, list[Any](), arguments["epochs"]
+    own, returned = running.own, list[Any]()
     with tempfile.TemporaryDirectory(prefix="luthier-") as scratch:
-        all_ = _Executions(Path(scratch), count, objectives)
+        all_ = _Executions(Path(scratch), count, running.objectives)
         loop = own.epochs(all_)
         begin, last = all_.trained, ModelState()
         for execution in range(count):
-            if begin >= until or len(all_.runs[execution]) < begin:
-                continue  # all was trained, and the process ended while it reported; or it ended early
+            if not all_.trains(execution, own.to_step):
+                continue
             seed = (own.seed + execution) % 2**31
             seed_keras(keras, seed)
             given = dict(arguments)
-            if own.from_step:
+            if own.from_step and own.to_step is not None:
                 given["initial_epoch"] = begin
             callbacks = copied(given.pop("callbacks", None) or [], own.number, execution)
             recorder = _Recorder(all_, execution, seed, callbacks)
-            returned.append(fit(build(), callbacks=[*callbacks, recorder], **given))
+            model = build()
+            recorder.state.train(model, callbacks)  # for loops that never say that training begins
+            returned.append(fit(model, callbacks=[*callbacks, *hooks, recorder], **given))
             last = recorder.state
-        all_.trained = max(begin, until)
-        if not all_.complete():
-            _keep(running, last, all_.folder / BEST)
-            return returned
-        _report(running, all_, loop)
+        all_.trained = max(begin, own.to_step or max(1, *map(len, all_.runs)))
+        own_score = any(isinstance(one, list) or counts(one) for one in returned)
+        if returned and (own_score or not all_.complete()):
+            found = numbers(scored(returned, running.objectives, "HyperModel.fit()"))
+            if not (all_.complete() and all_.agrees(found)):
+                _report_score(own, all_, loop, found, last)
+                return returned
+        if not all_.scored:
+            _report(running, all_, loop)
     return returned
+
+
+def _report_score(
+    own: OwnTrial, all_: _Executions, loop: Any, found: dict[str, float], last: ModelState
+) -> None:
+    """Report what was returned; the model is the best epoch's, or the last where none can be told."""
+    if next(loop, None) is None:
+        return
+    all_.due = all_.scored = True
+    best = all_.folder / BEST
+    if not best.exists() and last.ready() and last.model.built:
+        _written(last, best)
+    own.report(found, step=own.to_step)
+    next(loop, None)
 
 
 def _report(running: Running, all_: _Executions, loop: Any) -> None:
@@ -205,12 +257,3 @@ def _report(running: Running, all_: _Executions, loop: Any) -> None:
         all_.due = epoch in (own.from_step, best, len(means) - 1)
         own.report(means[epoch])
     next(loop, None)
-
-
-def _keep(running: Running, last: ModelState, best: Path) -> None:
-    """Have the model kept with the score that *fit* returned: the best, or the last where none can be told."""
-    if not last.ready() or running.own.from_step:
-        return
-    if best.exists():
-        restored(last.model, best)
-    running.begin(last.model, last.callbacks)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from luthier.compat.asking import ask_for
+from luthier.compat.keras_tuner.configs import config_of, domain_of
 from luthier.compat.keras_tuner.ranges import float_domain, int_domain
 from luthier.errors import SpaceError, nearest
 from luthier.space import Bool, Choice, Constant, Domain
@@ -81,7 +82,7 @@ class HyperParameters:
     ) -> int:
         """Return a whole number from *min_value* to *max_value*; with ``"log"`` the step multiplies."""
         domain = int_domain(name, min_value, max_value, step, sampling, default)
-        return self._ask(self._full(name), domain, _condition(parent_name, parent_values))
+        return self._ask(self._full(name), domain, self._condition(parent_name, parent_values))
 
     def Float(
         self,
@@ -96,7 +97,7 @@ class HyperParameters:
     ) -> float:
         """Return a real number from *min_value* to *max_value*."""
         domain = float_domain(name, min_value, max_value, step, sampling, default)
-        return self._ask(self._full(name), domain, _condition(parent_name, parent_values))
+        return self._ask(self._full(name), domain, self._condition(parent_name, parent_values))
 
     def Choice(
         self,
@@ -109,7 +110,7 @@ class HyperParameters:
     ) -> Any:
         """Return one of *values*."""
         domain = Choice(*values, default=default)
-        return self._ask(self._full(name), domain, _condition(parent_name, parent_values))
+        return self._ask(self._full(name), domain, self._condition(parent_name, parent_values))
 
     def Boolean(
         self,
@@ -119,18 +120,26 @@ class HyperParameters:
         parent_values: Any = None,
     ) -> bool:
         """Return True or False."""
-        return self._ask(self._full(name), Bool(default), _condition(parent_name, parent_values))
+        return self._ask(
+            self._full(name), Bool(default), self._condition(parent_name, parent_values)
+        )
 
     def Fixed(
         self, name: str, value: Any, parent_name: str | None = None, parent_values: Any = None
     ) -> Any:
         """Return *value*, and record it."""
-        return self._ask(self._full(name), Constant(value), _condition(parent_name, parent_values))
+        return self._ask(
+            self._full(name), Constant(value), self._condition(parent_name, parent_values)
+        )
 
     @contextmanager
     def conditional_scope(self, parent_name: str, parent_values: Any) -> Generator[None]:
-        """Have what is asked for inside exist only where the parent has one of the values."""
-        self._conditions.append((parent_name, _values(parent_values)))
+        """Have what is asked for inside exist only where the parent has one of the values.
+
+        Raises:
+            SpaceError: there is no such parent; inside a ``name_scope`` its name lies within that, too.
+        """
+        self._conditions += self._condition(parent_name, parent_values)
         try:
             yield
         finally:
@@ -187,13 +196,37 @@ class HyperParameters:
         return other
 
     def get_config(self) -> dict[str, Any]:
-        """Return what is known of it as plain data."""
-        return {"space": [f"{n}: {d!r}" for n, d in self.space.items()], "values": self.values}
+        """Return what is known of it as plain data, as KerasTuner has it, but for conditions."""
+        return {
+            "space": [config_of(name, domain) for name, domain in self.space.items()],
+            "values": dict(self.values),
+        }
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> HyperParameters:
+        """Return what ``get_config`` was called on, here or in KerasTuner."""
+        found = cls(config["values"])
+        for entry in config["space"]:
+            found.space[entry["config"]["name"]] = domain_of(entry["class_name"], entry["config"])
+        return found
 
     # -- parts -----------------------------------------------------------------------------------
 
     def _full(self, name: str) -> str:
         return "/".join([*self._names, name])
+
+    def _condition(
+        self, parent: str | None, values: Any
+    ) -> tuple[tuple[str, tuple[Any, ...]], ...]:
+        if parent is None:
+            return ()
+        for name in (self._full(parent), parent):
+            if name in self.space or name in self.values:
+                return ((name, _values(values)),)
+        raise SpaceError(
+            f"There is no hyperparameter {self._full(parent)!r} for a condition: ask for it before."
+            f"{nearest(self._full(parent), self.space)}"
+        )
 
     def _ask(self, name: str, domain: Domain, own: tuple[tuple[str, tuple[Any, ...]], ...]) -> Any:
         conditions = (*self._conditions, *own)
@@ -230,10 +263,6 @@ class HyperParameters:
 
     def _has(self, parent: str, values: tuple[Any, ...]) -> bool:
         return any(parent in self.values and self.values[parent] == value for value in values)
-
-
-def _condition(parent: str | None, values: Any) -> tuple[tuple[str, tuple[Any, ...]], ...]:
-    return () if parent is None else ((parent, _values(values)),)
 
 
 def _values(given: Any) -> tuple[Any, ...]:

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from luthier.compat.keras_tuner.ranges import float_domain, int_domain
+from luthier.compat.keras_tuner.configs import domain_of
 from luthier.compat.writing import Foreign, enter
 from luthier.errors import StorageError, StudyError, nearest
 from luthier.run.opening import open_study
-from luthier.space import Bool, Choice, Constant, Domain, Space
+from luthier.space import Domain, Space
 from luthier.study.protocols import Store
 from luthier.study.records import TrialState
 
@@ -126,7 +126,7 @@ def _space(found: list[dict[str, Any]]) -> Space:
         config: dict[str, Any] = entry["config"]
         if config["name"] not in domains:
             domains[config["name"]] = _conditional(
-                _domain(entry["class_name"], config), config, domains
+                domain_of(entry["class_name"], config), config, domains
             )
     return Space(domains)
 
@@ -137,31 +137,6 @@ def _conditional(domain: Domain, config: dict[str, Any], known: Mapping[str, Dom
         if parent in known and all(map(known[parent].contains, values)):
             domain = domain.when(**{parent: list(values)})
     return domain
-
-
-def _domain(kind: str, config: dict[str, Any]) -> Domain:
-    name, default = config["name"], config.get("default")
-    match kind:
-        case "Choice":
-            return Choice(*config["values"], default=default)
-        case "Boolean":
-            return Bool(bool(default))
-        case "Fixed":
-            return Constant(config["value"])
-        case "Int" | "Float":
-            make: Any = int_domain if kind == "Int" else float_domain
-            step = config.get("step")
-            step = None if kind == "Int" and step == 1 else step
-            return make(
-                name,
-                config["min_value"],
-                config["max_value"],
-                step,
-                config.get("sampling"),
-                default,
-            )
-        case _:
-            raise StorageError(f"Unknown kind of hyperparameter {kind!r}: of a newer KerasTuner?")
 
 
 def _foreign(trial: dict[str, Any], space: Space, metric: str) -> Foreign:
@@ -175,8 +150,8 @@ def _foreign(trial: dict[str, Any], space: Space, metric: str) -> Foreign:
             )
     hidden = {name: value for name, value in values.items() if name not in space}
     state = _STATES.get(trial.get("status", ""), TrialState.FAILED)
-    # Hyperband: the epochs trained; elsewhere the best epoch, the only one that is kept.
-    step = int(values.get("tuner/epochs") or 0) or int(trial.get("best_step") or 0) or 1
+    # Hyperband: the epochs trained; elsewhere the best epoch, the only one that is kept, counted from 0.
+    step = int(values.get("tuner/epochs") or 0) or int(trial.get("best_step") or 0) + 1
     metrics = {
         name: found[0]
         for name in trial["metrics"]["metrics"]

@@ -13,11 +13,15 @@ from luthier.search import RandomSearch as OwnRandomSearch
 from luthier.space import Float, Space
 from luthier.study.protocols import Scheduler, Searcher
 
+_DECIDE = ("populate_space", "score_trial", "create_trial", "end_trial")
 _GRID_POINTS = 10  # of a float without a step, as in KerasTuner
 
 
 class Oracle:
     """Settings of a search; the tuner gives it a study.
+
+    Raises:
+        StudyError: a subclass decides by itself, as KerasTuner's oracles may.
 
     Attributes:
         objective: what it is after; of several, all of them under one name.
@@ -36,8 +40,13 @@ class Oracle:
         seed: int | None = None,
         max_retries_per_trial: int = 0,
         max_consecutive_failed_trials: int = 3,
-        **settings: Any,
     ) -> None:
+        if own := [name for name in _DECIDE if hasattr(self, name)]:
+            raise StudyError(
+                f"{type(self).__name__} decides by its own {own[0]}(), which is not asked here: Luthier's "
+                "searchers propose. Take one of luthier.compat.keras_tuner.oracles, or write a searcher "
+                "(luthier.study.protocols.Searcher) and give it to luthier.tune."
+            )
         self.objectives = objectives(objective)
         several = isinstance(objective, list | tuple)
         self.objective = MultiObjective(tuple(self.objectives)) if several else self.objectives[0]
@@ -52,7 +61,6 @@ class Oracle:
                 "tune_new_entries=False and allow_new_entries=False go with hyperparameters=: give them."
             )
         self.policy = Policy(listed, tune_new_entries, allow_new_entries)
-        self.settings = settings
         self.tuner: Any = None
 
     def searcher(self, space: Space) -> Searcher:
@@ -100,12 +108,53 @@ class Oracle:
 class RandomSearchOracle(Oracle):
     """Every hyperparameter at random."""
 
+    def __init__(
+        self,
+        objective: Any = None,
+        max_trials: int | None = 10,
+        seed: int | None = None,
+        hyperparameters: HyperParameters | None = None,
+        allow_new_entries: bool = True,
+        tune_new_entries: bool = True,
+        max_retries_per_trial: int = 0,
+        max_consecutive_failed_trials: int = 3,
+    ) -> None:
+        super().__init__(
+            objective,
+            max_trials,
+            hyperparameters,
+            allow_new_entries,
+            tune_new_entries,
+            seed,
+            max_retries_per_trial,
+            max_consecutive_failed_trials,
+        )
+
 
 class GridSearchOracle(Oracle):
     """Every combination; floats without a step take 10 values."""
 
-    def __init__(self, objective: Any = None, max_trials: int | None = None, **rest: Any) -> None:
-        super().__init__(objective, max_trials, **rest)
+    def __init__(
+        self,
+        objective: Any = None,
+        max_trials: int | None = None,
+        seed: int | None = None,
+        hyperparameters: HyperParameters | None = None,
+        allow_new_entries: bool = True,
+        tune_new_entries: bool = True,
+        max_retries_per_trial: int = 0,
+        max_consecutive_failed_trials: int = 3,
+    ) -> None:
+        super().__init__(
+            objective,
+            max_trials,
+            hyperparameters,
+            allow_new_entries,
+            tune_new_entries,
+            seed,
+            max_retries_per_trial,
+            max_consecutive_failed_trials,
+        )
 
     def searcher(self, space: Space) -> Searcher:
         """Return grid search."""
@@ -119,6 +168,31 @@ class GridSearchOracle(Oracle):
 
 class BayesianOptimizationOracle(Oracle):
     """A Gaussian process; ``alpha``, ``beta`` and ``num_initial_points`` are Luthier's own affair."""
+
+    def __init__(
+        self,
+        objective: Any = None,
+        max_trials: int | None = 10,
+        num_initial_points: int | None = None,
+        alpha: float = 1e-4,
+        beta: float = 2.6,
+        seed: int | None = None,
+        hyperparameters: HyperParameters | None = None,
+        allow_new_entries: bool = True,
+        tune_new_entries: bool = True,
+        max_retries_per_trial: int = 0,
+        max_consecutive_failed_trials: int = 3,
+    ) -> None:
+        super().__init__(
+            objective,
+            max_trials,
+            hyperparameters,
+            allow_new_entries,
+            tune_new_entries,
+            seed,
+            max_retries_per_trial,
+            max_consecutive_failed_trials,
+        )
 
     def searcher(self, space: Space) -> Searcher:
         """Return Luthier's Gaussian process."""
@@ -134,9 +208,23 @@ class HyperbandOracle(Oracle):
         max_epochs: int = 100,
         factor: int = 3,
         hyperband_iterations: int = 1,
-        **rest: Any,
+        seed: int | None = None,
+        hyperparameters: HyperParameters | None = None,
+        allow_new_entries: bool = True,
+        tune_new_entries: bool = True,
+        max_retries_per_trial: int = 0,
+        max_consecutive_failed_trials: int = 3,
     ) -> None:
-        super().__init__(objective, None, **rest)
+        super().__init__(
+            objective,
+            None,
+            hyperparameters,
+            allow_new_entries,
+            tune_new_entries,
+            seed,
+            max_retries_per_trial,
+            max_consecutive_failed_trials,
+        )
         if factor < 2:
             raise StudyError(f"factor={factor!r}: the factor needs to be a whole number from 2 on.")
         self.max_epochs, self.factor = max_epochs, factor

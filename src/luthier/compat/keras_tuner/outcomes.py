@@ -8,7 +8,31 @@ from typing import Any
 import keras
 
 from luthier.compat.keras_tuner.errors import FatalTypeError
-from luthier.compat.keras_tuner.objective import DEFAULT, Objective
+from luthier.compat.keras_tuner.objective import DEFAULT, Objective, meant
+from luthier.errors import StudyError
+
+
+def counts(outcome: Any) -> bool:
+    """Return whether *outcome* is a score of somebody's own: no history, whose epochs say it all."""
+    if isinstance(outcome, list):
+        return any(map(counts, outcome))
+    return outcome is not None and not isinstance(outcome, keras.callbacks.History)
+
+
+def scored(outcome: Any, objectives: Sequence[Objective], where: str) -> dict[str, Any]:
+    """Return the metrics in *outcome*, the objectives among them.
+
+    Raises:
+        FatalTypeError: it is nothing of the kind.
+        StudyError: an objective is missing.
+    """
+    found = metrics_of(outcome, objectives, where)
+    if lacking := [o.name for o in objectives if o.name not in found]:
+        raise StudyError(
+            f"{where} has no metric {lacking[0]!r}, which is the objective: it has {sorted(found)}."
+            f"{meant(lacking[0], found)}"
+        )
+    return found
 
 
 def metrics_of(outcome: Any, objectives: Sequence[Objective], where: str) -> dict[str, Any]:
@@ -32,7 +56,7 @@ def metrics_of(outcome: Any, objectives: Sequence[Objective], where: str) -> dic
     named = objectives[0].name != DEFAULT
     if named and isinstance(outcome, keras.callbacks.History):
         return _best_epoch(outcome.history, objectives[0])
-    if named and isinstance(outcome, Mapping):
+    if isinstance(outcome, Mapping) and (named or DEFAULT in outcome):
         return dict(outcome)
     raise FatalTypeError(f"{where} returned {outcome!r}: expected {_expected(objectives)}.")
 

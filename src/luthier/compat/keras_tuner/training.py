@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import keras
 
+from luthier.compat.keras_tuner.objective import Objective
+from luthier.compat.keras_tuner.trial import Trial
 from luthier.run.seeding import seed_keras
 from luthier.study.trial import Trial as OwnTrial
 from luthier.train.keras import State
@@ -27,6 +29,12 @@ class ModelState:
     def __init__(self) -> None:
         self.model: Any = None
         self.callbacks: Sequence[keras.callbacks.Callback] = ()
+
+    def train(self, model: Any, callbacks: Sequence[keras.callbacks.Callback] = ()) -> None:
+        """Have it be the state of *model* from now on."""
+        if isinstance(model, keras.Model) and not hasattr(model, "optimizer"):
+            model.optimizer = None  # never compiled: its training is its own
+        self.model, self.callbacks = model, callbacks
 
     def ready(self) -> bool:
         """Return whether there is a model to save."""
@@ -63,32 +71,35 @@ def restored(model: keras.Model, folder: Path) -> keras.Model:
 class Running:
     """One trial under way: reports go through it, from our callback or from somebody's own loop.
 
-    Logs without the objectives, *wanted*, are no report: then what is returned in the end counts.
+    Logs without the *objectives* are no report: then what is returned in the end counts.
+
+    Attributes:
+        by_callback: whether a callback of ours reports at present.
     """
 
-    def __init__(self, own: OwnTrial, wanted: Collection[str]) -> None:
+    def __init__(self, own: OwnTrial, objectives: Sequence[Objective]) -> None:
         self.own = own
-        self.wanted = wanted
-        self.over = False
+        self.objectives = objectives
+        self.over = self.by_callback = False
         self.state = ModelState()
         self._loop: Iterator[int] | None = None
 
     def begin(self, model: Any, callbacks: Sequence[keras.callbacks.Callback] = ()) -> None:
         """Restore the model, if the trial goes on, and wait for the first report."""
         if self._loop is None:
-            if isinstance(model, keras.Model) and not hasattr(model, "optimizer"):
-                model.optimizer = None  # never compiled: its training is its own
-            self.state.model, self.state.callbacks = model, callbacks
+            self.state.train(model, callbacks)
             self._loop = self.own.epochs(self.state)
             self.over = next(self._loop, None) is None
 
-    def report(self, logs: dict[str, Any] | None, model: Any = None) -> None:
-        """Report the metrics after an epoch."""
+    def report(
+        self, logs: dict[str, Any] | None, model: Any = None, step: int | None = None
+    ) -> None:
+        """Report the metrics after an epoch: the next one, or *step* counted from 1."""
         self.begin(model)
         found = numbers(logs or {})
-        if self.over or not all(name in found for name in self.wanted):
+        if self.over or not all(o.name in found for o in self.objectives):
             return
-        self.own.report(found)
+        self.own.report(found, step=step)
         assert self._loop is not None
         self.over = next(self._loop, None) is None
 
@@ -123,6 +134,33 @@ class Reporter(keras.callbacks.Callback):
         model = getattr(self, "_model", None)
         if self._running.over and isinstance(model, keras.Model):
             model.stop_training = True
+
+
+class Hooks(keras.callbacks.Callback):
+    """Calls a tuner's own ``on_epoch_begin`` and its kin while a model is trained by ``fit``."""
+
+    def __init__(self, tuner: Any, trial: Trial) -> None:
+        super().__init__()
+        self._tuner, self._trial = tuner, trial
+
+    def __deepcopy__(self, memo: Any) -> Hooks:
+        return self
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Call the tuner's."""
+        self._tuner.on_epoch_begin(self._trial, self.model, epoch, logs=logs)
+
+    def on_batch_begin(self, batch: int, logs: Any = None) -> None:
+        """Call the tuner's."""
+        self._tuner.on_batch_begin(self._trial, self.model, batch, logs)
+
+    def on_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Call the tuner's."""
+        self._tuner.on_batch_end(self._trial, self.model, batch, logs)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Call the tuner's."""
+        self._tuner.on_epoch_end(self._trial, self.model, epoch, logs=logs)
 
 
 def copied(given: Sequence[Any], trial: int, execution: int) -> list[Any]:

@@ -13,6 +13,9 @@ from luthier.space import Domain
 from luthier.study.history import History
 from luthier.study.records import TrialRecord, TrialState
 
+FINAL = "final"
+"""The attribute of a trial that has what ``run_trial`` returned, where that is not the best of its reports."""
+
 _STATUS = {
     TrialState.QUEUED: "IDLE",
     TrialState.RUNNING: "RUNNING",
@@ -33,7 +36,7 @@ class TrialStatus:
 
 @dataclass(frozen=True)
 class MetricObservation:
-    """A metric after an epoch, in a list, as KerasTuner has it.
+    """A metric after an epoch, in a list, as KerasTuner has it; the first epoch's *step* is 0.
 
     Of several executions it is the mean over the best epoch that each had until then.
     """
@@ -52,7 +55,7 @@ class Metrics(dict[str, list[float]]):
     def __init__(
         self,
         curves: Mapping[str, list[float]] | None = None,
-        steps: Sequence[int] = (),
+        steps: Sequence[int] = (),  # counted from 1
         directions: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(curves or {})
@@ -65,7 +68,7 @@ class Metrics(dict[str, list[float]]):
     def get_history(self, name: str) -> list[MetricObservation]:
         """Return the metric's values by epoch."""
         rows = zip(self[name], self._steps, strict=True)
-        return [MetricObservation([value], step) for value, step in rows]
+        return [MetricObservation([value], step - 1) for value, step in rows]
 
     def get_direction(self, name: str) -> str:
         """Return "min" or "max": of an objective its own, of another metric what its name tells.
@@ -88,7 +91,10 @@ class Metrics(dict[str, list[float]]):
 
 @dataclass
 class Trial:
-    """A trial: its number as a text, its hyperparameters, and how it did."""
+    """A trial: its number as a text, its hyperparameters, and how it did.
+
+    As in KerasTuner *best_step* is 0 where the first epoch was the best.
+    """
 
     trial_id: str
     hyperparameters: HyperParameters
@@ -113,6 +119,23 @@ def name_of(key: str, asked: Iterable[str]) -> str:
     return max(found, key=len, default=plain)
 
 
+def score_of(history: History, record: TrialRecord) -> float | None:
+    """Return a trial's score: what ``run_trial`` returned in the end, or else its best report."""
+    final = history.attributes.get(record.number, {}).get(FINAL)
+    if final is not None:
+        return float(final)
+    return history.value(record.best_loss) if math.isfinite(record.best_loss) else None
+
+
+def ranked(history: History) -> list[TrialRecord]:
+    """Return the trials with a finite score, the best first."""
+    records = history.ranking()
+    if not any(FINAL in history.attributes.get(record.number, {}) for record in records):
+        return records
+    sign = -1.0 if history.goals.objectives[0].direction == "maximize" else 1.0
+    return sorted(records, key=lambda record: sign * (score_of(history, record) or 0.0))
+
+
 def seen(history: History, record: TrialRecord, asked: Mapping[str, Domain]) -> Trial:
     """Return what the log knows of a trial."""
     asked = dict(asked)
@@ -125,8 +148,8 @@ def seen(history: History, record: TrialRecord, asked: Mapping[str, Domain]) -> 
         f"{record.number:04d}",
         hyperparameters,
         _STATUS[record.state],
-        history.value(record.best_loss) if math.isfinite(record.best_loss) else None,
-        record.best_step,
+        score_of(history, record),
+        max(0, record.best_step - 1),
         Metrics({name: record.curve(name) for name in sorted(names)}, record.steps, ways),
         record.why,
     )

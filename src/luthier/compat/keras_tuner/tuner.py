@@ -2,38 +2,36 @@
 
 from __future__ import annotations
 
-import copy
-import shutil
+import math
 import traceback
 import warnings
 from collections.abc import Mapping, Sequence
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import keras
 
 from luthier.compat.keras_tuner import errors
-from luthier.compat.keras_tuner.executions import BEST, run_executions
-from luthier.compat.keras_tuner.hypermodel import hypermodel_of
+from luthier.compat.keras_tuner.building import checked
+from luthier.compat.keras_tuner.executions import run_executions
+from luthier.compat.keras_tuner.hypermodel import HyperModel, hypermodel_of
 from luthier.compat.keras_tuner.hyperparameters import HyperParameters
-from luthier.compat.keras_tuner.objective import meant
 from luthier.compat.keras_tuner.oracles import Oracle
-from luthier.compat.keras_tuner.outcomes import metrics_of
-from luthier.compat.keras_tuner.training import Reporter, Running, copied, restored
-from luthier.compat.keras_tuner.trial import Trial, seen
-from luthier.errors import CheckpointError, LuthierWarning, StudyError, TrialEnded
-from luthier.run.opening import open_study
+from luthier.compat.keras_tuner.outcomes import counts, scored
+from luthier.compat.keras_tuner.projects import forgotten, model_folder, opened
+from luthier.compat.keras_tuner.training import Hooks, Reporter, Running, copied, restored
+from luthier.compat.keras_tuner.trial import FINAL, Trial, TrialStatus, ranked, seen
+from luthier.errors import LuthierWarning, StudyError, TrialEnded, nearest
 from luthier.run.seeding import seed_keras
 from luthier.run.worker import out_of_memory, work
-from luthier.search import SEARCHERS
 from luthier.space import Space, discover
 from luthier.space.asking import Asking
-from luthier.study.records import TrialRecord, TrialState
-from luthier.study.study import Study
+from luthier.study.records import TrialState
 from luthier.study.trial import Trial as OwnTrial
-from luthier.train.memory import give_back
+from luthier.train.memory import cleared_session, give_back
 
-_STORE = "luthier.db"
+_HOOKS = ("on_epoch_begin", "on_batch_begin", "on_batch_end", "on_epoch_end")
 
 
 class Tuner:
@@ -46,12 +44,19 @@ class Tuner:
         optimizer: in place of the one that the model was compiled with; likewise
         loss: and
         metrics: .
+        distribution_strategy: has no effect; Luthier trains several trials at a time, each on one device.
         directory: where the project's folder is.
         project_name: the folder, and the study's name.
         overwrite: begin anew; by default the search goes on where it was left.
         executions_per_trial: models trained for each configuration; the score is the mean of each one's
             best epoch, the model that is kept the best epoch's of all.
-        **_: accepted for the sake of scripts that give it: tuner_id, logger, distribution_strategy.
+        logger: accepted for the sake of scripts that give it, and
+        tuner_id: likewise.
+        **unknown: refused.
+
+    Raises:
+        StudyError: no oracle, no hypermodel, an argument that is none.
+        AnotherSearch: the project's folder has trials of another searcher, scheduler or objective.
     """
 
     def __init__(
@@ -62,16 +67,35 @@ class Tuner:
         optimizer: Any = None,
         loss: Any = None,
         metrics: Any = None,
+        distribution_strategy: Any = None,
         directory: str | Path | None = None,
         project_name: str | None = None,
+        logger: Any = None,
+        tuner_id: str | None = None,
         overwrite: bool = False,
         executions_per_trial: int = 1,
-        **_: Any,
+        **unknown: Any,
     ) -> None:
+        for name in unknown:
+            known = [
+                *signature(type(self).__init__).parameters,
+                *signature(Tuner.__init__).parameters,
+            ]
+            raise StudyError(
+                f"{type(self).__name__} has no argument {name!r}.{nearest(name, known)}"
+            )
+        if distribution_strategy is not None:
+            warnings.warn(
+                "distribution_strategy= has no effect here: a trial is trained on one device, and several "
+                "trials at a time by luthier worker --slots.",
+                LuthierWarning,
+                stacklevel=2,
+            )
         if not isinstance(oracle, Oracle):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise StudyError(
                 f"oracle={oracle!r}: expected one of luthier.compat.keras_tuner.oracles."
             )
+        self.tuner_id, self.logger = tuner_id or "tuner0", logger
         self.oracle = oracle
         self.oracle.tuner = self
         self.hypermodel = hypermodel_of(hypermodel)
@@ -86,8 +110,8 @@ class Tuner:
         self._running: Running | None = None
         self._failures = 0
         if overwrite:
-            self._forget()
-        self.study = self._opened()
+            forgotten(Path(self.project_dir))
+        self.study = opened(Path(self.project_dir), self.project_name, self._space(), oracle)
 
     # -- the search ------------------------------------------------------------------------------
 
@@ -109,7 +133,9 @@ class Tuner:
             if kwargs.get("verbose", True):
                 self._say(own.number)
 
+        self.on_search_begin()
         work(self.study, train)
+        self.on_search_end()
 
     def run_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> Any:
         """Train one trial: override it for loops of your own, and return its score or metrics."""
@@ -119,33 +145,61 @@ class Tuner:
         hypermodel = self.hypermodel
         if hypermodel is None:
             raise StudyError("There is no hypermodel: give one, or override run_trial.")
-        kwargs["epochs"] = own.to_step or kwargs.get("epochs", 1)
-        if own.from_step:
-            kwargs["initial_epoch"] = own.from_step
+        if own.to_step is not None:
+            kwargs["epochs"] = own.to_step
 
         def build() -> Any:
             return self._built(hp)
 
-        if self.executions_per_trial > 1:
-            return run_executions(
-                running,
-                self.executions_per_trial,
-                build,
-                lambda model, **given: hypermodel.fit(hp, model, *args, **given),
-                kwargs,
-                self.oracle.objectives,
-            )
-        seed_keras(keras, own.seed)
-        model = build()
-        callbacks = copied(kwargs.pop("callbacks", None) or [], own.number, 0)
-        reporter = Reporter(running, callbacks)
-        return hypermodel.fit(hp, model, *args, callbacks=[*callbacks, reporter], **kwargs)
+        hooks = [Hooks(self, trial)] if self._has_hooks() else []
+        running.by_callback = True
+        try:
+            if self.executions_per_trial > 1 or type(hypermodel).fit is not HyperModel.fit:
+                return run_executions(
+                    running,
+                    self.executions_per_trial,
+                    build,
+                    lambda model, **given: hypermodel.fit(hp, model, *args, **given),
+                    kwargs,
+                    hooks,
+                )
+            if own.from_step:
+                kwargs["initial_epoch"] = own.from_step
+            seed_keras(keras, own.seed)
+            model = build()
+            callbacks = copied(kwargs.pop("callbacks", None) or [], own.number, 0)
+            given = [*callbacks, *hooks, Reporter(running, callbacks)]
+            return hypermodel.fit(hp, model, *args, callbacks=given, **kwargs)
+        finally:
+            running.by_callback = False
 
     def _run(self, own: OwnTrial, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+        """Train a trial, with what a subclass has to do before and after it."""
+        hp = HyperParameters(asking=own.hp, policy=self.oracle.policy)
+        trial = Trial(f"{own.number:04d}", hp)
+        self.on_trial_begin(trial)
+        try:
+            self._tried(own, trial, args, kwargs)
+        except TrialEnded:
+            if trial.status == TrialStatus.FAILED:
+                self._ended(own, trial)
+            raise
+        trial.status = TrialStatus.COMPLETED
+        self._ended(own, trial)
+
+    def _ended(self, own: OwnTrial, trial: Trial) -> None:
+        history = self.study.refresh()
+        found = seen(history, history.trials[own.number], self._asked)
+        trial.score, trial.best_step = found.score, found.best_step
+        trial.metrics, trial.message = found.metrics, found.message
+        self.on_trial_end(trial)
+
+    def _tried(
+        self, own: OwnTrial, trial: Trial, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> None:
         for attempt in range(self.oracle.max_retries_per_trial + 1):
-            hp = HyperParameters(asking=own.hp, policy=self.oracle.policy)
-            trial = Trial(f"{own.number:04d}", hp)
-            self._running = Running(own, [o.name for o in self.oracle.objectives])
+            hp = trial.hyperparameters
+            self._running = Running(own, self.oracle.objectives)
             try:
                 self._take(self.run_trial(trial, *args, **kwargs))
                 self._failures = 0
@@ -157,7 +211,9 @@ class Tuner:
                 if out_of_memory(error):
                     raise
                 if not again or isinstance(error, errors.FailedTrialError):
+                    trial.status = TrialStatus.FAILED
                     self._failed(own, error)
+                trial.hyperparameters = HyperParameters(asking=own.hp, policy=self.oracle.policy)
             finally:
                 self._asked |= hp.space
                 self._running.close()
@@ -169,17 +225,37 @@ class Tuner:
         """Report what ``run_trial`` returned, where nothing was reported on the way."""
         running = self._running
         assert running is not None
-        if running.own.step or running.over:
-            return
+        own = running.own
         overridden = type(self).run_trial is not Tuner.run_trial
+        if own.step > own.from_step or running.over:
+            if overridden and counts(outcome) and len(running.objectives) == 1:
+                self._compare(own, outcome)
+            return
+        # A job that goes on and had nothing left to train has reported before.
+        if own.step and (own.to_step is None or not counts(outcome)):
+            return
         where = "Tuner.run_trial()" if overridden else "HyperModel.fit()"
-        found = metrics_of(outcome, self.oracle.objectives, where)
-        if lacking := [n for n in running.wanted if n not in found]:
-            raise StudyError(
-                f"{where} has no metric {lacking[0]!r}, which is the objective: it has {sorted(found)}."
-                f"{meant(lacking[0], found)}"
-            )
-        running.report(found)
+        running.report(scored(outcome, running.objectives, where), step=own.to_step)
+
+    def _compare(self, own: OwnTrial, outcome: Any) -> None:
+        """Write down a returned score that is not the best of what was reported on the way, and warn."""
+        objective = self.oracle.objectives[0]
+        returned = float(scored(outcome, [objective], "Tuner.run_trial()")[objective.name])
+        history = self.study.refresh()
+        best = history.value(history.trials[own.number].best_loss)
+        if not math.isfinite(best):
+            return  # it has diverged, whatever it returned
+        if math.isclose(returned, best, rel_tol=1e-6):
+            if FINAL in history.attributes.get(own.number, {}):  # of an earlier rung
+                own.set_attribute(FINAL, None)
+            return
+        own.set_attribute(FINAL, returned)
+        own.warn_once(
+            "another score",
+            f"Tuner.run_trial() returned {objective.name}={returned:.5g}, and its epochs reported {best:.5g} "
+            "at best. The trial's score is what it returned, but the searcher goes by the epochs: train "
+            "without on_epoch_end() and super().run_trial() where they are not what counts.",
+        )
 
     def _failed(self, own: OwnTrial, error: Exception) -> None:
         """Count a trial as failed and go on; or raise, where that would hide a bug."""
@@ -199,7 +275,19 @@ class Tuner:
             warnings.warn(f"Trial {own.number} failed: {words}", LuthierWarning, stacklevel=2)
         raise TrialEnded(words)
 
-    # -- hooks for loops of one's own ------------------------------------------------------------
+    # -- hooks: for subclasses, and for loops of their own ---------------------------------------
+
+    def on_search_begin(self) -> None:
+        """Do nothing."""
+
+    def on_search_end(self) -> None:
+        """Do nothing."""
+
+    def on_trial_begin(self, trial: Trial) -> None:
+        """Do nothing."""
+
+    def on_trial_end(self, trial: Trial) -> None:
+        """Do nothing: *trial* has its score by now, and is written down."""
 
     def on_epoch_begin(self, trial: Trial, model: Any, epoch: int, logs: Any = None) -> None:
         """Do nothing."""
@@ -211,9 +299,12 @@ class Tuner:
         """Do nothing."""
 
     def on_epoch_end(self, trial: Trial, model: Any, epoch: int, logs: Any = None) -> None:
-        """Report the metrics in *logs*, and keep the model."""
-        if self._running is not None:
+        """Report the metrics in *logs*, and keep the model; ``fit`` itself does where it trains."""
+        if self._running is not None and not self._running.by_callback:
             self._running.report(logs, model)
+
+    def _has_hooks(self) -> bool:
+        return any(getattr(type(self), name) is not getattr(Tuner, name) for name in _HOOKS)
 
     def report(self, metrics: dict[str, Any]) -> None:
         """Report metrics of the running trial."""
@@ -237,16 +328,12 @@ class Tuner:
         Raises:
             CheckpointError: only the best three keep theirs.
         """
-        found: list[Any] = []
-        for record in self.study.refresh().ranking()[:num_models]:
-            hp = seen(self.study.history, record, self._asked).hyperparameters
-            found.append(restored(self._built(hp), self._folder(record)))
-        return found
+        return [self.load_model(trial) for trial in self.best_trials(num_models)]
 
     def load_model(self, trial: Trial) -> Any:
         """Return a trial's trained model."""
         record = self.study.refresh().trials[int(trial.trial_id)]
-        return restored(self._built(trial.hyperparameters), self._folder(record))
+        return restored(self._built(trial.hyperparameters), model_folder(self.study, record))
 
     def results_summary(self, num_trials: int = 10) -> None:
         """Print the best trials."""
@@ -267,7 +354,7 @@ class Tuner:
     def best_trials(self, num_trials: int = 1) -> list[Trial]:
         """Return the best trials with a finite score, the best first."""
         history = self.study.refresh()
-        return [seen(history, record, self._asked) for record in history.ranking()[:num_trials]]
+        return [seen(history, record, self._asked) for record in ranked(history)[:num_trials]]
 
     def all_trials(self) -> list[Trial]:
         """Return every trial."""
@@ -295,6 +382,12 @@ class Tuner:
         """Return the project's folder."""
         return str(Path(self.directory) / self.project_name)
 
+    def get_trial_dir(self, trial_id: str) -> str:
+        """Return a folder for what a subclass keeps of a trial; it is made."""
+        folder = Path(self.project_dir) / f"trial_{trial_id}"
+        folder.mkdir(parents=True, exist_ok=True)
+        return str(folder)
+
     def save(self) -> None:
         """Do nothing: everything is written as it happens."""
 
@@ -306,77 +399,8 @@ class Tuner:
 
     def _built(self, hp: HyperParameters) -> Any:
         assert self.hypermodel is not None
-        model: Any = self.hypermodel.build(hp)
-        if not isinstance(model, keras.Model):
-            raise errors.FatalTypeError(
-                f"build(hp) must return a compiled keras.Model, got {model!r}; for anything else "
-                "override run_trial."
-            )
         given = {"optimizer": self.optimizer, "loss": self.loss, "metrics": self.metrics}
-        own = {name: value for name, value in given.items() if value is not None}
-        if own:
-            made = own.get("optimizer", model.optimizer)
-            if isinstance(made, keras.optimizers.Optimizer):
-                made = type(made).from_config(made.get_config())
-            model.compile(
-                optimizer=made,
-                loss=own.get("loss", model.loss),
-                metrics=copy.deepcopy(own["metrics"]) if "metrics" in own else None,
-            )
-        if self.max_model_size is not None and model.built:
-            size = model.count_params()
-            if size > self.max_model_size:
-                raise errors.FailedTrialError(
-                    f"Oversized model: {size} weights, and max_model_size={self.max_model_size}."
-                )
-        return model
-
-    def _folder(self, record: TrialRecord) -> Path:
-        checkpoints = self.study.checkpoints
-        try:
-            folder = checkpoints.path(record.number, record.best_step)
-        except CheckpointError:
-            folder = checkpoints.path(record.number, checkpoints.newest(record.number)[0])
-        best = folder / BEST  # of several executions
-        return best if best.is_dir() else folder
-
-    def _opened(self) -> Study:
-        """Open the project's study, or make it; a space that the script has changed is taken over."""
-        place = Path(self.project_dir)
-        place.mkdir(parents=True, exist_ok=True)
-        space, oracle = self._space(), self.oracle
-        store = place / _STORE
-        if store.exists():
-            study = open_study(self.project_name, storage=store)
-            kept = study.history.header.searcher["name"]
-            if type(oracle.searcher(space)) is not SEARCHERS[kept]:
-                raise errors.AnotherSearch(
-                    f"{place} has trials that the searcher {kept!r} proposed, not {type(oracle).__name__}: "
-                    "pass overwrite=True to begin anew, or another project_name."
-                )
-            print(f"Reloading Tuner from {store}")
-            if space != study.space and len(space):
-                study.steer.space(space, reason="the script's space has changed")
-        else:
-            if (place / "oracle.json").exists():
-                print(
-                    f"{place} has trials of KerasTuner's own: luthier import keras-tuner {place} "
-                    "takes them over."
-                )
-            study = open_study(
-                self.project_name,
-                space,
-                maximize=[o.name for o in oracle.objectives if o.direction == "max"] or None,
-                minimize=[o.name for o in oracle.objectives if o.direction == "min"] or None,
-                searcher=oracle.searcher(space),
-                scheduler=oracle.scheduler(),
-                seed=oracle.seed or 0,
-                storage=store,
-                define_by_run=True,
-            )
-        if study.history.limits.trials != oracle.max_trials:
-            study.steer.budget(trials=oracle.max_trials)
-        return study
+        return checked(self.hypermodel.build(hp), given, self.max_model_size)
 
     def _space(self) -> Space:
         """Return what the build function asks for; one that refuses a configuration has asked by then."""
@@ -399,13 +423,8 @@ class Tuner:
                 self._asked |= hp.space
 
         space = discover(build)
-        keras.backend.clear_session()
+        cleared_session(collects=True)
         return space
-
-    def _forget(self) -> None:
-        place = Path(self.project_dir)
-        for path in (*place.glob(f"{_STORE}*"), place / "luthier-checkpoints"):
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
     def _say(self, number: int) -> None:
         history = self.study.refresh()

@@ -1,57 +1,138 @@
-"""The tuners by name."""
+"""The tuners by name; their arguments come in KerasTuner's order, and those of ``Tuner`` by name."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from luthier.compat.keras_tuner import oracles
-from luthier.compat.keras_tuner.oracles import Oracle
+from luthier.compat.keras_tuner.hyperparameters import HyperParameters
 from luthier.compat.keras_tuner.tuner import Tuner
 
-_OF_ORACLES = (
-    *("seed", "hyperparameters", "tune_new_entries", "allow_new_entries"),
-    *("max_retries_per_trial", "max_consecutive_failed_trials"),
-    *("num_initial_points", "alpha", "beta", "max_trials"),
-    *("max_epochs", "factor", "hyperband_iterations"),
-)
 
-
-class _Named(Tuner):
-    """A tuner whose oracle is told by its class; arguments go to whom they are for."""
-
-    _oracle: type[Oracle] = Oracle
-
-    def __init__(self, hypermodel: Any = None, objective: Any = None, *args: Any, **kwargs: Any):
-        if args:  # the third place is max_trials, or max_epochs for Hyperband
-            kwargs.setdefault(
-                "max_epochs" if self._oracle is oracles.HyperbandOracle else "max_trials", args[0]
-            )
-        settings = {name: kwargs.pop(name) for name in _OF_ORACLES if name in kwargs}
-        super().__init__(self._oracle(objective, **settings), hypermodel, **kwargs)
-
-
-class RandomSearch(_Named):
+class RandomSearch(Tuner):
     """Random search."""
 
-    _oracle = oracles.RandomSearchOracle
+    def __init__(
+        self,
+        hypermodel: Any = None,
+        objective: Any = None,
+        max_trials: int | None = 10,
+        seed: int | None = None,
+        hyperparameters: HyperParameters | None = None,
+        tune_new_entries: bool = True,
+        allow_new_entries: bool = True,
+        max_retries_per_trial: int = 0,
+        max_consecutive_failed_trials: int = 3,
+        **kwargs: Any,
+    ) -> None:
+        oracle = oracles.RandomSearchOracle(
+            objective,
+            max_trials,
+            seed,
+            hyperparameters,
+            allow_new_entries,
+            tune_new_entries,
+            max_retries_per_trial,
+            max_consecutive_failed_trials,
+        )
+        super().__init__(oracle, hypermodel, **kwargs)
 
 
-class GridSearch(_Named):
+class GridSearch(Tuner):
     """Every combination."""
 
-    _oracle = oracles.GridSearchOracle
+    def __init__(
+        self,
+        hypermodel: Any = None,
+        objective: Any = None,
+        max_trials: int | None = None,
+        seed: int | None = None,
+        hyperparameters: HyperParameters | None = None,
+        tune_new_entries: bool = True,
+        allow_new_entries: bool = True,
+        max_retries_per_trial: int = 0,
+        max_consecutive_failed_trials: int = 3,
+        **kwargs: Any,
+    ) -> None:
+        oracle = oracles.GridSearchOracle(
+            objective,
+            max_trials,
+            seed,
+            hyperparameters,
+            allow_new_entries,
+            tune_new_entries,
+            max_retries_per_trial,
+            max_consecutive_failed_trials,
+        )
+        super().__init__(oracle, hypermodel, **kwargs)
 
 
-class BayesianOptimization(_Named):
+class BayesianOptimization(Tuner):
     """A Gaussian process."""
 
-    _oracle = oracles.BayesianOptimizationOracle
+    def __init__(
+        self,
+        hypermodel: Any = None,
+        objective: Any = None,
+        max_trials: int | None = 10,
+        num_initial_points: int | None = None,
+        alpha: float = 1e-4,
+        beta: float = 2.6,
+        seed: int | None = None,
+        hyperparameters: HyperParameters | None = None,
+        tune_new_entries: bool = True,
+        allow_new_entries: bool = True,
+        max_retries_per_trial: int = 0,
+        max_consecutive_failed_trials: int = 3,
+        **kwargs: Any,
+    ) -> None:
+        oracle = oracles.BayesianOptimizationOracle(
+            objective,
+            max_trials,
+            num_initial_points,
+            alpha,
+            beta,
+            seed,
+            hyperparameters,
+            allow_new_entries,
+            tune_new_entries,
+            max_retries_per_trial,
+            max_consecutive_failed_trials,
+        )
+        super().__init__(oracle, hypermodel, **kwargs)
 
 
-class Hyperband(_Named):
+class Hyperband(Tuner):
     """Hyperband over epochs."""
 
-    _oracle = oracles.HyperbandOracle
+    def __init__(
+        self,
+        hypermodel: Any = None,
+        objective: Any = None,
+        max_epochs: int = 100,
+        factor: int = 3,
+        hyperband_iterations: int = 1,
+        seed: int | None = None,
+        hyperparameters: HyperParameters | None = None,
+        tune_new_entries: bool = True,
+        allow_new_entries: bool = True,
+        max_retries_per_trial: int = 0,
+        max_consecutive_failed_trials: int = 3,
+        **kwargs: Any,
+    ) -> None:
+        oracle = oracles.HyperbandOracle(
+            objective,
+            max_epochs,
+            factor,
+            hyperband_iterations,
+            seed,
+            hyperparameters,
+            allow_new_entries,
+            tune_new_entries,
+            max_retries_per_trial,
+            max_consecutive_failed_trials,
+        )
+        super().__init__(oracle, hypermodel, **kwargs)
 
 
 __all__ = ["BayesianOptimization", "GridSearch", "Hyperband", "RandomSearch"]

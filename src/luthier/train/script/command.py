@@ -119,7 +119,7 @@ def program(path: str) -> list[str]:
 def _place(found: re.Match[str], before: str, known: dict[str, Domain]) -> str:
     """Return a place by its hyperparameter's name, and enter its range in *known*."""
     text = found[1]
-    if text in known or text.removeprefix("trial.") in FACTS:
+    if text in known or (text.startswith("trial.") and text.removeprefix("trial.") in FACTS):
         return found[0]
     own, equals, spelled = text.partition("=")
     if not (equals and _is_name(own)):

@@ -28,6 +28,7 @@ class Folder:
         late: whether that ever kept a checkpoint from being one.
         saved: whether there was a checkpoint.
         restless: files that changed each time while they were copied; what was kept of them may be torn.
+        failed: why the last try to copy it failed; "" where it did not.
     """
 
     def __init__(self, path: Path) -> None:
@@ -36,6 +37,7 @@ class Folder:
         self.overtaken: Callable[[float], bool] = lambda _: False
         self.late = self.saved = False
         self.restless: list[str] = []
+        self.failed = ""
         self._known: _Contents = []
         self.close()
         path.mkdir(parents=True)
@@ -84,12 +86,22 @@ class Folder:
         return late
 
     def _copied(self) -> bool:
-        """Return whether all of it could be copied; files may be replaced at this moment."""
+        """Return whether all of it could be copied; files may be replaced at this moment.
+
+        A link is copied as what it leads to, and left out where that is gone: ``latest`` of a checkpoint that
+        the script has deleted meanwhile.
+        """
         shutil.rmtree(self._copy, ignore_errors=True)
-        with contextlib.suppress(FileNotFoundError, shutil.Error):
-            shutil.copytree(self._path, self._copy)
-            return True
-        return False
+        try:
+            shutil.copytree(self._path, self._copy, ignore=_gone)
+        except shutil.Error as error:
+            self.failed = str(error.args[0][0][2])  # of (source, destination, why) for each file
+            return False
+        except FileNotFoundError as error:
+            self.failed = str(error)
+            return False
+        self.failed = ""
+        return True
 
     def _contents(self) -> _Contents:
         found: _Contents = []
@@ -99,3 +111,8 @@ class Folder:
                 if not path.is_dir():
                     found.append((str(path), status.st_size, status.st_mtime_ns))
         return found
+
+
+def _gone(folder: str, names: list[str]) -> list[str]:
+    """Return which of *names* are links to what is gone; shutil would look for it in the current folder."""
+    return [name for name in names if not (Path(folder) / name).exists()]

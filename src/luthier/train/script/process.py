@@ -16,7 +16,7 @@ from typing import IO, Any
 from luthier.errors import StudyError, nearest
 from luthier.run.forkserver import die_with_parent
 
-_TAIL = 25  # lines that an error shows
+_TAIL = 25  # lines of each stream that an error shows
 
 
 class Process:
@@ -40,7 +40,9 @@ class Process:
         heard: Callable[[str], None],
     ) -> None:
         self.told_to_end = False
-        self.tail: deque[str] = deque(maxlen=_TAIL)
+        self._tails: dict[str, deque[str]] = {
+            name: deque(maxlen=_TAIL) for name in ("stdout", "stderr")
+        }
         self._heard = heard
         self._log = log.open("a", encoding="utf-8", errors="replace")
         self._writing = threading.Lock()
@@ -65,8 +67,10 @@ class Process:
         assert self._process.stdout is not None
         assert self._process.stderr is not None
         self._readers = [
-            threading.Thread(target=self._read, args=(pipe, pipe is self._process.stderr))
-            for pipe in (self._process.stdout, self._process.stderr)
+            threading.Thread(target=self._read, args=(pipe, tail))
+            for pipe, tail in zip(
+                (self._process.stdout, self._process.stderr), self._tails.values(), strict=True
+            )
         ]
         for reader in self._readers:
             reader.daemon = True
@@ -76,6 +80,14 @@ class Process:
     def code(self) -> int | None:
         """Return the exit code, below 0 for a signal; None while it runs."""
         return self._process.poll()
+
+    @property
+    def tail(self) -> str:
+        """Return the last lines that it printed: of stdout, and then of stderr, where most errors are."""
+        texts = {name: "\n".join(lines) for name, lines in self._tails.items() if lines}
+        if len(texts) < 2:
+            return "".join(texts.values())
+        return "\n\n".join(f"On {name}:\n{text}" for name, text in texts.items())
 
     def wait(self, seconds: float) -> bool:
         """Wait for its end, and return whether it has come."""
@@ -112,15 +124,14 @@ class Process:
             return False
         return True
 
-    def _read(self, pipe: IO[str], is_error: bool) -> None:
+    def _read(self, pipe: IO[str], tail: deque[str]) -> None:
         for line in pipe:
             # The pipe is emptied whatever becomes of the log: a full one would hold the script up. The log is
             # closed (ValueError) when the script was killed; the disk may be full (OSError).
             with contextlib.suppress(ValueError, OSError), self._writing:
                 self._log.write(line)
                 self._log.flush()
-            if is_error or not self.tail:
-                self.tail.append(line.rstrip("\n"))
+            tail.append(line.rstrip("\n"))
             self._heard(line)
 
 

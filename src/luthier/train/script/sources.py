@@ -5,6 +5,7 @@ All of them put ``Reading``s in one queue, which the loop that runs the script t
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import math
@@ -23,11 +24,19 @@ MARK = "::luthier "
 
 @dataclass(frozen=True)
 class Reading:
-    """Metrics as a source gave them; *answer* is how it hears whether to go on, if it can."""
+    """Metrics as a source gave them.
+
+    Attributes:
+        metrics: by name.
+        step: the epoch as the script counts it; None where it does not say.
+        answer: how it hears whether to go on, if it can.
+        late: whether the script is known to train the next epoch already.
+    """
 
     metrics: Mapping[str, float]
     step: int | None = None
     answer: Callable[[bool, str], None] | None = None
+    late: bool = False
 
 
 def reading_from(line: str) -> Reading | None:
@@ -56,13 +65,17 @@ def reading_from(line: str) -> Reading | None:
 
 
 def reading_of(data: Mapping[str, Any]) -> Reading | None:
-    """Return the numbers among *data*, null as NaN, and the step; None when there are no numbers."""
+    """Return the numbers among *data*, null as NaN, and the step; None when there are no numbers.
+
+    Where there are both an ``epoch`` and a ``step``, the latter counts batches, as in Lightning's logs.
+    """
+    count = "epoch" if "step" in data and _is_number(data.get("epoch")) else "step"
     metrics = {
         str(name): math.nan if value is None else _as_float(value)
         for name, value in data.items()
-        if name != "step" and (value is None or _is_number(value))
+        if name not in ("step", count) and (value is None or _is_number(value))
     }
-    step = data.get("step")
+    step = data.get(count)
     if not _is_number(step) or not _as_float(step).is_integer():  # infinity and NaN are none
         step = None
     return Reading(metrics, None if step is None else int(step)) if metrics else None
@@ -119,12 +132,23 @@ class Patterns:
 
 
 class Growing:
-    """A file of metrics that a script appends to: JSON lines, CSV with a header, or one JSON object."""
+    """A file of metrics that a script appends to: JSON lines, CSV with a header, or one JSON object.
+
+    One that is written anew is told by what it begins with, whatever its length: from then on all of it is new.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._header: list[str] = []
-        self._read = 0
+        self._read = b""
+        self._left: tuple[int, int] | None = (
+            None  # which file an earlier run left, till this one's is read
+        )
+
+    def pass_over(self) -> None:
+        """Read what an earlier run left there, which is none of this one's."""
+        self.new(ended=True)
+        self._left = self._stamp()
 
     def new(self, *, ended: bool = False) -> list[Reading]:
         """Return what was written since the last call; *ended*: nothing more will come."""
@@ -132,26 +156,43 @@ class Growing:
             data = self._path.read_bytes()
         except OSError:
             return []
-        if len(data) < self._read:  # begun anew
-            self._read, self._header = 0, []
+        anew = not data.startswith(self._read)
+        if self._read.startswith(data):
+            # As before, or a part of it, which is just being written anew. Whoever copies the curve so far and
+            # goes on has said nothing new by that; one that has ended by now said what the last run had.
+            if not ended or self._left in (None, self._stamp()):
+                return []
+            anew = True
+        if anew:
+            self._read, self._header = b"", []
+        begin = len(self._read)
         whole = len(data) if ended else data.rfind(b"\n") + 1
-        text = data[self._read : whole].decode("utf-8", "replace")
+        text = data[begin:whole].decode("utf-8", "replace")
         if not text.strip():
             return []
-        if ended and not self._read and self._path.suffix != ".csv":
-            try:
-                one: Any = json.loads(text)
-            except ValueError:
-                one = None
-            if isinstance(one, dict):
-                self._read = whole
-                return [r for r in [reading_of(cast("dict[str, Any]", one))] if r]
-        lines = text.splitlines()
-        found = list(map(self._row, lines)) if self._path.suffix == ".csv" else _parsed(lines)
+        found = self._parsed(text, at_once=ended and not begin)
         if found is None:
             return []
-        self._read = whole
+        self._read, self._left = data[:whole], None
         return [reading for reading in found if reading is not None]
+
+    def _parsed(self, text: str, *, at_once: bool) -> list[Reading | None] | None:
+        """Return the readings in whole lines; None where they are parts of one object, not yet whole."""
+        if self._path.suffix == ".csv":
+            return list(map(self._row, text.splitlines()))
+        if at_once:
+            with contextlib.suppress(ValueError):
+                one: Any = json.loads(text)
+                if isinstance(one, dict):
+                    return [reading_of(cast("dict[str, Any]", one))]
+        found = [reading_from(line) for line in text.splitlines()]
+        return found if any(found) else None
+
+    def _stamp(self) -> tuple[int, int] | None:
+        with contextlib.suppress(OSError):
+            status = self._path.stat()
+            return status.st_ino, status.st_mtime_ns
+        return None
 
     def _row(self, line: str) -> Reading | None:
         cells = next(csv.reader([line]), [])
@@ -162,12 +203,6 @@ class Growing:
         return reading_of({k: v for k, v in numbers.items() if v is not None})
 
 
-def _parsed(lines: list[str]) -> list[Reading | None] | None:
-    """Return the readings of JSON lines, None where the lines are parts of one object."""
-    found = [reading_from(line) for line in lines]
-    return found if any(found) else None
-
-
 class Curves:
     """TensorBoard's scalars, gathered by step: a step is over when the next one begins."""
 
@@ -175,13 +210,17 @@ class Curves:
         self._files = EventFiles(folder)
         self._gathered: dict[int, dict[str, float]] = {}
 
+    def pass_over(self) -> None:
+        """Read what an earlier run left there, which is none of this one's."""
+        self.new(ended=True)
+
     def new(self, *, ended: bool = False) -> list[Reading]:
         """Return the steps that are over; *ended*: all of them."""
         for scalar in self._files.new():
             self._gathered.setdefault(scalar.step, {})[scalar.tag] = scalar.value
         steps = sorted(self._gathered)
         over = steps if ended else steps[:-1]
-        return [Reading(self._gathered.pop(step)) for step in over]
+        return [Reading(self._gathered.pop(step), late=not ended) for step in over]
 
 
 def _float(text: str) -> float | None:
