@@ -164,8 +164,9 @@ def test_the_same_seed_gives_the_same_training_twice(tmp_path):
 
 def test_a_promoted_trial_goes_on_and_the_best_model_comes_back(tmp_path):
     result = tune(
-        build, SMALL, epochs=3, scheduler="hyperband", name="s", storage=tmp_path / "l.db"
-    )
+        build_with_a_rate, SMALL, epochs=3, scheduler="hyperband", name="s",
+        storage=tmp_path / "l.db",
+    )  # fmt: skip
     assert [len(t.steps) for t in result.trials].count(3) == 3
     assert result.study.history.epochs == sum(len(t.steps) for t in result.trials)
     scores = result.model().evaluate(*SMALL[1], verbose=0, return_dict=True)

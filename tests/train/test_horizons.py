@@ -80,6 +80,14 @@ def test_a_subclass_is_what_it_derives_from():
     assert length_of(OwnDecay()) == 100
 
 
+class PolynomialLR:  # a class of the user's, which has no more than the name
+    pass
+
+
+def test_a_class_that_is_called_the_same_has_no_length():
+    assert length_of(PolynomialLR()) is None
+
+
 # -- when it matters ---------------------------------------------------------------------------------
 
 

@@ -274,9 +274,23 @@ def test_data_are_checked(data, words):
         arrays(data)
 
 
-def test_a_training_without_end_is_refused():
+@pytest.mark.parametrize("options", [{}, {"scheduler": "auto"}, {"scheduler": None}])
+def test_a_training_without_end_is_refused(options):
     with pytest.raises(StudyError, match="epochs is missing"):
-        tune(build, subset(), max_trials=1)
+        tune(build, subset(), max_trials=1, storage="memory", **options)
+
+
+def test_large_examples_are_evaluated_in_smaller_batches():
+    """They were evaluated 512 at a time, however large, where steps of 8 had fitted into memory."""
+
+    def at_once(values, size):
+        x = np.zeros((600, values), "float32")
+        return Training(build, (x, x), (x, x))._at_once(size)
+
+    assert at_once(784, 8) == 300  # 600 in even batches of 512 at most
+    assert at_once(2**18, 8) == 32  # MiB: one each
+    assert at_once(2**18, 64) == 60
+    assert at_once(2**18, 200) == 200
 
 
 # -- the loop ----------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, TensorDataset
 
 import luthier
+import luthier.train.torch as training_module
 from luthier.datasets import fashion_mnist
 from luthier.errors import CheckpointError, StudyError
 from luthier.schedule import SCHEDULERS
@@ -283,9 +284,10 @@ def test_data_are_checked(data, words):
         tensors(data)
 
 
-def test_a_training_without_end_is_refused():
+@pytest.mark.parametrize("options", [{}, {"scheduler": "auto"}, {"scheduler": None}])
+def test_a_training_without_end_is_refused(options):
     with pytest.raises(StudyError, match="epochs is missing"):
-        tune(build, subset(), max_trials=1)
+        tune(build, subset(), max_trials=1, storage="memory", **options)
 
 
 # -- the loop ----------------------------------------------------------------------------------
@@ -450,3 +452,115 @@ def test_reading_a_checkpoint_runs_no_code(tmp_path):
 def test_the_framework_is_what_luthier_torch_imports():
     assert luthier.torch.State is State
     assert sys.modules["torch"] is torch
+
+
+# -- single numbers, large sets, optimizers of other kinds ---------------------------------------
+
+
+def binary(loss, *last):
+    """Return a build function whose models end in one number an example, and data that it can learn."""
+    x = np.random.default_rng(0).normal(size=(400, 4)).astype("float32")
+    y = (x[:, 0] + x[:, 1] > 0).astype("int64")
+
+    def made(hp):
+        model = nn.Sequential(nn.Linear(4, 1), *last)
+        return model, torch.optim.Adam(model.parameters(), hp.float("rate", 0.05, 0.1))
+
+    return made, ((x[:300], y[:300]), (x[300:], y[300:])), loss
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        binary(lambda o, t: nn.functional.binary_cross_entropy_with_logits(o[:, 0], t.float())),
+        binary(lambda o, t: nn.functional.binary_cross_entropy(o[:, 0], t.float()), nn.Sigmoid()),
+    ],
+)
+def test_the_accuracy_of_one_number_for_two_classes(case):
+    made, data, loss = case
+    result = tune(
+        made, data, loss=loss, epochs=15, max_trials=1, scheduler=None, storage="memory", progress=False
+    )  # fmt: skip
+    model, (_, (x, y)) = result.model(), tensors(data)
+    with torch.no_grad():
+        outputs = model(x)[:, 0]
+    cut = 0.5 if isinstance(model[-1], nn.Sigmoid) else 0.0
+    expected = ((outputs > cut).long() == y).double().mean().item()
+    assert result.best_value == pytest.approx(expected)
+    assert result.best_value > 0.9
+
+
+def test_one_number_and_class_numbers_in_a_column_are_told_of_in_words():
+    made, data, _ = binary(None)
+    options = {"epochs": 1, "max_trials": 1, "storage": "memory", "progress": False}
+    with pytest.raises(StudyError, match=r"outputs have shape \(64, 1\).*binary_cross_entropy_wi"):
+        tune(made, data, **options)
+    column = tuple((x, y[:, None]) for x, y in data)
+
+    def two(hp):
+        model = nn.Linear(4, hp.int("classes", 2, 3))
+        return model, torch.optim.Adam(model.parameters())
+
+    with pytest.raises(StudyError, match=r"of shape \(64, 1\).*Give y.squeeze\(1\)"):
+        tune(two, column, **options)
+
+
+def test_validation_goes_on_in_smaller_batches_where_memory_runs_out():
+    sizes = []
+
+    class Large(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = net(8)
+
+        def forward(self, x):
+            if not self.training:
+                sizes.append(len(x))
+                if len(x) > 200:
+                    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+            return self.layers(x)
+
+    def made(hp):
+        model = Large()
+        return model, torch.optim.SGD(model.parameters(), hp.float("rate", 0.01, 0.1))
+
+    result = tune(
+        made, subset(), epochs=2, max_trials=1, batch_size=200, storage="memory", progress=False
+    )
+    assert [t.state for t in result.trials] == [TrialState.COMPLETED]
+    assert sizes == [512, *[200] * 10]
+    result = tune(
+        made, subset(), epochs=2, max_trials=1, batch_size=300, storage="memory", progress=False
+    )
+    assert [t.kind for t in result.trials] == [
+        "out of memory"
+    ]  # not even a training step's rows fit
+
+
+def test_what_an_optimizer_made_at_once_moves_with_the_model():
+    """Adagrad's sums are there before the model is on its device; there is no GPU here: its place is faked."""
+    layer = nn.Linear(2, 1)
+    optimizer = torch.optim.Adagrad(layer.parameters(), 0.1)
+    before = {id(p): state["sum"] for p, state in optimizer.state.items()}
+    layer.weight.data = (
+        layer.weight.data.double()
+    )  # as .to(device) does: the same Parameter, other data
+    training_module._place(layer, optimizer, torch.device("cpu"))
+    state = optimizer.state[layer.weight]["sum"]
+    assert state.dtype == torch.float64
+    assert state is not before[id(layer.weight)]
+    assert optimizer.param_groups[0]["lr"] == 0.1
+
+
+def test_optimizers_that_need_a_closure_are_refused():
+    x, y = np.ones((64, 4), "float32"), np.zeros(64, "int64")
+
+    def made(hp):
+        model = nn.Linear(4, 2)
+        return model, torch.optim.LBFGS(model.parameters(), hp.float("rate", 0.1, 1.0))
+
+    with pytest.raises(StudyError, match="LBFGS evaluates the loss several times a step"):
+        tune(made, ((x, y), (x, y)), epochs=1, max_trials=1, storage="memory", progress=False)
+    model = nn.Linear(4, 2)
+    with pytest.raises(StudyError, match="LBFGS evaluates the loss several times a step"):
+        luthier.torch.find_learning_rate(model, torch.optim.LBFGS(model.parameters()), (x, y))

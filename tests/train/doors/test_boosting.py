@@ -13,7 +13,7 @@ ROWS = np.arange(len(X)) % 3 > 0
 SPACE = {"rate": luthier.Float(1e-3, 1.0, scale="log"), "leaves": luthier.Int(2, 16)}
 
 
-def by_xgboost(trial):
+def by_xgboost(trial, **options):
     import xgboost
 
     params = {"eta": trial["rate"], "max_leaves": trial["leaves"], "objective": "binary:logistic"}
@@ -22,10 +22,11 @@ def by_xgboost(trial):
         {**params, "nthread": 1},
         xgboost.DMatrix(X[ROWS], Y[ROWS]),
         {"val": xgboost.DMatrix(X[~ROWS], Y[~ROWS])},
+        **options,
     )
 
 
-def by_lightgbm(trial):
+def by_lightgbm(trial, **options):
     import lightgbm
 
     data = lightgbm.Dataset(X[ROWS], Y[ROWS], free_raw_data=False)
@@ -40,6 +41,7 @@ def by_lightgbm(trial):
         },
         data,
         {"val": lightgbm.Dataset(X[~ROWS], Y[~ROWS], reference=data, free_raw_data=False)},
+        **options,
     )
 
 
@@ -87,3 +89,35 @@ def test_rounds_must_be_known(tmp_path):
             storage="memory",
             progress=False,
         )
+
+
+@pytest.mark.parametrize(
+    ("train", "metric", "refused"),
+    [
+        (by_xgboost, "val_logloss", {"num_boost_round": 50}),
+        (by_xgboost, "val_logloss", {"xgb_model": None}),
+        (by_lightgbm, "val_binary_logloss", {"num_boost_round": 50}),
+        (by_lightgbm, "val_binary_logloss", {"valid_sets": []}),
+        (by_lightgbm, "val_binary_logloss", {"init_model": None}),
+    ],
+)
+def test_what_the_door_says_itself_is_refused_in_words(train, metric, refused):
+    with pytest.raises(luthier.StudyError, match=f"train got {next(iter(refused))}=.*: "):
+        once(train, metric, **refused)
+
+
+def once(train, metric, **options):
+    return luthier.tune(
+        lambda trial: train(trial, **options),
+        SPACE, minimize=metric, epochs=3, max_trials=1, storage="memory", progress=False, name="once",
+    )  # fmt: skip
+
+
+def test_xgboosts_own_progress_and_callbacks_as_they_are_given_there(capfd):
+    from xgboost.callback import EvaluationMonitor
+
+    once(by_xgboost, "val_logloss", verbose_eval=True, callbacks=None)
+    assert "[1]" in capfd.readouterr().out
+    once(by_xgboost, "val_logloss", callbacks=EvaluationMonitor())
+    assert "[1]" in capfd.readouterr().out
+    once(by_lightgbm, "val_binary_logloss", callbacks=None)

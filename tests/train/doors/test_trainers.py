@@ -13,6 +13,7 @@ import luthier
 from luthier.errors import StudyError
 
 pytestmark = pytest.mark.frameworks
+torch.set_num_threads(1)  # two threads wait for one another on a busy machine
 GENERATOR = torch.Generator().manual_seed(0)
 X = torch.randn(192, 6, generator=GENERATOR)
 Y = (X[:, 0] * X[:, 1] > 0).long()

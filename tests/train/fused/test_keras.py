@@ -16,7 +16,10 @@ HERE = Path(__file__).parent
 
 @pytest.mark.parametrize(
     ("suites", "backend"),
-    [(["keras_suite.py", "streamed_suite.py"], "jax"), (["keras_other_suite.py"], "torch")],
+    [
+        (["keras_suite.py", "streamed_suite.py", "keras_around_suite.py"], "jax"),
+        (["keras_other_suite.py"], "torch"),
+    ],
 )
 def test_the_suites(suites, backend, tmp_path):
     environment = {
