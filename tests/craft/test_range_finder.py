@@ -124,7 +124,7 @@ def test_sweeps_that_stopped_or_exploded_count_as_the_ceiling():
 
 def test_a_flat_curve_is_called_flat():
     flat = 2.3 + 0.1 * np.random.default_rng(0).normal(size=(3, len(RATES)))
-    for losses in (flat, np.full(len(RATES), 0.7)):
+    for losses in (flat, np.full(len(RATES), 0.7), np.zeros(len(RATES))):
         found = read(RATES, losses)
         assert found.problem == "flat"
         assert found.suggestion is None
@@ -183,9 +183,20 @@ def test_a_curve_that_only_rises_is_said_to(start):
     assert found.suggestion is None
     assert "diverges before it learns" in found.explain()
     assert found.divergence < RATES[start + 30]
-    all_bad = read(RATES, np.full((2, len(RATES)), np.nan))
-    assert all_bad.problem == "rising"
-    all_bad.explain()
+
+
+def test_losses_that_are_no_numbers_from_the_first_batch_on_are_said_to_be():
+    found = read(RATES, np.full((2, len(RATES)), np.nan))
+    assert found.problem == "not finite"
+    assert math.isnan(found.initial)
+    assert (
+        "No batch at the lowest rates, from 1e-06 on, gave a loss that is a number"
+        in found.explain()
+    )
+    assert "0 " not in found.explain().partition("gave")[0]
+    found.picture()
+    with pytest.raises(StudyError, match="no range: No batch"):
+        found.domain()
 
 
 def test_a_curve_that_still_falls_is_said_to():

@@ -17,9 +17,16 @@ from schedule_table import ROWS, TABLE
 
 import luthier
 from luthier.craft import schedules
-from luthier.craft.schedules import FAMILIES, Cosine, Plateau, Schedule, Step
+from luthier.craft.schedules import (
+    FAMILIES,
+    Cosine,
+    Plateau,
+    Schedule,
+    Step,
+    WarmUpStableDecay,
+)
 from luthier.errors import StudyError
-from luthier.space import discover
+from luthier.space import Float, HyperParameters, Space, discover
 from luthier.study.chance import Chance
 
 FLOAT32 = 3e-6  # a few roundings: exponents and angles are float32 as well
@@ -111,6 +118,28 @@ def test_torch_runs_the_table(schedule, rates):
     for step, rate in rates.items():
         if step <= last:
             assert seen[step] == pytest.approx([rate, 2 * rate], rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.frameworks
+def test_another_schedule_of_the_same_optimizer_has_its_own_peak():
+    _, optimizer = torch_parts()
+    steps_of(schedules.as_torch(Cosine(0.5, 10, warm_up=3), optimizer), optimizer, 20)
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0, abs=1e-12)  # where it ended
+    seen = steps_of(schedules.as_torch(schedules.Constant(0.1), optimizer), optimizer, 3)
+    assert np.allclose(seen, [[0.1, 0.2]] * 3)
+    schedules.as_torch(Plateau(0.3), optimizer)
+    assert [group["initial_lr"] for group in optimizer.param_groups] == pytest.approx([0.3, 0.6])
+
+
+@pytest.mark.frameworks
+def test_a_first_group_without_a_rate_is_refused():
+    _, optimizer = torch_parts()
+    optimizer.param_groups[0]["lr"] = 0.0
+    for schedule in (Cosine(0.5, 10), Plateau(0.1)):
+        with pytest.raises(
+            StudyError, match="first group has learning rate 0: give it one above 0"
+        ):
+            schedules.as_torch(schedule, optimizer)
 
 
 @pytest.mark.frameworks
@@ -236,6 +265,18 @@ def test_define_by_run_asks_for_the_same():
     assert set(found) == set(schedules.space(families))
 
 
+def test_define_by_run_begins_at_what_a_range_finder_suggests():
+    peak = Float(1e-4, 1.0, scale="log", prior=0.3)
+    own = Float(1e-4, 1.0, scale="log", prior=0.3, default=0.01)  # the middle, by somebody's word
+    for domain, rate in ((peak, 0.3), (own, 0.01)):
+        hp = HyperParameters(Space(), {}, lambda key, domain: domain.decode(0.5))
+        schedules.ask(hp, 100, ["cosine"], peak=domain)
+        assert hp.space.default()["learning_rate"] == pytest.approx(rate)
+        assert schedules.space(["cosine"], peak=domain).default()["learning_rate"] == pytest.approx(
+            rate
+        )
+
+
 def test_a_schedule_is_tuned(tmp_path):
     """Least squares by gradient descent, 30 steps: the schedule is all there is to find."""
 
@@ -289,6 +330,17 @@ def test_torch_tunes_it_and_steps_every_batch(tmp_path):
 # -- what cannot be ----------------------------------------------------------------------------
 
 
+def live(family, **own):
+    values = {f"schedule.{family}.{key}": value for key, value in own.items()}
+    return schedules.from_configuration({"learning_rate": 0.1, "schedule": family, **values}, 100)
+
+
+def test_a_decay_may_take_all_that_the_warm_up_leaves():
+    assert WarmUpStableDecay(0.1, 100, 0.5, warm_up=50)(50) == pytest.approx(0.1)
+    assert WarmUpStableDecay(0.1, 30, 1 - 1 / 30, warm_up=1)(1) == pytest.approx(0.1)
+    assert live("exponential", final_ratio=0.1, staircase=False)(100) == pytest.approx(0.01)
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [
@@ -304,6 +356,17 @@ def test_torch_tunes_it_and_steps_every_batch(tmp_path):
         (lambda: Schedule.from_dict({"family": "cosine", "x": 1}), "no fields of cosine"),
         (lambda: schedules.from_configuration({"schedule": "cosine"}, 9), "no 'learning_rate'"),
         (lambda: schedules.from_configuration({}, 0), "steps=0"),
+        (
+            lambda: live("step", drops=2),
+            r"no 'schedule\.step\.factor', which the schedule 'step' needs",
+        ),
+        (lambda: live("exponential", final_ratio=0.1), r"no 'schedule\.exponential\.staircase'"),
+        (lambda: live("exponential", final_ratio=0.1, staircase=True), r"no '.*\.stairs'"),
+        (lambda: live("cosin"), r"schedule='cosin' is no schedule.*Did you mean 'cosine'"),
+        (
+            lambda: WarmUpStableDecay(0.1, 100, 1.0, warm_up=50),
+            r"decay=1\.0\): expected at most 0\.5,",
+        ),
         (lambda: schedules.from_configuration({}, 9.5), "steps=9.5: expected .* a whole number"),
         (lambda: Cosine(0.1, 10.5), r"steps=10.5\): expected a whole number .*, such as 10 or 11"),
         (lambda: Cosine(0.1, math.nan), r"steps=nan\): expected a whole number of steps from 1 on"),

@@ -243,8 +243,29 @@ def test_more_budget_goes_on_with_the_stages_that_had_none(tmp_path):
             step(study)
         assert isinstance(study.next_job(), Done)
     names = [stage.name for stage in study.history.stages]
-    assert names == ["learning rate", "all together", "all together"]
+    assert names == ["learning rate", "all together", "momentum", "all together"]
     assert all(stage.concluded for stage in study.history.stages)
+
+
+def test_a_short_study_that_is_given_more_trials_has_its_stages_then(tmp_path):
+    for trials in (5, 8, 60):
+        study = opened_study(tmp_path, space=NET, trials=trials)
+        while len(study.trials) < trials:
+            step(study)
+        assert isinstance(study.next_job(), Done)
+    few, fewer, *stages, last = study.history.stages
+    assert [few.name, fewer.name, last.name] == ["all together"] * 3
+    assert few.begun.narrowed == fewer.begun.narrowed == {}  # nobody has looked anywhere closely
+    assert fewer.begun.reason == "3 trials are too few for stages"
+    assert {stage.name for stage in stages} >= {"learning rate", "batch size", "units"}
+    assert all(stage.begun.reason.startswith(("next", "before")) for stage in stages)
+    assert last.begun.reason.startswith(("every stage is done", "the "))
+    checked(study)
+
+
+def test_a_study_without_trials_for_stages_says_whose_wish_that_is():
+    stages = checked(simulated(searcher=Stages(joint=1.0), max_trials=16)).stages
+    assert [stage.begun.reason for stage in stages] == ["joint=1 leaves no trials for stages"]
 
 
 def test_a_space_that_is_changed_in_the_middle_of_a_stage_stays_searchable(tmp_path):
@@ -275,6 +296,10 @@ def test_a_range_finder_tells_the_first_stage_where_to_look():
     assert history.trials[0].configuration["learning_rate"] == pytest.approx(10**-3.5)
 
 
+def begun(max_trials=30, **settings):
+    return simulated(searcher=Stages(**settings), max_trials=max_trials)
+
+
 @pytest.mark.parametrize(
     ("stages", "words"),
     [
@@ -282,8 +307,20 @@ def test_a_range_finder_tells_the_first_stage_where_to_look():
         (lambda: Stages(order=["units", "units"]), "once"),
         (lambda: Stages(joint=2), "joint must lie between 0 and 1"),
         (lambda: Stages(start={"learning_rate": (1.0, 0.1)}), r"\(low, high\)"),
+        (lambda: Stages(start={"learning_rate": 0.1}), r"'learning_rate' \(low, high\), got 0.1"),
+        (lambda: Stages(start={"learning_rate": ("a", "b")}), r"\(low, high\)"),
+        (
+            lambda: begun(start={"learning_rat": (1e-3, 0.1)}),
+            "start has 'learning_rat'.*'learning_rate'",
+        ),
+        (lambda: begun(start={"optimizer": (0.0, 1.0)}), "range.*has no value: it is Choice"),
+        (lambda: begun(start={"learning_rate": (2.0, 9.0)}), "has no value: it is Float"),
+        (lambda: begun(roles={"unitz": "layers"}), "roles has 'unitz'.*Did you mean 'units'"),
+        (lambda: begun(roles={"unitz": "layers"}, max_trials=3), "roles has 'unitz'"),
         (lambda: planned(NET, Stages(order=["unitz"])), "Did you mean 'units'"),
         (lambda: planned(NET, Stages(roles={"units": "layer"})), "Did you mean 'layers'"),
+        (lambda: planned(NET, Stages(roles={"unitz": "layers"})), "Did you mean 'units'"),
+        (lambda: planned(NET, Stages(start={"momentun": (0.1, 0.9)})), "Did you mean 'momentum'"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(stages, words):

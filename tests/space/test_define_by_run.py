@@ -127,6 +127,154 @@ def test_when_scopes_names_and_conditions():
     assert hp["momentum"] == hp["optimizer.sgd.momentum"] == 0.5
 
 
+@pytest.mark.parametrize("values", [["sgd", "adam"], ("sgd", "adam"), {"sgd", "adam"}])
+def test_the_values_of_a_branch_may_be_in_a_list(values):
+    hp = fresh(values={"optimizer": "sgd"})
+    hp.choice("optimizer", ["adam", "rmsprop", "sgd"])
+    with hp.when("optimizer", values):
+        hp.float("momentum", 0, 1)
+    (key,) = (name for name in hp.configuration if name.endswith("momentum"))
+    assert hp.configuration[key] == 0.5
+    assert hp.space[key].condition == (("optimizer", ("adam", "sgd")),)
+
+
+def test_an_option_that_is_a_tuple_is_one_value_of_a_branch():
+    hp = fresh(values={"kernel": (5, 5)})
+    hp.choice("kernel", [(3, 3), (5, 5)])
+    with hp.when("kernel", (5, 5)):
+        hp.bool("pad")
+    with hp.when("kernel", [(3, 3), [5, 5]]):
+        hp.bool("same")
+    assert list(hp.configuration) == ["kernel", "kernel.(5, 5).pad", "kernel.(3, 3)|(5, 5).same"]
+    assert hp.space["kernel.(5, 5).pad"].condition == (("kernel", ((5, 5),)),)
+
+
+def test_a_branch_that_can_never_be_taken_is_refused():
+    hp = fresh(values={"optimizer": "sgd", "layers": 2})
+    hp.choice("optimizer", ["sgd", "adam"])
+    hp.int("layers", 1, 3)
+    for asked in (hp, None):
+        for parent, values, words in [
+            (
+                "optimizer",
+                ["sdg"],
+                r"hp\.when\('optimizer', 'sdg'\): optimizer never has this value",
+            ),
+            ("optimizer", ["a", "b"], r"any of these values: it is Choice\('sgd', 'adam'\)"),
+            ("layers", [4], r"it is Int\(1, 3\)"),
+        ]:
+            if asked is not None:
+                with pytest.raises(SpaceError, match=words), hp.when(parent, *values):
+                    raise AssertionError("it was entered")
+                continue
+
+            def build(hp, parent=parent, values=values):
+                hp.choice("optimizer", ["sgd", "adam"])
+                hp.int("layers", 1, 3)
+                with hp.when(parent, values):
+                    hp.bool("inside")
+
+            with pytest.raises(SpaceError, match=words):
+                luthier.space.discover(build)
+    with hp.when("layers", 2.0, 3):
+        hp.bool("deep")
+    assert "layers.2|3.deep" in hp.configuration
+    with hp.when("never asked for", 1):
+        assert hp.bool("hidden") is False  # whether another run asks for it, this one cannot tell
+
+
+def test_a_constant_takes_one_of_the_branches_that_there_are():
+    hp = fresh()
+    hp.constant("optimizer", "sgd")
+    for optimizer in ("adam", "sgd"):
+        with hp.when("optimizer", optimizer):
+            hp.float(f"of_{optimizer}", 0, 1)
+    assert list(hp.configuration) == ["optimizer", "optimizer.sgd.of_sgd"]
+
+
+def test_true_is_no_one_in_a_branch():
+    hp = fresh(values={"n": 1})
+    hp.choice("n", [0, 1, True])
+    with hp.when("n", True):
+        hp.bool("inside")
+    assert list(hp.configuration) == ["n"]
+
+
+def test_options_that_only_look_alike_are_not_the_same():
+    hp = fresh()
+    hp.choice("n", [0, 1])
+    with pytest.raises(SpaceError, match=r"Choice\(0, 1\) and then as Choice\(False, True\)"):
+        hp.choice("n", [False, True])
+    hp = fresh(Space(n=Choice(1, 2)), {"n": 2})
+    assert type(hp.choice("n", [1.0, 2.0])) is float
+    assert hp.configuration.keys() == {"n#2"}
+    hp = fresh(Space(c=luthier.Constant(1)))
+    hp.constant("c", True)
+    assert hp.configuration == {"c#2": True}
+
+
+def test_a_name_with_a_dot_in_it_is_no_branch_of_a_shorter_one():
+    rate = {"low": 1e-4, "high": 1e-1, "scale": "log"}
+
+    def ask(hp, big):
+        if not big:
+            hp.float("lr", **rate)
+        return hp.float("enc.lr", **rate)
+
+    first = fresh()
+    ask(first, big=True)
+    other = HyperParameters(first.space, {"enc.lr": 1e-2}, lambda key, domain: domain.low)
+    assert ask(other, big=False) == 1e-2
+    assert other.configuration == {"lr": 1e-4, "enc.lr": 1e-2}
+    again = HyperParameters(other.space, {"lr": 1e-3, "enc.lr": 1e-2}, None)
+    ask(again, big=False)
+    assert again.configuration == {"lr": 1e-3, "enc.lr": 1e-2}
+    assert not again.grown
+
+
+def test_a_dotted_name_inside_a_branch_is_no_branch_of_a_shorter_one_outside():
+    first = fresh(values={"arch": "big"})
+    first.choice("arch", ["big", "small"])
+    with first.when("arch", "big"):
+        first.float("enc.lr", 0, 1)
+    other = fresh(first.space, {"arch": "small"})
+    other.choice("arch", ["big", "small"])
+    other.float("lr", 0, 1)
+    assert other.configuration == {"arch": "small", "lr": 0.5}
+
+
+def test_what_was_asked_for_in_a_branch_may_be_asked_for_by_a_plain_if():
+    """Edited code: the scope is gone, the condition and so the hyperparameter are the same."""
+    first = fresh(values={"layers": 2, "layers.2|3.wide": True})
+    first.int("layers", 1, 3)
+    with first.when("layers", 3, 2):
+        first.bool("wide")
+        with first.when("wide", True):
+            first.float("drop", 0, 1)
+    by_hand = Space(
+        {
+            "opt": Choice("sgd", "adam"),
+            "sgd.momentum": Float(0, 1).when(opt="sgd"),
+            "e.rate": Float(0, 1),
+        }
+    )
+    for space, names in (
+        (first.space, ["layers", "wide", "drop"]),
+        (by_hand, ["opt", "momentum", "rate"]),
+    ):
+        again = fresh(space, dict.fromkeys(first.configuration, True) | {"layers": 2, "opt": "sgd"})
+        for name in names:
+            if name == "layers":
+                again.int(name, 1, 3)
+            elif name == "wide":
+                again.bool(name)
+            elif name == "opt":
+                again.choice(name, ["sgd", "adam"])
+            else:
+                again.float(name, 0, 1)
+        assert list(again.grown) == [name for name in names if name == "rate"]
+
+
 def test_scopes_nest():
     hp = fresh(values={"a": 2, "a.1|2.b": True})
     hp.int("a", 1, 3)

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from luthier.errors import SpaceError
+from luthier.errors import LuthierWarning, SpaceError
 from luthier.space import Bool, Choice, Float, HyperParameters, Int, discover
 
 
@@ -129,6 +129,42 @@ def test_when_inside_when():
                 hp.float("drop", 0, 0.5)
 
     assert_complete(build)
+
+
+def test_a_branch_of_what_nobody_asks_for_is_warned_of():
+    def build(hp):
+        hp.choice("optimizer", ["adam", "sgd"])
+        with hp.when("optimiser", "sgd"):
+            hp.float("momentum", 0, 1)
+
+    with pytest.warns(LuthierWarning, match=r"called 'optimiser' .*Did you mean 'optimizer'"):
+        space = discover(build)
+    assert list(space) == ["optimizer"]
+
+
+def test_a_parent_that_only_some_runs_ask_for_is_no_reason_to_warn(recwarn):
+    def build(hp):
+        if hp.bool("deep"):
+            hp.int("layers", 1, 3)
+        with hp.when("layers", [2, 3]):
+            hp.float("drop", 0, 1)
+
+    space = discover(build)
+    assert space["layers.2|3.drop"].condition[0] == ("layers", (2, 3))
+    assert not recwarn.list
+
+
+def test_options_that_only_look_alike_are_told_apart():
+    def build(hp):
+        options = [0, 1] if hp.bool("whole") else [False, True]
+        assert hp.choice("n", options) in options
+
+    space = assert_complete(build)
+    assert {name: repr(domain.free) for name, domain in space.domains.items()} == {
+        "whole": "Bool(False)",
+        "whole.False.n": "Choice(False, True)",
+        "whole.True.n": "Choice(0, 1)",
+    }
 
 
 def test_branches_on_two_parents():

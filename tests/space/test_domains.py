@@ -429,3 +429,35 @@ def test_an_option_that_is_none_has_no_place():
 def test_another_tuners_words_are_told_ours(made, words):
     with pytest.raises(SpaceError, match=words):
         made()
+
+
+def test_options_that_hold_tuples_are_encoded_as_a_log_gives_them_back():
+    domain = Choice(((1, 2), (3, 4)), ((5, 6),))
+    for back in (((1, 2), (3, 4)), ([1, 2], [3, 4]), [[1, 2], [3, 4]]):
+        assert domain.contains(back)
+        assert domain.encode(back) == 0.25
+
+
+def test_domains_are_equal_where_their_values_are_of_one_type():
+    assert Choice(1, 2) == Choice(1, 2)
+    assert hash(Choice(1, 2)) == hash(Choice(1, 2))
+    for one, other in [
+        (Choice(0, 1), Choice(False, True)),
+        (Choice(1, 2), Choice(1.0, 2.0)),
+        (Choice((1, 2), "a"), Choice((True, 2), "a")),
+        (Constant(1), Constant(True)),
+        (Constant((1, (0,))), Constant((1, (False,)))),
+        (Constant("a"), Choice("a")),
+    ]:
+        assert one != other
+        assert other != one
+    assert len(Choice((1, 2), (True, 2)).options) == 2
+
+
+def test_where_a_log_scale_may_begin_is_a_value_of_its_kind():
+    with pytest.raises(SpaceError, match=r"got 0; start at 1, or use scale='linear'"):
+        Int(0, 10, scale="log")
+    with pytest.raises(SpaceError, match="a small positive number such as 1e-03, or use"):
+        Float(0, 10, scale="log")
+    with pytest.raises(SpaceError, match=r"got 0; use scale='linear'"):
+        Int(0, 1, scale="log")

@@ -424,6 +424,52 @@ def test_the_size_of_a_grid_counts_only_what_is_active_together():
         Space(o=Choice(branches), more=Bool()).grid()
 
 
+GIVEN = Space(
+    optimizer=Choice("sgd", "adam", default="sgd", prior="adam"),
+    rate=Float(0.0, 1.0, default=0.5, prior=0.9),
+    units=Int(1, 9, default=5, prior=8),
+    flag=Bool(False, prior=True),
+    kind=Choice({"a": Space(x=Float(0, 1, default=0.5, prior=0.7)), "b": Space()}),
+)
+
+
+def test_a_default_that_was_given_goes_before_the_prior_whatever_it_is():
+    begun = {
+        "optimizer": "sgd",
+        "rate": 0.5,
+        "units": 5,
+        "flag": False,
+        "kind": "a",
+        "kind.a.x": 0.5,
+    }
+    again = Space.from_dict(json.loads(json.dumps(GIVEN.to_dict())))
+    for space in (
+        GIVEN,
+        again,
+        Space.from_dict(again.to_dict()),
+        pickle.loads(pickle.dumps(GIVEN)),
+    ):
+        assert space.default() == begun
+    more = GIVEN.with_domain("y", Float(0, 1, prior=0.2).when(flag=False))
+    assert more.default() == {**begun, "y": 0.2}
+
+
+def test_logs_from_before_that_was_remembered_are_read_as_they_were():
+    data = GIVEN.to_dict()
+    assert [entry.pop("default_given", None) for entry in data["domains"]] == [True] * 4 + [
+        None,
+        True,
+    ]
+    old = Space.from_dict(data)
+    assert old.default() == {
+        "optimizer": "adam", "rate": 0.9, "units": 8, "flag": True, "kind": "a", "kind.a.x": 0.7,
+    }  # fmt: skip
+    assert old == GIVEN  # or else a study of before would not open any more
+    plain = Space(rate=Float(0.0, 1.0, default=0.5), other=Float(0, 1, default=0.3, prior=0.7))
+    assert "default_given" not in json.dumps(plain.to_dict())
+    assert Space.from_dict(plain.to_dict()).default() == {"rate": 0.5, "other": 0.3}
+
+
 def test_a_search_begins_at_the_prior_where_no_default_was_given():
     space = Space(
         rate=Float(1e-4, 1.0, scale="log", prior=0.1),

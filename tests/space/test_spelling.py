@@ -70,6 +70,11 @@ def test_a_file_may_say_more():
         ({"m": {"float": [0, 1], "when": "sgd"}}, r"when: 'sgd': expected parents"),
         ({"m": {"choice": [1, 2], "step": 1}}, r"a choice has none"),
         ([1, 2], r"names and ranges"),
+        (
+            {"a": [1, 2], "constraints": ["a <= 1"]},
+            r"constraints: .*apart: \{space: \{a: \.\.\.\}, constraints: \['a <= 1'\]\}",
+        ),
+        ({"constraints": "a <= 1", "a": [1, 2]}, r"\{space: \{a: "),
     ],
 )
 def test_what_is_wrong_is_named_with_its_fix(data, words):

@@ -38,6 +38,7 @@ LOWEST_DROP = 0.1  # and at the low end of the range
 CLIMB = 0.9  # share of L₀ − L* that the loss has climbed back at the divergence point
 WIDTH = 0.25  # decades that the smoothing averages over, on each side
 _SURE = 4.5  # standard errors that a drop must have to be one
+_LEAST = 1e-12  # change of a loss: one that is always 0 has neither noise nor size
 _DENSE = (
     0.5  # β from which on neighbouring losses differ by their noise more than by the curve's shape
 )
@@ -51,7 +52,7 @@ class RangeTest:
         rates: the rates that were tried, rising, shape (rates,).
         losses: the loss of each batch, shape (sweeps, rates); NaN after a sweep stopped.
         smoothed: the mean loss over the sweeps, cut and smoothed, shape (rates,).
-        initial: L₀, the loss at the lowest rates.
+        initial: L₀, the loss at the lowest rates; NaN where no batch there gave a number.
         steepest: the rate where the loss falls fastest over ln(rate), before the minimum.
         minimum: the rate of the lowest smoothed loss.
         divergence: the rate at which the loss has climbed back by 90 % of its drop; where it never fell, at
@@ -61,7 +62,7 @@ class RangeTest:
         high: the high end: the divergence point, or the highest rate tried.
         problem: what is wrong with the curve: ``"flat"`` (at no rate did it fall beyond its noise),
             ``"rising"`` (nor that, and it rose before half of the sweep, in the logarithm), ``"falling"``
-            (it still fell at the end), or None.
+            (it still fell at the end), ``"not finite"`` (no loss at the lowest rates is a number), or None.
     """
 
     rates: NDArray[np.float64]
@@ -149,15 +150,20 @@ def read(rates: ArrayLike, losses: ArrayLike) -> RangeTest:
     _check(rates, losses)
     logs = np.log(rates)
     weight = _averaging(logs)
+    nothing = dict.fromkeys(["steepest", "minimum", "suggestion", "low", "high"])
+    if not np.isfinite(losses[:, : _early(rates)]).any():
+        flat = np.ones(len(rates))
+        return RangeTest(
+            rates, losses, flat, math.nan, **nothing, divergence=None, problem="not finite"
+        )
     curve, initial = _mean_curve(losses, weight)
     smoothed = smooth(curve, weight)
     lowest = int(np.argmin(smoothed))
     drop = initial - float(smoothed[lowest])
-    clear = max(_SURE * _noise(curve, lowest, weight), 1e-6 * abs(initial))
+    clear = max(_SURE * _noise(curve, lowest, weight), 1e-6 * abs(initial), _LEAST)
     sure = max(_SURE * _noise_around(curve, lowest, weight), clear)
     if drop <= sure or lowest < _early(rates) // 2:
         risen = _crossing(logs, smoothed, float(smoothed[lowest]) + 2 * clear, lowest, rising=True)
-        nothing = dict.fromkeys(["steepest", "minimum", "suggestion", "low", "high"])
         # Lower rates help a model that diverges soon, not one that most of the rates have taught nothing.
         stood = risen is None or math.log(risen) > float(logs[0] + logs[-1]) / 2.0
         return RangeTest(
@@ -250,8 +256,6 @@ def _mean_curve(losses: NDArray[np.float64], weight: float) -> tuple[NDArray[np.
     early = losses[:, : _early(losses[0])]
     finite = np.where(np.isfinite(losses), losses, np.inf)
     usable = early[np.isfinite(early)]
-    if not usable.size:  # no batch gave a number
-        return np.ones(losses.shape[1]), 0.0
     initial = float(np.mean(usable))
     below = smooth(np.minimum(finite, initial).mean(axis=0), weight)
     fall = max(initial - float(below.min()), 3.0 * float(np.std(usable)), 1e-3 * abs(initial))

@@ -15,6 +15,12 @@ def explain(test: RangeTest) -> str:
         f"The loss began at {test.initial:.3g} (mean of {sweeps} sweep{'s' if sweeps > 1 else ''} over "
         f"rates from {first:.1g} to {last:.3g})"
     )
+    if test.problem == "not finite":
+        return (
+            f"No batch at the lowest rates, from {first:.1g} on, gave a loss that is a number: it is not the "
+            "rate. Look for NaN in the data, a logarithm or a division by 0 in the loss, labels outside of "
+            "the classes, or weights that an earlier run has left at NaN."
+        )
     if test.problem == "flat":
         until = "" if test.divergence is None else f" until it rose at {test.divergence:.2g}"
         higher = "higher rates (high=) or " if test.divergence is None else ""

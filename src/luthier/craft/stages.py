@@ -12,8 +12,10 @@ from typing import Any
 from luthier.craft.changes import differences
 from luthier.errors import StudyError
 from luthier.search.staged import Stages, grouped
-from luthier.search.staged.planning import JOINT, least
+from luthier.search.staged.planning import least
 from luthier.search.staged.roles import ORDERS, ROLES, checked_order, role_of
+from luthier.search.staged.settings import JOINT
+from luthier.search.staged.starting import check_names, check_start
 from luthier.space import Space
 from luthier.study.history import History
 from luthier.study.protocols import Searcher
@@ -37,10 +39,13 @@ def planned(
         max_trials: of the whole study; None for no limit.
 
     Raises:
-        StudyError: the order or the roles name what the space does not have.
+        StudyError: the order, the roles or the start name what the space does not have.
     """
     stages = stages or Stages()
     whole = space if isinstance(space, Space) else Space(space)
+    check_names(stages.roles, "roles", whole)
+    check_names(stages.start, "start", whole)
+    check_start(stages.start, whole)
     left = None if max_trials is None else max_trials - -(-max_trials * stages.joint // 1)
     found: list[tuple[str, tuple[str, ...], int]] = []
     for name, members in grouped(whole, checked_order(stages.order), stages.roles):

@@ -8,12 +8,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from luthier.errors import SpaceError, nearest
 from luthier.space.domains import Confidence, Domain
 from luthier.space.keywords import told_by_name
 from luthier.space.options import Bool, Choice, Constant
+from luthier.space.plain import sortable
 from luthier.space.ranges import Float, Int
 from luthier.space.scales import Scale
 
@@ -125,14 +126,14 @@ class Asking:
     def bool(
         self,
         name: str,
-        default: _Truth = False,
+        default: _Truth | None = None,
         *,
         prior: _Truth | None = None,
         confidence: Confidence = "medium",
     ) -> _Truth:
         """Return this trial's True or False."""
         with _named(name):
-            domain = Bool(default, prior=prior, confidence=confidence)
+            domain = Bool(cast(_Truth, default), prior=prior, confidence=confidence)
         return self._ask(name, domain, _site())
 
     @told_by_name("hp.constant")
@@ -148,9 +149,16 @@ class Asking:
 
         The code inside runs in any case; where the branch is not active, it gets defaults that are
         not recorded. With a plain ``if`` around it the two go together.
+
+        Args:
+            parent: the name of a hyperparameter that was asked for before.
+            *values: those of its values with which the branch is taken, one after another or in a list.
+
+        Raises:
+            SpaceError: the parent never has any of these values.
         """
         outer = self._scope
-        self._scope = (*outer, (parent, tuple(values)))
+        self._scope = (*outer, (parent, _branch(parent, values, self._domain_of(parent))))
         try:
             yield
         finally:
@@ -158,6 +166,29 @@ class Asking:
 
     def _ask(self, name: str, domain: Domain, site: str) -> Any:
         raise TypeError(type(self))
+
+    def _domain_of(self, name: str) -> Domain | None:
+        """Return what was asked for under *name* in this run; None where it was not."""
+        raise TypeError(type(self))
+
+
+def _branch(parent: str, values: tuple[Any, ...], domain: Domain | None) -> tuple[Any, ...]:
+    """Return the values of a branch, in the type of the parent's own where it was asked for."""
+    if len(values) == 1 and isinstance(values[0], list | tuple | range | set | frozenset):
+        among = cast("Iterable[Any]", values[0])
+        if domain is None or not domain.contains(among):  # an option may be a tuple
+            values = tuple(
+                sorted(among, key=sortable) if isinstance(among, set | frozenset) else among
+            )
+    if domain is None:
+        return values
+    # A constant is somebody's decision, and the code may have branches for others.
+    if not isinstance(domain, Constant) and not any(map(domain.contains, values)):
+        raise SpaceError(
+            f"hp.when({parent!r}, {', '.join(map(repr, values))}): {parent} never has "
+            f"{'any of these values' if len(values) > 1 else 'this value'}: it is {domain.free!r}."
+        )
+    return tuple(domain.check(parent, v) if domain.contains(v) else v for v in values)
 
 
 def scoped(scope: Scope, name: str) -> str:

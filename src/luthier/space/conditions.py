@@ -12,6 +12,7 @@ from typing import Any
 from luthier.errors import SpaceError, nearest
 from luthier.space.domains import Condition, Domain, one_or_all
 from luthier.space.options import Choice
+from luthier.space.plain import same
 
 
 def holds(condition: Condition, configuration: Mapping[str, Any]) -> bool:
@@ -20,7 +21,7 @@ def holds(condition: Condition, configuration: Mapping[str, Any]) -> bool:
         if parent not in configuration:
             return False
         value = configuration[parent]
-        if not any(type(v) is type(value) and v == value for v in values):
+        if not any(same(v, value) for v in values):
             return False
     return True
 
@@ -79,9 +80,7 @@ def _check_together(name: str, domain: Domain) -> None:
     """Refuse conditions that no value of a parent can meet together."""
     for i, (parent, values) in enumerate(domain.condition):
         for other, allowed in domain.condition[:i]:
-            if other == parent and not any(
-                type(a) is type(v) and a == v for a in allowed for v in values
-            ):
+            if other == parent and not any(same(a, v) for a in allowed for v in values):
                 raise SpaceError(
                     f"{name} is never active: it needs {parent}={one_or_all(allowed)!r} and "
                     f"{parent}={one_or_all(values)!r} at once. For either, use one "

@@ -18,6 +18,7 @@ from luthier.errors import SpaceError, nearest
 from luthier.space.asking import Asking, check_name, scoped
 from luthier.space.domains import Domain
 from luthier.space.hull import hull
+from luthier.space.plain import same
 from luthier.space.space import Space
 
 _NOTHING = object()
@@ -119,11 +120,17 @@ class HyperParameters(Asking):
         return [self.space[key].free, *self._formerly.get(key, ())]
 
     def _in_scope(self) -> bool:
-        return all(self.get(parent, _NOTHING) in values for parent, values in self._scope)
+        return all(
+            any(same(self.get(parent, _NOTHING), value) for value in values)
+            for parent, values in self._scope
+        )
+
+    def _domain_of(self, name: str) -> Domain | None:
+        keys = (self._asked.get(name), self._called.get(name), name)
+        return next((self.asked_for[key] for key in keys if key in self.asked_for), None)
 
     def _key(self, label: str, domain: Domain) -> str:
         """Return the full name that *label* has in this run: its branch is told by what was read."""
-        # A name with a dot in it, asked for before in this run, is no branch of a shorter one.
         called = [k for k in self.space if self._is_called(k, label) or self._may_be(k, label)]
         called.sort(key=lambda k: k != label)
         active = [k for k in called if self.space.is_active(k, self.configuration)]
@@ -148,7 +155,17 @@ class HyperParameters(Asking):
         return key == label or (number != key and number.isdecimal())
 
     def _may_be(self, key: str, label: str) -> bool:
-        return key.endswith("." + label) and key not in self.configuration
+        """Return True where *key* may be *label* in a branch; 'encoder.rate' is no branch of 'rate'.
+
+        A branch's name is told by its condition. Who declared a space by hand may have shortened it.
+        """
+        if not key.endswith("." + label) or key in self.configuration:
+            return False
+        prefix, condition = key.removesuffix("." + label), self.space[key].condition
+        told = [(p, v) for p, v in condition if prefix.startswith(p + ".")]
+        if not told:
+            return bool(condition) and self.space.is_active(key, self.configuration)
+        return any({*prefix.removeprefix(p + ".").split("|")} == {*map(str, v)} for p, v in told)
 
     def _grow(self, key: str, domain: Domain) -> None:
         if key not in self.space:

@@ -8,19 +8,22 @@ values becomes conditional on it.
 
 from __future__ import annotations
 
+import warnings
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from luthier.errors import SpaceError
+from luthier.errors import LuthierWarning, SpaceError, nearest
 from luthier.space.asking import Asking, Scope, check_name, scoped
 from luthier.space.define_by_run import HyperParameters
 from luthier.space.domains import Domain
 from luthier.space.options import Bool, Choice
+from luthier.space.plain import same
 from luthier.space.ranges import Int
 from luthier.space.space import Space
 
+_NOTHING = object()
 _FLIPPED_INTS = 12  # whole numbers with so many values at most are tried one by one
 
 
@@ -46,16 +49,21 @@ def discover(build: Callable[[HyperParameters], object], limit: int = 64) -> Spa
         limit: how often it may be called. Hyperparameters that stay hidden join when a trial
             reaches them.
 
+    Warns of an ``hp.when`` whose parent no run asks for.
+
     Raises:
         SpaceError: one run asks for the same name with two ranges.
         Exception: whatever *build* raises.
     """
     runs: list[_Run] = []
+    met: dict[str, bool] = {}  # parents of scopes, and whether any run had asked for them
     flipped: set[tuple[Variant, Any]] = set()
     waiting: deque[dict[Variant, Any]] = deque([{}])
     while waiting and len(runs) < limit:
         recorder = _Recorder(waiting.popleft())
         build(recorder)  # type: ignore[arg-type]
+        for parent, asked in recorder.parents.items():
+            met[parent] = asked or met.get(parent, False)
         run = _Run(recorder.values)
         runs.append(run)
         for variant, value in run.values.items():
@@ -63,10 +71,19 @@ def discover(build: Callable[[HyperParameters], object], limit: int = 64) -> Spa
                 token = (variant, repr(other))
                 if token not in flipped:
                     flipped.add(token)
-                    if other != value or type(other) is not type(value):
+                    if not same(other, value):
                         forced = {v: x for v, x in run.values.items() if _flips(v.domain)}
                         waiting.append({**forced, variant: other})
-    return _space_of(runs)
+    space = _space_of(runs)
+    for parent, asked in met.items():
+        if not asked and not waiting:
+            warnings.warn(
+                f"hp.when({parent!r}, ...): nothing called {parent!r} was asked for before it, so what is "
+                f"inside is never searched.{nearest(parent, space)}",
+                LuthierWarning,
+                stacklevel=2,
+            )
+    return space
 
 
 class _Recorder(Asking):
@@ -75,6 +92,7 @@ class _Recorder(Asking):
     def __init__(self, forced: dict[Variant, Any]) -> None:
         self._forced = forced
         self._by_label: dict[str, Variant] = {}
+        self.parents: dict[str, bool] = {}  # of scopes, and whether they had been asked for
         self.values: dict[Variant, Any] = {}
 
     def __getitem__(self, name: str) -> Any:
@@ -89,10 +107,18 @@ class _Recorder(Asking):
         except SpaceError:
             return default
 
+    def _domain_of(self, name: str) -> Domain | None:
+        self.parents.setdefault(name, False)
+        for label, variant in self._by_label.items():
+            if name in (label, Space.short(label)):
+                self.parents[name] = True
+                return variant.domain
+        return None
+
     def _ask(self, name: str, domain: Domain, site: str) -> Any:
         check_name(name)
         label = scoped(self._scope, name)
-        if any(self.get(parent) not in values for parent, values in self._scope):
+        if not all(_in(self.get(parent, _NOTHING), list(values)) for parent, values in self._scope):
             return domain.default  # type: ignore[attr-defined]
         if label in self._by_label:
             known = self._by_label[label]
@@ -205,4 +231,4 @@ def _around(value: int, tried: list[int]) -> list[int]:
 
 
 def _in(value: Any, values: list[Any]) -> bool:
-    return any(type(v) is type(value) and v == value for v in values)
+    return any(same(v, value) for v in values)

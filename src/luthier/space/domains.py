@@ -11,9 +11,10 @@ import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from statistics import NormalDist
-from typing import Any, Literal, Self, cast
+from typing import Any, ClassVar, Literal, Self, cast
 
 from luthier.errors import SpaceError
+from luthier.space.plain import same
 
 Confidence = Literal["low", "medium", "high"]
 Condition = tuple[tuple[str, tuple[Any, ...]], ...]
@@ -27,9 +28,11 @@ class Domain:
 
     Attributes:
         condition: parents and the values of theirs that make it active, all of which must hold.
+        default_given: whether the default is somebody's word; it then goes before what is believed in.
     """
 
     condition: Condition = field(default=(), kw_only=True)
+    default_given: ClassVar[bool] = False  # each domain's own, but no argument of it
 
     def when(self, **parents: Any) -> Self:
         """Return the same domain, active only when each parent has the value, or one of the values.
@@ -121,6 +124,13 @@ class Domain:
             raise SpaceError(f"a grid needs at least one value a hyperparameter, got {count}.")
         places = [0.5] if count == 1 else [i / (count - 1) for i in range(count)]
         return list(dict.fromkeys(self.decode(place) for place in places))
+
+
+def equal(domain: Domain, other: object) -> bool:
+    """Return True for domains of one kind whose fields are the same: options 1 and 2 are not 1.0 and 2.0."""
+    return type(other) is type(domain) and all(
+        same(getattr(domain, f.name), getattr(other, f.name)) for f in fields(domain) if f.compare
+    )
 
 
 def one_or_all(values: tuple[Any, ...]) -> Any:

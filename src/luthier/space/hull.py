@@ -32,7 +32,7 @@ def hull(known: Domain, asked: Domain) -> Domain | None:
         high,  # pyright: ignore[reportArgumentType]
         scale=known.scale,
         step=known.step,  # pyright: ignore[reportArgumentType]
-        default=None if asked.default == asked.decode(0.5) else asked.default,  # pyright: ignore[reportArgumentType]
+        default=asked.default if asked.default_given else None,  # pyright: ignore[reportArgumentType]
         prior=asked.prior,  # pyright: ignore[reportArgumentType]
         confidence=asked.confidence,
     )

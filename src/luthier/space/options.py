@@ -16,6 +16,7 @@ from luthier.space.domains import (
     assign,
     bin_of,
     checked_confidence,
+    equal,
 )
 from luthier.space.keywords import settings_told
 from luthier.space.plain import option as plain_option
@@ -80,11 +81,15 @@ class Choice(Domain):
             subspaces=dict(subspaces or {}),
             prior=None,
             default=chosen[0],
+            default_given=default is not None,
         )
         if default is not None:
             assign(self, default=self.check("default", default))
         if prior is not None:
             assign(self, prior=self.check("prior", prior))
+
+    def __eq__(self, other: object) -> bool:
+        return equal(self, other)
 
     def _words(self) -> list[str]:
         return [repr(option) for option in self.options]
@@ -107,7 +112,7 @@ class Choice(Domain):
         Raises:
             SpaceError: there is no such option.
         """
-        return (self._index(value) + 0.5) / len(self.options)
+        return (self._index(plain(value)) + 0.5) / len(self.options)
 
     def values(self, count: int | None = None) -> list[Any]:
         """Return every option, whatever *count* is: options have no order to take even ones of."""
@@ -163,13 +168,14 @@ class Bool(Domain):
         SpaceError: a default or prior that is no boolean.
     """
 
-    default: bool = False
+    default: bool = cast(bool, None)
     prior: bool | None = field(default=None, kw_only=True)
     confidence: Confidence = field(default="medium", kw_only=True)
 
     def __post_init__(self) -> None:
         checked_confidence("Bool", self.confidence)
-        assign(self, default=self.check("default", self.default))
+        assign(self, default_given=cast(Any, self.default) is not None)
+        assign(self, default=self.default_given and self.check("default", self.default))
         if self.prior is not None:
             assign(self, prior=self.check("prior", self.prior))
 
@@ -217,6 +223,9 @@ class Constant(Domain):
 
     def __post_init__(self) -> None:
         assign(self, value=plain_option(self.value))
+
+    def __eq__(self, other: object) -> bool:
+        return equal(self, other)
 
     @property
     def default(self) -> Any:

@@ -49,8 +49,13 @@ def sortable(value: Any) -> tuple[str, Any]:
 
 
 def same(a: Any, b: Any) -> bool:
-    """Return True for equal values of one type: True is not 1."""
-    return type(a) is type(b) and a == b
+    """Return True for equal values of one type: True is not 1, nor is (True, 2) the same as (1, 2)."""
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, tuple):
+        parts = cast("tuple[Any, ...]", a), cast("tuple[Any, ...]", b)
+        return len(parts[0]) == len(parts[1]) and all(map(same, *parts))
+    return bool(a == b)
 
 
 def number(name: str, value: Any) -> float:

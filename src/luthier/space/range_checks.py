@@ -28,11 +28,7 @@ def check_range(domain: Float | Int, what: str) -> None:
     if scale == "log" and low <= 0:
         raise SpaceError(
             f"{what}: a log scale needs low above 0, got {low!r}; "
-            + (
-                f"start at a small positive number such as {high / 1e4:.0e}, or "
-                if high > 0
-                else ""
-            )
+            + (f"start at {_smallest(domain)}, or " if high > (type(low) is int) else "")
             + "use scale='linear'."
         )
     if scale == "one_minus_log" and high >= 1:
@@ -44,6 +40,13 @@ def check_range(domain: Float | Int, what: str) -> None:
             f"{what}: step={domain.step!r} goes with the linear scale only; leave the step out, or "
             "list the values in a Choice."
         )
+
+
+def _smallest(domain: Float | Int) -> str:
+    """Return where a range on a log scale may begin, in words."""
+    if type(domain.low) is int:
+        return "1"
+    return f"a small positive number such as {domain.high / 1e4:.0e}"
 
 
 def check_resolution(domain: Float | Int, what: str) -> None:
@@ -82,6 +85,7 @@ def checked_step(what: str, low: float, high: float, step: Any) -> float:
 def check_beliefs(domain: Float | Int, what: str) -> None:
     """Refuse a default or prior outside the range; without a default take the middle."""
     checked_confidence(what, domain.confidence)
+    assign(domain, default_given=cast(Any, domain.default) is not None)
     for name in ("default", "prior"):
         value = getattr(domain, name)
         if value is not None:

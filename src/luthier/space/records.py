@@ -7,7 +7,7 @@ from dataclasses import fields
 from typing import Any
 
 from luthier.errors import SpaceError
-from luthier.space.domains import Domain
+from luthier.space.domains import Domain, assign
 from luthier.space.keywords import UnknownSetting
 from luthier.space.options import Bool, Choice, Constant
 from luthier.space.ranges import Float, Int
@@ -27,6 +27,8 @@ def domain_to_dict(domain: Domain) -> dict[str, Any]:
                 data["when"] = [[parent, _listed(values)] for parent, values in value]
         elif f.name != "subspaces" and value is not None:
             data[f.name] = _listed(value)
+    if domain.default_given and "prior" in data and _looks_implied(domain):
+        data["default_given"] = True  # or else it would be taken for the one that nobody gave
     return data
 
 
@@ -59,11 +61,20 @@ def _domain_from_dict(entry: Mapping[str, Any]) -> Domain:
         raise SpaceError(f"Unknown kind of domain {entry['kind']!r}: written by a newer luthier?")
     condition = tuple((parent, _tupled(values)) for parent, values in data.pop("when", []))
     data = {name: _tupled(value) for name, value in data.items()}
-    if kind is Choice:
-        return Choice(*data.pop("options"), condition=condition, **data)
+    given = data.pop("default_given", False)
     if kind is Constant:
         return Constant(data.get("value"), condition=condition)
-    return kind(condition=condition, **data)
+    if kind is Choice:
+        domain = Choice(*data.pop("options"), condition=condition, **data)
+    else:
+        domain = kind(condition=condition, **data)
+    assign(domain, default_given=given or not _looks_implied(domain))
+    return domain
+
+
+def _looks_implied(domain: Any) -> bool:
+    """Return True for the default that a domain has when nobody gives one."""
+    return domain.default == domain.decode(0.5 if isinstance(domain, Float | Int) else 0.0)
 
 
 def _listed(value: Any) -> Any:

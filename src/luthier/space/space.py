@@ -251,13 +251,13 @@ class Space:
 
     @cached_property
     def _text(self) -> str:
-        return json.dumps(self.to_dict())
+        data = self.to_dict()
+        for domain in data["domains"]:  # logs of before did not say it: their studies shall open
+            domain.pop("default_given", None)
+        return json.dumps(data)
 
 
 def _beginning(domain: Any) -> Any:
     """Return the default, or the prior where the default is the one that nobody gave."""
     prior = getattr(domain, "prior", None)
-    if prior is None:
-        return domain.default
-    implied = domain.decode(0.5 if hasattr(domain, "low") else 0.0)
-    return prior if domain.default == implied else domain.default
+    return domain.default if prior is None or domain.default_given else prior

@@ -112,6 +112,14 @@ def space_from_data(data: Any) -> Space:
     if isinstance(entries.get("space"), Mapping) and entries.keys() <= {"space", "constraints"}:
         constraints = entries.get("constraints", ())
         entries = entries["space"]
+    elif isinstance(entries.get("constraints"), list | str):
+        raise SpaceError(
+            "constraints: beside hyperparameters this would be one of them. Write them apart: "
+            "{space: {"
+            + f"{next((k for k in entries if k != 'constraints'), 'units')}: ..."
+            + "}, "
+            f"constraints: {entries['constraints']!r}" + "}."
+        )
     domains: dict[str, Domain] = {}
     for name, value in entries.items():
         try:

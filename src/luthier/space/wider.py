@@ -7,6 +7,7 @@ import re
 from typing import Any, Literal, cast
 
 from luthier.space import Domain, Float, Int
+from luthier.space.plain import decimals
 from luthier.space.scales import forward, inverse
 
 Limits = tuple[float, float]
@@ -65,10 +66,13 @@ def wider(domain: Domain, side: Literal["low", "high"], hard: Limits) -> float |
     to = inverse(given.scale, (a if side == "low" else b) + out * move)
     to = min(max(to, hard[0]), hard[1])
     if given.step is not None:
-        steps = max(1, round(abs(to - edge) / given.step))
-        while steps and not hard[0] <= edge + out * steps * given.step <= hard[1]:
-            steps -= 1
-        return edge + out * steps * given.step if steps else None
+        # Without the noise of binary fractions: 0.3 - 3 * 0.1 is 0, and within the limits.
+        digits = max(decimals(float(edge)), decimals(float(given.step)))
+        for steps in range(max(1, round(abs(to - edge) / given.step)), 0, -1):
+            there = round(edge + out * steps * given.step, digits)
+            if hard[0] <= there <= hard[1]:
+                return there
+        return None
     if isinstance(domain, Int):
         to = math.floor(to) if side == "low" else math.ceil(to)
         if given.scale == "log":

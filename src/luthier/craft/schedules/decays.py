@@ -230,7 +230,7 @@ class WarmUpStableDecay(Schedule):
 
     Attributes:
         steps: the horizon, warm-up included.
-        decay: share of all steps in which the rate falls, in (0, 1].
+        decay: share of all steps in which the rate falls, in (0, 1]; no more than the warm-up leaves.
         final_ratio: the last rate's share of the peak.
     """
 
@@ -245,6 +245,9 @@ class WarmUpStableDecay(Schedule):
         super().__post_init__()
         _check_horizon(self, self.final_ratio)
         check(self, "decay", 0 < self.decay <= 1, "a share in (0, 1]")
+        left = 1 - self.warm_up / self.steps
+        most = f"at most {left:.4g}, the share of the steps that the warm-up leaves"
+        check(self, "decay", self.decay <= left + 1e-9, most)
 
     def shape(self, step: Any, ops: Any) -> Any:
         """Return the plateau, then the line down."""

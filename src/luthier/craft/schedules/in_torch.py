@@ -9,6 +9,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from luthier.craft.schedules.plateau import Plateau, PlateauState
 from luthier.craft.schedules.schedule import Schedule
+from luthier.errors import StudyError
 
 
 class TorchSchedule(LambdaLR):
@@ -41,8 +42,6 @@ class PlateauSchedule:
         self.plateau = plateau
         self.state = plateau.start()
         _scale(optimizer, plateau.peak)
-        for group in optimizer.param_groups:
-            group["initial_lr"] = group["lr"]  # the peak, from which a copied checkpoint goes on
 
     def step(self, metric: Any) -> None:
         """Take one step of the state machine, and scale every group's rate as it says."""
@@ -61,14 +60,32 @@ class PlateauSchedule:
 
 
 def adapt(schedule: Schedule | Plateau, optimizer: Optimizer) -> TorchSchedule | PlateauSchedule:
-    """Return the scheduler of *optimizer*."""
+    """Return the scheduler of *optimizer*.
+
+    Raises:
+        StudyError: the first group has rate 0, so that the others have no ratio to it.
+    """
     if isinstance(schedule, Plateau):
         return PlateauSchedule(optimizer, schedule)
     return TorchSchedule(optimizer, schedule)
 
 
 def _scale(optimizer: Optimizer, rate: float) -> None:
-    """Set the first group's rate, and keep the others' ratios to it."""
-    first = optimizer.param_groups[0]["lr"]
-    for group in optimizer.param_groups:
-        group["lr"] = rate * (float(group["lr"]) / float(first))
+    """Set the first group's rate, and keep the others' ratios to it.
+
+    It is each group's initial rate, too: that of an earlier schedule would stay the peak of this one, and a
+    copied checkpoint goes on from it.
+    """
+    groups = optimizer.param_groups
+    now = [float(group["lr"]) for group in groups]
+    if not now[0]:  # an earlier schedule may have ended there
+        now = [
+            float(group.get("initial_lr", rate)) for group, rate in zip(groups, now, strict=True)
+        ]
+    if not now[0]:
+        raise StudyError(
+            "The optimizer's first group has learning rate 0: give it one above 0. The schedule sets it to "
+            "its own, and the other groups' in proportion."
+        )
+    for group, own in zip(groups, now, strict=True):
+        group["lr"] = group["initial_lr"] = rate * (own / now[0])

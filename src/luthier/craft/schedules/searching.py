@@ -157,7 +157,7 @@ def from_configuration(
         name: the same.
 
     Raises:
-        StudyError: a value is missing, or there are too few steps.
+        StudyError: a value is missing, there is no such family, or there are too few steps.
     """
     if (found := as_whole(steps, 0)) < 1:
         raise StudyError(
@@ -170,12 +170,24 @@ def from_configuration(
             "craft.schedules.space(...), or say how its hyperparameters are called: rate=, name=."
         )
     family = configuration[name]
+    if family not in FAMILIES:
+        raise StudyError(
+            f"{name}={family!r} is no schedule: expected one of {', '.join(FAMILIES)}."
+            f"{nearest(str(family), FAMILIES)}"
+        )
     prefix = f"{name}.{family}."
     own = {
         key.removeprefix(prefix): value
         for key, value in configuration.items()
         if key.startswith(prefix)
     }
+    wanted = FAMILIES[family].space
+    for key in wanted:
+        if key not in own and wanted.is_active(key, own):
+            raise StudyError(
+                f"The configuration has no {prefix + key!r}, which the schedule {family!r} needs; it has "
+                f"{', '.join(configuration)}."
+            )
     warm_up = min(round(configuration.get(f"{name}_warm_up", 0.0) * steps), steps - 1)
     return FAMILIES[family].make(configuration[rate], warm_up, steps, own)
 
@@ -204,10 +216,13 @@ def ask(hp: Asking, steps: int, families: Sequence[str] | None = None, **options
 
 
 def _asked(hp: Asking, key: str, domain: Domain) -> Any:
-    if isinstance(domain, Float):
+    if isinstance(
+        domain, Float
+    ):  # a default that nobody gave must not go before what is believed in
+        default = domain.default if domain.default_given else None
         return hp.float(
-            key, domain.low, domain.high, scale=domain.scale,
-            default=domain.default, prior=domain.prior, confidence=domain.confidence,
+            key, domain.low, domain.high, scale=domain.scale, step=domain.step,
+            default=default, prior=domain.prior, confidence=domain.confidence,
         )  # fmt: skip
     if isinstance(domain, Int):
         return hp.int(key, domain.low, domain.high, default=domain.default)

@@ -26,8 +26,11 @@ from luthier.search.random import RandomSearch
 from luthier.search.sobol import points
 from luthier.search.staged.concluding import conclusion
 from luthier.search.staged.effects import importance
-from luthier.search.staged.planning import JOINT, Settings, coarse, is_over, next_stage
-from luthier.search.staged.roles import checked_order, grouped
+from luthier.search.staged.planning import coarse, is_over, next_stage
+from luthier.search.staged.remaining import remaining
+from luthier.search.staged.roles import by_full_name, checked_order, grouped
+from luthier.search.staged.settings import JOINT, Settings
+from luthier.search.staged.starting import check_names, check_start, is_range, started
 from luthier.search.staged.widening import widening
 from luthier.search.staged.within import as_fixed, fits, opened, room_of
 from luthier.search.surrogate.threads import one_thread
@@ -52,7 +55,8 @@ class Stages:
             What it does not name comes last.
         roles: what hyperparameters are where their names do not say it: ``{"c_17": "units"}``.
         start: ranges for the first stage, (low, high) by name, such as the learning rate's from a range
-            finder; every later stage goes by what was found.
+            finder; what the space does not hold of them is cut off, and every later stage goes by what
+            was found.
         joint: the share of the trials, from 0 to 1, that is kept for the end, all hyperparameters
             together.
         live: whether the learning rate is varied in later stages, too, near its best.
@@ -85,7 +89,7 @@ class Stages:
             ):
                 raise StudyError(f"Stages: {name} must lie between 0 and 1, got {value!r}.")
         for name, ends in self.start.items():
-            if len(ends) != 2 or not ends[0] < ends[1]:
+            if not is_range(ends):
                 raise StudyError(f"Stages: start must give {name!r} (low, high), got {ends!r}.")
 
     def propose(
@@ -99,8 +103,10 @@ class Stages:
         if not space.searched or not history.stages:
             return RandomSearch().propose(history, space, number, chance)
         begun, done = history.stages[-1].begun, history.stages[-1].trials
-        if number == 0 and fits(space, begun.around):
-            return space.check(begun.around)
+        if begun.stage == 0 and done == 0 and fits(space, begun.around):
+            wanted = space.check(begun.around)  # though somebody may have enqueued trials before
+            if all(trial.configuration != wanted for trial in history.trials):
+                return wanted
         names = [name for name in begun.hyperparameters if name in space.domains]
         own = opened(space, names, begun.around)
         found = None
@@ -121,21 +127,27 @@ class Stages:
         return None
 
     def turn(self, history: History, room: int | None) -> Turn | None:
-        """Return the end of a stage, a wider space, or the beginning of the next stage, when it is due."""
+        """Return the end of a stage, a wider space, or the beginning of the next stage, when it is due.
+
+        Raises:
+            StudyError: the roles or the start name what the space does not have, or the start has ranges
+                outside of it.
+        """
         space, stages = history.space, history.stages
         if not space.searched:
             return None
         if stages and stages[-1].concluded is None:
             if not is_over(history, stages[-1], room):
                 return None
-            return conclusion(history, space, stages[-1], self._settings, importance)
+            return conclusion(history, space, stages[-1], self._settings(space), importance)
         if room == 0:
             return None
         if stages and not changed_now(history):
-            wider = widening(history, space, stages[-1])
+            wider = widening(history, space, stages[-1], by_full_name(space, self.roles))
             if wider is not None:
                 return wider
-        return next_stage(history, space, self._settings, room, importance)
+        self._check(history)
+        return next_stage(history, space, self._settings(space), room, importance)
 
     def explain(self, history: History, space: Space) -> str:
         """Return in one line what the next proposal comes from, and why."""
@@ -152,11 +164,21 @@ class Stages:
             f"{', '.join(stage.hyperparameters)}{live}; the rest as in the best so far"
         )
 
-    @property
-    def _settings(self) -> Settings:
-        start = {name: (float(ends[0]), float(ends[1])) for name, ends in self.start.items()}
+    def _check(self, history: History) -> None:
+        """Refuse names and ranges that the space does not have, before the first stage.
+
+        Code that asks for its hyperparameters may yet ask for these; and a space may lose some later on.
+        """
+        if history.stages:
+            return
+        if not history.header.define_by_run:
+            check_names(self.roles, "roles", history.space)
+            check_names(self.start, "start", history.space)
+        check_start(self.start, history.space)
+
+    def _settings(self, space: Space) -> Settings:
         return Settings(
-            checked_order(self.order), self.roles, start,
+            checked_order(self.order), by_full_name(space, self.roles), started(space, self.start),
             self.joint, self.live, self.adapts, self.zoom, self.width,
         )  # fmt: skip
 
@@ -183,7 +205,10 @@ def _guided(
         if found := first_new(ranked, seen, history, space, again=noisy):
             return found
     uniforms = chance.of("stage").generator().random((_DRAWN, room.dimension))
-    return first_new(room.drawn(uniforms), seen, history, space)
+    found = first_new(room.drawn(uniforms), seen, history, space)
+    if found is None and (left := remaining(history, room)):
+        return left[0]
+    return found
 
 
 def _evenly(

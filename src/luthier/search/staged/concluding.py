@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from luthier.search.columns import columns_of
 from luthier.search.staged.effects import Evidence, best_along, effect, evidence
-from luthier.search.staged.planning import JOINT, Importance, Settings, incumbent
+from luthier.search.staged.planning import incumbent
 from luthier.search.staged.roles import is_rate
+from luthier.search.staged.settings import JOINT, Importance, Settings
 from luthier.search.staged.within import centre, room_of
 from luthier.space import Space
 from luthier.study import events as ev
@@ -30,7 +31,7 @@ def conclusion(
 ) -> ev.StageConcluded:
     """Return the end of *stage*."""
     begun = stage.begun
-    trials = [t for t in history.trials[stage.first :] if t.stage == begun.stage]
+    trials = [t for t in history.trials if t.stage == begun.stage]
     best = -1 if history.best is None else history.best.number
     known = evidence(history, space) if trials else None
     effects = _effects(history, space, begun, known, importance)
@@ -38,7 +39,7 @@ def conclusion(
     words = [_tried(history, stage, trials)]
     words += [_learned(history, space, begun, name, found) for name, found in effects.items()]
     if known is not None and begun.name != JOINT:
-        words += _shifts(space, begun, known)
+        words += _shifts(space, begun, known, settings)
     words.append(_what_follows(history, space, begun, settings, dead))
     return ev.StageConcluded(
         time=0.0, stage=begun.stage, best=best, effects=effects, dead=dead, words=" ".join(words)
@@ -91,7 +92,8 @@ def _tried(history: History, stage: StageRecord, trials: list[TrialRecord]) -> s
     said += f", {diverged} of them diverged" if diverged else ""
     if not finite or history.best is None:
         return f"{said}: none has a finite {history.objective.metric}."
-    before = [t.best_loss for t in history.trials[: stage.first] if math.isfinite(t.best_loss)]
+    earlier = [t for t in history.trials if t.number < stage.first]
+    before = [t.best_loss for t in earlier if math.isfinite(t.best_loss)]
     found = min(t.best_loss for t in finite)
     metric = history.objective.metric
     if not before:
@@ -111,17 +113,23 @@ def _learned(
         certain = f"at most {_number(found.high)}, perhaps nothing"
     else:
         certain = f"90 %: {_number(found.low)} to {_number(found.high)}"
-    value = _readable(history.best.configuration[name])
+    value = _readable(_best_value(space, name, history.best))
     return (
         f"{short}: worst to best {_number(found.gain)} ({certain}; {found.share:.0%} of what "
         f"matters), best at {value}{_at_an_edge(space, name, history)}."
     )
 
 
+def _best_value(space: Space, name: str, best: TrialRecord) -> Any:
+    """Return the value of the best trial: the default where the space was given *name* only later."""
+    domain: Any = space.domains[name]
+    return best.configuration.get(name, domain.default)
+
+
 def _at_an_edge(space: Space, name: str, history: History) -> str:
     assert history.best is not None
     domain: Any = space.domains[name]
-    value = history.best.configuration[name]
+    value = _best_value(space, name, history.best)
     count = domain.cardinality
     if (count is not None and count < 10) or not domain.contains(value):
         return ""
@@ -131,13 +139,14 @@ def _at_an_edge(space: Space, name: str, history: History) -> str:
     return f", at the {'lower' if place < 0.5 else 'upper'} end of its range"
 
 
-def _shifts(space: Space, begun: ev.StageBegun, known: Evidence) -> list[str]:
+def _shifts(space: Space, begun: ev.StageBegun, known: Evidence, settings: Settings) -> list[str]:
     """Say where the best learning rate moves with what the stage varied."""
     columns, room = columns_of(space), room_of(space, begun, live=True)
     base = centre(space, begun.around)
     said: list[str] = []
     for rate in begun.live:
-        if not is_rate(rate, space.searched):
+        # It may have become a constant since, or be gone.
+        if rate not in columns.names or not is_rate(rate, space, settings.roles):
             continue
         at = columns.names.index(rate)
         domain: Any = space.domains[rate]
@@ -173,17 +182,14 @@ def _what_follows(
 ) -> str:
     if begun.name == JOINT:
         return "The search ends here."
+    if history.best is None:
+        return "Nothing is fixed yet."
     around = incumbent(history, space, settings.start)
-    fixed = [
-        f"{Space.short(name)}={_readable(around[name])}"
-        for name in begun.hyperparameters
-        if name in around and not (settings.live and is_rate(name, space.searched))
-    ]
-    rates = [
-        f"{Space.short(name)} stays live round {_readable(around[name])}"
-        for name in [*begun.hyperparameters, *begun.live]
-        if name in around and settings.live and is_rate(name, space.searched)
-    ]
+    own = [name for name in begun.hyperparameters if name in around]
+    live = [name for name in [*own, *begun.live] if name in around and name in space.searched]
+    live = [name for name in live if settings.live and is_rate(name, space, settings.roles)]
+    fixed = [f"{Space.short(n)}={_readable(around[n])}" for n in own if n not in live]
+    rates = [f"{Space.short(n)} stays live round {_readable(around[n])}" for n in live]
     said = [f"Fixed until the end: {', '.join(fixed)}"] if fixed else []
     said += rates
     if dead:

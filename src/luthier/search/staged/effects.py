@@ -55,26 +55,27 @@ class Evidence:
         """Return the columns of which enough values were tried to tell."""
         import numpy as np
 
+        of = self.columns
         return [
             column
-            for column, options in enumerate(self.columns.options)
+            for column, (options, domain) in enumerate(zip(of.options, of.domains, strict=True))
             if len(np.unique(self.points[~np.isnan(self.points[:, column]), column]))
-            >= (2 if options else _FEWEST)
+            >= (2 if options else min(_FEWEST, domain.cardinality or _FEWEST))
         ]
 
     def along(self, column: int, base: Array, low: float = 0.0, high: float = 1.0) -> Array:
         """Return *base* (d,) with one column at values from *low* to *high* (m, d)."""
         import numpy as np
 
-        count = self.columns.domains[column].cardinality
-        even = (np.arange(_VALUES) + 0.5) / _VALUES
-        if count is not None and count <= _VALUES:
-            even = (np.arange(count) + 0.5) / count
-            even = even[(even >= low - 1e-9) & (even <= high + 1e-9)]
-        else:
-            even = low + (high - low) * even
-        found = np.repeat(base[None, :], len(even), axis=0)
-        found[:, column] = even
+        domain = self.columns.domains[column]
+        count = domain.cardinality
+        places = low + (high - low) * (np.arange(_VALUES) + 0.5) / _VALUES
+        if count is not None and count <= _VALUES:  # the places of its values, whatever its scale
+            every = np.array([domain.encode(value) for value in domain.values()])
+            inside = every[(every >= low - 1e-9) & (every <= high + 1e-9)]
+            places = inside if len(inside) else np.array([low, high])
+        found = np.repeat(base[None, :], len(places), axis=0)
+        found[:, column] = places
         return found
 
     def mean(self, points: Array) -> Array:

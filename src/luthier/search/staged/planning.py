@@ -8,51 +8,23 @@ round the best, because what was set one at a time is only best for what came be
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from luthier.search.random import RandomSearch
 from luthier.search.recommend import recommended
-from luthier.search.staged.roles import Order, grouped, is_rate
-from luthier.search.staged.within import Ranges, active, narrowed, opened, trainable
+from luthier.search.staged.candidates import Candidate, candidates, named
+from luthier.search.staged.remaining import remaining
+from luthier.search.staged.roles import is_rate
+from luthier.search.staged.settings import JOINT, Importance, Settings
+from luthier.search.staged.within import Ranges, active, narrowed, room_of, trainable
 from luthier.space import Space
 from luthier.study import events as ev
 from luthier.study.chance import Chance
 from luthier.study.history import History
 from luthier.study.records import StageRecord
 
-JOINT = "all together"
 _KNOWN = 2 / 3  # of a stage's trials have ended when it may be concluded
-_DEAD = 0.01  # share of what matters, below which a hyperparameter gets no stage of its own
-_CLEARLY = 2.0  # times as important as what the order has first: it goes first
 _WIDER = 1.5  # times as wide a range is left in the end of what had no stage
-_SEEN = 8  # trials by which a hyperparameter may be skipped or put first
-
-Importance = Callable[[History, Space], dict[str, float]]
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How a study is divided; see ``Stages`` for each."""
-
-    order: Order
-    roles: Mapping[str, str]
-    start: Ranges
-    joint: float
-    live: bool
-    adapts: bool
-    zoom: float
-    width: float
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A stage that could be next: its name, hyperparameters, and the reason in words."""
-
-    name: str
-    hyperparameters: tuple[str, ...]
-    reason: str
 
 
 def least(count: int) -> int:
@@ -69,11 +41,15 @@ def is_over(history: History, stage: StageRecord, room: int | None) -> bool:
     """Return True when the stage's trials were begun and most of them are known, or nothing is left."""
     if room == 0:
         return True
-    if stage.begun.trials is None or stage.trials < stage.begun.trials:
-        return not any(name in history.space.domains for name in stage.hyperparameters)
-    own = [t for t in history.trials[stage.first :] if t.stage == stage.begun.stage]
+    begun, space = stage.begun, history.space
+    if begun.trials is None or stage.trials < begun.trials:
+        if not any(name in space.domains for name in stage.hyperparameters):
+            return True
+        if begun.trials is None or remaining(history, room_of(space, begun, live=True)) != []:
+            return False
+    own = [t for t in history.trials if t.stage == begun.stage]
     ended = sum(t.number not in history.active for t in own)
-    return ended >= math.ceil(_KNOWN * stage.begun.trials)
+    return ended >= math.ceil(_KNOWN * min(stage.trials, begun.trials))
 
 
 def incumbent(history: History, space: Space, start: Ranges) -> dict[str, Any]:
@@ -86,8 +62,8 @@ def incumbent(history: History, space: Space, start: Ranges) -> dict[str, Any]:
         return dict(best.configuration)
     found = space.default()
     for name, (low, high) in start.items():
-        domain: Any = space.domains.get(name)
-        if domain is not None and name in found and not low <= found[name] <= high:
+        domain: Any = space.domains[name]
+        if name in found and not low <= found[name] <= high:
             found[name] = domain.decode((domain.encode(low) + domain.encode(high)) / 2)
     if space.satisfies(found):
         return found
@@ -100,72 +76,49 @@ def next_stage(
 ) -> ev.StageBegun:
     """Return the beginning of the next stage."""
     around = incumbent(history, space, settings.start)
-    rates = [n for n in space.searched if is_rate(n, space.searched)] if settings.live else []
-    rest, remarks = _rest(history, space, settings, around, importance)
+    rest, remarks = candidates(history, space, settings, around, importance)
     said = " ".join(stage.begun.reason for stage in history.stages)
     remarks = [remark for remark in remarks if remark not in said]
-    trials = _trials(history, rest, settings, room)
-    if trials is None:
-        return _joint(history, space, settings, around, rest, remarks, room)
-    first = rest[0]
-    live = [n for n in active(space, rates, around) if n not in first.hyperparameters]
-    begins = not any(t.stage >= 0 for t in history.trials)
-    ranges = dict(settings.start) if begins else {}
-    if not begins:
-        ranges |= trainable(history, space, narrowed(space, live, around, settings.width))
-    if begins:
-        live = []
-    reason = "; ".join([first.reason, *remarks])
-    return _begun(history, first.name, first.hyperparameters, live, around, ranges, trials, reason)
+    while (trials := _trials(history, rest, settings, room)) is not None:
+        first = rest[0]
+        begun = _own(history, space, settings, around, first, trials, remarks)
+        left = remaining(history, room_of(space, begun, live=True))
+        if left is None or len(left) >= trials:
+            return begun
+        if left:
+            return _own(history, space, settings, around, first, len(left), remarks)
+        del rest[0]
+        remark = f"{named(first.hyperparameters)} skipped: nothing new is left to try"
+        remarks += [remark] if remark not in said else []
+    return _joint(history, space, settings, around, rest, remarks, room)
 
 
-def _rest(
+def _own(
     history: History,
     space: Space,
     settings: Settings,
     around: dict[str, Any],
-    importance: Importance,
-) -> tuple[list[Candidate], list[str]]:
-    """Return the stages that are still to come, and what is to be said of others."""
-    done = {name for stage in history.stages for name in stage.hyperparameters}
-    shares = _shares(history, space, importance) if settings.adapts else {}
-    rest: list[Candidate] = []
-    remarks: list[str] = []
-    for name, members in grouped(space, settings.order, settings.roles):
-        left = [m for m in members if m not in done]
-        there = [m for m in left if m in opened(space, active(space, left, around), around)]
-        alive = [m for m in there if shares.get(m, 1.0) >= _DEAD]
-        if there and not alive:
-            remarks.append(f"{_named(there)} skipped: less than {_DEAD:.0%} of what matters so far")
-        elif left and not there:
-            remarks.append(f"{_named(left)} skipped: not active in the best configuration")
-        if alive:
-            rest.append(Candidate(name, tuple(alive), "next in order"))
-    if not history.stages or len(rest) < 2:
-        return rest, remarks
-    weights = [max((shares.get(m, 0.0) for m in c.hyperparameters), default=0.0) for c in rest]
-    top = max(range(len(rest)), key=lambda i: (weights[i], -i))
-    if top and weights[top] > _CLEARLY * max(weights[0], 0.05):
-        chosen = rest.pop(top)
-        reason = f"before {rest[0].name}: {weights[top]:.0%} of what matters so far"
-        rest.insert(0, Candidate(chosen.name, chosen.hyperparameters, reason))
-    return rest, remarks
+    first: Candidate,
+    trials: int,
+    remarks: list[str],
+) -> ev.StageBegun:
+    """Return the beginning of a stage for some of the hyperparameters."""
+    rates = [n for n in space.searched if is_rate(n, space, settings.roles)]
+    live = [n for n in active(space, rates, around) if n not in first.hyperparameters]
+    if history.best is None or not settings.live or not any(s.trials for s in history.stages):
+        live = []  # nothing is known that it could lie near
+    ranges = {} if _staged(history) else {k: v for k, v in settings.start.items() if k not in live}
+    ranges |= trainable(history, space, narrowed(space, live, around, settings.width))
+    reason = first.reason
+    if history.best is None and any(stage.name == first.name for stage in history.stages):
+        reason = f"again, since no trial has a finite {history.objective.metric} so far"
+    reason = "; ".join([reason, *remarks])
+    return _begun(history, first.name, first.hyperparameters, live, around, ranges, trials, reason)
 
 
-def _named(names: list[str]) -> str:
-    return ", ".join(map(Space.short, names))
-
-
-def _shares(history: History, space: Space, importance: Importance) -> dict[str, float]:
-    """Return the importance of what enough trials varied outside of stages of its own."""
-    if len(history.trials) < _SEEN and not history.earlier:
-        return {}
-    found = importance(history, space)
-    seen = {
-        name: len({repr(t.configuration[name]) for t in history.trials if name in t.configuration})
-        for name in found
-    }
-    return {name: share for name, share in found.items() if seen[name] >= _SEEN}
+def _staged(history: History) -> bool:
+    """Return True when some hyperparameters had a stage of their own."""
+    return any(stage.trials for stage in history.stages if stage.name != JOINT)
 
 
 def _trials(
@@ -177,7 +130,9 @@ def _trials(
     first = len(rest[0].hyperparameters)
     if room is None:
         return 2 * least(first)
-    kept = math.ceil(settings.joint * (len(history.trials) + room))
+    # What an earlier end had, before somebody gave the study more trials, is no part of this one.
+    spent = sum(stage.trials for stage in history.stages if stage.name == JOINT)
+    kept = math.ceil(settings.joint * (len(history.trials) - spent + room))
     left, total = room - kept, 0
     if left < least(first):
         return None
@@ -201,13 +156,19 @@ def _joint(
     """Return the beginning of the last stage: all that makes a difference, round the best."""
     dead = {n for s in history.stages if s.concluded for n in s.concluded.dead}
     names = [name for name in space.searched if name not in dead] or space.searched
-    ranges = narrowed(space, names, around, settings.zoom) if history.stages else settings.start
-    if rest and history.stages:
+    staged, known = _staged(history), history.best is not None
+    ranges = settings.start if not staged else {}
+    if staged and known:
+        ranges = narrowed(space, names, around, settings.zoom)
+    if rest and staged:
         unheard = ", ".join(candidate.name for candidate in rest)
         reason = f"the {room} trials left do not hold a stage for {unheard}"
         unseen = [name for c in rest for name in c.hyperparameters if name in names]
-        wide = narrowed(space, unseen, around, min(1.0, _WIDER * settings.zoom))
+        width = min(1.0, _WIDER * settings.zoom) if known else 1.0
+        wide = narrowed(space, unseen, around, width)
         ranges = {k: v for k, v in ranges.items() if k not in unseen} | dict(wide)
+    elif rest and room is not None and room >= 2 * least(len(rest[0].hyperparameters)):
+        reason = f"joint={settings.joint:g} leaves no trials for stages"
     elif rest:
         reason = f"{room} trials are too few for stages"
     else:

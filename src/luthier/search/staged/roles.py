@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
 
 from luthier.errors import StudyError, nearest
 from luthier.space import Space
@@ -20,6 +21,7 @@ RATE, BETA, BATCH, UNITS, LAYERS, DECAY, LAMBDA, OTHERS = (
 ROLES = (RATE, BETA, BATCH, UNITS, LAYERS, DECAY, LAMBDA, OTHERS)
 
 Order = tuple[tuple[str, ...], ...]
+Given = TypeVar("Given")
 
 ORDERS: dict[str, Order] = {
     "one by one": tuple((role,) for role in ROLES),
@@ -34,9 +36,17 @@ _WORDS = (
     (BATCH, "batch bs"),
     (RATE, "learning_rate lr step_size eta optimizer optimiser solver peak"),
     (LAYERS, "layers depth blocks stages"),
-    (UNITS, "units width hidden neurons filters channels heads embed dim nodes features kernel"),
+    (
+        UNITS,
+        "units width hidden neurons filters channels heads embed dim nodes features kernel "
+        "layer_size",
+    ),
 )
 _OWN = re.compile(r"_?\d+$")  # units_1, units_2
+_NAMES = re.compile(r"(^|_)(l|beta_?)\d$")  # a number that is part of the word
+_NORM = re.compile(r"(^|_)(batch|layer|group)_norm[a-z]*")  # has no size and no number of layers
+# In which layer, not how many there are.
+_WHERE = re.compile(r"(^|_)(per_(layer|block|stage)|(layer|block|stage)_?\d+)(?=_|$)")
 
 
 def role_of(name: str, among: Iterable[str] = ()) -> str:
@@ -55,10 +65,22 @@ def role_of(name: str, among: Iterable[str] = ()) -> str:
     return _matched(words) or OTHERS
 
 
+def role_in(name: str, space: Space, roles: Mapping[str, str]) -> str:
+    """Return the role of the hyperparameter *name*: that in *roles*, by full names, or what it is called."""
+    return roles.get(name) or role_of(name, space.searched)
+
+
+def by_full_name(space: Space, given: Mapping[str, Given]) -> dict[str, Given]:
+    """Return *given* under full names; a short one means all of what is searched and called so."""
+    return {key: given[n] for key in space.searched for n in (space.short(key), key) if n in given}
+
+
 def _words(name: str) -> str:
     short = Space.short(name).replace("-", "_")
     split = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", short).lower()
-    return _OWN.sub("", split) if not split.startswith(("beta", "l1", "l2")) else split
+    split = _NORM.sub(r"\1norm", split)
+    split = _WHERE.sub("", split).strip("_") or split
+    return split if _NAMES.search(split) else _OWN.sub("", split)
 
 
 def _matched(words: str) -> str:
@@ -67,14 +89,16 @@ def _matched(words: str) -> str:
         for word in known.split():
             if words == word or word in parts or (("_" in word or len(word) > 5) and word in words):
                 return role
-            if len(word) > 4 and word.endswith("s") and word[:-1] in parts:
+            one = word[:-1] if len(word) > 4 and word.endswith("s") else ""
+            # A layer's units are units; n_layer and layer_count are how many layers there are.
+            if one and one in parts and (role != LAYERS or parts[-1] in (one, "count")):
                 return role
     return ""
 
 
-def is_rate(name: str, among: Iterable[str] = ()) -> bool:
+def is_rate(name: str, space: Space, roles: Mapping[str, str]) -> bool:
     """Return True for the learning rate itself, which other hyperparameters shift the best value of."""
-    return role_of(name, among) == RATE and not _picks(name)
+    return role_in(name, space, roles) == RATE and not _picks(name)
 
 
 def _picks(name: str) -> bool:
@@ -122,7 +146,7 @@ def grouped(
                 f"Stages: {name!r} cannot be {role!r}: expected one of "
                 f"{', '.join(map(repr, ROLES))}.{nearest(role, ROLES)}"
             )
-    given = {key: roles[n] for key in names for n in (key, space.short(key)) if n in roles}
+    given = by_full_name(space, roles)
     found: list[tuple[str, tuple[str, ...]]] = []
     placed: set[str] = set()
     named = {word for group in order for word in group}

@@ -8,11 +8,12 @@ a place well inside, by more than it may be wrong?
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from luthier.search.crowding import EDGE, Crowded, Side
 from luthier.search.staged.effects import Evidence, evidence
-from luthier.search.staged.roles import BETA, LAMBDA, RATE, role_of
+from luthier.search.staged.roles import BETA, LAMBDA, RATE, role_in
 from luthier.search.staged.within import centre
 from luthier.search.widening import change
 from luthier.space import Float, Int, Space
@@ -27,11 +28,13 @@ _DEVIATIONS = 1.645  # below the expected gain; one-sided 95 %
 _HARMLESS = (RATE, BETA, LAMBDA)
 
 
-def widening(history: History, space: Space, stage: StageRecord) -> ev.SpaceChanged | None:
+def widening(
+    history: History, space: Space, stage: StageRecord, roles: Mapping[str, str]
+) -> ev.SpaceChanged | None:
     """Return the wider space that the end of *stage* asks for, None where it asks for none.
 
     Where nobody has allowed it, only learning rates, momenta and regularisation widen, and each side of a
-    range once: by a decade at most.
+    range once: by a decade at most. *roles* says by full names what they are where that does not say it.
     """
     if history.widening is False or history.best is None:
         return None
@@ -39,12 +42,19 @@ def widening(history: History, space: Space, stage: StageRecord) -> ev.SpaceChan
     if known is None:
         return None
     names = [*stage.begun.hyperparameters, *stage.begun.live]
-    found = [_edge(history, space, name, known, history.best) for name in dict.fromkeys(names)]
+    found = [
+        _edge(history, space, name, known, history.best, roles) for name in dict.fromkeys(names)
+    ]
     return change(history, [one for one in found if one is not None])
 
 
 def _edge(
-    history: History, space: Space, name: str, known: Evidence, best: TrialRecord
+    history: History,
+    space: Space,
+    name: str,
+    known: Evidence,
+    best: TrialRecord,
+    roles: Mapping[str, str],
 ) -> Crowded | None:
     domain: Any = space.domains.get(name)
     value = best.configuration.get(name)
@@ -55,7 +65,7 @@ def _edge(
     outer = place if side == "low" else 1 - place
     if outer > EDGE and value not in (domain.low, domain.high):
         return None
-    if not history.widening and not _by_default(history, space, name, side):
+    if not history.widening and not _by_default(history, space, name, side, roles):
         return None
     to = wider(domain, side, hard_limits(name, domain))
     column = known.columns.names.index(name)
@@ -74,12 +84,14 @@ def _edge(
     return Crowded(name, side, edge, 1, 1, EDGE, p, to, words)
 
 
-def _by_default(history: History, space: Space, name: str, side: Side) -> bool:
+def _by_default(
+    history: History, space: Space, name: str, side: Side, roles: Mapping[str, str]
+) -> bool:
     """Return True for what may widen without anybody's leave, and has not yet on this side."""
     domain, first = space.domains[name], Space.from_dict(history.header.space).domains.get(name)
     if not isinstance(domain, Float) or not isinstance(first, Float):
         return False
-    if role_of(name, space.searched) not in _HARMLESS:
+    if role_in(name, space, roles) not in _HARMLESS:
         return False
     return domain.low == first.low if side == "low" else domain.high == first.high
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from luthier.errors import SpaceError
 from luthier.search.columns import Columns
 from luthier.search.room import Room
+from luthier.search.staged.starting import clipped
 from luthier.space import Bool, Choice, Space
 from luthier.space.conditions import holds
 from luthier.study import events as ev
@@ -42,9 +43,9 @@ def within(space: Space, around: Mapping[str, Any], varied: Iterable[str], range
     for column, (name, domain) in enumerate(zip(columns.names, columns.domains, strict=True)):
         if name in free:
             low[column], high[column] = 0.0, 1.0
-            ends = [domain.encode(end) for end in ranges.get(name, ()) if domain.contains(end)]
-            if len(ends) == 2 and not isinstance(domain, Choice | Bool):
-                low[column], high[column] = sorted(ends)
+            ends = clipped(domain, *ranges[name]) if name in ranges else None
+            if ends is not None:
+                low[column], high[column] = map(domain.encode, ends)
     return Room(space, low, high)
 
 
