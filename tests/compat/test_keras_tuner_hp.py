@@ -68,6 +68,18 @@ def test_what_is_listed_replaces_what_is_asked_for():
         HyperParameters(policy=Policy(listed, allow_new=False)).Int("unit", 1, 2)
 
 
+def test_what_hyperparameters_leave_out_is_not_asked_for():
+    def build(hp):
+        kind = hp.Choice("kind", ["adam", "sgd"])
+        with hp.conditional_scope("kind", ["sgd"]):
+            momentum = hp.Float("momentum", 0.5, 0.9)
+        assert (momentum is None) == (kind == "adam")
+
+    policy = Policy({"kind": lt.Choice("adam")})
+    space = discover(lambda hp: build(HyperParameters(asking=hp, policy=policy)))
+    assert list(space.domains) == ["kind"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "domain"),
     [

@@ -236,6 +236,8 @@ class HyperParameters:
         if key in self._answered:
             return self._answered[key]
         self.space.setdefault(name, domain)
+        if not active and any(self._excludes(parent, values) for parent, values in conditions):
+            return None  # hyperparameters= leaves out what it is for
         default: Any = domain.default  # type: ignore[attr-defined]
         if self._asking is None:
             value = self.values.get(name, default) if active else default
@@ -260,6 +262,10 @@ class HyperParameters:
         if not self._policy.tune_new:
             return Constant(domain.default)  # type: ignore[attr-defined]
         return domain
+
+    def _excludes(self, parent: str, values: tuple[Any, ...]) -> bool:
+        domain = self.space.get(parent)
+        return domain is not None and not any(domain.contains(value) for value in values)
 
     def _has(self, parent: str, values: tuple[Any, ...]) -> bool:
         return any(parent in self.values and self.values[parent] == value for value in values)
