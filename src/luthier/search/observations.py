@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import math
 import weakref
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from luthier.errors import SpaceError
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
     Flags = NDArray[np.bool_]
+    Numbers = NDArray[np.intp]
+    _BestBy = Callable[[Numbers, int], Array]  # of trials by their numbers, at a step
 
 _DONORS = 50  # trials that show how much further training brings
 _FEWEST = 3  # trials that make a budget common
@@ -37,7 +41,7 @@ class Level:
     """What is known at one budget: the *losses* (m,) by *step* of the trials *rows* (m,) that got there."""
 
     step: int
-    rows: NDArray[np.intp]
+    rows: Numbers
     losses: Array
 
 
@@ -67,11 +71,11 @@ class Observations:
 
     names: tuple[str, ...]
     options: tuple[int, ...]
-    numbers: NDArray[np.intp]
+    numbers: Numbers
     points: Array
     losses: Array
     infeasible: Array
-    infeasible_numbers: NDArray[np.intp]
+    infeasible_numbers: Numbers
     pending: Array
     failed: Array
     seconds: Array
@@ -141,9 +145,11 @@ class _Columns:
         self.others: Array = np.full((64, len(self.goals.objectives) - 1), np.nan)
         self.excesses: Array = np.full((64, len(self.goals.constraints)), np.nan)
         self.kinds: NDArray[np.int8] = np.zeros(64, np.int8)
-        self.steps: NDArray[np.int64] = np.zeros(64, np.int64)
+        self.steps: Numbers = np.zeros(64, np.intp)
         self.whole: Flags = np.zeros(64, dtype=bool)  # their training ended by itself
         self.curves: dict[int, _Curve] = {}
+        # By step and trial the best loss until then; NaN where it has not been looked up since a report.
+        self.best_by: dict[int, Array] = {}
 
     def brought_up_to_date(self, history: History) -> Observations:
         """Take in what happened since the last call."""
@@ -176,6 +182,8 @@ class _Columns:
             self.kinds = np.pad(self.kinds, (0, more))
             self.steps = np.pad(self.steps, (0, more))
             self.whole = np.pad(self.whole, (0, more))
+            for step, column in self.best_by.items():
+                self.best_by[step] = np.pad(column, (0, more), constant_values=math.nan)
             self.others = np.pad(self.others, ((0, more), (0, 0)))
             self.excesses = np.pad(self.excesses, ((0, more), (0, 0)))
 
@@ -200,6 +208,8 @@ class _Columns:
         self.steps[number] = trial.step
         self.whole[number] = trial.state is TrialState.COMPLETED
         self.curves.pop(number, None)
+        for column in self.best_by.values():
+            column[number] = math.nan
 
     def _kind(self, trial: TrialRecord) -> int:
         state = trial.state
@@ -230,9 +240,9 @@ class _Columns:
         losses = self.losses[numbers]
         levels: tuple[Level, ...] = ()
         if mixed:
-            curves = [self._curve(history, int(number)) for number in numbers]
-            losses = losses + _progress(curves, steps[known], whole[known])
-            levels = _levels(curves, steps[known], whole[known])
+            by = partial(self._best_by, history.trials)
+            losses = losses + _progress(numbers, by, steps[known], whole[known])
+            levels = _levels(numbers, by, steps[known], whole[known])
         outcomes = np.column_stack([losses, self.others[numbers]])
         excesses = self.excesses[numbers]
         return Observations(
@@ -252,11 +262,19 @@ class _Columns:
             levels=levels,
         )
 
-    def _curve(self, history: History, number: int) -> _Curve:
-        curve = self.curves.get(number)
-        if curve is None:
-            curve = self.curves[number] = _Curve.of(history.trials[number])
-        return curve
+    def _best_by(self, trials: list[TrialRecord], numbers: Numbers, step: int) -> Array:
+        """Return the best loss of each of the trials *numbers* (m,) by *step*; infinite without any."""
+        import numpy as np
+
+        column = self.best_by.get(step)
+        if column is None:
+            column = self.best_by[step] = np.full(len(self.losses), math.nan)
+        for number in map(int, numbers[np.isnan(column[numbers])]):
+            curve = self.curves.get(number)
+            if curve is None:
+                curve = self.curves[number] = _Curve.of(trials[number])
+            column[number] = curve.by(step)
+        return column[numbers]
 
 
 _NOTHING, _KNOWN, _INFEASIBLE, _PENDING, _OUTSIDE, _UNDER_WAY, _FAILED = range(7)
@@ -266,7 +284,7 @@ _BREAKING = ("lost", "hung")  # what a trial is given up for that took its worke
 class _Curve(NamedTuple):
     """The best loss that a trial had by each of its steps."""
 
-    steps: NDArray[np.int64]
+    steps: Numbers
     best: Array
 
     @classmethod
@@ -308,36 +326,35 @@ def placed(space: Space, configuration: dict[str, Any]) -> list[float] | None:
     return point
 
 
-def _progress(curves: list[_Curve], steps: NDArray[np.int64], whole: Flags) -> Array:
+def _progress(numbers: Numbers, best_by: _BestBy, steps: Numbers, whole: Flags) -> Array:
     """Return what to add to each trial's best loss to carry it to the common budget."""
     import numpy as np
 
     ordered = np.sort(steps)[::-1]
     budget = int(ordered[min(_FEWEST, len(ordered)) - 1])
-    donors = [curves[row] for row in np.flatnonzero(steps >= budget)[::-1][:_DONORS]]
-    at_budget = np.array([donor.by(budget) for donor in donors])
-    added = np.zeros(len(curves))
+    donors = numbers[steps >= budget][::-1][:_DONORS]
+    added = np.zeros(len(numbers))
     short = (steps < budget) & ~whole
-    for step in np.unique(steps[short]):
-        gains = at_budget - np.array([donor.by(int(step)) for donor in donors])
+    for step in map(int, np.unique(steps[short])):
+        gains = best_by(donors, budget) - best_by(donors, step)
         finite = gains[np.isfinite(gains)]
         added[short & (steps == step)] = float(np.median(finite)) if len(finite) else 0.0
     return added
 
 
-def _levels(curves: list[_Curve], steps: NDArray[np.int64], whole: Flags) -> tuple[Level, ...]:
+def _levels(numbers: Numbers, best_by: _BestBy, steps: Numbers, whole: Flags) -> tuple[Level, ...]:
     """Return the budgets that trials were trained to, each with half as many trials as the one below."""
     import numpy as np
 
     found: list[Level] = []
     fewer = math.inf
-    for step in np.unique(steps):
+    for step in map(int, np.unique(steps)):
         rows = np.flatnonzero((steps >= step) | whole)
         if len(rows) < _LEVEL:
             break
         if len(rows) <= fewer:
-            losses = np.array([curves[row].by(int(step)) for row in rows])
+            losses = best_by(numbers[rows], step)
             sound = np.isfinite(losses)
-            found.append(Level(int(step), rows[sound], losses[sound]))
+            found.append(Level(step, rows[sound], losses[sound]))
             fewer = len(rows) / 2
     return tuple(found)
