@@ -92,7 +92,8 @@ def tune(
         StudyError: data, a batch size or a setting that cannot be; no *epochs*.
         Exception: whatever ``build`` raises.
     """
-    if epochs is None and options.get("scheduler") in (None, "none"):
+    # A scheduler of one's own may know; no name does, and "auto" would have the loop go on without an end.
+    if epochs is None and isinstance(options.get("scheduler"), str | None):
         raise StudyError(
             "epochs is missing: expected the most epochs one trial trains, as epochs=10."
         )

@@ -25,9 +25,18 @@ except ModuleNotFoundError as error:
     ) from error
 
 from luthier.study.trial import Trial
-from luthier.train.callbacks import Epochs, length
+from luthier.train.callbacks import Epochs, check_options, length, listed
 
 _FILE = "booster.txt"
+_EVALS = "give the sets to evaluate on by name, as evals, the fourth argument."
+_OURS = {
+    "num_boost_round": "how long a trial boosts is epochs= of luthier.tune, or where that has none, rounds=.",
+    "init_model": "a trial that goes on does so from its own trees. Leave it out.",
+    "train_set": "give the training set as data, the third argument.",
+    "valid_sets": _EVALS,
+    "valid_names": _EVALS,
+}
+"""Arguments that somebody used to LightGBM gives, and what to do here."""
 
 
 class _Report:
@@ -76,9 +85,11 @@ def train(
         **options: as for ``lightgbm.train``: feval, callbacks, …
 
     Raises:
-        StudyError: no number of rounds; no metric of the objective's name.
+        StudyError: no number of rounds; no metric of the objective's name; an option that is the study's
+            affair, such as ``num_boost_round``.
         CheckpointError: the checkpoint to go on from is missing or damaged.
     """
+    check_options("luthier.lightgbm.train", options, _OURS)
     report = _Report(trial)
     try:
         return lightgbm.train(
@@ -88,7 +99,7 @@ def train(
             valid_sets=list(evals.values()),
             valid_names=list(evals),
             init_model=report.restored,
-            callbacks=[report, *options.pop("callbacks", ())],
+            callbacks=[report, *listed(options.pop("callbacks", None))],
             **options,
         )
     finally:

@@ -13,7 +13,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +31,15 @@ from lightning.pytorch.strategies.launchers import (
     _MultiProcessingLauncher,  # pyright: ignore[reportPrivateUsage]
     _SubprocessScriptLauncher,  # pyright: ignore[reportPrivateUsage]
 )
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from luthier.errors import StudyError
 from luthier.run.ranks import Group, Leader, leader_here
 from luthier.run.ranks.elsewhere import Elsewhere, Ranks
 from luthier.run.ranks.meeting import ADDRESS, new_address
 from luthier.study.trial import Trial
-from luthier.train.callbacks import Epochs, length
+from luthier.train.callbacks import Epochs, check_options, length, listed
+from luthier.train.torch_schedules import Built
 
 _FILE = "lightning.ckpt"
 _LOADERS = (
@@ -52,10 +55,12 @@ _OURS = {
 
 
 class Report(pl.Callback):
-    """Reports every validation, writes Lightning's own checkpoint with it, and stops when told.
+    """Reports every epoch, writes Lightning's own checkpoint with it, and stops when told.
 
     Lightning's checkpoint has the weights, the optimizers, the learning-rate schedules, the loops and the
     state of callbacks; a trial that was paused goes on from it by ``trainer.fit(..., ckpt_path=report.path)``.
+    One that goes on from another trial's (population-based training) keeps its own learning rate, momentum,
+    weight decay and so on.
 
     Attributes:
         path: the checkpoint to go on from; None for a fresh trial.
@@ -65,14 +70,51 @@ class Report(pl.Callback):
         super().__init__()
         self.path: str | None = None
         self._trainer: Any = None
-        self.epochs: Epochs | Ranks = Epochs(trial, self.save, self._restore)
+        self._inherits = False
+        self._built: Built | None = None
+        self._peaks: list[list[float]] | None = None  # of whoever wrote the checkpoint
+        self.epochs: Epochs | Ranks = Epochs(trial, self.save, self._restore, self._inherit)
 
-    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
-        """Report what was logged, at the end of an epoch, when it is whole."""
+    def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        """Have the epochs of *trainer* end with a report."""
+        # Any hook would come too early: before a plateau's step, other callbacks, or what the module logs.
+        loop = trainer.fit_loop
+        loop.on_advance_end = partial(self._end_epoch, trainer, type(loop).on_advance_end)
+
+    def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
+        """Remember what the optimizers and schedules were built with: their state is read next."""
+        schedules = [each.scheduler for each in trainer.lr_scheduler_configs]
+        self._built = Built([*trainer.optimizers, *schedules])
+
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        """Put back what the checkpoint was not to change."""
+        if self.path is not None and self._built is not None:
+            self._built.tie()
+            if self._inherits:
+                self._built.keep_own(self._peaks)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the learning rates from which training started, for an heir's share of them."""
+        return {} if self._built is None else {"peaks": self._built.peaks}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Read them."""
+        self._peaks = state_dict.get("peaks")
+
+    def _end_epoch(self, trainer: Any, end: Callable[[Any], None]) -> None:
+        """End an epoch as Lightning does, then report what was logged, when it is whole."""
+        loop, told_to_go = trainer.fit_loop, None
+        try:
+            end(loop)
+        except SIGTERMException as error:  # its last word: the epoch is over, and counts
+            told_to_go = error
         self._trainer = trainer
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
         if self.epochs.report(metrics):
             trainer.should_stop = True
+            loop.min_epochs = loop.epoch_loop.min_steps = None  # the study's word counts
+        if told_to_go is not None:
+            raise told_to_go
 
     def save(self, folder: Path) -> None:
         """Write Lightning's checkpoint into *folder*; every process has to call it."""
@@ -80,6 +122,10 @@ class Report(pl.Callback):
 
     def _restore(self, folder: Path) -> None:
         self.path = str(folder / _FILE)
+
+    def _inherit(self, folder: Path) -> None:
+        self._restore(folder)
+        self._inherits = True
 
 
 def fit(
@@ -92,7 +138,9 @@ def fit(
 ) -> Any:
     """Train a ``LightningModule`` for one trial, and return the trainer.
 
-    Every metric that the module logs is reported after each epoch, under its own name.
+    Every metric that the module logs is reported after each epoch, under its own name. The trainer's
+    ``max_epochs`` is the most epochs that a trial of the study has, so a schedule that is drawn to it, or to
+    ``trainer.estimated_stepping_batches``, is the same in every rung.
 
     With ``devices=2, strategy="ddp"`` the trial trains in two processes of this machine. Lightning starts
     the script again for each further one, or ``torchrun`` has started them all; there ``luthier.tune``
@@ -115,7 +163,7 @@ def fit(
         CheckpointError: the checkpoint to go on from is missing or damaged.
         TrialError: another process of the trial failed.
     """
-    _check(options)
+    check_options("luthier.lightning.fit", options, _OURS)
     report = Report(trial)
     plain: dict[str, Any] = {
         "logger": False,
@@ -123,10 +171,11 @@ def fit(
         "enable_progress_bar": False,
         "enable_model_summary": False,
     }
-    callbacks: Any = [*options.pop("callbacks", ()), report]
-    end = length(trial, epochs, "epochs=")
+    callbacks: Any = [*listed(options.pop("callbacks", None)), report]
+    # Not the rung's end: a schedule drawn to that would begin anew in each rung, or be over.
+    most = max(trial.horizon or 0, length(trial, epochs, "epochs="))
     with _quiet():
-        trainer: Any = pl.Trainer(max_epochs=end, callbacks=callbacks, **{**plain, **options})
+        trainer: Any = pl.Trainer(max_epochs=most, callbacks=callbacks, **{**plain, **options})
         if trainer.num_nodes > 1:
             raise StudyError(
                 f"The trainer has {trainer.num_nodes} nodes: a trial of luthier.lightning trains on one "
@@ -140,15 +189,6 @@ def fit(
         finally:
             report.epochs.close()
     return trainer
-
-
-def _check(options: Mapping[str, Any]) -> None:
-    """Refuse what is not the caller's to say."""
-    for name, instead in _OURS.items():
-        if name in options:
-            value = options[name]
-            shown = f"={value!r}" if isinstance(value, int | str) else "="
-            raise StudyError(f"luthier.lightning.fit got {name}{shown}: {instead}")
 
 
 @contextlib.contextmanager

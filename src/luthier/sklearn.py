@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numbers
+import random
 import tempfile
 import time
 import warnings
@@ -321,14 +322,22 @@ class LuthierSearchCV(BaseSearchCV):
 
     def _refit(self, task: Task) -> None:
         begin = time.time()
+        trial = int(self.cv_results_["trial"][self.best_index_])
+        chance = Chance(self.study_.seed, ("trial", trial))
+        seed = chance.of("training").integer()
         if self.epochs is not None:
-            trial = int(self.cv_results_["trial"][self.best_index_])
             best = int(self.cv_results_["n_epochs"][self.best_index_])
-            chance = Chance(self.study_.seed, ("trial", trial))
             self.best_estimator_ = refitted(
-                task, self.best_params_, lambda epoch: chance.of("epoch", epoch).integer(), best
+                task,
+                self.best_params_,
+                seed,
+                lambda epoch: chance.of("epoch", epoch).integer(),
+                best,
             )
         else:
+            # Not from where the search left numpy's generator, which other processes may have run.
+            random.seed(seed)
+            np.random.seed(seed % 2**32)
             parameters = clone(self.best_params_)
             self.best_estimator_ = clone(task.estimator).set_params(**parameters)
             arguments = (task.X,) if task.y is None else (task.X, task.y)

@@ -52,9 +52,12 @@ def tune(
 
     Each epoch sees the training examples once, in an order of its own, in batches of equal size;
     the few that are left over are other ones in the next epoch. Reported after each epoch: ``loss``
-    and ``val_loss``, and for class numbers ``accuracy`` and ``val_accuracy`` (0 to 1). On the CPU,
-    a trial that was paused and went on has the same numbers, bit for bit, as one that was not; on a
-    GPU, as far as PyTorch itself repeats them (``torch.use_deterministic_algorithms``).
+    and ``val_loss``, and for class numbers ``accuracy`` and ``val_accuracy`` (0 to 1); a model that
+    ends in one number says class 1 where it is positive, or, if all of them lie from 0 to 1 as after a
+    sigmoid, where it is over one half. Evaluation goes on in batches of a training step's size where
+    larger ones do not fit into memory. On the CPU, a trial that was paused and went on has the same
+    numbers, bit for bit, as one that was not; on a GPU, as far as PyTorch itself repeats them
+    (``torch.use_deterministic_algorithms``).
 
     Args:
         build: ``build(hp)`` returns (model, optimizer) or (model, optimizer, learning-rate
@@ -79,10 +82,12 @@ def tune(
         The result; ``result.model()`` is the best trial's model, on the CPU, in eval mode.
 
     Raises:
-        StudyError: data, a batch size or a setting that cannot be; no *epochs*.
+        StudyError: data, a batch size or a setting that cannot be; no *epochs*; an optimizer whose steps
+            need a closure (LBFGS).
         Exception: whatever ``build`` raises.
     """
-    if epochs is None and options.get("scheduler") in (None, "none"):
+    # A scheduler of one's own may know; no name does, and "auto" would have the loop go on without an end.
+    if epochs is None and isinstance(options.get("scheduler"), str | None):
         raise StudyError(
             "epochs is missing: expected the most epochs one trial trains, as epochs=10."
         )
@@ -144,7 +149,7 @@ def find_learning_rate(
         The ``RangeTest``: ``.suggestion``, ``.domain()``, ``.explain()``, ``.picture()``.
 
     Raises:
-        StudyError: rates, sizes or data that cannot be.
+        StudyError: rates, sizes or data that cannot be; an optimizer whose steps need a closure (LBFGS).
     """
     rates = sweep_rates(low, high, steps, sweeps)
     losses = torch_sweeps(

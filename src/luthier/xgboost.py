@@ -26,9 +26,15 @@ except ModuleNotFoundError as error:
     ) from error
 
 from luthier.study.trial import Trial
-from luthier.train.callbacks import Epochs, length
+from luthier.train.callbacks import Epochs, check_options, length, listed
 
 _FILE = "booster.ubj"
+_OURS = {
+    "num_boost_round": "how long a trial boosts is epochs= of luthier.tune, or where that has none, rounds=.",
+    "xgb_model": "a trial that goes on does so from its own trees. Leave it out.",
+    "dtrain": "give the training set as data, the third argument.",
+}
+"""Arguments that somebody used to XGBoost gives, and what to do here."""
 
 
 class _Report(TrainingCallback):
@@ -75,12 +81,15 @@ def train(
         data: the training set, an ``xgboost.DMatrix``.
         evals: the sets to evaluate on, by name, at least one.
         rounds: the most rounds, where the study does not say (``epochs=``).
-        **options: as for ``xgboost.train``: obj, custom_metric, callbacks, …
+        **options: as for ``xgboost.train``: obj, custom_metric, verbose_eval (here False by default),
+            callbacks, …
 
     Raises:
-        StudyError: no number of rounds; no metric of the objective's name.
+        StudyError: no number of rounds; no metric of the objective's name; an option that is the study's
+            affair, such as ``num_boost_round``.
         CheckpointError: the checkpoint to go on from is missing or damaged.
     """
+    check_options("luthier.xgboost.train", options, _OURS)
     report = _Report(trial)
     try:
         return xgboost.train(
@@ -89,9 +98,8 @@ def train(
             num_boost_round=length(trial, rounds, "rounds=") - report.epochs.begin,
             evals=[(each, name) for name, each in evals.items()],
             xgb_model=report.restored,
-            verbose_eval=False,
-            callbacks=[report, *options.pop("callbacks", ())],
-            **options,
+            callbacks=[report, *listed(options.pop("callbacks", None))],
+            **{"verbose_eval": False, **options},
         )
     finally:
         report.epochs.close()

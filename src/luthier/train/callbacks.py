@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from luthier.errors import StudyError
 from luthier.study.trial import Trial
 
 Save = Callable[[Path], object]
@@ -16,6 +17,7 @@ Save = Callable[[Path], object]
 class _Whole:
     save: Save
     restore: Save
+    inherit: Save
     every_rank = True  # saving is a collective operation in the frameworks that own the loop
 
 
@@ -29,15 +31,19 @@ class Epochs:
         save: writes the whole training state into a folder; where several processes train the trial,
             each calls it with the same folder.
         restore: called at once, with the folder to go on from, when there is one.
+        inherit: called instead where that is another trial's, whose hyperparameters are not this one's; by
+            default the same.
 
     Attributes:
         begin: epochs that are trained already.
         over: whether to stop training.
     """
 
-    def __init__(self, trial: Trial, save: Save, restore: Save) -> None:
+    def __init__(
+        self, trial: Trial, save: Save, restore: Save, inherit: Save | None = None
+    ) -> None:
         self._trial = trial
-        self._turns = trial.epochs(_Whole(save, restore))
+        self._turns = trial.epochs(_Whole(save, restore, inherit or restore))
         self.begin = trial.from_step
         self.over = next(self._turns, None) is None
 
@@ -54,14 +60,37 @@ class Epochs:
             close()
 
 
+def listed(callbacks: Any) -> list[Any]:
+    """Return callbacks, which may be given as one or as none, as a list."""
+    if callbacks is None:
+        return []
+    return list(callbacks) if isinstance(callbacks, list | tuple | set) else [callbacks]  # pyright: ignore[reportUnknownArgumentType]
+
+
+def check_options(door: str, options: Mapping[str, Any], ours: Mapping[str, str]) -> None:
+    """Refuse what somebody used to the framework gives, and is not the caller's to say here.
+
+    Args:
+        door: the function that was called.
+        options: what it was given for the framework.
+        ours: by an option's name, what to do instead.
+
+    Raises:
+        StudyError: one of *ours* is among them.
+    """
+    for name, instead in ours.items():
+        if name in options:
+            value = options[name]
+            shown = f"={value!r}" if isinstance(value, int | str) else "="
+            raise StudyError(f"{door} got {name}{shown}: {instead}")
+
+
 def length(trial: Trial, given: int | None, what: str) -> int:
     """Return the epochs at which this job ends: its rung, or *given*.
 
     Raises:
         StudyError: neither is known.
     """
-    from luthier.errors import StudyError
-
     end = trial.to_step or given
     if end is None:
         raise StudyError(
@@ -71,4 +100,4 @@ def length(trial: Trial, given: int | None, what: str) -> int:
     return end
 
 
-__all__ = ["Epochs", "length"]
+__all__ = ["Epochs", "check_options", "length", "listed"]

@@ -43,6 +43,9 @@ Evaluate = Callable[[Tree, Batch], Metrics]
 Pair = tuple[np.ndarray, np.ndarray]
 
 _EVALUATED_AT_ONCE = 512
+_EVALUATED_BYTES = (
+    2**25
+)  # of inputs; of large ones fewer are evaluated at once, unless steps have more
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +114,9 @@ class Training:
         return _Plain(state, step, evaluate, order, data, sizes)
 
     def _at_once(self, size: int) -> int:
-        return even_size(len(self.validation[0]), max(size, _EVALUATED_AT_ONCE))
+        inputs = self.validation[0]
+        few = max(1, _EVALUATED_BYTES // max(1, inputs[0].nbytes))
+        return even_size(len(inputs), max(size, min(_EVALUATED_AT_ONCE, few)))
 
     def ask(self, hp: HyperParameters) -> None:
         """Build once, only to hear which hyperparameters ``build`` asks for."""

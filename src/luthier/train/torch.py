@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -20,12 +20,10 @@ from luthier.study.study import Study
 from luthier.study.trial import Trial
 from luthier.train.data import check_lengths, checked_size, in_memory, joined, one_pair
 from luthier.train.horizons import warn_if_half_finished
+from luthier.train.torch_measuring import Evaluation, Loss, Pair, Sums
 from luthier.train.torch_state import FILE, State, fill, read
 
 Build = Callable[[HyperParameters], Any]
-Loss = Callable[[Tensor, Tensor], Tensor]
-Pair = tuple[Tensor, Tensor]
-_EVALUATED_AT_ONCE = 512
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +58,7 @@ class Training:
         model, optimizer, schedule = _built(self.build(trial.hp))
         each_batch = schedule.step if getattr(schedule, "every_batch", False) else None
         on_metric = isinstance(schedule, ReduceLROnPlateau) or hasattr(schedule, "reads_metric")
-        model.to(device)  # keeps the Parameter objects that the optimizer holds
+        _place(model, optimizer, device)
         loss = self.loss or loss_for(self.train[1])
         train, validation = _to(self.train, device), _to(self.validation, device)
         size = min(checked_size(trial.get("batch_size", self.batch_size)), len(train[0]))
@@ -69,10 +67,11 @@ class Training:
         if schedule is not None:
             batches = len(train[0]) // size
             warn_if_half_finished(trial, schedule, per_epoch=batches if each_batch else 1)
+        evaluate = Evaluation(size)
         for epoch in trial.epochs(state):
             order = _order(len(train[0]), size, trial.seed_of(epoch)).to(device)
             metrics = _train_epoch(model, optimizer, loss, train, order, each_batch)
-            metrics |= {f"val_{k}": v for k, v in _evaluate(model, loss, validation, size).items()}
+            metrics |= {f"val_{k}": v for k, v in evaluate(model, loss, validation).items()}
             if on_metric:
                 cast(Any, schedule).step(metrics["val_loss"])
             elif schedule is not None and each_batch is None:
@@ -132,6 +131,7 @@ def _built(parts: Any) -> tuple[nn.Module, Optimizer, Any]:
     if isinstance(parts, tuple) and len(cast(tuple[Any, ...], parts)) in (2, 3):
         model, optimizer, *schedule = cast(tuple[Any, ...], parts)
         if isinstance(model, nn.Module) and isinstance(optimizer, Optimizer):
+            check_steps(optimizer)
             return model, optimizer, schedule[0] if schedule else None
     raise StudyError(
         "build(hp) must return (model, optimizer) or (model, optimizer, learning-rate scheduler), "
@@ -155,7 +155,7 @@ def _train_epoch(
     each_batch: Callable[[], None] | None,
 ) -> dict[str, float]:
     model.train()
-    sums = _Sums()
+    sums = Sums()
     for rows in order:
         inputs, targets = (part.index_select(0, rows) for part in data)
         optimizer.zero_grad(set_to_none=True)
@@ -169,43 +169,25 @@ def _train_epoch(
     return sums.means()
 
 
-@torch.no_grad()
-def _evaluate(model: nn.Module, loss: Loss, data: Pair, size: int) -> dict[str, float]:
-    model.eval()
-    sums, at_once = _Sums(), max(size, _EVALUATED_AT_ONCE)
-    for inputs, targets in zip(data[0].split(at_once), data[1].split(at_once), strict=True):
-        outputs = model(inputs)
-        sums.add(loss(outputs, targets), outputs, targets)
-    return sums.means()
-
-
-class _Sums:
-    """Loss and accuracy over the batches seen; waits for the device only when asked for means."""
-
-    def __init__(self) -> None:
-        self._sizes: list[int] = []
-        self._losses: list[Tensor] = []
-        self._hits: list[Tensor] = []
-        self._guesses = 0
-
-    def add(self, loss: Tensor, outputs: Tensor, targets: Tensor) -> None:
-        self._sizes.append(len(targets))
-        self._losses.append(loss.detach())
-        if not targets.is_floating_point() and outputs.ndim == targets.ndim + 1:
-            self._hits.append((outputs.argmax(1) == targets).sum())
-            self._guesses += targets.numel()
-
-    def means(self) -> dict[str, float]:
-        losses = torch.stack(self._losses).cpu().double().numpy()
-        found = {"loss": float(np.average(losses, weights=self._sizes))}
-        if self._hits:
-            found["accuracy"] = int(torch.stack(self._hits).sum()) / self._guesses
-        return found
-
-
 def loss_for(targets: Tensor) -> Loss:
     """Return the cross-entropy of logits for class numbers, else the squared error."""
-    return _squared_error if targets.is_floating_point() else nn.functional.cross_entropy
+    return _squared_error if targets.is_floating_point() else _cross_entropy
+
+
+def _cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
+    if targets.ndim > 1 and targets.shape[1:] == (1,) and outputs.ndim == 2:
+        raise StudyError(
+            f"The targets are class numbers of shape {tuple(targets.shape)}: the cross-entropy needs one "
+            "axis, (n,). Give y.squeeze(1), or a loss= of your own."
+        )
+    if outputs.ndim == targets.ndim + 1 and outputs.shape[1] == 1:
+        raise StudyError(
+            f"The model's outputs have shape {tuple(outputs.shape)}: the cross-entropy needs a number for "
+            "each class. End the model with as many, or for two classes and one number give a loss= such as "
+            "lambda outputs, targets: F.binary_cross_entropy_with_logits(outputs.squeeze(1), "
+            "targets.float())."
+        )
+    return nn.functional.cross_entropy(outputs, targets)
 
 
 def _squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
@@ -234,6 +216,28 @@ def tensor_pair(x: Any, y: Any, name: str = "training") -> Pair:
 def _tensor(values: Any) -> Tensor:
     tensor = torch.as_tensor(values).detach().cpu()
     return tensor.to(torch.get_default_dtype()) if tensor.is_floating_point() else tensor
+
+
+def _place(model: nn.Module, optimizer: Optimizer, device: torch.device) -> None:
+    """Move a model, and what its optimizer may have made for it (Adagrad's sums), to *device*."""
+    model.to(device)  # keeps the Parameter objects that the optimizer holds
+    if optimizer.state:
+        optimizer.load_state_dict(optimizer.state_dict())  # to where each parameter is
+
+
+def check_steps(optimizer: Optimizer) -> None:
+    """Refuse an optimizer whose steps evaluate the loss themselves.
+
+    Raises:
+        StudyError: it is one, such as LBFGS.
+    """
+    closure = inspect.signature(type(optimizer).step).parameters.get("closure")
+    if closure is not None and closure.default is inspect.Parameter.empty:
+        raise StudyError(
+            f"{type(optimizer).__name__} evaluates the loss several times a step, by a closure: expected an "
+            "optimizer whose step() needs none, such as Adam or SGD. Train with it in a loop of your own, "
+            "with luthier.tune and luthier.torch.State."
+        )
 
 
 def _to(pair: Pair, device: torch.device) -> Pair:

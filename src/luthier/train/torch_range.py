@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 from luthier.study.chance import derive
 from luthier.train.data import checked_size
 from luthier.train.range_sweep import batches, endless, is_pair, sweep, training_part
-from luthier.train.torch import loss_for, tensor_pair
+from luthier.train.torch import check_steps, loss_for, tensor_pair
 from luthier.train.torch_state import keeping_random_state
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -32,7 +32,12 @@ def sweeps(
     count: int,
     seed: int,
 ) -> np.ndarray:
-    """Return the losses of *count* sweeps, shape (count, rates); arguments as for the door's."""
+    """Return the losses of *count* sweeps, shape (count, rates); arguments as for the door's.
+
+    Raises:
+        StudyError: data, a batch size or an optimizer that cannot be.
+    """
+    check_steps(optimizer)
     built = [float(group["lr"]) for group in optimizer.param_groups]
     shares = [rate / (built[0] or 1.0) for rate in built]
     found: list[np.ndarray] = []

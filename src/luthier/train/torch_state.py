@@ -12,18 +12,16 @@ from typing import Any, cast
 import numpy as np
 import torch
 from torch import Tensor
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 
 from luthier.errors import CheckpointError, StudyError
 from luthier.run.ranks import rank_here
 from luthier.study.trial import Trial
 from luthier.train.horizons import length_of, warn_if_half_finished
 from luthier.train.random_state import random_state, set_random_state
+from luthier.train.torch_schedules import Built, unwrapped
 
 FILE = "state.pt"
 _PLAIN = {type(None), bool, int, float, complex, str, bytes, torch.Size, torch.dtype, torch.device}
-_LENGTHS = ("T_max", "total_iters", "total_steps", "_schedule_phases")
 
 
 class State:
@@ -33,7 +31,8 @@ class State:
     learning-rate schedulers, gradient scalers, averaged models) and every ``torch.Generator``; and,
     unasked, the random state of Python, of numpy's global generator, of PyTorch on the CPU and on
     each CUDA device. So dropout and the order of a shuffling ``DataLoader`` go on as if training
-    had not paused.
+    had not paused. Not so with ``persistent_workers=True``: the loader then draws its workers' seed once
+    and not in each epoch, so a trial that goes on has another order than one that was not paused.
 
     ::
 
@@ -42,7 +41,8 @@ class State:
 
     A checkpoint is one file of tensors and plain containers. It is read without executing pickled
     code (``weights_only=True``), and on any device, whichever one it was written on. Where several
-    processes train the trial (DDP), rank 0 writes it, and each other rank a file of its random state.
+    processes train the trial (DDP), rank 0 writes it, and each other rank a file of its random state and
+    of its own ``torch.Generator`` parts.
     """
 
     every_rank = True
@@ -69,6 +69,7 @@ class State:
                     "both methods."
                 )
         self.parts = parts
+        self._peaks = Built(parts.values()).peaks
 
     def save(self, folder: Path, /) -> None:
         """Write every part and the random state into *folder*.
@@ -80,8 +81,15 @@ class State:
         """
         rank = rank_here()
         content: dict[str, Any] = {"random": _random_state()}
-        if not rank:
+        if rank:
+            content["generators"] = {
+                name: part.get_state()
+                for name, part in self.parts.items()
+                if isinstance(part, torch.Generator)
+            }
+        else:
             content["parts"] = {n: _plain(_state_of(part), n) for n, part in self.parts.items()}
+            content["peaks"] = self._peaks
         try:
             torch.save(content, Path(folder) / (f"random-{rank}.pt" if rank else FILE))
         except RuntimeError as error:  # how torch says that the disk is full
@@ -91,12 +99,17 @@ class State:
         """Set every part and the random state to what *folder* holds.
 
         A learning-rate scheduler that was built with another length than the saved one keeps its own,
-        and goes on at the same step: a schedule tied to the rung becomes that of the next rung.
+        and goes on at the same step: a schedule tied to the rung becomes that of the next rung. So do those
+        that a ``SequentialLR`` or ``ChainedScheduler`` is composed of, and functions of a ``LambdaLR``.
 
         Raises:
             CheckpointError: no such file, other parts than these, or a part that does not fit, such
                 as a layer of another size.
         """
+        self._restored(folder)
+
+    def _restored(self, folder: Path) -> tuple[Built, Any]:
+        """Restore; return what was built here, and the peaks of whoever wrote *folder*."""
         content = read(Path(folder) / FILE)
         saved: dict[str, Any] = content["parts"]
         if saved.keys() != self.parts.keys():
@@ -105,13 +118,16 @@ class State:
                 f"State() was given {_listed(self.parts)}. Give it the parts that it was saved "
                 "with, or start the study anew under another name."
             )
-        lengths = {name: _lengths(part) for name, part in self.parts.items()}
+        built = Built(self.parts.values())
         for name, part in self.parts.items():
             fill(name, part, saved[name])
-        for name, part in self.parts.items():
-            _tie(part, lengths[name])
+        built.tie()
         own = Path(folder) / f"random-{rank_here()}.pt"
-        _set_random_state((read(own) if own.is_file() else content)["random"])
+        mine = read(own) if own.is_file() else content
+        for name, state in mine.get("generators", {}).items():
+            fill(name, self.parts[name], state)
+        _set_random_state(mine["random"])
+        return built, content.get("peaks")
 
     def looks_at(self, trial: Trial, /) -> None:
         """Warn when *trial* is compared long before a schedule that is as long as its full budget ends.
@@ -120,54 +136,22 @@ class State:
         other lengths are left alone.
         """
         for part in self.parts.values():
-            if trial.horizon is not None and length_of(part) == trial.horizon:
-                warn_if_half_finished(trial, part, per_epoch=1)
+            schedule = unwrapped(part)
+            if trial.horizon is not None and length_of(schedule) == trial.horizon:
+                warn_if_half_finished(trial, schedule, per_epoch=1)
 
     def inherit(self, folder: Path, /) -> None:
         """Restore another trial's state, but for the optimizers' hyperparameters.
 
         Learning rate, momentum, weight decay and so on stay as they were built. Where a learning-rate
-        scheduler has changed the rate, it goes on from its new peak, by the same share of it.
+        scheduler has changed the rate (``ReduceLROnPlateau``, too), it goes on from its new peak, by the
+        same share of it.
 
         Raises:
             CheckpointError: as for ``restore``.
         """
-        optimizers = [part for part in self.parts.values() if isinstance(part, Optimizer)]
-        built = [[_options(group) for group in each.param_groups] for each in optimizers]
-        self.restore(folder)
-        for optimizer, options in zip(optimizers, built, strict=True):
-            for group, own in zip(optimizer.param_groups, options, strict=True):
-                peak = own.get("initial_lr", own.get("lr"))
-                if group.get("initial_lr"):
-                    own["lr"] = peak * group["lr"] / group["initial_lr"]
-                    own["initial_lr"] = peak
-                group.update(own)
-        for part in self.parts.values():
-            if isinstance(optimizer := getattr(part, "optimizer", None), Optimizer) and hasattr(
-                part, "base_lrs"
-            ):
-                part.base_lrs = [g.get("initial_lr", g["lr"]) for g in optimizer.param_groups]
-
-
-def _lengths(part: Any) -> dict[str, Any]:
-    """Return what a learning-rate scheduler has for its length."""
-    return {n: getattr(part, n) for n in _LENGTHS if hasattr(part, n)}
-
-
-def _tie(part: Any, built: Mapping[str, Any]) -> None:
-    """Give a restored learning-rate scheduler the length back with which it was built."""
-    if not isinstance(part, LRScheduler) or _lengths(part) == built:
-        return
-    vars(part).update(built)
-    # PyTorch computes most rates from the one before, which belongs to the old length.
-    if (closed := getattr(part, "_get_closed_form_lr", None)) is not None:
-        for group, rate in zip(part.optimizer.param_groups, closed(), strict=True):
-            group["lr"] = rate
-        vars(part)["_last_lr"] = [group["lr"] for group in part.optimizer.param_groups]
-
-
-def _options(group: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in group.items() if name != "params"}
+        built, peaks = self._restored(folder)
+        built.keep_own(peaks)
 
 
 def _state_of(part: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 import sys
 import threading
@@ -81,6 +82,9 @@ class Leader:
         self._changed = threading.Condition()
         self._said: list[bytes] = []
         self._lines: dict[int, Connection[Any, Any]] = {}
+        self._open: set[Connection[Any, Any]] = (
+            set()
+        )  # those of ranks that have not said who they are, too
         self._answers: dict[int, int] = {}  # by rank: how often it has answered
         self._asked = 0
         self._failure, self._ran_out = "", False
@@ -102,15 +106,16 @@ class Leader:
         self._fail("the ranks were let go")
         if self._reporting is not None:
             self._reporting.join()
-        self._closed = True
+        with self._changed:
+            self._closed = True
         # On Linux close() alone leaves who is in accept() there, with the socket, for ever.
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as last:
             last.settimeout(_WORD_SECONDS)
             last.connect(self.group.address)
         self._listener.close()
         with self._changed:
-            for line in self._lines.values():
-                line.close()
+            for line in self._open:
+                _hang_up(line)  # its thread closes it
 
     # -- jobs ------------------------------------------------------------------------------------
 
@@ -175,7 +180,8 @@ class Leader:
         """Raise what another rank failed of, where that made the training code fail here.
 
         A rank that is gone may leave this one waiting for it, in a library that no exception reaches. Then
-        the trial's failure is written from another thread, and the process ends.
+        the trial's failure is written from another thread, and the process ends; if this process, too, has
+        been told to end (SIGTERM), the trial is given back.
         """
         over = threading.Event()
         threading.Thread(target=self._watch, args=(trial, over), daemon=True).start()
@@ -209,10 +215,13 @@ class Leader:
                 self._changed.wait(1.0)
         if over.wait(_GRACE_SECONDS):
             return
-        kind = "out of memory" if self._ran_out else "error"
-        trial.study.fail(trial, kind, self._failure)
+        study, told_to_go = trial.study, trial.study.preempted and not self._ran_out
+        if told_to_go:  # as the rank was that is gone
+            study.release(trial, f"{study.preempted}; then {self._failure}", "preempted")
+        else:
+            study.fail(trial, "out of memory" if self._ran_out else "error", self._failure)
         print(f"luthier: {self._failure}", file=sys.stderr, flush=True)
-        os._exit(1)
+        os._exit(128 + signal.SIGTERM if told_to_go else 1)
 
     def _tell_log(self, study: Study) -> None:
         since = self._cursors.get(study.name, 0)
@@ -274,9 +283,11 @@ class Leader:
                 line = self._listener.accept()
             except OSError:
                 return
-            if self._closed:
-                line.close()
-                return
+            with self._changed:
+                if self._closed:
+                    line.close()
+                    return
+                self._open.add(line)
             threading.Thread(target=self._hear, args=(line,), daemon=True).start()
 
     def _hear(self, line: Connection[Any, Any]) -> None:
@@ -302,6 +313,10 @@ class Leader:
         except (OSError, EOFError):
             if self._busy:
                 self._fail(f"rank {rank} ended without a word, as a killed process does")
+        finally:
+            with self._changed:
+                self._open.discard(line)
+                line.close()
 
     def _join(self, rank: int, line: Connection[Any, Any]) -> None:
         with self._changed:
@@ -321,3 +336,9 @@ class Leader:
             if not self._failure:
                 self._failure, self._ran_out = text, ran_out
             self._changed.notify_all()
+
+
+def _hang_up(line: Connection[Any, Any]) -> None:
+    """End a connection for both who read from it; close() alone leaves a thread in its recv() there."""
+    with contextlib.suppress(OSError), socket.socket(fileno=os.dup(line.fileno())) as other:
+        other.shutdown(socket.SHUT_RDWR)

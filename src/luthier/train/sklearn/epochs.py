@@ -1,7 +1,8 @@
 """Estimators that learn by ``partial_fit``: an epoch is one pass over the training rows of every fold.
 
 After each epoch the folds' mean score is reported, so the scheduler pauses or abandons a configuration early,
-and its score is that of its best epoch. A pipeline's transformers are fitted once for each fold.
+and its score is that of its best epoch. A pipeline's transformers are fitted once for each fold and job, with
+the same random numbers each time.
 """
 
 from __future__ import annotations
@@ -22,7 +23,15 @@ from sklearn.utils.multiclass import unique_labels
 
 from luthier.errors import CheckpointError, StudyError
 from luthier.study.trial import Trial
-from luthier.train.sklearn.private import check_method_params, clone, safe_split, score
+from luthier.train.sklearn.private import (
+    MultimetricScorer,
+    ScikitLearnScorer,
+    check_method_params,
+    clone,
+    count_rows,
+    safe_split,
+    score,
+)
 from luthier.train.sklearn.task import FIT_ERRORS, Task, of_fold
 
 _FILE = "folds.pickle"
@@ -34,14 +43,24 @@ def learner_of(estimator: Any) -> Any:
     Raises:
         StudyError: it has not.
     """
-    learner = estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
-    if not hasattr(learner, "partial_fit"):
+    learner = _last_step(estimator)
+    if hasattr(learner, "partial_fit"):
+        return learner
+    if hasattr(type(learner), "partial_fit"):  # but not with these parameters
         raise StudyError(
-            f"epochs= was given, but {type(learner).__name__} does not learn by epochs: expected an "
-            "estimator with partial_fit, such as MLPClassifier or SGDRegressor, or a pipeline that ends in "
-            "one. Leave epochs out to have each fold fitted whole."
+            f"epochs= was given, but {' '.join(repr(learner).split())} does not learn by epochs: with other "
+            f"parameters {type(learner).__name__} has partial_fit (MLPClassifier with solver='adam' or "
+            "'sgd', for one). Search among those, or leave epochs out to have each fold fitted whole."
         )
-    return learner
+    raise StudyError(
+        f"epochs= was given, but {type(learner).__name__} does not learn by epochs: expected an "
+        "estimator with partial_fit, such as MLPClassifier or SGDRegressor, or a pipeline that ends in "
+        "one. Leave epochs out to have each fold fitted whole."
+    )
+
+
+def _last_step(estimator: Any) -> Any:
+    return estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +71,8 @@ class EpochByEpoch:
 
     def __call__(self, trial: Trial) -> None:
         """Train the folds until the scheduler says so, or until one fails."""
-        folds = _Folds(self.task, self.task.ranges.parameters(trial.configuration))
+        parameters = self.task.ranges.parameters(trial.configuration)
+        folds = _Folds(self.task, parameters, trial.seed)
         for epoch in trial.epochs(folds):
             found, scores = folds.epoch(trial.seed_of(epoch))
             if folds.errors:
@@ -62,10 +82,24 @@ class EpochByEpoch:
                 break
 
 
-def refitted(task: Task, parameters: dict[str, Any], seed_of: Callable[[int], int], to: int) -> Any:
-    """Return the estimator with *parameters*, trained on all rows for *to* epochs."""
-    rows = np.arange(len(task.splits[0][0]) + len(task.splits[0][1]))
-    learning = _Learning(task, parameters, rows, rows[:0])
+def refitted(
+    task: Task,
+    parameters: dict[str, Any],
+    seed: int,
+    seed_of: Callable[[int], int],
+    to: int,
+) -> Any:
+    """Return the estimator with *parameters*, trained on all rows for *to* epochs.
+
+    Args:
+        task: whose rows they are, in whatever folds they are or are not.
+        parameters: what ``set_params`` takes.
+        seed: of the transformers before the learner.
+        seed_of: the seed of an epoch, by its number from 0.
+        to: epochs.
+    """
+    rows = np.arange(count_rows(task.X))
+    learning = _Learning(task, parameters, rows, rows[:0], seed)
     for epoch in range(to):
         learning.epoch(seed_of(epoch))
     return learning.whole
@@ -74,10 +108,11 @@ def refitted(task: Task, parameters: dict[str, Any], seed_of: Callable[[int], in
 class _Folds:
     """The estimators of all folds, and what they need to go on."""
 
-    def __init__(self, task: Task, parameters: dict[str, Any]) -> None:
+    def __init__(self, task: Task, parameters: dict[str, Any], seed: int) -> None:
         self.errors: dict[str, str] = {}  # tracebacks by fold
         self._task = task
         self._parameters = parameters
+        self._seed = seed
         self._folds: list[_Learning] | None = None
 
     def epoch(self, seed: int) -> tuple[dict[str, float], list[float]]:
@@ -102,8 +137,11 @@ class _Folds:
 
     def _started(self) -> list[_Learning]:
         if self._folds is None:
-            splits = self._task.splits
-            self._folds = [_Learning(self._task, self._parameters, *each) for each in splits]
+            task, parameters = self._task, self._parameters
+            self._folds = [
+                _Learning(task, parameters, *rows, self._seed + k)
+                for k, rows in enumerate(task.splits)
+            ]
         return self._folds
 
     def save(self, folder: Path, /) -> None:
@@ -126,32 +164,44 @@ class _Folds:
 class _Learning:
     """One estimator that learns by epochs on some rows, and is scored on others.
 
-    The transformers before it are fitted in the first epoch.
+    The transformers before it are fitted in the first epoch of a job, with the random numbers of *seed*.
     """
 
-    def __init__(self, task: Task, parameters: dict[str, Any], train: Any, test: Any) -> None:
+    def __init__(
+        self, task: Task, parameters: dict[str, Any], train: Any, test: Any, seed: int
+    ) -> None:
         self.seconds = 0.0
         self._task = task
         self._rows = (train, test)
+        self._seed = seed
         self.whole: Any = clone(task.estimator).set_params(**clone(parameters))
-        self._before = self.whole[:-1] if isinstance(self.whole, Pipeline) else None
-        self.learner: Any = learner_of(self.whole)
+        self._of_steps = isinstance(self.whole, Pipeline)
+        # None where there is nothing before it: an empty pipeline cannot be fitted.
+        self._before = self.whole[:-1] if self._of_steps and len(self.whole.steps) > 1 else None
+        self.learner: Any = _last_step(self.whole)
         self._train: tuple[Any, Any] | None = None
         self._test: tuple[Any, Any] | None = None
 
     def go_on(self, learner: Any, seconds: float) -> None:
         """Take the place of a fold that was trained so far."""
-        if learner.random_state is None and hasattr(learner, "_random_state"):
-            learner._random_state = check_random_state(None)  # numpy's own, not the copy of it
-        if self._before is None:
-            self.whole = learner
-        else:
+        for each in (learner, *_parts(learner)):
+            # What draws from numpy's own generator must not go on with the pickle's copy of it.
+            if getattr(each, "random_state", 0) is None and hasattr(each, "_random_state"):
+                each._random_state = check_random_state(None)
+        if self._of_steps:
             self.whole.steps[-1] = (self.whole.steps[-1][0], learner)
+        else:
+            self.whole = learner
         self.learner, self.seconds = learner, seconds
 
     def epoch(self, seed: int) -> None:
-        """Learn from every training row once; the seed decides their order."""
+        """Learn from every training row once; the seed decides their order.
+
+        Raises:
+            StudyError: the estimator does not learn by epochs with these parameters.
+        """
         begin = time.perf_counter()
+        learner_of(self.whole)
         x, y = self._prepared()
         np.random.seed(seed % 2**32)
         first = {"classes": unique_labels(self._task.y)} if is_classifier(self.learner) else {}
@@ -161,25 +211,34 @@ class _Learning:
 
     def scores(self) -> tuple[Any, Any]:
         """Return the scores on the test rows and, where they are wanted, on the training rows."""
-        task = self._task
+        task, (train, test) = self._task, self._rows
+        # A function of the user's own may look at the rows, and at the steps.
+        whole = self._of_steps and not _looks_at_predictions_only(task.scorer)
         if self._test is None:
-            x, y = safe_split(self.whole, task.X, task.y, self._rows[1], self._rows[0])
-            self._test = (x if self._before is None else self._before.transform(x)), y
-        test = self._scored(*self._test, self._rows[1])
+            x, y = safe_split(self.whole, task.X, task.y, test, train)
+            self._test = (x if self._before is None or whole else self._before.transform(x)), y
+        x, y = self._test
+        learner = self.whole if whole else self.learner
+        found = self._scored(learner, x, y, test)
         if not task.return_train_score:
-            return test, None
-        return test, self._scored(*self._prepared(), self._rows[0])
+            return found, None
+        x, y = safe_split(self.whole, task.X, task.y, train) if whole else self._prepared()
+        return found, self._scored(learner, x, y, train)
 
-    def _scored(self, x: Any, y: Any, rows: Any) -> Any:
+    def _scored(self, estimator: Any, x: Any, y: Any, rows: Any) -> Any:
         task = self._task
         params = check_method_params(task.X, dict(task.score_params), indices=rows)
-        return score(self.learner, x, y, task.scorer, params, task.error_score)
+        return score(estimator, x, y, task.scorer, params, task.error_score)
 
     def _prepared(self) -> tuple[Any, Any]:
         """Return the training rows as the learner sees them."""
         if self._train is None:
             x, y = safe_split(self.whole, self._task.X, self._task.y, self._rows[0])
-            self._train = (x if self._before is None else self._before.fit_transform(x, y)), y
+            if self._before is not None:
+                np.random.seed(self._seed % 2**32)
+                x = self._before.fit_transform(x, y)
+                self.whole.steps[:-1] = self._before.steps  # with a memory=, fitted copies
+            self._train = x, y
         return self._train
 
     def _params(self) -> dict[str, Any]:
@@ -189,7 +248,7 @@ class _Learning:
             StudyError: it is for another step of a pipeline.
         """
         given = dict(self._task.fit_params)
-        if self._before is None:
+        if not self._of_steps:
             return given
         prefix = f"{self.whole.steps[-1][0]}__"
         if others := [name for name in given if not name.startswith(prefix)]:
@@ -198,6 +257,18 @@ class _Learning:
                 f"expected names such as {prefix}sample_weight, for the pipeline's last step."
             )
         return {name.removeprefix(prefix): value for name, value in given.items()}
+
+
+def _parts(learner: Any) -> list[Any]:
+    """Return the learners that a learner is made of, such as one for each class."""
+    parts = getattr(learner, "estimators_", ())
+    return list(parts) if isinstance(parts, list | tuple) else []
+
+
+def _looks_at_predictions_only(scorer: Any) -> bool:
+    """Return whether a scorer asks for predictions, and nothing else of the estimator and the rows."""
+    each = scorer._scorers.values() if isinstance(scorer, MultimetricScorer) else [scorer]
+    return all(isinstance(one, ScikitLearnScorer) for one in each)
 
 
 __all__ = ["EpochByEpoch", "learner_of", "refitted"]

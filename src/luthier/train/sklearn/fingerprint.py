@@ -81,7 +81,7 @@ def fingerprint(task: Task, scoring: Any, *, by_epochs: bool) -> Fingerprint:
                 found.add(f"{name} for {kind}", value)
     for name, meaning in task.ranges.meanings.items():
         if isinstance(meaning, Mapping):
-            for label, value in cast("Mapping[Any, Any]", meaning).items():
+            for (_, label), value in cast("Mapping[Any, Any]", meaning).items():
                 if value is not label:
                     found.add(f"option {label} of {name}", value)
     return found

@@ -20,11 +20,13 @@ from sklearn.model_selection._search import BaseSearchCV
 fit_context: Any = base._fit_context
 Interval: Any = parameters.Interval
 MultimetricScorer: Any = scorers._MultimetricScorer
+ScikitLearnScorer: Any = (scorers._BaseScorer, scorers._PassthroughScorer)
 fit_and_score: Any = validation._fit_and_score
 score: Any = validation._score
 warn_about_failures: Any = validation._warn_or_raise_about_fit_failures
 safe_split: Any = metaestimators._safe_split
 check_method_params: Any = checks._check_method_params
+count_rows: Any = checks._num_samples
 
 
 def clone(estimator: Any) -> Any:
@@ -36,8 +38,10 @@ __all__ = [
     "BaseSearchCV",
     "Interval",
     "MultimetricScorer",
+    "ScikitLearnScorer",
     "check_method_params",
     "clone",
+    "count_rows",
     "fit_and_score",
     "fit_context",
     "safe_split",

@@ -39,8 +39,9 @@ class Ranges:
 
     Attributes:
         space: what is searched.
-        meanings: by a hyperparameter's full name, the object that each option's name stands for, or a
-            function of the value; nothing for those that are what they are.
+        meanings: by a hyperparameter's full name, the object that each option's name stands for, by
+            (type, name), as 1 and 1.0 are two options; or a function of the value; nothing for those that
+            are what they are.
     """
 
     space: Space
@@ -68,7 +69,7 @@ class Ranges:
                 continue
             meaning = self.meanings.get(name)
             if isinstance(meaning, Mapping):
-                value = cast("Mapping[Any, Any]", meaning)[value]
+                value = cast("Mapping[Any, Any]", meaning).get((type(value), value), value)
             elif meaning is not None:
                 value = meaning(value)
             found[Space.short(name).removeprefix(_QUANTILE)] = value
@@ -154,20 +155,20 @@ def _options(name: str, values: list[Any]) -> tuple[Domain, Any]:
     if not values:
         raise SpaceError(f"{name}=[]: expected at least one option.")
     options: list[Any] = []
-    meanings: dict[Any, Any] = {}
+    meanings: dict[tuple[type, Any], Any] = {}
     for value in values:
         known = _plain(value)
         if known is None:
             label = _label(value)
             if any(other is value for other in meanings.values()):
                 continue
-            known = label if label not in meanings else f"{label} #{len(options)}"
-            meanings[known] = value
+            known = label if (str, label) not in meanings else f"{label} #{len(options)}"
+            meanings[str, known] = value
         elif any(same(known[0], other) for other in options):
             continue
         else:
-            meanings[known[0]] = value
             known = known[0]
+            meanings[type(known), known] = value
         options.append(known)
     domain = Constant(options[0]) if len(options) == 1 else Choice(*options)
     return domain, meanings
