@@ -94,3 +94,33 @@ def test_a_study_without_trials(tmp_path):
     front, body = parts(write_card(study.history, About(task="t", dataset="d"), tmp_path / "c.md"))
     assert "model-index" not in front
     assert "No trial has a finite loss yet." in body
+
+
+def test_what_was_lost_is_counted_by_how_it_ended(tmp_path):
+    """One diverged after a good epoch, one reported no number, one is alone."""
+    study = lt.open(
+        "lost", {"a": lt.Float(0, 1)}, minimize="loss", searcher="random", storage="memory"
+    )
+    for losses in ([0.5, float("nan")], [0.7]):
+        trial = study.ask()
+        for loss in losses:
+            trial.report(loss=loss)
+        if losses[-1] == losses[-1]:
+            study.tell(trial)
+    from luthier.app.report import About, write_card
+
+    _, body = parts(write_card(study.history, About(), tmp_path / "c.md"))
+    assert "1 trial diverged or failed: 50 %." in body
+    assert "Only 1 trial ended with a value." in body
+
+
+def test_a_race_that_goes_on_is_no_race_that_was_not_run(tmp_path):
+    result = tuned(tmp_path, finalists=3, repetitions=3, max_epochs=12 * 2 + 4)
+    from luthier.insight.race import race
+
+    raced = race(result.study.history)
+    assert raced is not None
+    assert raced.winner is None
+    _, body = parts(result.card(tmp_path / "c.md"))
+    assert "New seeds were not tried" not in body
+    assert "The race on new seeds goes on" in body

@@ -60,3 +60,12 @@ def test_what_is_not_there_is_said():
     assert "no reports of a trial 9; trials with reports: 0, 1, 2, 3" in str(
         run("shirts", "--trial", "9").exception
     )
+
+
+def test_a_trial_without_a_value_is_said_to_have_none():
+    study = lt.open("lost", lt.Space(a=lt.Float(0, 1)), maximize="val_accuracy")
+    trial = study.ask()
+    trial.report(val_accuracy=float("nan"), loss=1.0)
+    printed = run("lost", "--trial", "0").output
+    assert printed.startswith("trial 0, diverged: no finite val_accuracy in 1 epoch\n")
+    assert "inf" not in printed.split("\n")[0].replace("finite", "")

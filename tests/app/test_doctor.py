@@ -124,9 +124,9 @@ ABSENT = [Framework(name) for name in ("keras", "tensorflow", "torch", "jax")]
         ({"packages": {"scipy": ""}}, "problem", "scipy is missing"),
         ({"quota": 1.0}, "careful", "Set OMP_NUM_THREADS=1, and at most workers=1"),
         ({"threads": {"MKL_NUM_THREADS": "8"}}, "faster", "MKL_NUM_THREADS=8, but 4 cores"),
-        ({"storage": Storage("s.db", "reachable", free=1 << 20)}, "careful", "0.0 GB are free beside s.db"),
+        ({"storage": Storage("s.db", "reachable", free=1 << 20)}, "careful", "0.0 GiB are free beside s.db"),
         ({"temporary_free": 1 << 20}, "careful", "in the temporary folder"),
-        ({"memory_free": 1 << 30}, "careful", "1.0 GB of memory are free"),
+        ({"memory_free": 1 << 30}, "careful", "1.0 GiB of memory are free"),
         ({"programs": ""}, "faster", "LUTHIER_PROGRAMS is empty"),
         (
             {"cards": ["H100"], "frameworks": [*ABSENT[:2], Framework("torch", "2+cpu", "works"), ABSENT[3]]},
@@ -137,3 +137,22 @@ ABSENT = [Framework(name) for name in ("keras", "tensorflow", "torch", "jax")]
 def test_each_finding(here, change, kind, words):
     found = kinds(dataclasses.replace(here, **change))
     assert [k for k, text in found if words in text] == [kind]
+
+
+@pytest.mark.parametrize(
+    ("place", "shown"),
+    [
+        ("http://me:secret@host:99999", "http://host:99999"),
+        ("postgresql:///db?password=secret&user=me", "postgresql:///db"),
+        ("postgresql://me:se/secret@host:port/db", "postgresql://host:port/db"),
+        ("http://[::1:secret@x", "http://x"),
+    ],
+)
+def test_an_address_that_is_wrong_is_a_finding_and_shows_no_password(place, shown, monkeypatch):
+    from luthier.app.doctor import looking
+
+    monkeypatch.setattr(looking, "_SECONDS", 0.2)
+    monkeypatch.setattr(looking, "store_to_read", lambda place: 1 / 0)
+    found = looking._storage(place)
+    assert (found.place, found.state) == (shown, "unreachable")
+    assert "secret" not in found.error

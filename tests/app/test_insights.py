@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 import luthier as lt
 from luthier.app.command import commands
-from luthier.errors import StudyError
+from luthier.errors import LuthierError, StudyError
 
 SPACE = lt.Space(
     rate=lt.Float(1e-3, 1e-1, scale="log"), layers=lt.Choice(1, 2), x=lt.Float(0.0, 1.0)
@@ -139,3 +139,63 @@ def test_a_small_chance_is_no_chance_of_0_in_the_picture(storage):
 def test_plan_names_the_options_that_it_has():
     with pytest.raises(StudyError, match="--trials or --max-epochs"):
         CliRunner(catch_exceptions=False).invoke(commands, ["plan"])
+
+
+def refused(*arguments) -> str:
+    """Return what a command says that ends with an error of Luthier's, not with a traceback."""
+    result = CliRunner().invoke(commands, arguments)
+    assert isinstance(result.exception, LuthierError), result.exception
+    return str(result.exception)
+
+
+def test_a_picture_that_cannot_be_written_says_so(storage):
+    assert "Cannot write x.foo" in refused("importance", "net", "--to", "x.foo")
+    assert "Cannot write no/x.png" in refused("importance", "net", "--to", "no/x.png")
+
+
+def test_one_hyperparameter_has_no_pairs(storage):
+    study = lt.open("one", {"x": lt.Float(0.0, 1.0)}, minimize="loss", searcher="random")
+    for _ in range(12):
+        trial = study.ask()
+        study.tell(trial, loss=trial["x"])
+    assert "no two hyperparameters are searched" in told("importance", "one", "--pairs")
+    said = refused("importance", "one", "--pairs", "--to", "x.png")
+    assert "nothing to draw: no two hyperparameters" in said
+
+
+@pytest.mark.parametrize("size", ["inf", "-3MB", "nan", "1e400GB", "many"])
+def test_a_checkpoint_has_a_size(storage, size):
+    said = refused(
+        "plan", "--trials", "3", "--epochs", "2", "--epoch-time", "1", "--checkpoint", size
+    )
+    assert "A size must be such as 30MB or 2GB" in said
+
+
+def test_the_time_of_a_start_is_used_or_refused(storage):
+    study = lt.open("timed", SPACE, minimize="loss", searcher="random", max_trials=4, epochs=2)
+    for _ in range(4):
+        trial = study.ask()
+        for loss in (1.0, 0.5):
+            trial.report(loss=loss)
+        if not trial.should_stop:
+            study.tell(trial)
+    for trial in study.history.trials:
+        assert len(trial.seconds) == 2
+    plain, longer = (
+        json.loads(told("plan", "timed", "--trials", "4", "--epochs", "2", *option, "--json"))[0]
+        for option in ([], ["--start-time", "1h"])
+    )
+    assert longer["hours"] == pytest.approx(plain["hours"] + 4, rel=0.01)
+    said = refused("plan", "--trials", "4", "--epochs", "2", "--start-time", "60s")
+    assert "--start-time alone tells no hours: give --epoch-time" in said
+
+
+def test_the_hours_of_a_study_count_the_rounds_of_its_race(storage):
+    lt.tune(
+        lambda trial: [trial.report(loss=trial["x"]) for _ in trial.epochs()], SPACE,
+        minimize="loss", name="raced", searcher="random", scheduler=None, epochs=2, max_trials=6,
+        finalists=2, repetitions=6, progress=False, storage="luthier.db",
+    )  # fmt: skip
+    [found] = json.loads(told("plan", "raced", "--epoch-time", "1h", "--workers", "4", "--json"))
+    # The search at most 12 / 4 + 2 x 3 / 4 hours; then 6 trainings of 2 h on 4 workers, and 3 rounds of 2.
+    assert found["hours"] == pytest.approx(4.5 + 2 * 2 + 3 * 2)

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import os
+import subprocess
+import sys
 import time
+
+import pytest
 
 import luthier as lt
 from luthier.app.live import Progress, screen
@@ -52,3 +58,56 @@ def test_what_users_named_is_text_to_the_live_table(tmp_path):
     screen(written).print(progress._picture(), width=100)
     for text in ("kind=conv[bn]", "kind=[/x]", "kind=:boom:", "loss[1]"):
         assert text in written.getvalue()
+
+
+PRINTS = """
+import time
+import luthier as lt
+
+def train(trial):
+    time.sleep(1.0)  # the table is there by then
+    print("printed by the training")
+    trial.report(loss=trial["x"])
+
+lt.tune(train, {"x": lt.Float(0, 1)}, minimize="loss", max_trials=1, storage="memory")
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a terminal to be made")
+def test_what_is_printed_into_a_file_stays_there_though_the_table_is_on_a_terminal(tmp_path):
+    master, slave = os.openpty()
+    log, said = tmp_path / "log.txt", b""
+    with log.open("w") as out:
+        run = subprocess.Popen(
+            [sys.executable, "-c", PRINTS], stdout=out, stderr=slave, cwd=tmp_path
+        )
+        os.close(slave)
+        with contextlib.suppress(OSError):  # its other end is closed
+            while some := os.read(master, 1 << 16):
+                said += some
+    os.close(master)
+    assert run.wait(60) == 0, said
+    assert log.read_text() == "printed by the training\n"
+    assert b"warming up" in said  # the table was there
+
+
+def test_the_time_left_knows_that_a_report_may_be_of_several_epochs(tmp_path, capfd):
+    path = tmp_path / "s.db"
+    kept = open_study(
+        "s", lt.Space(x=lt.Float(0.0, 1.0)), minimize="loss", scheduler=None, epochs=20,
+        max_trials=1, storage=path,
+    )  # fmt: skip
+    clock = VirtualClock()
+    parts = made_parts(kept.history.header)
+    study = Study(open_store(path), "s", *parts, RememberedCheckpoints(), clock=clock)
+    trial = Trial(study, study.next_job())
+    for step in (4, 8, 12, 16):
+        clock.now += 40.0
+        trial.report(step=step, loss=1.0)
+    said, until = "", time.monotonic() + 30
+    plan = study.scheduler.plan(study.limits)
+    with Progress(open_store(path), "s", plan, 1, None, live=False):
+        while "left" not in said and time.monotonic() < until:
+            time.sleep(0.05)
+            said += capfd.readouterr().err
+    assert "warm-up over after 16 epochs: about 40 s left" in said

@@ -13,6 +13,7 @@ from luthier.app.refit import best_epoch
 from luthier.errors import StudyError, TrialError
 from luthier.schedule import PopulationBasedTraining
 from luthier.study.chance import Chance
+from luthier.study.records import TrialState
 
 SPACE = {"rate": lt.Float(0.01, 1.0, scale="log")}
 
@@ -217,3 +218,18 @@ def test_jax(images):
     seen = result.fit()
     assert seen.shape == (784, 10)
     assert not jnp.array_equal(seen, same)
+
+
+def test_seeds_that_did_not_go_to_their_end_do_not_tell_how_long_to_train(tmp_path):
+    _, result = tuned(tmp_path, finalists=2, repetitions=3)
+    history, winner = result.study.history, result.recommended
+    runs = [t for t in history.repetitions.values() if t.repeats == winner.number]
+    best, states = winner.best_step, [t.state for t in runs]
+    try:
+        for run, state in zip(runs, (TrialState.DIVERGED, TrialState.STOPPED), strict=False):
+            run.state, run.best_step = state, 1
+        whole = [t.best_step for t in runs[2:]]
+        assert best_epoch(history, winner) == sorted([best, *whole])[len(whole) // 2]
+    finally:
+        for run, state in zip(runs, states, strict=True):
+            run.state = state

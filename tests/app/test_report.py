@@ -19,7 +19,7 @@ from luthier.errors import LuthierError
 from luthier.insight.race import race
 from luthier.study.history import History
 
-HOSTILE = "<script>alert(1)</script> | `x` ../../etc [a](http://evil.example) \"'"
+HOSTILE = "<script>alert(1)</script> | `x` ../../etc [a](http://evil.example) $x$ {$_^$ \"'"
 
 
 class Page(HTMLParser):
@@ -98,7 +98,8 @@ def test_the_answer_is_the_best_trial_with_how_sure_it_is(history: History, repo
     trial = recommended(history)
     assert told.startswith(f"Trial {trial.number}: val_accuracy ")
     assert "from a single training" in told
-    assert "in 95 % of" in told
+    assert "Other seeds differ from it by at least ±" in told  # guessed from the curves
+    assert "would give [" not in told
     assert "seed noise" in told
     assert f"layers {trial.configuration['layers']}" in told
 
@@ -193,10 +194,13 @@ def test_markdown_has_its_pictures_beside_it(report: Report, tmp_path: Path) -> 
 def test_hostile_names_are_only_text(tmp_path: Path) -> None:
     space = luthier.Space({"a": luthier.Choice(HOSTILE, "other")})
     study = luthier.open(
-        HOSTILE, space, minimize="loss", searcher="random", noisy=True, storage="memory"
+        HOSTILE, space, minimize=HOSTILE, searcher="random", noisy=True, storage="memory"
     )
-    for _ in range(6):
-        study.tell(study.ask(), loss=1.0)
+    for number in range(12):
+        trial = study.ask()
+        for epoch in range(3):
+            trial.report({HOSTILE: 1.0 + number / 10 + epoch})
+        study.tell(trial)
     report = contents(study.history)
     page = Page(write(report, tmp_path / "h.html").read_text())
     assert not [tag for tag, _ in page.tags if tag == "script"]
@@ -204,7 +208,7 @@ def test_hostile_names_are_only_text(tmp_path: Path) -> None:
     text = write(report, tmp_path / "h.md").read_text()
     prose = re.sub(r"```.*?```", "", text, flags=re.S)
     assert not re.search(r"(?<!\\)<script", prose)
-    assert not re.search(r"(?<!\\)\[a", prose)
+    assert not re.search(r"(?<![\\!])\[a", prose)
     assert {p.name for p in tmp_path.iterdir()} == {"h.html", "h.md", "h-pictures"}
 
 
@@ -308,3 +312,111 @@ def test_code_and_command_are_as_one_would_type_them(tmp_path: Path) -> None:
     assert shlex.split(shell.text) == [
         "luthier", "export", "mine", "--to", "yaml", "--storage", place,
     ]  # fmt: skip
+
+
+def one_of(losses: list[float], **options) -> History:
+    """Return a study that was told these losses, all of one configuration of two."""
+    space = luthier.Space(kind=luthier.Choice("a", "b"))
+    study = luthier.open("seeds", space, minimize="loss", noisy=True, storage="memory", **options)
+    for loss in losses:
+        study.enqueue({"kind": "a"})
+        study.tell(study.ask(), loss=loss)
+    return study.history
+
+
+def test_the_interval_of_a_single_training_is_students() -> None:
+    told = section(contents(one_of([1.0, 2.0, 3.0])), "The answer")
+    # Deviation 1 with two degrees of freedom: 4.303 on both sides.
+    assert "[-3.303, 5.303] in 95 % of trainings" in told
+
+
+def test_without_scatter_nothing_is_said_of_other_seeds() -> None:
+    told = section(contents(one_of([1.0, 1.0, 1.0])), "The answer")
+    assert "How much of that is luck is not known" in told
+    assert "Other seeds" not in told
+
+
+def test_a_test_set_that_was_read_twice_was_not_read_once() -> None:
+    space = luthier.Space(x=luthier.Float(0.0, 1.0))
+    study = luthier.open("twice", space, minimize="loss", searcher="random", storage="memory")
+    study.tell(study.ask(), loss=1.0)
+    from luthier.app.fence import read_test
+
+    read_test(study, study.best, lambda trial: 0.5, study.best)
+    assert "On the test set, read once by" in section(contents(study.refresh()), "The answer")
+    with pytest.warns(luthier.LuthierWarning):
+        read_test(study, study.best, lambda trial: 0.6, study.best)
+    told = section(contents(study.refresh()), "The answer")
+    assert told.count("On the test set, read by") == 2
+    assert "The test set was read 2 times" in told
+
+
+def test_a_member_of_a_population_is_trained_again_by_its_schedule() -> None:
+    from luthier.schedule import PopulationBasedTraining, Replay
+
+    history = luthier.simulate(
+        lambda c, step: 1 / step + abs(c["rate"] - 0.3 * step / 8),
+        luthier.Space(rate=luthier.Float(0.0, 1.0)), minimize="loss", searcher="random",
+        scheduler=PopulationBasedTraining(8, population=6, interval=2),
+    )  # fmt: skip
+    study = history.study
+    from luthier.app.report.answering import chosen
+
+    answer = chosen(study.history)
+    assert answer is not None
+    assert answer.parent >= 0
+    python, shell = [
+        p for s in contents(study.history).sections for p in s.parts if isinstance(p, Code)
+    ]  # fmt: skip
+    line = next(text for text in python.text.splitlines() if text.startswith("schedule = "))
+    scope = {"luthier": luthier, "study": study}
+    exec(line, scope)
+    assert scope["schedule"] == Replay.of(study, answer)
+    assert "epochs = " not in python.text
+    assert "luthier export" in shell.text
+
+
+def test_importance_with_several_goals_is_for_the_order() -> None:
+    space = luthier.Space(x=luthier.Float(0.0, 1.0), y=luthier.Float(0.0, 1.0))
+    study = luthier.open(
+        "goals", space, minimize=["a", "b"], subject_to="c <= 0.9", searcher="random",
+        storage="memory",
+    )  # fmt: skip
+    for _ in range(30):
+        trial = study.ask()
+        study.tell(trial, a=trial["x"], b=1 - trial["x"], c=trial["y"])
+    told = section(contents(study.history), "What matters")
+    assert "of the variance of the trials' order (by fronts of minimize a and minimize b" in told
+    assert "those that break c <= 0.9 behind all others)" in told
+    assert "of the objective's variance over" in section(contents(studied(30)), "What matters")
+
+
+def test_pictures_of_a_file_with_a_space_in_its_name(report: Report, tmp_path: Path) -> None:
+    from urllib.parse import unquote
+
+    text = write(report, tmp_path / "my (first) report.md").read_text()
+    named = re.findall(r"!\[[^]]*\]\(([^)]+)\)", text)
+    assert len(named) >= 7
+    assert not any(" " in name for name in named)
+    assert all((tmp_path / unquote(name)).is_file() for name in named)
+
+
+def test_a_grid_that_was_tried_has_nothing_to_go_on_with() -> None:
+    space = luthier.Space(a=luthier.Int(1, 4), b=luthier.Int(1, 3))
+    study = luthier.open("grid", space, minimize="loss", searcher="grid", storage="memory")
+    for _ in range(12):
+        trial = study.ask()
+        study.tell(trial, loss=trial["a"] + trial["b"])
+    told = section(contents(study.history), "What to do next")
+    assert "everything in it was tried" in told
+    assert "Go on" not in told
+
+
+def test_where_the_noise_is_not_known_a_record_is_no_reason_to_go_on() -> None:
+    space = luthier.Space(x=luthier.Float(0.0, 1.0))
+    study = luthier.open("once", space, minimize="loss", searcher="random", storage="memory")
+    for _ in range(20):
+        trial = study.ask()
+        study.tell(trial, loss=trial["x"])
+    told = section(contents(study.history), "What to do next")
+    assert "with a chance of 50 %, but the seed noise is not known" in told

@@ -104,6 +104,9 @@ def test_define_by_run_and_one_trial_as_yaml():
     assert "extra" in output("show", "s")
 
 
+@pytest.mark.filterwarnings(
+    "ignore:Trial 0 is paused at epoch 1, and its reports come from outside"
+)
 def test_what_waits_is_to_be_continued():
     space = lt.Space(a=lt.Float(0, 1))
     study = lt.open("s", space, minimize="loss", max_trials=9, epochs=9, scheduler="hyperband")

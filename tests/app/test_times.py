@@ -26,7 +26,7 @@ def test_hours_are_hours():
     assert HOURS.convert("45m", None, None) == 45 * 60
 
 
-@pytest.mark.parametrize("text", ["0", "-3", "nan", "inf", "soon", ""])
+@pytest.mark.parametrize("text", ["0", "-3", "nan", "inf", "soon", "", "1.2.3h", ".h"])
 def test_what_is_no_length_of_time_is_refused(text):
     with pytest.raises(click.BadParameter, match="A time must"):
         SECONDS.convert(text, None, None)
@@ -62,3 +62,16 @@ def test_a_budget_is_told_in_words(tmp_path, monkeypatch):
     assert said.endswith(", 4 h 00 min from now\n")
     assert "Limits" not in said
     assert "25 trials in all; 90 epochs of all trials together; until " in told("--epochs", "90")
+
+
+def test_a_time_that_ran_out_says_how_it_is_taken_back(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    study = lt.open("my study", {"x": lt.Float(0, 1)}, minimize="loss", max_trials=3)
+    study.steer.budget(trials=3, until=time.time() - 1)
+    done = study.next_job()
+    command = "luthier budget 'my study' --time none"
+    assert done.reason.endswith(f"to take that back: {command}")
+    words = ["budget", "my study", "--time", "none"]
+    said = CliRunner(catch_exceptions=False).invoke(commands, words).output
+    assert said == "luthier: my study: 3 trials in all\n"
+    assert study.ask().number == 0

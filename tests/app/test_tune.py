@@ -8,6 +8,7 @@ import pytest
 
 import luthier as lt
 from luthier.errors import StudyError
+from luthier.run.ray_engine import RayEngine
 
 SPACE = lt.Space(rate=lt.Float(1e-4, 1e-1, scale="log"))
 
@@ -109,6 +110,8 @@ def test_quiet(tmp_path, capfd):
         ({"workers": 0, "max_trials": 1}, "workers must be a whole number above 0, got 0"),
         ({"workers": True, "max_trials": 1}, "got True"),
         ({"repetitions": 5, "max_trials": 1}, "repetitions=5 is for a race.*give finalists="),
+        ({"workers": RayEngine(2), "gpus_per_trial": 0.5}, r"ray\(num_workers=8, gpus_per_worker="),
+        ({"workers": RayEngine(2), "hang_after": 60}, r"hang_after=60 .* hang_after=600"),
     ],
 )
 def test_refusals(tmp_path, options, words):

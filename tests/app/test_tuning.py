@@ -15,7 +15,7 @@ from click.testing import CliRunner
 import luthier as lt
 from luthier.app.command import commands
 from luthier.app.study_file import read_study_file, schema, study_from
-from luthier.errors import LuthierError
+from luthier.errors import LuthierError, LuthierWarning
 
 TRAIN = """
 import argparse, json
@@ -339,3 +339,51 @@ def test_what_a_function_would_ignore_is_refused(folder, more, error):
     )
     with pytest.raises(lt.StudyError, match=re.escape(error)):
         run("filed.yaml")
+
+
+def test_a_module_names_its_study(folder):
+    (folder / "a").mkdir()
+    (folder / "a" / "train.py").write_text(TRAIN)
+    words = ["--lr", "{log:1e-5:1e-1}", "--units", "{32,64}"]
+    ours = ["--minimize", "val_loss", "--max-trials", "1", "--"]
+    assert run(*ours, sys.executable, "-m", "a.train", *words).exit_code == 0
+    assert len(lt.open("train").trials) == 1
+
+
+def test_the_same_script_with_other_fixed_words_is_told_of(folder):
+    words = ["--space", "space.yaml", "--minimize", "val_loss", "--max-trials", "1"]
+    assert run("train.py", "--epochs", "3", *words).exit_code == 0
+    assert run("train.py", "--epochs", "3", *words).exit_code == 0
+    with pytest.warns(
+        LuthierWarning, match=r"made with the command 'train\.py --epochs 3'.*--epochs 4'"
+    ):
+        run("train.py", "--epochs", "4", *words)
+    study = lt.open("train")
+    assert study.history.attributes[-1]["command"][1:] == ["train.py", "--epochs", "3"]
+
+
+def test_the_command_that_is_kept_keeps_no_study_that_came_to_nothing(folder):
+    (folder / "train.py").write_text("raise SystemExit(3)")
+    words = ["--space", "space.yaml", "--max-trials", "1"]
+    with pytest.raises(LuthierError, match="exit code 3"):
+        run("train.py", *words, "--minimize", "val_loss")
+    (folder / "train.py").write_text(TRAIN)
+    with pytest.warns(LuthierWarning, match="it begins anew"):
+        assert run("train.py", *words, "--minimize", "val_loss", "--seed", "1").exit_code == 0
+
+
+def test_a_study_file_in_another_encoding_is_refused_in_words(folder):
+    (folder / "study.yaml").write_bytes("study: größe\n".encode("latin-1"))
+    with pytest.raises(LuthierError, match=r"study\.yaml is no text in UTF-8 \(byte 9\)"):
+        read_study_file("study.yaml")
+    (folder / "study.yaml").write_bytes("study: größe\n".encode())
+    assert read_study_file("study.yaml").study == "größe"
+
+
+def test_an_objective_on_the_command_line_takes_the_place_of_the_files(folder):
+    (folder / "study.yaml").write_text(
+        "run: python train.py\nspace: space.yaml\nminimize: val_loss\nmax_trials: 1\n"
+    )
+    (folder / "train.py").write_text(TRAIN.replace("val_loss", "accuracy"))
+    assert run("study.yaml", "--maximize", "accuracy").exit_code == 0
+    assert [str(goal) for goal in lt.open("study").goals.objectives] == ["maximize accuracy"]

@@ -158,3 +158,18 @@ def test_a_file_that_was_made_again_is_read_from_its_beginning(tmp_path, monkeyp
     reader.names()  # looks at which file it is
     _, history = _followed(reader, "s", first, history)
     assert [t.best_loss for t in history.trials] == [3.0]
+
+
+def test_all_that_run_are_counted_and_one_without_a_value_has_none():
+    space = Space(x=Float(0, 1))
+    study = luthier.open("s", space, maximize="a", scheduler=None, searcher="random", epochs=9)
+    for _ in range(14):
+        study.ask().report(a=0.5)
+    trial = study.ask()
+    trial.report(a=math.nan)
+    history = study.refresh()
+    running = sum(t.state.value == "running" for t in history.trials)
+    lines = [line.plain for line in picture(history, 120, 60, history.last_time)]
+    assert f"running ({running}, the newest 12)" in lines
+    assert running >= 14
+    assert not any(" inf " in line for line in lines)

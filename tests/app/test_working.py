@@ -153,7 +153,9 @@ def test_a_worker_of_a_function_goes_on_when_a_bug_is_mended(folder):
     lt.open("w", {"x": lt.Float(0, 1)}, minimize="loss", epochs=1, max_trials=2)
     (folder / "training.py").write_text(TRAIN.replace("for _", "1 / 0\n    for _"))
     words = ["worker", "--study", "w", "luthier.db", "training:train"]
-    assert "ZeroDivisionError" in run(*words).stderr
+    failed = run(*words)
+    assert "ZeroDivisionError" in failed.stderr
+    assert failed.returncode == 1
     (folder / "training.py").write_text(TRAIN)
     done = run(*words)
     assert done.returncode == 0, done.stderr

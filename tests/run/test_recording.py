@@ -9,7 +9,7 @@ import time
 import pytest
 
 import luthier as lt
-from luthier.errors import CheckpointError, LuthierWarning, StorageError, TrialError
+from luthier.errors import CheckpointError, LuthierWarning, StorageError, StudyError, TrialError
 from luthier.run.opening import open_study
 from luthier.run.recording import out_of_memory
 from luthier.run.worker import preemptible, work
@@ -209,3 +209,45 @@ def code_of_a_terminated_fork():
     os.close(reading)
     os.kill(pid, signal.SIGTERM)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def test_a_returned_result_that_was_not_reported_is_told_of(studies):
+    here, _ = studies
+
+    def train(trial):
+        well(trial)
+        return 5.0
+
+    with pytest.warns(LuthierWarning, match="returned loss=5 after it had reported loss=0") as said:
+        work(here, train)
+    assert len(said) == 1
+
+
+@pytest.mark.parametrize("returned", [1.0, {"loss": 1}, {"score": 7}, "done", [1, 2], True, None])
+def test_what_was_reported_or_is_no_result_may_be_returned(studies, returned):
+    here, _ = studies
+
+    def train(trial):
+        for epoch in trial.epochs():
+            trial.report(loss=float(epoch))
+        return returned
+
+    work(here, train)
+    assert [t.state for t in here.trials] == [TrialState.COMPLETED] * 2
+
+
+async def asynchronous(trial):
+    return 1.0
+
+
+def generating(trial):
+    yield 1.0
+
+
+@pytest.mark.parametrize(
+    ("train", "words"),
+    [(asynchronous, "is an async function.*asyncio.run"), (generating, "is a generator function")],
+)
+def test_a_function_whose_call_runs_nothing_is_named(studies, train, words):
+    with pytest.raises(StudyError, match=words):
+        work(studies[0], train)

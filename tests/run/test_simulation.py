@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from luthier.errors import StudyError
+from luthier.errors import Infeasible, StudyError
 from luthier.run.opening import made_parts
-from luthier.run.simulation import heavy_tailed, simulate
+from luthier.run.simulation import VirtualLeases, heavy_tailed, simulate
 from luthier.schedule import SCHEDULERS
-from luthier.space import Float, Int, Space
+from luthier.space import Choice, Float, Int, Space
 from luthier.study.history import fold
 from luthier.study.log import read_log
 from luthier.study.records import TrialState
@@ -182,7 +182,68 @@ def test_a_deadline_in_virtual_time():
 
 
 def test_bad_settings():
+    settings = {"minimize": "loss", "workers": 2, "epochs": 2, "max_trials": 3}
+    with pytest.raises(StudyError, match="Nothing would end a trial: give epochs="):
+        simulate(loss, SPACE, **settings | {"epochs": None})
+    with pytest.raises(StudyError, match=r"epoch_seconds must give 0 seconds or more, got -1\.0"):
+        simulate(loss, SPACE, **settings, epoch_seconds=-1.0)
+    with pytest.raises(StudyError, match="restart_seconds must be 0 or more"):
+        simulate(loss, SPACE, **settings, restart_seconds=-1.0)
+    with pytest.raises(StudyError, match="repetitions=5 is for a race of the best"):
+        simulate(loss, SPACE, **settings, repetitions=5)
     with pytest.raises(StudyError, match="Nothing would end"):
         simulate(loss, SPACE, minimize="loss", workers=2)
     with pytest.raises(StudyError, match="workers must be"):
         simulate(loss, SPACE, minimize="loss", workers=0, max_trials=3)
+
+
+def test_what_fails_a_trial_alone_does_not_end_the_run():
+    def objective(configuration, step):
+        if configuration["x"] > 0.6:
+            raise Infeasible("too far out")
+        if configuration["x"] < 0.2:
+            raise MemoryError
+        return loss(configuration, step)
+
+    run = simulate(
+        objective, SPACE, minimize="loss", workers=3, epochs=2, max_trials=30, searcher="random",
+        scheduler=None,
+    )  # fmt: skip
+    kinds = {t.kind for t in run.study.trials}
+    assert kinds == {"", "failed", "out of memory"}
+    assert not run.stuck
+    with pytest.raises(ZeroDivisionError):
+        simulate(lambda c, s: 1 / 0, SPACE, minimize="loss", workers=3, epochs=2, max_trials=30)
+
+
+def test_a_grid_ends_the_run():
+    space = Space(units=Choice(8, 16, 32), layers=Choice(1, 2))
+    run = simulate(
+        lambda c, step: c["units"], space, minimize="loss", searcher="grid", epochs=1, workers=2
+    )
+    assert len(run.study.trials) == 6
+
+
+def test_the_run_is_over_when_the_study_is_not_when_the_last_worker_is_back():
+    run = simulate(
+        loss, SPACE, minimize="loss", workers=20, epochs=3, max_trials=1000, searcher="random",
+        failures=0.002, restart_seconds=1e6,
+    )  # fmt: skip
+    last = max(event.time for _, event in read_log(run.study.store, "simulation"))
+    assert run.deaths
+    assert run.seconds == pytest.approx(last - 1_000_000_000.0)
+    assert run.seconds < 1e6
+
+
+def test_only_workers_whose_job_was_taken_over_count_as_cut_off():
+    settings = {"minimize": "loss", "epochs": 3, "max_trials": 3, "scheduler": None, "cut_off": 1.0}
+    alone = simulate(loss, SPACE, **settings, workers=1)
+    assert alone.cut_off == 0  # there was nobody to take anything over
+    several = simulate(loss, SPACE, **settings, workers=4)
+    assert several.cut_off == several.study.history.late_reports > 0
+
+
+def test_a_run_that_is_stuck_ends_and_says_which_trials_are(monkeypatch):
+    monkeypatch.setattr(VirtualLeases, "lapsed", lambda self, trial: False)
+    run = simulate(loss, SPACE, minimize="loss", workers=3, epochs=2, max_trials=3, failures=1.0)
+    assert [t.number for t in run.stuck] == [0, 1, 2]

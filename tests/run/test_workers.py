@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -99,3 +100,39 @@ def test_workers_have_the_arguments_of_the_command(tmp_path):
     assert [t.best_loss for t in lt.open("s", storage=tmp_path / "s.db").trials] == [100.0, 100.0]
     assert "workers write what they print to" in done.stderr
     assert "s-checkpoints/logs" in done.stderr
+
+
+def test_several_workers_tell_why_the_study_ended(tmp_path):
+    call = {"minimize": "loss", "workers": 2, "storage": tmp_path / "l.db", "progress": False}
+
+    def slowly(trial):
+        import time
+
+        for _ in trial.epochs():
+            time.sleep(0.05)
+            trial.report(loss=trial["x"])
+
+    space = {"x": lt.Float(0, 1)}
+    late = lt.tune(slowly, space, name="late", max_time=4.0, epochs=10**6, scheduler=None, **call)
+    assert late.reason == "the time is up"
+    few = lt.tune(slowly, space, name="few", max_trials=2, epochs=1, scheduler=None, **call)
+    assert few.reason == "2 trials were tried"
+
+    def stopping(trial):
+        for epoch in trial.epochs():
+            trial.report(loss=trial["x"])
+            if epoch == 3:
+                trial.study.steer.stop("enough")
+
+    ended = lt.tune(stopping, space, name="ended", max_trials=99, epochs=9, scheduler=None, **call)
+    assert ended.reason == "stopped by hand: enough"
+
+
+def test_windows_is_refused_in_words(tmp_path, monkeypatch):
+    monkeypatch.delattr(os, "fork")
+    with pytest.raises(StudyError, match="Worker processes need Linux or macOS"):
+        lt.tune(
+            lambda trial: 1.0, {"x": lt.Float(0, 1)}, minimize="loss", max_trials=2, workers=2,
+            storage=tmp_path / "l.db", name="s", progress=False,
+        )  # fmt: skip
+    assert not (tmp_path / "l.db").exists()

@@ -130,3 +130,22 @@ def test_who_had_it_open_is_told_each_time(open_it):
 def test_the_same_settings_go_on(open_it):
     open_it("val_loss")
     assert len(list(read_log(open_it("val_loss").store, "s"))) == 2
+
+
+def test_code_that_was_edited_goes_on_with_what_it_asked_for_before(open_it):
+    def found(high):
+        def train(trial):
+            trial.report(loss=trial.hp.float("x", 0, high))
+
+        space = {"x": lt.Float(0, high)}  # as a build function is run for it before the first trial
+        study = open_it(space=space, define_by_run=True, searcher="random", max_trials=2 * high)
+        work(study, train)
+        return study
+
+    found(1)
+    study = found(3)
+    assert len(study.trials) == 6
+    assert study.space["x"] == lt.Float(0, 3)
+    assert max(t.configuration["x"] for t in study.trials) > 1
+    with pytest.raises(StudyError, match="seed was 0, is now 1"):
+        open_it(space={"x": lt.Float(0, 3)}, define_by_run=True, searcher="random", seed=1)

@@ -129,6 +129,9 @@ def test_a_plan_that_is_made_before_the_first_report_is_that_of_the_limits():
     assert study.limits.trials == 50
 
 
+@pytest.mark.filterwarnings(
+    "ignore:Trial 0 is paused at epoch 1, and its reports come from outside"
+)
 @pytest.mark.parametrize("scheduler", ["hyperband", "successive_halving", "dehb"])
 def test_brackets_go_on_to_their_end_in_a_small_space(scheduler):
     study = open_study(

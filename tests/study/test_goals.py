@@ -156,3 +156,18 @@ def test_many_proposals_at_once():
 )
 def test_a_direction_that_the_name_speaks_against_is_doubted(direction, metric, doubted):
     assert bool(doubt(Objective(metric, direction))) == doubted
+
+
+def test_what_was_not_measured_is_no_divergence_whatever_its_name():
+    study = opened(maximize="accuracy", minimize="test_loss", subject_to="calibration_loss <= 2")
+    trial = study.ask()
+    trial.report(accuracy=0.5, test_loss=math.nan, calibration_loss=math.nan)
+    assert not trial.should_stop
+    trial.report(accuracy=0.6, test_loss=0.3, calibration_loss=1.0)
+    study.tell(trial)
+    assert [list(t.steps) for t in study.front] == [[1, 2]]
+    for diverged in ({"test_loss": math.inf}, {"train_loss": math.nan}, {"accuracy": math.nan}):
+        trial = study.ask()
+        trial.report({"accuracy": 0.5, "test_loss": 0.3, "calibration_loss": 1.0, **diverged})
+        assert trial.should_stop
+        assert study.trials[-1].why == f"{next(iter(diverged))} was not finite at step 1"

@@ -134,3 +134,20 @@ def test_a_trial_keeps_its_value_though_the_space_was_narrowed() -> None:
     study.steer.space(luthier.Space(x=luthier.Float(away, away + 0.4)))
     assert not study.space["x"].contains(trial["x"])
     assert trial.hp.float("x", 0.0, 1.0) == trial["x"]
+
+
+def test_code_that_asks_for_less_takes_the_conditions_with_it(tmp_path: Path) -> None:
+    space = luthier.Space(
+        layers=luthier.Int(1, 3),
+        width=luthier.Float(0.0, 1.0).when(layers=[2, 3]),
+        deep=luthier.Float(0.0, 1.0).when(layers=3),
+    )
+    call = {"minimize": "loss", "name": "s", "storage": tmp_path / "s.db", "progress": False}
+
+    def train(trial: luthier.Trial) -> None:
+        trial.report(loss=float(trial.hp.int("layers", 1, 2)))
+
+    found = luthier.tune(train, space, define_by_run=True, max_trials=12, searcher="random", **call)
+    assert found.study.space["layers"] == luthier.Int(1, 2)
+    assert found.study.space["width"].condition == (("layers", (2,)),)
+    assert "deep" not in found.study.space

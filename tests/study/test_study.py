@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import luthier as lt
-from luthier.errors import SpaceError, StudyError, TrialEnded
+from luthier.errors import LuthierWarning, SpaceError, StudyError, TrialEnded
 from luthier.run.worker import work
 from luthier.study.records import TrialState
 
@@ -310,6 +310,23 @@ def test_failing_for_ever_ends_where_only_epochs_are_counted(open_it):
     assert len(study.trials) == 50
 
 
+def test_after_failing_for_ever_what_was_mended_is_tried_again(open_it):
+    call = {"max_trials": None, "max_epochs": 9, "epochs": 1, "scheduler": None}
+    study = open_it(searcher="random", **call)
+    for _ in range(50):
+        study.fail(study.ask(), "failed", "no GPU is large enough")
+    study.enqueue({"learning_rate": 1e-3, "units": 32})
+    asked = study.ask()  # for this one somebody has asked by hand
+    assert asked["units"] == 32
+    study.fail(asked, "failed", "no GPU is large enough")
+    again = open_it(searcher="random", **call)
+    with pytest.raises(StudyError, match="When it is mended, start again"):
+        study.ask()
+    for one in (study, again):  # who has heard it, and who has started since
+        one.tell(one.ask(), loss=1.0)
+    assert len(study.refresh().trials) == 53
+
+
 def test_training_that_returns_nothing(open_it):
     with pytest.raises(StudyError, match=r"expected trial\.report\(loss=\.\.\.\)"):
         work(open_it(), lambda trial: None)
@@ -506,3 +523,46 @@ def test_a_failed_trial_is_given_up(tmp_path):
     result = lt.tune(train, SPACE, progress=False, **options)
     states = [(t.state, t.kind) for t in result.trials]
     assert states == [("completed", ""), ("failed", "pruned"), ("completed", "")]
+
+
+def test_a_short_name_that_several_active_ones_have_is_refused(open_it):
+    space = lt.Space(
+        optimizer=lt.Choice({"sgd": lt.Space(momentum=lt.Float(0.5, 0.9))}),
+        norm=lt.Choice({"batch": lt.Space(momentum=lt.Float(0.01, 0.1)), "none": lt.Space()}),
+    )
+    study = open_it(space=space)
+    study.enqueue({"optimizer": "sgd", "norm": "batch", "optimizer.sgd.momentum": 0.8,
+                   "norm.batch.momentum": 0.05})  # fmt: skip
+    trial = study.ask()
+    for ask in (lambda: trial["momentum"], lambda: trial.get("momentum", 0.5)):
+        with pytest.raises(
+            StudyError, match=r"'optimizer\.sgd\.momentum', 'norm\.batch\.momentum'"
+        ):
+            ask()
+    assert trial["optimizer.sgd.momentum"] == 0.8
+    study.enqueue({"optimizer": "sgd", "norm": "none", "momentum": 0.7})
+    assert study.ask()["momentum"] == 0.7
+
+
+def test_a_study_that_has_just_begun_is_learned_from_when_it_has_more(open_it):
+    first = open_it("first", searcher="random")
+    for number in range(4):
+        first.tell(first.ask(), loss=float(number))
+    with pytest.warns(LuthierWarning, match="'first' has 4 trials with a result so far"):
+        second = open_it("second", learn_from="first")
+    assert not second.history.earlier
+    first.tell(first.ask(), loss=4.0)
+    (known,) = open_it("second", learn_from="first").history.earlier
+    assert known.losses == [0.0, 1.0, 2.0, 3.0, 4.0]
+
+
+def test_without_its_space_a_study_takes_limits_and_refuses_the_rest(open_it, tmp_path):
+    open_it(max_trials=1, max_epochs=7)
+    study = open_it(space=None, minimize=None, max_trials=3)
+    assert (study.limits.trials, study.limits.epochs) == (3, 7)
+    study.steer.budget(trials=5, epochs=7)  # by hand: the program of before leaves it at that
+    assert open_it(space=None, minimize=None, max_trials=3).limits.trials == 5
+    assert open_it(space=None, minimize=None, max_trials=None).limits.trials == 5
+    for given in ({"minimize": "loss"}, {"searcher": "random"}, {"epochs": 3}, {"seed": 1}):
+        with pytest.raises(StudyError, match=f"{next(iter(given))}=.*give the space as well"):
+            open_it(space=None, **{"minimize": None, "max_trials": None, **given})

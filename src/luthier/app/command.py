@@ -23,13 +23,13 @@ from luthier.app.tuning import schema, tune
 from luthier.app.warned import show_plainly
 from luthier.app.watch import watch
 from luthier.app.working import worker
-from luthier.errors import LuthierError, StudyError, nearest
+from luthier.errors import LuthierError, StudyError, TrialError, nearest
 from luthier.version import __version__
 
 if TYPE_CHECKING:
     from luthier.study.history import History
 
-WRONG, INTERRUPTED = 2, 130  # no trial with a finite value: export.NothingFinite, 4
+FAILED, WRONG, INTERRUPTED = 1, 2, 130  # no trial with a finite value: export.NothingFinite, 4
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -194,6 +194,8 @@ def main() -> None:
         _end(f"{error.format_message()} (See {path} --help.)", error.exit_code)
     except click.ClickException as error:
         _end(error.format_message(), error.exit_code)
+    except TrialError as error:  # a bug in the training code, as where it raises in this process
+        _end(str(error), FAILED)
     except LuthierError as error:
         _end(str(error), getattr(error, "exit_code", WRONG))
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from luthier.app import words
 from luthier.app.notebook import Output, in_kernel
+from luthier.insight.timing import epoch_seconds, first_epoch, start_seconds
 from luthier.space.notebook import box, dim, table
 from luthier.study.history import History
 from luthier.study.notebook import best_so_far, curve
@@ -96,7 +97,14 @@ class Progress:
             return
         from rich.live import Live
 
-        with Live(console=screen(sys.stderr), refresh_per_second=4, transient=True) as view:
+        # What is printed goes above the table where both are on the terminal, and into its file elsewhere.
+        above = sys.stdout.isatty()
+        with Live(
+            console=screen(sys.stderr),
+            refresh_per_second=4,
+            transient=True,
+            redirect_stdout=above,
+        ) as view:
             while not self._over.wait(_REFRESH_SECONDS):
                 self._refresh()
                 view.update(self._picture())
@@ -128,13 +136,14 @@ class Progress:
 
     def _costs(self) -> tuple[float, float]:
         """Return seconds an epoch, and seconds that a job takes before its first (compiling)."""
-        first = statistics.median(t.seconds[0] for t in self._history.trials if t.seconds)
-        later = [s for t in self._history.trials[-50:] for s in t.seconds[1:] if s > 0]
+        told = [t for t in self._history.trials if t.seconds]
+        later = [s for t in told[-50:] for s in epoch_seconds(t)]
         if not later:
             # Nobody has trained a second epoch yet: most of a first one is compiling.
+            first = statistics.median(map(first_epoch, told))
             return first / 4, first * 3 / 4
         epoch = statistics.median(later)
-        return epoch, max(0.0, first - epoch)
+        return epoch, statistics.median(start_seconds(t, epoch) for t in told)
 
     def _say_how_long(self) -> None:
         left = self._seconds_left()
@@ -142,7 +151,7 @@ class Progress:
             return
         self._said_how_long = True
         print(
-            f"luthier: warm-up over after {self._warmed()} epochs: about {words.duration(left)} left",
+            f"luthier: warm-up over after {self._history.epochs} epochs: about {words.duration(left)} left",
             file=sys.stderr,
         )
 

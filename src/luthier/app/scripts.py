@@ -7,6 +7,7 @@ import shutil
 import sys
 import warnings
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -14,6 +15,7 @@ from urllib.parse import quote
 import msgspec
 
 from luthier.app.functions import function_of
+from luthier.app.kept_command import is_python
 from luthier.app.result import Result
 from luthier.app.stores import store_to_make
 from luthier.app.study_file import StudyFile
@@ -27,6 +29,7 @@ from luthier.train.script.command import program, read_command
 from luthier.train.script.sources import Patterns
 
 _FOR_SCRIPTS = ("metrics", "metrics_file", "tensorboard", "grace", "environment")
+_LAUNCHERS = ("torchrun", "accelerate")  # that take -m MODULE, as Python does
 _NOT_FOR_TUNE = ("study", "run", "function", "space", "constraints", *_FOR_SCRIPTS)
 
 
@@ -140,10 +143,25 @@ def _constrained(space: Space, constraints: Sequence[str]) -> Space:
 
 
 def _named_after(run: Sequence[str]) -> str:
-    """Return the script's name without its suffix, the interpreter before it passed over."""
-    files = [word for word in run if Path(word).is_file() and not word.startswith("-")]
+    """Return the script's name without its suffix, or its module's, the interpreter before it passed over."""
+    if (module := _module(run)) is not None:
+        return module.removesuffix(".__main__").rpartition(".")[2]
+    words = run[1:] if is_python(run[0]) else run
+    files = [word for word in words if Path(word).is_file() and not word.startswith("-")]
     own = next((file for file in files if Path(file).suffix), None)
-    return Path(own or run[0]).stem
+    return Path(own or [*files, run[0]][0]).stem
+
+
+def _module(run: Sequence[str]) -> str | None:
+    """Return the module that the command runs by -m; None where it does not."""
+    if not (is_python(run[0]) or Path(run[0]).name in _LAUNCHERS):
+        return None
+    for word, after in pairwise(run[1:]):
+        if word == "-m":
+            return after
+        if Path(word).is_file():  # from here on they are the script's own
+            return None
+    return None
 
 
 __all__ = ["program", "tune_script"]

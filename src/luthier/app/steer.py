@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -9,8 +10,8 @@ import click
 
 from luthier.app import options, words
 from luthier.app.completing import complete_assignments, study_argument
-from luthier.app.times import SECONDS
-from luthier.errors import StudyError, nearest
+from luthier.app.times import SECONDS_OR_NONE
+from luthier.errors import StudyError
 
 if TYPE_CHECKING:
     from luthier.study.history import History
@@ -88,8 +89,11 @@ def prune(study: str, trial: int, storage: str | None, reason: str) -> None:
 @options.storage
 def enqueue(study: str, values: tuple[str, ...], storage: str | None) -> None:
     """Have a configuration tried next: luthier enqueue STUDY learning_rate=3e-4 units=128."""
-    configuration = {name: _value(text) for name, text in _pairs(values)}
-    _opened(study, storage).enqueue(configuration)
+    from luthier.app.told_domains import value_told
+
+    opened = _opened(study, storage)
+    configuration = {name: value_told(opened.space, name, text) for name, text in _pairs(values)}
+    opened.enqueue(configuration)
     click.echo(f"luthier: {study}: {configuration} is next", err=True)
 
 
@@ -100,9 +104,9 @@ def enqueue(study: str, values: tuple[str, ...], storage: str | None) -> None:
 @click.option(
     "--time",
     "left",
-    type=SECONDS,
+    type=SECONDS_OR_NONE,
     metavar="TIME",
-    help="From now on: 45m, 2h, or a number of seconds.",
+    help="From now on: 45m, 2h, a number of seconds, or none: no longer limited.",
 )
 @options.storage
 @_reason
@@ -117,10 +121,12 @@ def budget(
     """Limit STUDY anew, for every worker; what is not given stays as it is."""
     opened = _opened(study, storage)
     limits, until = opened.history.limits, opened.history.until
+    if left is not None:
+        until = None if left == math.inf else time.time() + left
     opened.steer.budget(
         trials=limits.trials if trials is None else trials,
         epochs=limits.epochs if epochs is None else epochs,
-        until=until if left is None else time.time() + left,
+        until=until,
         reason=reason,
     )
     click.echo(f"luthier: {study}: {_budget(opened.refresh(), time.time())}", err=True)
@@ -167,40 +173,21 @@ def race(study: str, finalists: int, repetitions: int, storage: str | None, reas
 def space(study: str, ranges: tuple[str, ...], storage: str | None, reason: str) -> None:
     """Widen or narrow the space of STUDY: luthier space STUDY learning_rate=1e-5..1e-2 units=64..512.
 
-    A hyperparameter with options takes them instead: optimizer=sgd,adam. Scales and steps stay.
+    A hyperparameter with options takes them instead: optimizer=sgd,adam. Scales, steps and conditions stay, and
+    what hangs on an option that is left out goes with it.
     """
+    from luthier.app.told_domains import domain_told
     from luthier.craft.changes import differences
+    from luthier.study.narrowing import with_in_place
 
     opened = _opened(study, storage)
     changed = opened.space
     for name, text in _pairs(ranges):
-        changed = changed.with_domain(name, _domain(changed, name, text))
+        changed = with_in_place(changed, name, domain_told(changed, name, text))
     before = opened.space
     opened.steer.space(changed, reason)
     said = ", ".join(differences(before, changed)) or "the space is as it was"
     click.echo(f"luthier: {study}: {said}", err=True)
-
-
-def _domain(known: Any, name: str, text: str) -> Any:
-    import dataclasses
-
-    from luthier.space import Choice, Float, Int
-
-    domain = known.domains.get(name)
-    if domain is None:
-        raise StudyError(
-            f"The space has no {name!r}: it has {', '.join(known.domains)}.{nearest(name, known.domains)}"
-        )
-    low, dots, high = text.partition("..")
-    if isinstance(domain, Float | Int) and dots:
-        kind = float if isinstance(domain, Float) else int
-        try:
-            return dataclasses.replace(domain, low=kind(low), high=kind(high), default=None)
-        except ValueError as error:
-            raise StudyError(f"{name}: expected LOW..HIGH, got {text!r}: {error}") from error
-    if isinstance(domain, Choice) and not dots:
-        return Choice([_value(option) for option in text.split(",")])
-    raise StudyError(f"{name} is {domain!r}: expected LOW..HIGH for a range, A,B,C for options.")
 
 
 def _pairs(values: tuple[str, ...]) -> list[tuple[str, str]]:
@@ -208,15 +195,6 @@ def _pairs(values: tuple[str, ...]) -> list[tuple[str, str]]:
         if "=" not in text:
             raise StudyError(f"Expected NAME=VALUE, got {text!r}.")
     return [(name, value) for name, _, value in (text.partition("=") for text in values)]
-
-
-def _value(text: str) -> Any:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return {"true": True, "false": False, "none": None}.get(text.lower(), text)
 
 
 COMMANDS = (stop, pause, resume, prune, enqueue, budget, race, space)

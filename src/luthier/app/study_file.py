@@ -183,9 +183,13 @@ def read_data(path: str | Path) -> dict[str, Any]:
     """
     path = Path(path)
     try:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise StudyError(f"Cannot read {str(path)!r}: {error.strerror}.{_beside(path)}") from None
+    except UnicodeDecodeError as error:
+        raise StudyError(
+            f"{path} is no text in UTF-8 (byte {error.start}): save it in that encoding."
+        ) from None
     try:
         data: Any = tomllib.loads(text) if path.suffix == ".toml" else _yaml(text)
     except Exception as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import click
@@ -38,4 +39,16 @@ class Time(click.ParamType[float]):
             self.fail(str(error), param, ctx)
 
 
-SECONDS, HOURS = Time(), Time(3600.0)
+class TimeOrNone(Time):
+    """A length of time, or the word ``none``, which is infinity: as long as it takes."""
+
+    name = "time or none"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return *value* in seconds, infinity for ``none``."""
+        return math.inf if str(value).lower() == "none" else super().convert(value, param, ctx)
+
+
+SECONDS, HOURS, SECONDS_OR_NONE = Time(), Time(3600.0), TimeOrNone()

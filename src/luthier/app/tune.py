@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from luthier.app.extras import installed
+from luthier.app.kept_command import keep_command
 from luthier.app.live import Progress
 from luthier.app.notebook import in_kernel
 from luthier.app.refit import Refits
@@ -28,7 +29,7 @@ from luthier.run.engines import GRACE, Engine, grace_seconds, wanted_workers
 from luthier.run.opening import open_study, seconds_from
 from luthier.run.places import logs_of, place, storage_option
 from luthier.run.ranks import Group, Leader, follow, group_here, leader_here
-from luthier.run.supervisor import supervise
+from luthier.run.supervisor import check_forks, supervise
 from luthier.run.worker import PREEMPTED_CODE, Train, preemptible, work
 from luthier.schedule.race import Race
 from luthier.space import Space, lint
@@ -44,6 +45,7 @@ from luthier.study.study import Study
 from luthier.track import Tracker, Tracking, trackers_from
 
 _REPETITIONS = 10
+_HANG_AFTER = "10m"
 _LOOK_SECONDS = 0.2
 _ECHO_SECONDS = 2.5  # a second SIGTERM sooner than that is taken for an echo of the first
 
@@ -65,7 +67,7 @@ def tune(
     widen: bool | None = None,
     workers: int | Engine | None = None,
     gpus_per_trial: float | None = None,
-    hang_after: float | str = "10m",
+    hang_after: float | str = _HANG_AFTER,
     max_trials: int | None = None,
     max_epochs: int | None = None,
     max_time: float | str | None = None,
@@ -111,9 +113,9 @@ def tune(
         workers: trials trained at the same time, each in a process of its own; 1 trains in this one;
             or an engine, such as ``luthier.run.ray(num_workers=8)``. By default 1.
         gpus_per_trial: 0.5 lets two trials share a GPU, 2 gives each trial two; by default each worker
-            gets one GPU, in turn.
+            gets one GPU, in turn. An engine has its own ``gpus_per_worker=`` instead.
         hang_after: with several workers, how long a worker may use no processor time at all before it
-            is killed and its trial goes on from its checkpoint.
+            is killed and its trial goes on from its checkpoint. An engine has its own ``hang_after=``.
         max_trials: stop after so many trials in all.
         max_epochs: stop before all trials together train more epochs than this.
         max_time: stop after so many seconds, or ``"45m"``, ``"2h"``, counted from this call.
@@ -152,7 +154,10 @@ def tune(
         )
     # What this machine or this call cannot do is refused before there is a study.
     if isinstance(engine, int) and (engine > 1 or gpus_per_trial is not None):
+        check_forks()
         checked_share(gpus_per_trial, engine)
+    if not isinstance(engine, int):
+        _check_engines_own(gpus_per_trial, hang_after)
     silence = seconds_from(hang_after)
     trackers = trackers_from(track)
     study_store = open_store(storage)
@@ -176,6 +181,7 @@ def tune(
         halve=halve,
         define_by_run=define_by_run or space is None,
     )
+    keep_command(study, train, _users_level())
     if finalists is None and repetitions != _REPETITIONS:
         raise StudyError(
             f"repetitions={repetitions!r} is for a race of the best: give finalists= as well, such as 3."
@@ -220,6 +226,19 @@ def tune(
         say("everything is kept: run it again to go on")
         sys.exit(PREEMPTED_CODE)
     return Result(study, reason, load, train if isinstance(train, Refits) else None)
+
+
+def _check_engines_own(gpus_per_trial: float | None, hang_after: float | str) -> None:
+    """Refuse beside an engine what it is told itself, and would ignore here."""
+    for name, given, own in (
+        ("gpus_per_trial", gpus_per_trial, "gpus_per_worker=0.5"),
+        ("hang_after", None if hang_after == _HANG_AFTER else hang_after, "hang_after=600"),
+    ):
+        if given is not None:
+            raise StudyError(
+                f"{name}={given!r} is for the workers that this call starts itself; an engine is told by a "
+                f"setting of its own, such as workers=luthier.run.ray(num_workers=8, {own})."
+            )
 
 
 @dataclass

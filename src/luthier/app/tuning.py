@@ -134,6 +134,7 @@ def tune(
             os.environ[WIDEN] = "yes" if widen else "no"
         run_script(script, arguments)
         return
+    from luthier.app.kept_command import is_python
     from luthier.app.scripts import program, tune_script
 
     if not Path(script).is_file() and shutil.which(script) is None:
@@ -141,7 +142,7 @@ def tune(
         raise StudyError(f"There is no script or program {script!r}.{nearest(script, names)}")
     command = [*(program(script) if Path(script).is_file() else [script]), *arguments]
     study, space = _settings({}, "the command line", {**given, **known})
-    if Path(script).is_file() and not study.study:
+    if Path(script).is_file() and not study.study and not is_python(script):
         study.study = Path(script).stem
     _ordered(study, order)
     tune_script(study, space, command)
@@ -227,10 +228,15 @@ def _read(context: click.Context, words: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _settings(data: dict[str, Any], where: str, given: dict[str, Any]) -> tuple[Any, Any]:
-    """Return the study and its space: what the file says, and the options over it."""
+    """Return the study and its space: what the file says, and the options over it.
+
+    An objective among the options takes the place of all of the file's.
+    """
     from luthier.app.study_file import space_of, study_from
 
     data, given = dict(data), dict(given)
+    if "maximize" in given or "minimize" in given:
+        data = {k: v for k, v in data.items() if k not in ("maximize", "minimize")}
     for name in ("maximize", "minimize", "subject_to", "track"):
         if name in given:
             given[name] = list(given[name])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import warnings
 
+import msgspec
+
 from luthier.errors import LuthierWarning, StudyError, nearest
 from luthier.run.same_settings import check_same
 from luthier.space import Space
@@ -78,7 +80,11 @@ def _same_or_anew(store: Store, known: ev.StudyCreated, wanted: ev.StudyCreated)
     except StudyError:
         history = histories[0] if histories else follow(store, name, History())
         if not history.barren:
-            raise
+            if not (known.define_by_run and wanted.define_by_run):
+                raise
+            # Its space follows what the code asks for, trial by trial: code that was edited goes on with it.
+            check_same(known, msgspec.structs.replace(wanted, space=known.space), present)
+            return known
         store.append(name, [ev.encode(wanted)], expect=history.cursor)
         warnings.warn(
             f"Study {name!r} had other settings, and nothing was reported in it: it begins anew.",

@@ -14,7 +14,7 @@ from typing import Any
 
 from luthier.errors import LuthierWarning, SpaceError, StudyError, nearest
 from luthier.run.beginning import begun, found_header
-from luthier.run.earlier import earlier_trials
+from luthier.run.earlier import FEWEST, earlier_trials
 from luthier.run.places import checkpoints_of, default_place
 from luthier.run.renewal import keep_renewing
 from luthier.schedule import SCHEDULERS
@@ -29,6 +29,7 @@ from luthier.study.protocols import Conflict, Limits, Scheduler, Searcher, Store
 from luthier.study.study import Study
 from luthier.version import __version__
 
+_DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(s|min|m|h|d)")
 _UNITS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -58,7 +59,8 @@ def open_study(
 
     Args:
         name: found again under this name; any text but an empty one.
-        space: what is searched. None opens an existing study as it is.
+        space: what is searched. None opens an existing study as it is, with other limits where some are
+            given.
         maximize: the metric to make large, and
         minimize: the metric to make small; one of them, or several objectives: ``maximize="accuracy",
             minimize=["latency", "size"]`` looks for the front between them. Schedulers and ``best`` go
@@ -68,7 +70,8 @@ def open_study(
         noisy: training the same configuration twice gives different values: promising ones may be
             tried again, and ``Result.recommended`` does not fall for a lucky one.
         learn_from: earlier studies of the same or a similar space, by name (in the same storage) or
-            opened. What they found is written into this study; one that misleads loses its weight.
+            opened. What they found is written into this study, once they have 5 trials with a result; one
+            that misleads loses its weight.
         searcher: ``"auto"`` (default), ``"gaussian_process"``, ``"tpe"``, ``"random"``, ``"sobol"``,
             ``"grid"``, another of ``luthier.search.SEARCHERS``, or a searcher.
         scheduler: ``"auto"`` (default: asynchronous halving where it saves something), None (every
@@ -90,8 +93,9 @@ def open_study(
         renews: this process renews its own leases, from a thread; False when a supervisor does.
 
     Raises:
-        StudyError: the study exists with another space, objective, searcher, scheduler or seed; no
-            objective; an unknown searcher or scheduler; a limit that is no positive number.
+        StudyError: the study exists with another space, objective, searcher, scheduler or seed; one of
+            these without a space; no objective; an unknown searcher or scheduler; a limit that is no
+            positive number.
         StorageError: the store cannot be opened.
     """
     if not isinstance(name, str) or not name.strip():  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -106,7 +110,13 @@ def open_study(
             f"There is no study {name!r} here to open.{known} A new one needs its space: "
             f"luthier.open({name!r}, space, ...)."
         )
-    if space is not None:
+    if space is None:
+        _check_as_it_is(
+            name, maximize=maximize, minimize=minimize, subject_to=subject_to, noisy=noisy,
+            searcher=searcher, scheduler=scheduler, epochs=epochs, seed=seed, checkpoints=checkpoints,
+            halve=halve, define_by_run=define_by_run,
+        )  # fmt: skip
+    else:
         opening = Opening(
             name,
             space,
@@ -141,23 +151,53 @@ def open_study(
         raise StudyError(f"Study {name!r} was begun anew at this moment: open it again.")
     _ = study.limits  # a searcher that cannot search this space says so
     for other in [learn_from] if isinstance(learn_from, str | Study) else learn_from:
-        study.steer.learn_from(earlier_trials(store, other, study))
+        found = earlier_trials(store, other, study)
+        if len(found.losses) >= FEWEST:
+            study.steer.learn_from(found)
+        else:  # what is written once stays: of a study that has just begun, a later start learns more
+            warnings.warn(
+                f"learn_from: study {found.study!r} has {len(found.losses)} trials with a result so far, and "
+                f"nothing is learned from fewer than {FEWEST}: start again when it has more.",
+                LuthierWarning,
+                stacklevel=3,
+            )
+    _limit(study, limits, whole=space is not None)
+    return study
+
+
+def _check_as_it_is(name: str, **given: Any) -> None:
+    """Refuse what decides a study, where it is opened without its space."""
+    known = inspect.signature(open_study).parameters
+    for what, value in given.items():
+        if value != known[what].default:
+            raise StudyError(
+                f"{what}={value!r} was given to open study {name!r} as it is, where it would be ignored: give "
+                f"the space as well, luthier.open({name!r}, space, ...), or leave {what} out."
+            )
+
+
+def _limit(study: Study, limits: Limits, *, whole: bool) -> None:
+    """Give the study the limits that the program asks for; those that it leaves out are none if *whole*."""
     history = study.history
+    if not whole:
+        if limits == Limits():
+            return
+        before = history.limits
+        limits = Limits(limits.trials or before.trials, limits.epochs or before.epochs)
     # What somebody set by hand since stands, until the program asks for something else.
     steered = history.budgeted and history.opened_for == limits
-    if space is not None and not steered and (not history.budgeted or history.limits != limits):
+    if not steered and (not history.budgeted or history.limits != limits):
         for what, given, known in (
             ("max_trials", limits.trials, history.limits.trials),
             ("max_epochs", limits.epochs, history.limits.epochs),
         ):
             if given is not None and known is not None and given < known:
                 warnings.warn(
-                    f"{what}={given} takes the place of the {known} that study {name!r} was given since",
+                    f"{what}={given} takes the place of the {known} that study {study.name!r} was given since",
                     LuthierWarning,
-                    stacklevel=3,
+                    stacklevel=4,
                 )
         study.steer.budget(trials=limits.trials, epochs=limits.epochs, opened=True)
-    return study
 
 
 @dataclass(frozen=True)
@@ -248,8 +288,8 @@ def seconds_from(text: float | str) -> float:
     """
     if isinstance(text, int | float) and not isinstance(text, bool) and text > 0:
         return float(text)
-    parts = re.findall(r"([\d.]+)\s*(s|min|m|h|d)", str(text))
-    if parts and not re.sub(r"([\d.]+)\s*(s|min|m|h|d)", "", str(text)).strip():
+    parts = _DURATION.findall(str(text))
+    if parts and not _DURATION.sub("", str(text)).strip():
         total = sum(float(number) * _UNITS[unit] for number, unit in parts)
         if total > 0:
             return total

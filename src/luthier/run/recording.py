@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
+import math
 import shlex
 import time
 import traceback
 from collections.abc import Generator, Mapping
-from typing import Any
+from typing import Any, SupportsFloat, cast
 
 from luthier.errors import (
     CheckpointError,
@@ -150,7 +152,16 @@ def _put_back(study: Study, trial: Trial, error: Exception) -> None:
 
 
 def conclude(study: Study, trial: Trial, outcome: Any) -> None:
-    """Complete a trial whose training code returned."""
+    """Complete a trial whose training code returned.
+
+    Raises:
+        StudyError: it returned no result, or did not even run.
+        CheckpointError, StorageError: what it reported last cannot be written.
+    """
+    trial.flush()
+    _check_ran(outcome)
+    if trial.has_reported:
+        _tell_of_dropped(study, trial, outcome)
     if trial.should_stop:
         return
     if outcome is not None and not trial.has_reported:
@@ -165,6 +176,48 @@ def conclude(study: Study, trial: Trial, outcome: Any) -> None:
     if not trial.should_stop:
         trial.settle()
         study.finish(trial)
+
+
+def _check_ran(outcome: Any) -> None:
+    """Refuse what a call of an async or a generator function gives: nothing of it has run."""
+    if inspect.iscoroutine(outcome):
+        outcome.close()
+        what, how = "an async function", "await what it has to, by asyncio.run(...), in a plain one"
+    elif inspect.isasyncgen(outcome) or inspect.isgenerator(outcome):
+        what, how = "a generator function", "take its yield out, and report each epoch"
+    else:
+        return
+    raise StudyError(f"The training code is {what}, of which a call runs nothing: {how}.")
+
+
+def _tell_of_dropped(study: Study, trial: Trial, outcome: Any) -> None:
+    """Warn of a returned result that is none of those reported: it does not count."""
+    metric = study.objective.metric
+    value = (
+        cast("Mapping[str, Any]", outcome).get(metric) if isinstance(outcome, Mapping) else outcome
+    )
+    if (
+        not isinstance(value, SupportsFloat)
+        or isinstance(value, bool)
+        or trial.verdict.fate is Fate.STOP
+    ):
+        return  # a model, a history; or another worker has the trial
+    try:
+        returned = float(value)
+    except (TypeError, ValueError):  # an array
+        return
+    known = study.history.trials[trial.number].curve(metric)
+    if (
+        known
+        and math.isfinite(returned)
+        and not any(math.isclose(returned, told) for told in known)
+    ):
+        trial.warn_once(
+            "returned beside reports",
+            f"The training code of trial {trial.number} returned {metric}={returned:g} after it had reported "
+            f"{metric}={known[-1]:g}: what is reported counts, and what is returned then does not. Report "
+            "it as the last epoch's, or report nothing and return the result alone.",
+        )
 
 
 # What PyTorch says in a plain RuntimeError, and TensorFlow in an InternalError: the allocator of the CPU, on

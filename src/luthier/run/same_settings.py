@@ -19,7 +19,8 @@ def check_same(
 ) -> None:
     """Refuse to go on with a study under other conditions.
 
-    Its space may be given as it was when the study was made, or as it is at *present*.
+    Its space may be given as it was when the study was made, or as it is at *present*. (That of code which
+    says what it asks for while it runs is no condition: see ``beginning``.)
 
     Raises:
         StudyError: naming every difference.

@@ -9,13 +9,15 @@ from __future__ import annotations
 import heapq
 import inspect
 import itertools
+import math
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from luthier.errors import StudyError
+from luthier.errors import Infeasible, StudyError
 from luthier.run.opening import Opening, header_for, made_parts, seconds_from
+from luthier.run.recording import out_of_memory
 from luthier.search.widening import due
 from luthier.space import Space
 from luthier.storage import MemoryStore
@@ -25,7 +27,6 @@ from luthier.study.deciding import Job
 from luthier.study.goals import goals_from
 from luthier.study.history import History
 from luthier.study.leases import TERM
-from luthier.study.limits import Limits
 from luthier.study.protocols import Done, Scheduler, Searcher, Wait
 from luthier.study.records import TrialRecord, TrialState
 from luthier.study.study import Study
@@ -34,6 +35,8 @@ from luthier.study.trial import Trial
 Objective = Callable[..., "float | Mapping[str, float]"]
 EpochSeconds = Callable[[dict[str, Any], int, Chance], float]
 
+_REPETITIONS = 10  # as for tune
+
 
 @dataclass(frozen=True)
 class Simulation:
@@ -41,7 +44,7 @@ class Simulation:
 
     Attributes:
         study: the real study, on a store in memory.
-        seconds: virtual seconds from its start to its end.
+        seconds: virtual seconds from its start to its end: nothing was left to begin, and all had reported.
         idle: share of the workers' time in which they had nothing to do, up to the moment when there
             was nothing left to begin; time in which a worker was dead does not count.
         deaths: workers that died with a job in their hands.
@@ -147,7 +150,7 @@ def simulate(
     max_epochs: int | None = None,
     max_time: float | str | None = None,
     finalists: int | None = None,
-    repetitions: int = 10,
+    repetitions: int = _REPETITIONS,
     widen: bool | None = None,
     epoch_seconds: float | EpochSeconds = 1.0,
     failures: float = 0.0,
@@ -168,7 +171,8 @@ def simulate(
         workers: how many train at the same time.
         searcher: as for ``tune``.
         scheduler: as for ``tune``.
-        epochs: the most epochs one trial trains; without a scheduler, each trial's epochs.
+        epochs: the most epochs one trial trains; without a scheduler, each trial's epochs. 1 for an
+            objective that is no curve.
         max_trials: as for ``tune``.
         max_epochs: as for ``tune``.
         max_time: virtual seconds, or a text such as ``"2h"``.
@@ -184,10 +188,17 @@ def simulate(
         seed: decides everything.
 
     Raises:
-        StudyError: nothing ends the study, or a setting that cannot be (see ``luthier.open``).
+        StudyError: nothing ends the study or a trial, an epoch of negative length, or a setting that
+            cannot be (see ``luthier.open``).
     """
     if workers < 1:
         raise StudyError(f"workers must be a whole number above 0, got {workers!r}.")
+    if not 0 <= restart_seconds < math.inf:
+        raise StudyError(f"restart_seconds must be 0 or more, got {restart_seconds!r}.")
+    if finalists is None and repetitions != _REPETITIONS:
+        raise StudyError(
+            f"repetitions={repetitions!r} is for a race of the best: give finalists= as well, such as 3."
+        )
     clock = VirtualClock()
     leases = VirtualLeases(clock)
     store = MemoryStore()
@@ -212,8 +223,13 @@ def simulate(
         study.steer.race(finalists, repetitions)
     if widen is not None:
         study.steer.widen(widen)
-    if study.scheduler.plan(Limits(max_trials, max_epochs)) is None and deadline is None:
+    if study.scheduler.plan(study.limits) is None and deadline is None:
         raise StudyError("Nothing would end this study: give max_trials=, max_epochs=, max_time=.")
+    if parts[1].epochs is None:
+        raise StudyError(
+            "Nothing would end a trial: give epochs=, the epochs that one trains; 1 where the objective "
+            "is no curve."
+        )
     duration = epoch_seconds if callable(epoch_seconds) else _constant(epoch_seconds)
     cluster = _Cluster(study, clock, leases, objective, duration, failures, cut_off)
     return cluster.run(workers, restart_seconds)
@@ -267,6 +283,8 @@ class _Cluster:
         self._idle_seconds = 0.0
         self._dead_seconds = 0.0
         self._finished_at: float | None = None
+        self._reported_at = clock.now  # the last report that counted
+        self._waited = False  # a whole term, in which nobody found a job
         self._deaths = self._cuts = self._epochs = 0
 
     def run(self, workers: int, restart_seconds: float) -> Simulation:
@@ -284,7 +302,7 @@ class _Cluster:
         there = workers * (end - began) - self._dead_seconds
         return Simulation(
             self._study,
-            self._clock.now - began,
+            max(end, self._reported_at) - began,
             self._idle_seconds / there if there > 0 else 0.0,
             self._deaths,
             self._cuts,
@@ -322,11 +340,16 @@ class _Cluster:
                 self._idle_seconds += self._clock.now - since
 
     def _let_leases_lapse(self) -> None:
-        """Nobody acts any more: go on to the moment when the first silent worker's lease is over."""
+        """Nobody acts any more: go on to the moment when the first silent worker's lease is over.
+
+        Where none is pending, a worker looks once more after a term, and then the run is over: it is stuck.
+        """
         pending = [s + self._leases.term for s in self._leases.silent_since.values()]
         later = [when for when in pending if when >= self._clock.now]
+        if not later and self._waited:
+            return
+        self._waited = not later
         worker = next(iter(self._idle))
-        self._idle_seconds += 0.0
         since = self._idle.pop(worker)
         when = min(later) + 0.001 if later else self._clock.now + self._leases.term
         self._idle_seconds += when - since
@@ -343,6 +366,7 @@ class _Cluster:
             if isinstance(job, Wait):
                 yield -1.0
                 continue
+            self._waited = False
             alive = yield from self._train(job, holder)
             if not alive:
                 back = self._clock.now + restart_seconds
@@ -362,7 +386,7 @@ class _Cluster:
         trial = Trial(self._study, job)
         epochs = trial.epochs(save=_nothing, restore=_nothing)
         for done, epoch in enumerate(epochs):
-            seconds = self._duration(trial.configuration, epoch + 1, chance.of(epoch))
+            seconds, cut = self._seconds(trial, epoch, chance), False
             if dies_at is not None and done <= dies_at < done + 1:
                 yield seconds * (dies_at - done)
                 self._leases.silent_since[holder.instance] = self._clock.now
@@ -372,18 +396,41 @@ class _Cluster:
                 return False
             if cut_at is not None and done <= cut_at < done + 1:
                 self._leases.silent_since[holder.instance] = self._clock.now
-                self._cuts += 1
+                cut = True
                 seconds += 2 * self._leases.term
             yield seconds
             self._leases.silent_since.pop(holder.instance, None)
             self._epochs += 1
+            taken_over = cut and self._study.refresh().trials[trial.number].lease != job.lease
+            self._cuts += taken_over
+            if not taken_over:
+                self._reported_at = self._clock.now
             seed = (trial.seed,) if self._seeded else ()
-            result = self._objective(trial.configuration, epoch + 1, *seed)
+            try:
+                result = self._objective(trial.configuration, epoch + 1, *seed)
+            except Exception as error:
+                self._fail(trial, error)
+                return True
             metric = self._study.objective.metric
             trial.report(dict(result) if isinstance(result, Mapping) else {metric: result})
         if not trial.closed and not trial.should_stop:
             self._study.finish(trial)
         return True
+
+    def _seconds(self, trial: Trial, epoch: int, chance: Chance) -> float:
+        seconds = self._duration(trial.configuration, epoch + 1, chance.of(epoch))
+        if not 0 <= seconds < math.inf:
+            raise StudyError(f"epoch_seconds must give 0 seconds or more, got {seconds!r}.")
+        return seconds
+
+    def _fail(self, trial: Trial, error: Exception) -> None:
+        """Record what fails a trial alone, as in training; raise any other error."""
+        if isinstance(error, Infeasible):
+            self._study.fail(trial, "failed", str(error) or "infeasible")
+        elif out_of_memory(error):
+            self._study.fail(trial, "out of memory", f"{type(error).__name__}: {error}")
+        else:
+            raise error
 
 
 def _parameters(function: Callable[..., Any]) -> int:

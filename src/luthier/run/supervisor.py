@@ -66,9 +66,11 @@ def supervise(
 
     Raises:
         TrialError: the training code raised; the message holds its traceback.
-        StudyError: a worker dies again and again before it takes a job; GPUs that are not there.
+        StudyError: a worker dies again and again before it takes a job; GPUs that are not there; a machine
+            that cannot fork.
         KeyboardInterrupt: after the workers are gone and their trials are back in the queue.
     """
+    check_forks()
     devices.checked_share(gpus_per_trial, workers)
     with (
         preemptible(study),
@@ -79,7 +81,20 @@ def supervise(
         study.refresh()
         if (failure := failure_of(study)) is not None:
             raise failure
-    return study.preempted or "nothing is left to do"
+    return study.preempted or study.why_over() or "nothing is left to do"
+
+
+def check_forks() -> None:
+    """Refuse a machine on which workers cannot be forked from a process that has the frameworks loaded.
+
+    Raises:
+        StudyError: it is Windows.
+    """
+    if not hasattr(os, "fork"):
+        raise StudyError(
+            "Worker processes need Linux or macOS, and this is Windows: leave workers= and gpus_per_trial= out "
+            "and start the script several times, on one storage; or run it in WSL."
+        )
 
 
 class _Crew:

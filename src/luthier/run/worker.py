@@ -134,8 +134,19 @@ def run_job(study: Study, job: Job, train: Train, leader: Leader | None = None) 
     try:
         with recorded(study, trial):
             with interrupts.through():
-                outcome = led(trial, train, leader)
+                outcome = led(trial, _to_its_end(train), leader)
             conclude(study, trial, outcome)
     finally:
         trial.closed = True
         collect_if_due()
+
+
+def _to_its_end(train: Train) -> Train:
+    """Return *train* with all written that it reports, while other ranks still train with it."""
+
+    def whole(trial: Trial) -> Any:
+        outcome = train(trial)
+        trial.flush()
+        return outcome
+
+    return whole

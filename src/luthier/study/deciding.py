@@ -17,9 +17,9 @@ from luthier.study import events as ev
 from luthier.study.chance import Chance
 from luthier.study.exhausting import exhaustible, left, new_one
 from luthier.study.feasibility import would_run_out
+from luthier.study.goals import diverged_metric
 from luthier.study.history import History
 from luthier.study.limits import epochs_left
-from luthier.study.objective import diverged_metric
 from luthier.study.protocols import (
     Checkpoints,
     Done,
@@ -274,20 +274,24 @@ def room(history: History, scheduler: Scheduler, limits: Limits) -> int | None:
     return max(0, min(left, default=plan.trials - len(history.trials)))
 
 
-def in_vain(history: History) -> str:
+def in_vain(history: History, since: int = 0) -> str:
     """Return in words that all trials of late failed before their first epoch, '' where that is not so.
 
     A study that ends with its epochs or its time would go on with such trials for ever.
+
+    Args:
+        history: the study.
+        since: the number of the first trial that counts: what made earlier ones fail may have been mended.
     """
-    if history.limits.trials is not None or len(history.trials) < _IN_VAIN:
+    last = history.trials[since:][-_IN_VAIN:]
+    if history.limits.trials is not None or len(last) < _IN_VAIN:
         return ""
-    last = history.trials[-_IN_VAIN:]
     if any(trial.reported or trial.state is not TrialState.FAILED for trial in last):
         return ""
     return (
         f"The last {_IN_VAIN} trials failed before their first epoch, the latest because of: "
         f"{last[-1].why or last[-1].kind}. Narrow the space to what can be trained, or give max_trials= to "
-        "have it end."
+        "have it end. When it is mended, start again: as many more are tried."
     )
 
 
@@ -351,7 +355,7 @@ def reported(
     ]
     if checkpointed:
         events.append(ev.CheckpointWritten(time=now, trial=trial, lease=lease, step=step))
-    if (metric := diverged_metric(metrics, history.objective)) is not None:
+    if (metric := diverged_metric(metrics, history.goals)) is not None:
         events.append(
             ev.TrialDiverged(time=now, trial=trial, lease=lease, step=step, metric=metric)
         )

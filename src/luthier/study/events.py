@@ -312,7 +312,7 @@ class StageBegun(Event, frozen=True, tag="stage begun"):
 
     *live* are varied, too, in the ranges of *narrowed* (low, high), because their best values shift with
     those of the stage. What is varied by neither is at its value in *around*. *trials* is how many new
-    trials the stage has; None: the rest of the study.
+    trials the stage has, without those that somebody enqueues; None: the rest of the study.
     """
 
     stage: int

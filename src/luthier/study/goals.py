@@ -193,6 +193,21 @@ def checked_report(metrics: Mapping[str, Any], goals: Goals) -> dict[str, float]
     return numbers
 
 
+def diverged_metric(metrics: Mapping[str, float], goals: Goals) -> str | None:
+    """Return the name of the metric that shows divergence, or None.
+
+    The first objective or any loss: a classifier whose loss is NaN still has an accuracy of one in ten.
+    What else the study is judged by is reported as NaN where it was not measured, whatever its name.
+    """
+    for name, value in metrics.items():
+        if math.isfinite(value):
+            continue
+        unmeasured = math.isnan(value) and name in goals.metrics
+        if name == goals.objectives[0].metric or (name.endswith("loss") and not unmeasured):
+            return name
+    return None
+
+
 def _names(keyword: str, given: Any) -> list[str]:
     if given is None:
         return []

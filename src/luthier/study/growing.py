@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from luthier.space import Domain, HyperParameters, Space
 from luthier.space.hull import hull
+from luthier.study.narrowing import with_in_place
 
 _IN_A_ROW = 5  # trials that ask for the same part of a range before the rest is given up
 
@@ -39,7 +40,7 @@ class Growing:
             trials.add(trial)
             self._lately[key] = (part, trials)
             if len(trials) >= _IN_A_ROW and key in grown:
-                grown = grown.with_domain(key, part.under(grown[key].condition))
+                grown = with_in_place(grown, key, part.under(grown[key].condition))
         return grown
 
     def took(self, trial: int, asked: HyperParameters) -> None:

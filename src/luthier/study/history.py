@@ -14,7 +14,7 @@ import msgspec
 from luthier.errors import StorageError
 from luthier.space import Space
 from luthier.study import events as ev
-from luthier.study.known import Known
+from luthier.study.known import Known, ranked_by
 from luthier.study.limits import Limits
 from luthier.study.records import SpaceRecord, StageRecord, TrialRecord, TrialState
 
@@ -176,10 +176,11 @@ class History(Known):
             event.start,
             event.start,
         )
-        if 0 <= event.stage < len(self.stages):
-            self.stages[event.stage].trials += 1
         if event.enqueued:
             self.queue.pop(0)
+            trial.stage = -1  # somebody else's idea: it takes no trial of the stage away
+        elif 0 <= event.stage < len(self.stages):
+            self.stages[event.stage].trials += 1
         self.trials.append(trial)
         self.index(trial)
 
@@ -197,6 +198,7 @@ class History(Known):
         if self._constrained and trial.reported:
             trial.violation = self.goals.violation(trial)
         self._refresh_best(trial)
+        self._improve_best(trial)  # the reports by which it broke a constraint may be gone
         trial.lease = self.last_lease = event.lease
         trial.holder = event.holder
         trial.term = event.term
@@ -240,11 +242,8 @@ class History(Known):
         if loss < trial.best_loss:
             trial.best_loss, trial.best_step = loss, step
             best = self.best
-            if (
-                (best is None or loss < best.best_loss)
-                and not self._constrained
-                and trial.repeats < 0
-            ):
+            better = best is None or (loss, trial.number) < (best.best_loss, best.number)
+            if better and not self._constrained and trial.repeats < 0:
                 self.best = trial
         if self._constrained:
             self._bounded(trial)
@@ -305,6 +304,7 @@ class History(Known):
         if event.configuration is not None:
             trial.configuration = thawed(event.configuration)
         self._move(trial, TrialState.QUEUED)
+        self._improve_best(trial)
 
     def _stage_begun(self, event: ev.StageBegun) -> None:
         around = thawed(event.around)
@@ -363,10 +363,13 @@ class History(Known):
         before, trial.violation = trial.violation, self.goals.violation(trial)
         if self.best is trial and trial.violation > before:
             self.best = self.ranking()[0] if self._counts(trial) else None
-        elif self._counts(trial):
-            found = (trial.violation, trial.best_loss)
-            if self.best is None or found < (self.best.violation, self.best.best_loss):
-                self.best = trial
+        else:
+            self._improve_best(trial)
+
+    def _improve_best(self, trial: TrialRecord) -> None:
+        """Let *trial* be the best if it is by the order of ``ranking``."""
+        if self._counts(trial) and (self.best is None or ranked_by(trial) < ranked_by(self.best)):
+            self.best = trial
 
     def _refresh_best(self, trial: TrialRecord) -> None:
         if self.best is trial and not (self._counts(trial) and trial.state.ended):
@@ -382,10 +385,14 @@ _RUNNING = TrialState.RUNNING
 
 
 def thawed(configuration: dict[str, Any]) -> dict[str, Any]:
-    """Give a choice among tuples its tuples back, which MessagePack does not have."""
+    """Give a choice among tuples its tuples back, which MessagePack does not have; also those in tuples."""
     if list not in map(type, configuration.values()):
         return configuration
-    return {k: tuple(v) if isinstance(v, list) else v for k, v in configuration.items()}
+    return {key: _as_tuple(value) for key, value in configuration.items()}
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(map(_as_tuple, value)) if isinstance(value, list) else value  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
 
 
 def _count(trial: TrialRecord, cause: str) -> None:

@@ -13,6 +13,8 @@ from luthier.study.limits import Limits
 from luthier.study.objective import Objective
 from luthier.study.records import SpaceRecord, StageRecord, TrialRecord, TrialState
 
+COMMAND = "command"  # attribute of the study of a script: the words of its command
+
 
 class Known:
     """All that a study's log tells, up to one of its events.
@@ -132,7 +134,7 @@ class Known:
         left out.
         """
         scored = [t for t in self.trials if self._counts(t)]
-        return sorted(scored, key=lambda t: (t.violation, t.best_loss, t.number))
+        return sorted(scored, key=ranked_by)
 
     def inherited(self) -> dict[int, set[int]]:
         """Return, by trial, the steps whose checkpoints children still have to go on from."""
@@ -153,12 +155,13 @@ class Known:
     @property
     def barren(self) -> bool:
         """Return whether nothing is lost if the study begins anew: nobody reported or asked for anything."""
+        own = self.attributes.get(-1, {}).keys() - {COMMAND}
         given = (
             self.queue,
             self.changes,
             self.notes,
             self.earlier,
-            self.attributes,
+            own or self.attributes.keys() - {-1},
             self.test_reads,
         )
         steered = self.opened_for is not None and self.limits != self.opened_for
@@ -204,3 +207,8 @@ class Known:
     def _counts(self, trial: TrialRecord) -> bool:
         spoilt = trial.state in (TrialState.DIVERGED, TrialState.FAILED)
         return not spoilt and math.isfinite(trial.best_loss) and trial.repeats < 0
+
+
+def ranked_by(trial: TrialRecord) -> tuple[float, float, int]:
+    """Return what trials are ranked by, the least first; of equal ones the earlier stands before."""
+    return trial.violation, trial.best_loss, trial.number

@@ -81,17 +81,6 @@ def named_metrics(
     return {**(metrics or {}), **named}
 
 
-def diverged_metric(metrics: Mapping[str, float], objective: Objective) -> str | None:
-    """Return the name of the metric that shows divergence, or None.
-
-    The objective or any loss: a classifier whose loss is NaN still has an accuracy of one in ten.
-    """
-    for name, value in metrics.items():
-        if not math.isfinite(value) and (name == objective.metric or name.endswith("loss")):
-            return name
-    return None
-
-
 def _number(name: str, value: Any) -> float:
     if isinstance(value, str | bytes | bool) or value is None or isinstance(value, complex):
         raise StudyError(

@@ -60,7 +60,7 @@ class TrialRecord:
     reported, by name. ``step`` is the last reported step; before the first report where it began, usually 0.
     A trial with a *parent* (-1: none) went on from its checkpoint after *start* steps.
     One that *repeats* another (-1: none) has its configuration and a seed of its own; it is no candidate
-    of the search.
+    of the search. *stage* is the one that it is a trial of; -1 without stages, and when it was enqueued.
     """
 
     number: int
@@ -235,7 +235,8 @@ class TrialRecord:
 class StageRecord:
     """One stage of a study as the log tells it.
 
-    *first* is the number of its first trial, *trials* how many were proposed in it so far.
+    *first* is the number of its first trial, *trials* how many were proposed in it so far, without enqueued
+    ones.
     """
 
     begun: ev.StageBegun

@@ -20,7 +20,7 @@ from luthier.study.log import decoded_all
 from luthier.study.protocols import PAGE, Store
 from luthier.study.records import SpaceRecord, StageRecord, TrialRecord, TrialState
 
-_LAYOUT = 11  # raised whenever what is below, or the fold, changes
+_LAYOUT = 12  # raised whenever what is below, or the fold, changes
 _FIRST = 20_000  # events before the first snapshot, and between early ones
 _LATER = 100_000  # events between snapshots of long logs
 _AT_ONCE = 500  # events that are decoded together: more leave the processor's cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import time
 import warnings
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -86,7 +87,7 @@ class Study(Writing):
         self._looked = -_LOOK_FOR_LAPSED
         self._seconds_to_decide = 0.0  # the last time
         self._limits: tuple[tuple[Limits, Space, int], Limits] | None = None
-        self.refresh()
+        self._hopeful = len(self.refresh().trials)  # trials before which nobody's failing counts
 
     @property
     def limits(self) -> Limits:
@@ -119,8 +120,8 @@ class Study(Writing):
                 self.refresh()
                 decider = self._decider(holder)
                 choice, proposal = self._choose(decider, proposal)
-                if proposal is not None and (words := deciding.in_vain(self._history)):
-                    raise StudyError(words)
+                if proposal is not None and not proposal.enqueued:
+                    self._check_not_in_vain()
                 if isinstance(choice, Wait | Done):
                     return choice
                 try:
@@ -135,6 +136,12 @@ class Study(Writing):
                     if self._on_lease is not None:
                         self._on_lease(self)
                     return job
+
+    def _check_not_in_vain(self) -> None:
+        words = deciding.in_vain(self._history, self._hopeful)
+        if words:
+            self._hopeful = len(self._history.trials)  # whoever asks again has heard it
+            raise StudyError(words)
 
     @contextlib.contextmanager
     def _deciding(self) -> Generator[None]:
@@ -178,8 +185,8 @@ class Study(Writing):
         if (trial := self._orphan()) is not None:
             return decider.take_over(trial), proposal
         move = self.scheduler.next(history, self.limits)
-        if isinstance(move, Done) and self._has_tried_all():
-            move = Done(f"all {len(history.trials)} configurations of the space were tried")
+        if isinstance(move, Done):
+            move = self._in_words(move)
         if isinstance(move, Start | Done) and (decision := decider.turn(move)) is not None:
             return decision, proposal
         if isinstance(move, Start):
@@ -194,10 +201,21 @@ class Study(Writing):
             return (decider.take_over(lapsed[0]) if lapsed else move), proposal
         return decider.resume(move, move.to_step), proposal
 
-    def _has_tried_all(self) -> bool:
+    def why_over(self) -> str:
+        """Return why there is no job for this process any more; '' while there is one, or may be one."""
+        history = self.refresh()
+        move = self._stop()
+        if move is None and not history.queued:
+            move = self.scheduler.next(history, self.limits)
+        return self._in_words(move).reason if isinstance(move, Done) else ""
+
+    def _in_words(self, done: Done) -> Done:
+        """Return *done* with its reason, where that is the end of a small space."""
         history, most = self._history, self.limits.trials
         ends = most != history.limits.trials and most == len(history.trials)
-        return ends and exhaustible(history, self.searcher, self.scheduler)
+        if not (ends and exhaustible(history, self.searcher, self.scheduler)):
+            return done
+        return Done(f"all {len(history.trials)} configurations of the space were tried")
 
     def _stop(self) -> Wait | Done | None:
         history = self._history
@@ -208,14 +226,21 @@ class Study(Writing):
             return Done(f"the training code failed in trial {number}")
         if self.preempted:
             return Done(self.preempted)
-        if self._time_is_up():
-            return Done("the time is up")
+        if over := self._time_is_up():
+            return Done(over)
         return Wait() if history.held else None
 
-    def _time_is_up(self) -> bool:
+    def _time_is_up(self) -> str:
+        """Return by whose word the time is up; '' while it is not."""
         if self.deadline is not None and self.clock.monotonic() >= self.deadline:
-            return True
-        return self._history.until is not None and self.clock.time() >= self._history.until
+            return "the time is up"
+        until = self._history.until
+        if until is None or self.clock.time() < until:
+            return ""
+        return (
+            "the time that somebody gave the study is up; to take that back: "
+            f"luthier budget {shlex.quote(self.name)} --time none"
+        )
 
     def _orphan(self) -> TrialRecord | None:
         """Return a trial that nobody holds; looks for silent holders only now and then."""
@@ -315,8 +340,8 @@ class Study(Writing):
         if self._history.held:
             why = f"{self._history.held} by hand{_because(self._history.held_why)}"
             return Verdict(Fate.RELEASE, why, "paused")
-        if self._time_is_up():
-            return Verdict(Fate.RELEASE, "the time is up", "time")
+        if over := self._time_is_up():
+            return Verdict(Fate.RELEASE, over, "time")
         return None
 
     def _reported(
@@ -474,6 +499,7 @@ class Study(Writing):
         Raises:
             StudyError: a metric that is no number, no objective, or nothing was ever reported.
             TrialEnded: it was told already, or given back.
+            CheckpointError, StorageError: what it reported last in ``trial.epochs`` cannot be written.
         """
         if not isinstance(trial, Trial):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise StudyError(
@@ -485,6 +511,7 @@ class Study(Writing):
                 f"Trial {trial.number} has ended already, at step {trial.step}: tell each trial once, "
                 "and ask for another one."
             )
+        trial.flush()
         trial.settle()
         if values:
             numbers = checked_report(values, self._history.goals)

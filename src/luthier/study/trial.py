@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from luthier.errors import LuthierWarning, StudyError, TrialEnded, nearest
 from luthier.space import Domain, HyperParameters, Space
 from luthier.study.chance import Chance
-from luthier.study.goals import checked_report
-from luthier.study.objective import diverged_metric, named_metrics
+from luthier.study.goals import checked_report, diverged_metric
+from luthier.study.objective import named_metrics
 from luthier.study.protocols import GO_ON, Fate, Verdict
 
 if TYPE_CHECKING:
@@ -94,6 +94,9 @@ class Trial:
         self._reported = False  # in this turn of it
         self._ready: Callable[[], bool] | None = None
         self._every_rank = False
+        # In a loop over epochs: by what, and how often, its state is saved.
+        self._saving: tuple[Callable[[Path], object] | None, int] | None = None
+        self._lost: BaseException | None = None  # raised where Python passes errors over
         self._clock = self._study.clock.monotonic()
 
     def __repr__(self) -> str:
@@ -182,26 +185,39 @@ class Trial:
         """Return the value of one hyperparameter, by its full name or its name within its branch.
 
         Raises:
-            StudyError: when this trial has no such hyperparameter.
+            StudyError: when this trial has no such hyperparameter, or several active ones of that name.
         """
         values = self.configuration
-        short = {Space.short(key): key for key in values}
-        key = name if name in values else short.get(name)
+        key = self._key(name, values)
         if key is None:
+            known = [*values, *map(Space.short, values)]
             raise StudyError(
                 f"Trial {self.number} has no hyperparameter {name!r}; it has "
-                f"{', '.join(map(repr, values)) or 'none'}.{nearest(name, [*values, *short])}"
+                f"{', '.join(map(repr, values)) or 'none'}.{nearest(name, known)}"
             )
         if self._parameters is None:
             self._beside[key] = values[key]
         return values[key]
 
     def get(self, name: str, default: Any = None) -> Any:
-        """Return ``trial[name]``, or *default* when the hyperparameter is not active here."""
-        try:
-            return self[name]
-        except StudyError:
-            return default
+        """Return ``trial[name]``, or *default* when the hyperparameter is not active here.
+
+        Raises:
+            StudyError: when several active ones have that name.
+        """
+        return default if self._key(name, self.configuration) is None else self[name]
+
+    def _key(self, name: str, values: Mapping[str, Any]) -> str | None:
+        """Return the full name of the hyperparameter that *name* means among *values*."""
+        if name in values:
+            return name
+        keys = [key for key in values if Space.short(key) == name]
+        if len(keys) > 1:
+            full = ", ".join(map(repr, keys))
+            raise StudyError(
+                f"{name!r} could be any of {full} in trial {self.number}: ask for it by its full name."
+            )
+        return keys[0] if keys else None
 
     @property
     def hp(self) -> HyperParameters:
@@ -293,8 +309,16 @@ class Trial:
         self.settle()
         if self._defers:
             self._pending = numbers
-        else:
-            self._write(numbers, checkpointed=False)
+            return
+        self._write(numbers, checkpointed=False)
+        if self.verdict.fate is Fate.PAUSE:
+            self.warn_once(
+                "paused without a checkpoint",
+                f"Trial {self.number} is paused at epoch {self.step}, and its reports come from outside of "
+                "trial.epochs(state), which writes checkpoints: if it is promoted, it trains again from the "
+                "beginning. Loop over trial.epochs(state), or use a scheduler that never pauses: 'auto', "
+                "'median' or None.",
+            )
 
     def _write(self, metrics: dict[str, float], *, checkpointed: bool) -> None:
         now = self._study.clock.monotonic()
@@ -373,6 +397,7 @@ class Trial:
     def _loop(self, save: Callable[[Path], object] | None, every: int) -> Iterator[int]:
         self.settle()
         self._defers = save is not None
+        self._saving = (save, every)
         self._clock = self._study.clock.monotonic()
         last = itertools.count() if self.to_step is None else range(self.to_step)
         try:
@@ -388,10 +413,30 @@ class Trial:
                 self._unreported()
         except GeneratorExit:  # the training code left the loop by itself
             if not self.closed:
-                self._left(save, every)
+                try:
+                    self._left(save, every)
+                except BaseException as error:
+                    self._lost = error  # Python would print and forget it: see ``flush``
             raise
         finally:
             self._defers = self._looping = self._reported = False
+            self._saving = None
+
+    def flush(self) -> None:
+        """Write what was reported last, for training code that left its loop before the end.
+
+        Leaving the loop does so already, but where something else still holds the loop's iterator; and what
+        goes wrong there, no code sees.
+
+        Raises:
+            CheckpointError, StorageError: it cannot be written, or could not when the loop was left.
+        """
+        lost, self._lost = self._lost, None
+        if lost is not None:
+            raise lost
+        saving, self._saving = self._saving, None
+        if saving is not None and not self.closed:
+            self._turned(*saving)
 
     def _endless(self) -> None:
         self.warn_once(
@@ -420,7 +465,7 @@ class Trial:
             return
         metrics, self._pending = self._pending, None
         due = self.step % every == 0 or self.step == self.to_step or self._study.interrupted
-        sound = diverged_metric(metrics, self._study.objective) is None
+        sound = diverged_metric(metrics, self._study.goals) is None
         checkpointed = save is not None and due and sound
         checkpointed = checkpointed and (self._ready is None or self._ready())
         if save is not None and checkpointed:

@@ -383,6 +383,9 @@ def test_the_plan_leaves_epochs_for_the_race() -> None:
     assert summary(study.history)["plan"]["trials"] == 20
 
 
+@pytest.mark.filterwarnings(
+    "ignore:Trial . is paused at epoch 1, and its reports come from outside"
+)
 def test_the_place_of_an_arrival_is_among_all_who_arrived() -> None:
     store = MemoryStore()
     study = luthier.open(
