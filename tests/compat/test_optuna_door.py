@@ -8,8 +8,10 @@ import warnings
 import optuna as real
 import pytest
 from both_optunas import BOTH, quiet  # noqa: F401
+from click.testing import CliRunner
 
 import luthier.compat.optuna as door
+from luthier.app.command import commands
 from luthier.errors import LuthierError, LuthierWarning, SpaceError, StorageError, StudyError
 from luthier.study.log import read_log
 from luthier.study.replay import replay
@@ -224,6 +226,18 @@ def test_grid(optuna):
     )
     found = sorted((t.params["x"], t.params["y"]) for t in study.trials)
     assert found == [(x, y) for x in (-50, 0, 50) for y in (-99, 99)]
+
+
+def test_a_point_of_a_grid_that_is_asked_for_again_is_derived_again(tmp_path):
+    sampler = door.samplers.GridSampler({"x": [1, 2]})
+    study = door.create_study(study_name="g", storage=f"sqlite:///{tmp_path}/g.db", sampler=sampler)
+    study.optimize(lambda t: t.suggest_int("x", 1, 2), n_trials=9)
+    with pytest.warns(LuthierWarning):
+        trial = study.ask()
+    study.tell(trial, trial.suggest_int("x", 1, 2))
+    assert len(study.trials) == 3
+    said = CliRunner().invoke(commands, ["replay", "g", "--storage", f"{tmp_path}/g.db"])
+    assert (said.exit_code, "3 proposals" in said.output) == (0, True), said.output
 
 
 @BOTH

@@ -33,10 +33,10 @@ def domain_told(space: Space, name: str, text: str) -> Domain:
         except ValueError as error:
             raise StudyError(f"{name}: expected LOW..HIGH, got {text!r}: {error}") from error
         plain = dataclasses.replace(domain, **ends, default=None, prior=None)
-        return dataclasses.replace(plain, **_beliefs(domain, plain))
+        return dataclasses.replace(plain, **beliefs(domain, plain))
     if isinstance(domain, Choice) and not dots:
         options = [_option(domain.options, option) for option in text.split(",")]
-        return Choice(options, condition=domain.condition, **_beliefs(domain, Choice(options)))
+        return Choice(options, condition=domain.condition, **beliefs(domain, Choice(options)))
     raise StudyError(f"{name} is {domain!r}: expected LOW..HIGH for a range, A,B,C for options.")
 
 
@@ -52,7 +52,7 @@ def value_told(space: Space, name: str, text: str) -> Any:
     return _option(options, text) if options else _value(text)
 
 
-def _beliefs(known: Float | Int | Choice, domain: Domain) -> dict[str, Any]:
+def beliefs(known: Float | Int | Choice, domain: Domain) -> dict[str, Any]:
     """Return the default and the belief of *known* where they lie in *domain*."""
     default = known.default if known.default_given and domain.contains(known.default) else None
     prior = known.prior if known.prior is not None and domain.contains(known.prior) else None

@@ -142,8 +142,8 @@ class _Replayer:
         stage = stage_of(self.behind) if event.repeats < 0 else -1
         if stage != event.stage:
             return f"trial {event.trial} was begun in stage {event.stage}, derived: {stage}"
-        if move is None:
-            return ""
+        if move is None or (event.enqueued and isinstance(move, Done)):
+            return ""  # by hand, though nothing was left to propose
         self.counts["moves"] += 1
         parent = (event.parent, event.start) if event.parent >= 0 else None
         begun = (event.bracket, parent, event.repeats)

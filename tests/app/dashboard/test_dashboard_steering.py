@@ -125,3 +125,25 @@ def test_a_typed_option_that_is_none_is_refused_in_words(
     wish = Wish(study="s", action="space", name="kind", options=[*map(repr, options), typed])
     with pytest.raises(SpaceError, match=re.escape("expected")):
         Helm(lambda: store).grant(wish, "Ada")
+
+
+def test_narrowing_takes_along_what_hangs_on_it_and_keeps_beliefs(tmp_path: Path) -> None:
+    space = Space(
+        kind=Choice("mlp", "cnn"),
+        units=Int(1, 9).when(kind="mlp"),
+        act=Choice("relu", "gelu", "tanh", default="gelu", prior="relu"),
+        rate=Float(1e-4, 1.0, scale="log", default=0.01),
+    )
+    store = SQLiteStore(tmp_path / "s.db")
+    study = opened(store, space)
+    helm = Helm(lambda: store)
+    steered(helm, action="space", name="act", options=["relu", "gelu"])
+    steered(helm, action="space", name="rate", low="1e-3", high="1")
+    steered(helm, action="space", name="kind", options=["cnn"])
+    found = study.refresh().space
+    assert list(found.domains) == ["kind", "act", "rate"]
+    assert (found["act"].default, found["act"].prior, found["rate"].default) == (
+        "gelu",
+        "relu",
+        0.01,
+    )

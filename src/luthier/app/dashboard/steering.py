@@ -12,9 +12,11 @@ from typing import Any, Literal
 import msgspec
 
 from luthier.app.dashboard.columns import label
+from luthier.app.told_domains import beliefs
 from luthier.errors import SpaceError, StudyError, nearest
 from luthier.space import Bool, Choice, Constant, Domain, Float, Int
 from luthier.storage import SQLiteStore
+from luthier.study.narrowing import with_in_place
 from luthier.study.protocols import Store
 from luthier.study.study import Study
 
@@ -102,10 +104,8 @@ def granted(study: Study, wish: Wish, who: str) -> str:
             steer.enqueue(configuration_from(study, wish.configuration or {}))
             return "The configuration is tried next."
         case "space":
-            domain = changed(
-                study, wish
-            )  # which refreshes: what others have changed since stays so
-            steer.space(study.space.with_domain(wish.name, domain), wish.reason)
+            domain = changed(study, wish)  # it refreshes: what others changed since stays so
+            steer.space(with_in_place(study.space, wish.name, domain), wish.reason)
             return f"The space of {wish.name} is changed."
         case "budget":
             until = study.refresh().until
@@ -184,14 +184,15 @@ def changed(study: Study, wish: Wish) -> Domain:
     if isinstance(domain, Float | Int):
         low = value_from(wish.name, domain, wish.low)
         high = value_from(wish.name, domain, wish.high)
-        return dataclasses.replace(domain, low=low, high=high, default=None)  # type: ignore[arg-type]
+        plain = dataclasses.replace(domain, low=low, high=high, default=None, prior=None)  # type: ignore[arg-type]
+        return dataclasses.replace(plain, **beliefs(domain, plain))
     if isinstance(domain, Choice) and wish.options and not domain.subspaces:
         known = {label(option): option for option in domain.options}
         fresh = [
             known[text] if text in known else _typed(wish.name, text, domain)
             for text in wish.options
         ]
-        return Choice(fresh, condition=domain.condition)
+        return Choice(fresh, condition=domain.condition, **beliefs(domain, Choice(fresh)))
     raise SpaceError(f"{wish.name} is {domain!r}: its range cannot be changed from the page.")
 
 
