@@ -11,10 +11,11 @@ from luthier.app.result import Result
 from luthier.app.tune import tune as tune_any
 from luthier.craft.range_finder import RangeTest, read, sweep_rates
 from luthier.space import discover
-from luthier.train.data import length, pair
+from luthier.train.data import length
 from luthier.train.fused.choice import Fused
 from luthier.train.keras import Build, Callbacks, State, Training, fit
 from luthier.train.keras_range import sweeps as keras_sweeps
+from luthier.train.memory import cleared_session, tuning
 
 
 def tune(
@@ -44,7 +45,7 @@ def tune(
         epochs: the most epochs one trial trains; 10, unless the scheduler says it.
         batch_size: examples a step, when it is no hyperparameter.
         callbacks: Keras callbacks, copied for each trial; or a function that makes them. Their
-            simple attributes (a patience counter, a best value) are part of the checkpoint.
+            simple attributes that change (a patience counter, a best value) are part of the checkpoint.
         fused: on the JAX backend, train whole epochs in compiled programs that trials of the same
             shapes share; see ``docs/fused.md``. "auto" does so where it can and says once where it
             cannot; True raises instead; False trains by ``fit``. "auto" also trains several at a time
@@ -63,22 +64,21 @@ def tune(
         maximize = "val_accuracy"
     if epochs is None and not hasattr(options.get("scheduler"), "epochs"):
         epochs = 10
-    training = Training(
-        build, pair(data, weighted=True), batch_size, callbacks, fused, class_weight
-    )
+    training = Training(build, data, batch_size, callbacks, fused, class_weight)
     space = discover(training.ask)
-    keras.backend.clear_session()
-    return tune_any(
-        training,
-        space,
-        maximize=maximize,
-        minimize=minimize,
-        epochs=epochs,
-        load=training.load,
-        data_size=length(training.data[0]),
-        define_by_run=True,
-        **options,
-    )
+    cleared_session(collects=True)
+    with tuning():
+        return tune_any(
+            training,
+            space,
+            maximize=maximize,
+            minimize=minimize,
+            epochs=epochs,
+            load=training.load,
+            data_size=length(training.data[0]),
+            define_by_run=True,
+            **options,
+        )
 
 
 def find_learning_rate(

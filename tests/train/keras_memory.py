@@ -1,4 +1,7 @@
-"""Trains Keras trials in one process; prints its resident bytes after the 10th and the last."""
+"""Trains Keras trials in one process; prints its resident bytes after the 10th and the last.
+
+With a third argument by a training function of one's own, which calls ``luthier.keras.fit``.
+"""
 
 import sys
 
@@ -39,7 +42,16 @@ def watched(self, trial):
     sizes.append(resident_bytes())
 
 
+def own(trial):
+    luthier.keras.fit(trial, build(trial.hp), data, fused=False)
+    sizes.append(resident_bytes())
+
+
 Training.__call__ = watched
 storage, trials = sys.argv[1], int(sys.argv[2])
-luthier.keras.tune(build, data, epochs=1, max_trials=trials, name="memory", storage=storage)
+options = {"epochs": 1, "max_trials": trials, "name": "memory", "storage": storage}
+if sys.argv[3:]:
+    luthier.tune(own, maximize="val_accuracy", **options)
+else:
+    luthier.keras.tune(build, data, **options)
 print(sizes[9], sizes[-1])

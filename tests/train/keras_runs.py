@@ -31,9 +31,9 @@ def check_suite(backend, *more):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def check_memory(folder, backend, trials=30):
+def check_memory(folder, backend, *own, trials=30):
     """Fail when trials after the tenth leave memory behind: a leaked model is 5 MB or more."""
-    done = run(HERE / "keras_memory.py", folder / "luthier.db", trials, backend=backend)
+    done = run(HERE / "keras_memory.py", folder / "luthier.db", trials, *own, backend=backend)
     assert done.returncode == 0, done.stdout + done.stderr
     after_10, after_all = map(int, done.stdout.split()[-2:])
     assert after_all - after_10 <= (trials - 10) * 3e6

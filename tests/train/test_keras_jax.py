@@ -14,3 +14,7 @@ def test_the_suite():
 
 def test_memory_does_not_grow_from_trial_to_trial(tmp_path):
     check_memory(tmp_path, "jax")
+
+
+def test_nor_from_ones_own_training_function(tmp_path):
+    check_memory(tmp_path, "jax", "own", trials=20)

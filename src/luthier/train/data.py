@@ -67,12 +67,32 @@ def pair(data: Any, *, weighted: bool = False) -> tuple[Any, Any]:
                     "trials are judged by, such as data=((x[n:], y[n:]), (x[:n], y[:n]))."
                 )
             continue
-        sizes = [len(array) for p in part for array in arrays_of(p)]
+        sizes = [_examples(array, name) for p in part for array in arrays_of(p)]
         if len(part) not in ((2, 3) if weighted else (2,)) or len(set(sizes)) > 1:
             form = "(x, y) or (x, y, weights)" if weighted else "(x, y)"
             sizes = sizes if len(sizes) <= _SHOWN else [*sizes[:_SHOWN], "..."]
             raise StudyError(f"The {name} part of data must be {form} of one length, got {sizes}.")
     return data[0], data[1]
+
+
+def _examples(array: Any, name: str) -> int:
+    """Return how many examples there are along the first axis; a sparse matrix has no length.
+
+    Raises:
+        StudyError: it has no first axis.
+    """
+    shape = getattr(array, "shape", None)
+    try:
+        return int(shape[0]) if shape is not None else len(array)
+    except (TypeError, IndexError, ValueError) as error:
+        what = (
+            f"{type(array).__name__} of shape {tuple(shape)}" if shape is not None else repr(array)
+        )
+        raise StudyError(
+            f"The {name} part of data holds {what} where an array is expected, examples along the first "
+            "axis; what a model learns to give back, such as an autoencoder's inputs, is y as well: "
+            "(x, x)."
+        ) from error
 
 
 def _looks_like_x_and_y(one: Any, other: Any) -> bool:
@@ -190,7 +210,7 @@ def weighted(train: Any, class_weight: Mapping[int, float] | None) -> Any:
 
 def length(train: Any) -> int | None:
     """Return how many training examples there are, None where only reading tells."""
-    return len(arrays_of(train[0])[0]) if isinstance(train, tuple | list) else None
+    return _examples(arrays_of(train[0])[0], "train") if isinstance(train, tuple | list) else None
 
 
 def order_of(examples: int, seed: int) -> np.ndarray:

@@ -46,7 +46,10 @@ def length_of(schedule: object) -> int | None:
         return own
     for each in type(schedule).__mro__:
         if (rule := _LENGTHS.get(each.__name__)) is not None:
-            return rule(schedule)
+            try:
+                return rule(schedule)
+            except (AttributeError, TypeError, ValueError, OverflowError):
+                return None  # a class of the user's that has no more than the name
     return None
 
 

@@ -8,9 +8,8 @@ count (and with it every learning-rate schedule) come from the checkpoint.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,44 +18,56 @@ import keras
 from luthier.errors import StudyError
 from luthier.run.seeding import seed_keras
 from luthier.space import HyperParameters
+from luthier.study.protocols import Fate
 from luthier.study.records import TrialRecord
 from luthier.study.study import Study
 from luthier.study.trial import Trial
-from luthier.train.data import checked_size, joined, length, mapped, order_of, pair, weighted
+from luthier.train.data import checked_size, joined, length, weighted
 from luthier.train.fused.choice import Fused, checked_fused, tell
 from luthier.train.fused.experience import runs_apart, wanted_width
 from luthier.train.fused.reasons import reason_against, wanted
 from luthier.train.fused.starting import drawn_by_numpy
 from luthier.train.fused.turns import OneEpoch, Turn
 from luthier.train.horizons import warn_if_half_finished
-from luthier.train.keras_state import State, build_optimizer
+from luthier.train.keras_callbacks import Callbacks, OneTraining, made
+from luthier.train.keras_data import arguments, checked, in_order, steps_of, validated_at_once
+from luthier.train.keras_optimizers import build_optimizer, finish, rated, unfinished
+from luthier.train.keras_state import State, averaged
 from luthier.train.keras_state import make_variables as make_variables
-from luthier.train.memory import freeze_once, give_back
+from luthier.train.memory import cleared_session, freeze_once, give_back, in_a_worker
 from luthier.train.tensorflow_epochs import Pipeline, pipelined, several_at_once
 
 Build = Callable[[HyperParameters], keras.Model]
-Callbacks = Sequence[keras.callbacks.Callback] | Callable[[], Sequence[keras.callbacks.Callback]]
 
 
 class Training:
-    """The training function that ``tune`` makes of a build function and data."""
+    """The training function that ``tune`` makes of a build function and data.
+
+    Raises:
+        StudyError: data that cannot be.
+    """
 
     def __init__(
         self,
         build: Build,
-        data: tuple[Any, Any],
+        data: Any,
         batch_size: int,
         callbacks: Callbacks = (),
         fused: Fused = "auto",
         class_weight: Mapping[int, float] | None = None,
     ) -> None:
         self.build = build
-        self.data = data
+        self.data = checked(data)
         self.class_weight = class_weight
-        self._train = weighted(data[0], class_weight)
+        self._train = weighted(self.data[0], class_weight)
         self.batch_size = batch_size
         self.callbacks = callbacks
         self.fused: Fused = checked_fused(fused)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Be unpacked in a worker's process."""
+        vars(self).update(state)
+        in_a_worker()
 
     def __call__(self, trial: Trial) -> None:
         """Build the model that the trial describes, and train it."""
@@ -68,7 +79,7 @@ class Training:
         fused = wanted(self.fused)
         if fused:
             # Layers' and metrics' names begin anew, also where another trial's model has them.
-            keras.backend.clear_session(free_memory=False)
+            cleared_session()
             freeze_once()
         seed_keras(keras, trial.seed)
         try:
@@ -147,7 +158,7 @@ class Training:
         whole = joined(train, validation) if data is None else data
         return Training(
             self.build,
-            pair((whole, validation), weighted=True),
+            (whole, validation),
             self.batch_size,
             lambda: _that_do_not_stop(self.callbacks),
             self.fused,
@@ -160,17 +171,19 @@ class Training:
             self.checked_build(hp)
 
     def load(self, trial: TrialRecord, folder: Path, study: Study) -> keras.Model:
-        """Return the trained model that a checkpoint holds."""
+        """Return the trained model that a checkpoint holds, its weights averaged where they are to be."""
         with drawn_by_numpy() if wanted(self.fused) else nullcontext():
             model = self.checked_build(study.hyperparameters(trial.configuration))
             make_variables(model, self.data[0])
             state = State(model)
         state.restore(folder)
+        if not averaged(folder):
+            finish(model)
         return model
 
 
 def _that_do_not_stop(callbacks: Callbacks) -> list[keras.callbacks.Callback]:
-    return [c for c in _listed(callbacks) if not isinstance(c, keras.callbacks.EarlyStopping)]
+    return [c for c in made(callbacks) if not isinstance(c, keras.callbacks.EarlyStopping)]
 
 
 def fit(
@@ -190,19 +203,22 @@ def fit(
 
     Raises:
         CheckpointError: the checkpoint does not fit the model.
-        StudyError: *fused* is True, and it cannot be.
+        StudyError: *fused* is True, and it cannot be; data, or callbacks, that cannot be.
     """
-    train, validation = pair(data, weighted=True)
-    for turn in turns(
-        trial,
-        model,
-        (weighted(train, class_weight), validation),
-        batch_size=batch_size,
-        callbacks=callbacks,
-        fused=fused,
-        class_weight=class_weight,
-    ):
-        turn.run()
+    train, validation = checked(data)
+    try:
+        for turn in turns(
+            trial,
+            model,
+            (weighted(train, class_weight), validation),
+            batch_size=batch_size,
+            callbacks=callbacks,
+            fused=fused,
+            class_weight=class_weight,
+        ):
+            turn.run()
+    finally:
+        give_back(collects=False)  # the model is still the caller's
     return model
 
 
@@ -222,24 +238,38 @@ def turns(
     """
     train, validation = data
     make_variables(model, train)
-    schedule: Any = getattr(model.optimizer, "_learning_rate", None)
-    steps = _steps(train, batch_size)
+    steps = steps_of(train, batch_size)
+    own = made(callbacks)
+    state = State(model, own)  # what they are made with are settings
     if steps is not None:
-        warn_if_half_finished(trial, schedule, per_epoch=steps)
-    own = copy.deepcopy(_listed(callbacks))
+        for optimizer in rated(model.optimizer):
+            schedule: Any = getattr(optimizer, "_learning_rate", None)
+            warn_if_half_finished(trial, schedule, per_epoch=steps)
     epochs = trial.horizon or trial.to_step
-    listeners = _OneTraining(own, model, verbose=0, epochs=epochs, steps=steps)
+    listeners = OneTraining(own, model, verbose=0, epochs=epochs, steps=steps)
     listeners.begin()
-    state = State(model, own)
     train_epoch = _epochs(trial, model, train, validation, batch_size, own, fused, class_weight)
     quick = several_at_once(model, own) if isinstance(train_epoch, Pipeline) else nullcontext()
-    with _unfinished(model.optimizer), quick:
-        for epoch in trial.epochs(state):
+    with unfinished(model.optimizer), quick:
+        loop: Any = trial.epochs(state)
+        for epoch in loop:
+            listeners.forget()
             yield Turn(train_epoch, epoch, trial.seed_of(epoch), listeners)
-            trial.report(listeners.logs)
+            trial.report(listeners.logs(trial.study.goals.metrics))
             if model.stop_training:
+                loop.close()  # writes the epoch's checkpoint; an error as it does so is the trial's
                 break
+    if trial.verdict.fate in _OVER and not _swapped(own):
+        finish(model)
     listeners.end()
+
+
+# A trial that is paused or given back goes on with the weights as they are; GO_ON: a callback has ended it.
+_OVER = (Fate.GO_ON, Fate.COMPLETE, Fate.STOP)
+
+
+def _swapped(callbacks: Sequence[keras.callbacks.Callback]) -> bool:
+    return any(getattr(callback, "_ema_weights_in_model", False) for callback in callbacks)
 
 
 def _epochs(
@@ -263,17 +293,17 @@ def _epochs(
             return found
         tell(trial, found, fused)
     if pipelined(model, train, validation):
-        size = _validation_size(batch_size)
+        size = validated_at_once(batch_size, validation)
         return Pipeline(model, train, validation, batch_size, size, callbacks)
-    arguments = _arguments(train, validation, batch_size)
+    given = arguments(train, validation, batch_size)
     if class_weight is not None and not isinstance(train, tuple | list):
-        arguments["class_weight"] = dict(class_weight)
+        given["class_weight"] = dict(class_weight)
 
     def train_epoch(epoch: int, seed: int, listeners: keras.callbacks.CallbackList) -> None:
         seed_keras(keras, seed)
         model.fit(
-            **_in_order(train, seed),
-            **arguments,
+            **in_order(train, seed),
+            **given,
             initial_epoch=epoch,
             epochs=epoch + 1,
             callbacks=listeners,
@@ -281,97 +311,3 @@ def _epochs(
         )
 
     return train_epoch
-
-
-@contextmanager
-def _unfinished(optimizer: Any) -> Generator[None]:
-    """Keep ``fit`` from replacing the weights by their moving averages after every epoch.
-
-    It does so at the end of each call when ``use_ema=True``; here a call is not the end.
-    """
-    if optimizer is not None:
-        optimizer.finalize_variable_values = lambda var_list: None
-    try:
-        yield
-    finally:
-        if optimizer is not None:
-            del optimizer.finalize_variable_values
-
-
-class _OneTraining(keras.callbacks.CallbackList):
-    """Lets callbacks see one training where ``fit`` is called once an epoch."""
-
-    def __init__(
-        self, callbacks: list[keras.callbacks.Callback], model: keras.Model, **params: Any
-    ) -> None:
-        self._logs = _Logs()
-        super().__init__([*callbacks, self._logs], add_history=True, model=model, **params)
-
-    @property
-    def logs(self) -> dict[str, float]:
-        return self._logs.last
-
-    def begin(self) -> None:
-        super().on_train_begin()
-
-    def end(self) -> None:
-        super().on_train_end(self.logs)
-
-    def on_train_begin(self, logs: Any = None) -> None:
-        pass
-
-    def on_train_end(self, logs: Any = None) -> None:
-        pass
-
-
-class _Logs(keras.callbacks.Callback):
-    """Keeps the metrics of the last epoch."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.last: dict[str, float] = {}
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self.last = {name: float(value) for name, value in (logs or {}).items()}
-
-
-def _listed(callbacks: Any) -> list[keras.callbacks.Callback]:
-    made: Any = callbacks() if callable(callbacks) else callbacks
-    return [made] if isinstance(made, keras.callbacks.Callback) else list(made)
-
-
-def _arguments(train: Any, validation: Any, batch_size: int) -> dict[str, Any]:
-    given: dict[str, Any] = {}
-    if isinstance(train, tuple | list):
-        given = {"batch_size": batch_size, "shuffle": False}
-    if isinstance(validation, tuple | list):
-        validation = tuple(validation)
-        given["validation_batch_size"] = _validation_size(batch_size)
-    return {**given, "validation_data": validation}
-
-
-def _validation_size(batch_size: int) -> int:
-    return max(batch_size, 256)  # larger batches change nothing but the time
-
-
-def _steps(train: Any, batch_size: int) -> int | None:
-    """Return the batches of an epoch, None where only training tells."""
-    if isinstance(train, tuple | list):
-        return -(-cast(int, length(train)) // batch_size)
-    try:
-        return len(train) or None
-    except TypeError:
-        return None
-
-
-def _in_order(train: Any, seed: int) -> dict[str, Any]:
-    """Return the training data in the order of one epoch.
-
-    Keras would shuffle too, but the order would depend on what was drawn before: its first ``fit``
-    draws one permutation more than the others.
-    """
-    if not isinstance(train, tuple | list):
-        return {"x": train}
-    order = order_of(cast(int, length(train)), seed)
-    parts = (mapped(lambda array: array[order], part) for part in train)
-    return dict(zip(("x", "y", "sample_weight"), parts, strict=False))

@@ -10,10 +10,12 @@ import keras
 import numpy as np
 
 from luthier.errors import StudyError
-from luthier.train.data import checked_size
+from luthier.train.data import checked_size, length, mapped
 from luthier.train.keras import make_variables
+from luthier.train.keras_data import checked
+from luthier.train.keras_optimizers import rated
 from luthier.train.random_state import same_random_state
-from luthier.train.range_sweep import batches, endless, is_pair, sweep, training_part
+from luthier.train.range_sweep import batches, endless, is_arrays, sweep, training_part
 
 
 def sweeps(
@@ -26,12 +28,19 @@ def sweeps(
             "trains with that optimizer, at other rates."
         )
     train = training_part(data)
+    if is_arrays(train):
+        train = checked((train, train))[0]
     found: list[np.ndarray] = []
     with _random_state():
         if not model.built:
-            make_variables(model, train if is_pair(train) else endless(train))
+            make_variables(model, train if is_arrays(train) else endless(train))
         if not cast(Any, model.optimizer).built:
             cast(Any, model.optimizer).build(model.trainable_variables)
+    if len(rated(model.optimizer)) > 1:
+        raise StudyError(
+            "The model is compiled with several optimizers, each with a rate of its own (MultiOptimizer): "
+            "a range test moves one. Compile it with one of them for the test."
+        )
     with _random_state(), _own_rate(model) as rate_variable:
         for index in range(count):
             with _as_it_was(model):
@@ -59,10 +68,9 @@ def _one(
 
 
 def _batches(data: Any, size: int, seed: int, index: int) -> Iterator[tuple[Any, ...]]:
-    if is_pair(data):
-        inputs, targets = (np.asarray(part) for part in data)
-        for rows in batches(len(inputs), size, seed, index):
-            yield inputs[rows], targets[rows]
+    if is_arrays(data):
+        for rows in batches(cast(int, length(data)), size, seed, index):
+            yield tuple(mapped(lambda array, rows=rows: array[rows], part) for part in data)
     else:
         for batch in endless(data):
             yield tuple(batch)[:3]
@@ -71,7 +79,7 @@ def _batches(data: Any, size: int, seed: int, index: int) -> Iterator[tuple[Any,
 @contextmanager
 def _own_rate(model: keras.Model) -> Generator[Any]:
     """Let the rate be a plain variable, even where the optimizer follows a schedule."""
-    optimizer = _optimizer(model)
+    [optimizer] = rated(model.optimizer)
     before = optimizer._learning_rate
     if isinstance(before, keras.Variable):
         yield before
@@ -105,11 +113,6 @@ def _variables(model: keras.Model) -> Iterator[Any]:
     yield from cast(Any, model.optimizer).variables
     for metric in model.metrics:
         yield from metric.variables
-
-
-def _optimizer(model: keras.Model) -> Any:
-    """Return the optimizer that has the rate: mixed precision wraps another one round it."""
-    return getattr(model.optimizer, "inner_optimizer", model.optimizer)
 
 
 def _random_state() -> AbstractContextManager[None]:

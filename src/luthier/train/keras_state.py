@@ -13,6 +13,10 @@ import numpy as np
 
 from luthier.errors import CheckpointError
 from luthier.train.data import mapped
+from luthier.train.keras_callbacks import Remembered, names_of, put_back, remembered, settings_of
+from luthier.train.keras_optimizers import beside, build_optimizer, rates
+
+_OPTIMIZERS = "optimizers.json"
 
 
 class State:
@@ -20,39 +24,52 @@ class State:
 
     Args:
         model: built and compiled.
-        callbacks: whose simple attributes are remembered as well.
+        callbacks: whose simple attributes are remembered as well, where they change from what they are now.
     """
 
     def __init__(
         self, model: keras.Model, callbacks: Sequence[keras.callbacks.Callback] = ()
     ) -> None:
         self._model = model
-        self._callbacks = callbacks
+        self._callbacks = dict(zip(names_of(callbacks), callbacks, strict=True))
+        self._settings = {name: settings_of(each) for name, each in self._callbacks.items()}
         build_optimizer(model)
 
     def save(self, folder: Path) -> None:
-        """Write every variable of model and optimizer, and the callbacks' attributes."""
+        """Write every variable of model and optimizers, and the callbacks' attributes."""
         arrays: dict[str, Any] = {
             f"{i:05d}": keras.ops.convert_to_numpy(v.value) for i, v in enumerate(self._variables())
         }
-        plain: list[dict[str, Any]] = []
-        for i, callback in enumerate(self._callbacks):
-            simple, lists = _attributes(callback)
-            plain.append(simple)
-            for name, values in lists.items():
-                arrays |= {f"callback/{i}/{name}/{j:05d}": v for j, v in enumerate(values)}
+        others: dict[str, list[int]] = {}
+        for name, optimizer in beside(self._model).items():
+            if (trained := self._trained_by(optimizer)) is not None:
+                others[name] = trained
+                arrays |= {
+                    f"optimizer/{name}/{j:05d}": keras.ops.convert_to_numpy(v.value)
+                    for j, v in enumerate(optimizer.variables)
+                }
+        plain: dict[str, dict[str, Any]] = {}
+        for i, (name, callback) in enumerate(self._callbacks.items()):
+            found = remembered(callback, self._settings[name])
+            plain[name] = found.simple
+            for attribute, values in found.lists.items():
+                arrays |= {f"callback/{i}/{attribute}/{j:05d}": v for j, v in enumerate(values)}
         np.savez(folder / "variables.npz", **arrays)
         (folder / "callbacks.json").write_text(json.dumps(plain))
+        if others:
+            (folder / _OPTIMIZERS).write_text(json.dumps(others))
 
     def restore(self, folder: Path) -> None:
         """Read them back.
+
+        Callbacks are known again by their class; of several of one class by their order.
 
         Raises:
             CheckpointError: the checkpoint is of a model with other variables.
         """
         variables = self._variables()
         with np.load(folder / "variables.npz", allow_pickle=False) as arrays:
-            saved = [name for name in arrays.files if not name.startswith("callback/")]
+            saved = [name for name in arrays.files if "/" not in name]
             if len(saved) != len(variables):
                 raise CheckpointError(
                     f"{folder} holds {len(saved)} variables, the model has {len(variables)}: "
@@ -60,32 +77,74 @@ class State:
                 )
             for name, variable in zip(sorted(saved), variables, strict=True):
                 variable.assign(_like(arrays[name], variable, folder))
-            attributes: list[dict[str, Any]] = json.loads((folder / "callbacks.json").read_text())
-            for i, (callback, values) in enumerate(zip(self._callbacks, attributes, strict=False)):
-                lists = sorted(n for n in arrays.files if n.startswith(f"callback/{i}/"))
-                for name in {n.split("/")[2] for n in lists}:
-                    values[name] = [arrays[n] for n in lists if n.split("/")[2] == name]
-                if (comparison := values.pop("monitor_op", None)) is not None:
-                    values["monitor_op"] = getattr(keras.ops, comparison)
-                vars(callback).update(values)
+            self._restore_optimizers(folder, arrays)
+            self._restore_callbacks(folder, arrays)
 
     def inherit(self, folder: Path) -> None:
-        """Restore another trial's state, but for the optimizer's learning rate.
+        """Restore another trial's state, but for the optimizers' learning rates.
 
-        The optimizer's other hyperparameters are no variables, and stay as they were built.
+        The optimizers' other hyperparameters are no variables, and stay as they were built.
 
         Raises:
             CheckpointError: as for ``restore``.
         """
-        rate = getattr(self._model.optimizer, "_learning_rate", None)
-        built = float(rate.numpy()) if isinstance(rate, keras.Variable) else None
+        built = rates(self._model)
         self.restore(folder)
-        if built is not None:
-            cast(Any, rate).assign(built)
+        for rate, value in built:
+            rate.assign(value)
 
     def _variables(self) -> list[Any]:
         optimizer = self._model.optimizer
         return [*self._model.variables, *(optimizer.variables if optimizer is not None else [])]
+
+    def _trained_by(self, optimizer: Any) -> list[int] | None:
+        """Return which of the model's variables *optimizer* was built for; None where that is not known."""
+        numbers = {id(v): i for i, v in enumerate(self._model.variables)}
+        trained = getattr(optimizer, "_trainable_variables", None)
+        if not optimizer.built or trained is None or not all(id(v) in numbers for v in trained):
+            return None
+        return [numbers[id(v)] for v in trained]
+
+    def _restore_optimizers(self, folder: Path, arrays: Any) -> None:
+        path = folder / _OPTIMIZERS
+        others: dict[str, list[int]] = json.loads(path.read_text()) if path.exists() else {}
+        here = beside(self._model)
+        for name, trained in others.items():
+            if (optimizer := here.get(name)) is None:
+                raise CheckpointError(
+                    f"{folder} holds an optimizer {name!r}, which the model does not have: build(hp) no "
+                    "longer makes the model it made."
+                )
+            if not optimizer.built:
+                optimizer.build([self._model.variables[i] for i in trained])
+            saved = sorted(n for n in arrays.files if n.startswith(f"optimizer/{name}/"))
+            if len(saved) != len(optimizer.variables):
+                raise CheckpointError(
+                    f"{folder} holds {len(saved)} variables of the optimizer {name!r}, which has "
+                    f"{len(optimizer.variables)}: build(hp) no longer makes the model it made."
+                )
+            for one, variable in zip(saved, optimizer.variables, strict=True):
+                variable.assign(_like(arrays[one], variable, folder))
+
+    def _restore_callbacks(self, folder: Path, arrays: Any) -> None:
+        for i, (name, simple) in enumerate(_noted(folder).items()):
+            if (callback := self._callbacks.get(name)) is None:
+                continue
+            found = Remembered(simple, {})
+            for one in sorted(n for n in arrays.files if n.startswith(f"callback/{i}/")):
+                found.lists.setdefault(one.split("/")[2], []).append(arrays[one])
+            put_back(callback, found, self._settings[name])
+
+
+def averaged(folder: Path) -> bool:
+    """Return whether the weights of a checkpoint are moving averages already: a callback swaps them in."""
+    return any(each.get("_ema_weights_in_model") for each in _noted(folder).values())
+
+
+def _noted(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return the callbacks' simple attributes, by the callbacks' names."""
+    found: Any = json.loads((folder / "callbacks.json").read_text())
+    return found if isinstance(found, dict) else {}
 
 
 def make_variables(model: keras.Model, train: Any) -> None:
@@ -118,12 +177,6 @@ def make_meters(model: Any, train: Any) -> None:
     model._symbolic_build(data_batch=few)
 
 
-def build_optimizer(model: keras.Model) -> None:
-    """Make the optimizer's slots exist: without, it would have none to restore, and start from zero."""
-    if model.optimizer is not None and not model.optimizer.built:
-        model.optimizer.build(model.trainable_variables)
-
-
 def _like(array: Any, variable: Any, folder: Path) -> Any:
     if tuple(array.shape) != tuple(variable.shape):
         raise CheckpointError(
@@ -135,23 +188,3 @@ def _like(array: Any, variable: Any, folder: Path) -> Any:
 
         array = array.view(getattr(ml_dtypes, variable.dtype))
     return array
-
-
-def _attributes(
-    callback: keras.callbacks.Callback,
-) -> tuple[dict[str, Any], dict[str, list[Any]]]:
-    """Return a callback's simple attributes, and those that are lists of arrays."""
-    simple: dict[str, Any] = {}
-    lists: dict[str, list[Any]] = {}
-    for name, value in vars(callback).items():
-        if name in ("params", "_model", "model"):
-            continue
-        if isinstance(value, np.generic):
-            value = value.item()
-        if value is None or isinstance(value, bool | int | float | str):
-            simple[name] = value
-        elif name == "monitor_op" and hasattr(keras.ops, getattr(value, "__name__", "")):
-            simple[name] = value.__name__  # setting it anew would flip min_delta's sign again
-        elif isinstance(value, list) and value and all(isinstance(v, np.ndarray) for v in value):
-            lists[name] = value
-    return simple, lists

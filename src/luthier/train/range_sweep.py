@@ -7,7 +7,8 @@ The frameworks' edges give ``sweep`` a function that trains one batch; what the 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -75,9 +76,15 @@ def training_part(data: Any) -> Any:
     """Return what to train on: of a data set, of a pair with validation data, or *data* itself."""
     if hasattr(data, "train") and hasattr(data, "validation"):
         return data.train
-    if isinstance(data, tuple | list) and len(data) == 2 and isinstance(data[0], tuple | list):
-        return data[0]
-    return data
+    if not isinstance(data, tuple | list) or len(data) != 2 or is_array_like(data[1]):
+        return data  # (x, y), where x may be several inputs
+    first = data[0]
+    return first if isinstance(first, tuple | list) else data
+
+
+def is_array_like(part: Any) -> bool:
+    """Return whether *part* is an array, a table, or arrays by name."""
+    return hasattr(part, "shape") or isinstance(part, Mapping)
 
 
 def is_pair(part: Any) -> bool:
@@ -89,16 +96,29 @@ def is_pair(part: Any) -> bool:
     )
 
 
+def is_arrays(part: Any) -> bool:
+    """Return True for (x, y) and (x, y, weights), each of which may be several arrays; False for batches."""
+    if not isinstance(part, tuple | list) or len(part) not in (2, 3):
+        return False
+    return is_pair(part) or any(map(is_array_like, part))
+
+
 def endless(loader: Any) -> Iterator[Any]:
     """Yield the batches of a loader, from its beginning again when it ends.
 
     Raises:
-        StudyError: it has none.
+        StudyError: it has none; it gives examples, not batches.
     """
+    # A PyDataset has no end of its own, but a length.
+    sized = hasattr(loader, "__getitem__") and hasattr(loader, "__len__")
+    torch = sys.modules.get("torch")
+    if sized and torch is not None and isinstance(loader, torch.utils.data.Dataset):
+        raise StudyError(
+            f"data is a {type(loader).__name__}, which gives one example at a time: give batches of it, "
+            "torch.utils.data.DataLoader(data, batch_size=..., shuffle=True)."
+        )
     while True:
         found = False
-        # A PyDataset has no end of its own, but a length.
-        sized = hasattr(loader, "__getitem__") and hasattr(loader, "__len__")
         for batch in (loader[i] for i in range(len(loader))) if sized else loader:
             found = True
             yield batch

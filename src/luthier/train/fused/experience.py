@@ -69,9 +69,10 @@ experience = Experience()
 def wanted_width(fused: Fused, study: Study, due: Sequence[Turn]) -> int:
     """Return how many trials should be under way: what the user said, or what pays on this device.
 
-    On an accelerator what the last program would like. On a processor one a core, each in a program of
-    its own, where neither proposals nor verdicts hang on the order in which results come, so that the
-    study is the same with any number of cores; and where memory is there for one more. Else 1.
+    Only where neither proposals nor verdicts hang on the order in which results come: no proposal is the
+    worse for it, and the study is the same with any number of cores. On an accelerator what the last
+    program would like; on a processor one a core, each in a program of its own, where memory is there for
+    one more. Else 1.
 
     Args:
         fused: what the user said.
@@ -82,11 +83,11 @@ def wanted_width(fused: Fused, study: Study, due: Sequence[Turn]) -> int:
         return fused
     if "jax" not in sys.modules:
         return 1
+    if not in_any_order(study.searcher, study.scheduler, study.history):
+        return 1
     if not on_processor():
         return experience.width()
-    compiled = all(getattr(turn.train, "key", "") for turn in due)
-    orderless = in_any_order(study.searcher, study.scheduler, study.history)
-    if not compiled or not orderless:
+    if not all(getattr(turn.train, "key", "") for turn in due):
         return 1
     most = min(threads(), MOST_APART)
     return most if not due or len(due) >= most or memory_for_one_more() else 1

@@ -14,6 +14,7 @@ from luthier.train.fused.numbers import calls_python, lift
 from luthier.train.fused.program import Batch, Epoch, Steps, key
 from luthier.train.fused.side_by_side import run_alone
 from luthier.train.fused.streamed import Stream
+from luthier.train.fused.turns import Turn
 
 Orders = Callable[[int], np.ndarray]
 
@@ -44,16 +45,16 @@ class Epochs:
 
     def __call__(self, epoch: int, seed: int, listeners: None) -> None:
         """Train an epoch in the order of *seed*."""
-        run_alone(self, epoch, seed, listeners)
+        run_alone(self, Turn(self, epoch, seed, listeners))
 
-    def before(self, epoch: int, listeners: None) -> None:
+    def before(self, turn: Turn) -> None:
         """Nothing is to be done."""
 
     def arguments(self, seed: int) -> tuple[Any, ...]:
         """Return what the program is called with: weights, meters, numbers, order, and data if there."""
         return (self._state.state, [], self._numbers, self._order(seed), *self._data)
 
-    def after(self, done: Epoch, epoch: int, listeners: None) -> None:
+    def after(self, done: Epoch, turn: Turn) -> None:
         """Take over what an epoch has made."""
         self._state.state = jax.tree.map(jnp.asarray, done.weights)
         self.metrics = done.trained, done.tested

@@ -7,6 +7,7 @@ What the model computes is Keras's own ``train_step`` and ``test_step``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -14,15 +15,16 @@ import jax
 import keras
 import numpy as np
 
+from luthier.run.seeding import seed_keras
 from luthier.train.data import even_size, order_of
 from luthier.train.fused.loaded import placed
 from luthier.train.fused.numbers import Lifted, calls_python, lift
 from luthier.train.fused.program import Epoch, Steps, key
 from luthier.train.fused.side_by_side import run_alone
 from luthier.train.fused.streamed import Stream
+from luthier.train.fused.turns import Turn
+from luthier.train.keras_data import validated_at_once
 from luthier.train.keras_state import make_meters
-
-_TESTED_AT_ONCE = 256
 
 Arrays = tuple[Any, ...]
 
@@ -72,29 +74,36 @@ class Epochs:
         self.stream = Stream(self.steps, data) if data.on_host else None
         self._data = () if data.on_host else (data.train, data.validation)
         self.key = "" if data.on_host else key(self.steps, self.arguments(0))
+        # Whether the metrics that come last are those of what is left over, which are not stacked.
+        left = (self.steps.rest, self.steps.test_rest)
+        self._single = tuple(part is not None and self.stream is None for part in left)
 
     def __call__(self, epoch: int, seed: int, listeners: keras.callbacks.CallbackList) -> None:
         """Train an epoch in the order of *seed*, and tell *listeners* what ``fit`` would."""
-        run_alone(self, epoch, seed, listeners)
+        run_alone(self, Turn(self, epoch, seed, listeners))
 
-    def before(self, epoch: int, listeners: keras.callbacks.CallbackList) -> None:
+    def before(self, turn: Turn) -> None:
         """Do what ``fit`` does at the beginning of an epoch."""
+        seed_keras(keras, turn.seed)  # what callbacks draw hangs on the epoch alone
         self._model.stop_training = False
         self._model.reset_metrics()
-        listeners.on_epoch_begin(epoch)
+        turn.listeners.on_epoch_begin(turn.epoch)
 
     def arguments(self, seed: int) -> tuple[Any, ...]:
         """Return what the program is called with: weights, meters, numbers, order, and data if there."""
         order = order_of(self._examples, seed).astype(np.int32)
         return (weights_of(self._model), meters_of(self._model), self._numbers, order, *self._data)
 
-    def after(self, done: Epoch, epoch: int, listeners: keras.callbacks.CallbackList) -> None:
+    def after(self, done: Epoch, turn: Turn) -> None:
         """Take over what an epoch has made, and do what ``fit`` does at its end."""
         put_back(self._model, done.weights, done.meters)
-        metrics = logs(done)
-        listeners.on_test_begin()
-        listeners.on_test_end(metrics)
-        listeners.on_epoch_end(epoch, metrics)
+        trained, tested = logs(done, self._single)
+        # Other trials' callbacks may have drawn meanwhile; and not what was drawn at the beginning.
+        seed_keras(keras, turn.seed ^ 1)
+        turn.listeners.on_test_begin()
+        turn.listeners.on_test_end(tested)
+        named = {f"val_{name}": value for name, value in tested.items()}
+        turn.listeners.on_epoch_end(turn.epoch, trained | named)
 
 
 def traced(model: Any, train: Arrays, validation: Arrays, batch_size: int) -> Steps:
@@ -105,7 +114,7 @@ def traced(model: Any, train: Arrays, validation: Arrays, batch_size: int) -> St
     """
     state = (weights_of(model), meters_of(model))
     size = min(batch_size, len(train[0]))
-    test_size = even_size(len(validation[0]), max(batch_size, _TESTED_AT_ONCE))
+    test_size = even_size(len(validation[0]), validated_at_once(batch_size, validation))
 
     def step(kind: Any, data: Arrays, size: int) -> Lifted | None:
         if not size:
@@ -164,12 +173,22 @@ def put_back(model: Any, weights: Any, meters: list[Any]) -> None:
         variable.assign(value)
 
 
-def logs(done: Epoch) -> dict[str, float]:
-    """Return the metrics as ``fit`` names them: each meter's last reading."""
-    trained, tested = jax.device_get((done.trained[-1], done.tested[-1]))
-    own = {name: _reading(value) for name, value in trained.items()}
-    return own | {f"val_{name}": _reading(value) for name, value in tested.items()}
+def logs(done: Epoch, single: Sequence[bool]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the metrics of training and of validation, as ``fit`` does: each meter's last reading.
+
+    A reading is a number, or an array where a metric has several, such as one a class.
+
+    Args:
+        done: the epoch.
+        single: whether the readings that come last are of one batch, for each of the two; else stacked.
+    """
+    last: Any = jax.device_get((done.trained[-1], done.tested[-1]))
+    trained, tested = (
+        {name: _reading(value if alone else value[-1]) for name, value in found.items()}
+        for found, alone in zip(last, single, strict=True)
+    )
+    return trained, tested
 
 
-def _reading(values: Any) -> float:
-    return float(np.ravel(values)[-1])
+def _reading(value: Any) -> Any:
+    return float(value) if np.ndim(value) == 0 else np.asarray(value)

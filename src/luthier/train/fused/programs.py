@@ -11,6 +11,7 @@ import hashlib
 import os
 import pickle
 import platform
+import re
 import tempfile
 import threading
 import time
@@ -27,6 +28,7 @@ from luthier.train.fused.place import folder
 
 _KEPT = 32  # programs in memory, 1 to 5 MB each for small nets
 _KEPT_ON_DISK = 500
+_OURS = re.compile(r"[0-9a-f]{64}")  # as programs' files are called
 _MADE = "3"  # raised when programs are compiled in another way
 
 
@@ -152,9 +154,21 @@ def _write(key: str, made: Any) -> None:
     with contextlib.suppress(Exception):  # a full disk, a backend that cannot: only time is lost
         content = pickle.dumps(serialize_executable.serialize(made))
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-            file.write(content)
-        os.replace(file.name, path)
-        newest_last = sorted(path.parent.iterdir(), key=lambda p: p.stat().st_mtime)
+        _put(path, content)
+        # The folder may hold what is not ours.
+        programs = [p for p in path.parent.iterdir() if _OURS.fullmatch(p.name)]
+        newest_last = sorted(programs, key=lambda p: p.stat().st_mtime)
         for old in newest_last[:-_KEPT_ON_DISK]:
             old.unlink()
+
+
+def _put(path: Path, content: bytes) -> None:
+    """Write a file whole, or leave nothing."""
+    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+        written = Path(file.name)
+        try:
+            file.write(content)
+        except BaseException:
+            written.unlink()
+            raise
+    os.replace(written, path)

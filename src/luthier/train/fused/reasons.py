@@ -44,8 +44,14 @@ def _reasons(
         yield "keras.distribution spreads the model over devices"
     if not hasattr(model, "_symbolic_build"):
         yield f"Keras {keras.__version__} is not known to work"
+    if getattr(keras.config, "max_steps_per_epoch", lambda: None)() is not None:
+        yield "keras.config.max_steps_per_epoch() ends epochs early"
     yield from own_methods(model)
     yield from looks_at_batches(callbacks)
+    for callback in callbacks:
+        if _has_own(callback, "on_test_begin"):
+            # Such as swapping in other weights to be measured; here training and measuring are one.
+            yield f"the callback {type(callback).__name__} has on_test_begin(): it acts within an epoch"
     for name, part in (("training", train), ("validation", validation)):
         if isinstance(part, tuple | list) and any(map(is_structure, part)):
             yield f"the {name} data have several inputs or outputs"
@@ -66,9 +72,13 @@ def looks_at_batches(callbacks: Sequence[keras.callbacks.Callback]) -> Iterator[
         if _is_for_epochs(callback):
             continue
         for name in _PER_BATCH:
-            own = getattr(type(callback), name) is not getattr(keras.callbacks.Callback, name)
-            if own or name in vars(callback):
+            if _has_own(callback, name):
                 yield f"the callback {type(callback).__name__} has {name}(): it looks at each batch"
+
+
+def _has_own(callback: keras.callbacks.Callback, name: str) -> bool:
+    own = getattr(type(callback), name) is not getattr(keras.callbacks.Callback, name)
+    return own or name in vars(callback)
 
 
 def _is_for_epochs(callback: keras.callbacks.Callback) -> bool:

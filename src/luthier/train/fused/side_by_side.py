@@ -42,7 +42,7 @@ class Member(Protocol):
     steps: Steps
     stream: Stream | None
 
-    def before(self, epoch: int, listeners: Any, /) -> None:
+    def before(self, turn: Turn, /) -> None:
         """Do what comes before an epoch."""
         ...
 
@@ -50,16 +50,24 @@ class Member(Protocol):
         """Return what the program is called with: weights, meters, numbers, order, and data if there."""
         ...
 
-    def after(self, done: Epoch, epoch: int, listeners: Any, /) -> None:
+    def after(self, done: Epoch, turn: Turn, /) -> None:
         """Take over what an epoch has made."""
         ...
 
 
 class _Part(NamedTuple):
-    """Epochs that run in one program: of one trial, or of several stacked."""
+    """Epochs that run in one program: of one trial, or of several stacked.
+
+    Attributes:
+        key: names the program.
+        turns: the epochs.
+        begun: which turns' trials know already that their epoch begins, by ``id``; those that ran out of
+            memory together begin again in smaller parts.
+    """
 
     key: str
     turns: list[Turn]
+    begun: set[int]
 
 
 class _Timed(NamedTuple):
@@ -69,7 +77,7 @@ class _Timed(NamedTuple):
 
 def started(turn: Turn) -> Callable[[], Exception | None]:
     """Have an epoch run beside others; return what waits for it and returns what it raised."""
-    return _started(_Part("", [turn]))
+    return _started(_Part("", [turn], set()))
 
 
 def run(turns: Sequence[Turn]) -> list[Exception | None]:
@@ -94,7 +102,7 @@ def run(turns: Sequence[Turn]) -> list[Exception | None]:
                 alone[id(part.turns[0])] = error
             elif out_of_memory(error):
                 experience.most[part.key] = len(part.turns) // 2
-                parts = [*_split(part.key, part.turns), *parts]
+                parts = [*_split(part.key, part.turns, part.begun), *parts]
             else:
                 raise error
     return [alone.get(id(turn)) for turn in turns]
@@ -108,14 +116,14 @@ def _parts(turns: Sequence[Turn]) -> list[_Part]:
     for key, group in groups.items():
         if len(turns) > len(group) == 1:
             experience.lonely[key] += 1
-        parts += _split(key, group)
+        parts += _split(key, group, set())
     return parts
 
 
-def _split(key: str, group: list[Turn]) -> list[_Part]:
+def _split(key: str, group: list[Turn], begun: set[int]) -> list[_Part]:
     """Return parts that fit into memory, as far as is known."""
     most = experience.room(key)
-    return [_Part(key, group[i : i + most]) for i in range(0, len(group), most)]
+    return [_Part(key, group[i : i + most], begun) for i in range(0, len(group), most)]
 
 
 def _started(part: _Part, *, apart: bool = True) -> Callable[[], Exception | None]:
@@ -160,7 +168,9 @@ def _begun(part: _Part) -> Callable[[], _Timed] | None:
         return None
     members = [cast(Member, turn.train) for turn in part.turns]
     for turn, member in zip(part.turns, members, strict=True):
-        member.before(turn.epoch, turn.listeners)
+        if id(turn) not in part.begun:
+            part.begun.add(id(turn))
+            member.before(turn)
     own = [m.arguments(t.seed) for t, m in zip(part.turns, members, strict=True)]
     key, one = members[0].key, partial(epoch, members[0].steps)
     if len(own) == 1:
@@ -177,12 +187,12 @@ def _over(part: _Part, done: _Timed) -> None:
     members = [cast(Member, turn.train) for turn in part.turns]
     experience.note(members[0].key, len(members), done.seconds)
     if len(members) == 1:
-        members[0].after(done.epoch, part.turns[0].epoch, part.turns[0].listeners)
+        members[0].after(done.epoch, part.turns[0])
         return
     made = jax.device_get(done.epoch)
     for row, (turn, member) in enumerate(zip(part.turns, members, strict=True)):
         of_one = jax.tree.map(lambda leaf, row=row: leaf[row], made)
-        member.after(of_one, turn.epoch, turn.listeners)
+        member.after(of_one, turn)
 
 
 def _timed(program: programs.Program, arguments: Sequence[Any]) -> _Timed:
@@ -192,13 +202,13 @@ def _timed(program: programs.Program, arguments: Sequence[Any]) -> _Timed:
     return _Timed(done, time.perf_counter() - begin)
 
 
-def run_alone(member: Member, turn: int, seed: int, listeners: Any) -> None:
-    """Run epoch number *turn* of one trial in its program."""
+def run_alone(member: Member, turn: Turn) -> None:
+    """Run an epoch of one trial in its program."""
     if member.stream is not None:
-        member.before(turn, listeners)
-        member.after(member.stream(*member.arguments(seed)), turn, listeners)
+        member.before(turn)
+        member.after(member.stream(*member.arguments(turn.seed)), turn)
         return
-    part = _Part(member.key, [Turn(cast(Any, member), turn, seed, listeners)])
+    part = _Part(member.key, [turn], set())
     call = _begun(part)
     assert call is not None
     _over(part, call())
