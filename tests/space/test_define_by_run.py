@@ -363,3 +363,24 @@ def test_another_tuners_words_are_told_ours():
         fresh().float("rate", 1e-5, 0.1, log=True)
     with pytest.raises(SpaceError, match=r"hp\.choice has no values= .*called options="):
         fresh().choice("kind", values=["a", "b"])
+
+
+def test_values_of_a_space_that_was_declared_beside_the_code_are_read_by_name():
+    space = Space(
+        rate=Float(1e-3, 1e-1, scale="log"),
+        first=Choice({"a": Space(units=Int(1, 4), width=Int(1, 4))}),
+        second=Choice({"b": Space(units=Int(5, 9))}),
+    )
+    study = luthier.open("declared", space, minimize="loss", storage="memory")
+    trial = study.ask()
+    assert trial.hp["rate"] == trial["rate"]
+    assert trial.hp["width"] == trial["first.a.width"]
+    assert trial.hp.get("momentum", 0.9) == 0.9
+    with pytest.raises(
+        SpaceError, match=r"'units' could be any of 'first\.a\.units', 'second\.b\.units'"
+    ):
+        trial.hp["units"]
+    with pytest.raises(SpaceError, match="Did you mean 'rate'"):
+        trial.hp["rates"]
+    study.tell(trial, loss=1.0)
+    assert study.trials[0].configuration.keys() == space.sample(lambda _: 0.5).keys()

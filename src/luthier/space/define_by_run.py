@@ -34,6 +34,8 @@ class HyperParameters(Asking):
             None refuses them.
         formerly: by full name, what the code may still ask for though the space was widened or narrowed
             since.
+        declared: values of a space that was declared beside the code, which may be read by their names
+            without asking.
 
     Attributes:
         space: with what the code asked for beyond it.
@@ -49,6 +51,7 @@ class HyperParameters(Asking):
         configuration: Mapping[str, Any],
         draw: Callable[[str, Domain], Any] | None = None,
         formerly: Mapping[str, Sequence[Domain]] = MappingProxyType({}),
+        declared: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         self.space = space
         self.grown: dict[str, Domain] = {}
@@ -59,26 +62,36 @@ class HyperParameters(Asking):
         self._given = dict(configuration)
         self._draw = draw
         self._formerly = formerly
+        self._declared = declared
         self._asked: dict[str, str] = {}  # name within its scope -> full name
         self._called: dict[str, str] = {}  # name as it was asked for, the latest -> full name
 
     def __getitem__(self, name: str) -> Any:
-        """Return a value that was asked for before.
+        """Return a value that was asked for before, or of a space that was declared beside the code.
 
         Raises:
-            SpaceError: it was not.
+            SpaceError: there is no such value, or several of that short name.
         """
         for key in (self._asked.get(name), self._called.get(name), name):
             if key in self.configuration:
                 return self.configuration[key]
-        hint = nearest(str(name), [*self._asked, *self._called])
+        if name in self._declared:
+            return self._declared[name]
+        branches = [key for key in self._declared if Space.short(key) == name]
+        if len(branches) == 1:
+            return self._declared[branches[0]]
+        if branches:
+            raise SpaceError(
+                f"{name!r} could be any of {', '.join(map(repr, branches))}: ask for it by its full name."
+            )
+        hint = nearest(str(name), [*self._asked, *self._called, *self._declared])
         raise SpaceError(
             f"{name!r} was not asked for in this trial.{hint} Ask with "
             f"hp.float({name!r}, low, high) or its kin first."
         )
 
     def get(self, name: str, default: Any = None) -> Any:
-        """Return a value that was asked for before, or *default*."""
+        """Return ``hp[name]``, or *default* where there is no such value."""
         try:
             return self[name]
         except SpaceError:

@@ -101,7 +101,11 @@ class Reading:
             draw: ``(full name, domain) -> value`` for what the space does not have; None refuses it.
         """
         history = self._history
-        return HyperParameters(history.space, configuration, draw, history.formerly)
+        declared: dict[str, Any] = {}
+        if not history.header.define_by_run:
+            space = Space.from_dict(history.header.space)
+            declared = {key: value for key, value in configuration.items() if key in space}
+        return HyperParameters(history.space, configuration, draw, history.formerly, declared)
 
     def refresh(self) -> History:
         """Fold in what other processes have appended, and return the history."""
