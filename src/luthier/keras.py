@@ -65,9 +65,9 @@ def tune(
     if epochs is None and not hasattr(options.get("scheduler"), "epochs"):
         epochs = 10
     training = Training(build, data, batch_size, callbacks, fused, class_weight)
-    space = discover(training.ask)
-    cleared_session(collects=True)
     with tuning():
+        space = discover(training.ask)
+        cleared_session(collects=True)
         return tune_any(
             training,
             space,

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 import luthier as lt
 from luthier.app.command import commands
+from luthier.app.saying import conclude
 from luthier.app.times import HOURS, SECONDS
 
 
@@ -69,8 +70,10 @@ def test_a_time_that_ran_out_says_how_it_is_taken_back(tmp_path, monkeypatch):
     study = lt.open("my study", {"x": lt.Float(0, 1)}, minimize="loss", max_trials=3)
     study.steer.budget(trials=3, until=time.time() - 1)
     done = study.next_job()
-    command = "luthier budget 'my study' --time none"
-    assert done.reason.endswith(f"to take that back: {command}")
+    assert done.reason == "the time that somebody gave the study is up"
+    said = []
+    conclude(study, study.store, done.reason, said.append)
+    assert said[1] == "to take that back: luthier budget 'my study' --time none"
     words = ["budget", "my study", "--time", "none"]
     said = CliRunner(catch_exceptions=False).invoke(commands, words).output
     assert said == "luthier: my study: 3 trials in all\n"

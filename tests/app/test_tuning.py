@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import jsonschema
@@ -14,6 +15,7 @@ from click.testing import CliRunner
 
 import luthier as lt
 from luthier.app.command import commands
+from luthier.app.scripts import _named_after
 from luthier.app.study_file import read_study_file, schema, study_from
 from luthier.errors import LuthierError, LuthierWarning
 
@@ -350,6 +352,12 @@ def test_a_module_names_its_study(folder):
     assert len(lt.open("train").trials) == 1
 
 
+def test_a_module_that_launches_a_script_does_not_name_the_study():
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", __file__]
+    assert _named_after(launch) == Path(__file__).stem
+    assert _named_after([sys.executable, "-m", "a.train", "--lr", "1"]) == "train"
+
+
 def test_the_same_script_with_other_fixed_words_is_told_of(folder):
     words = ["--space", "space.yaml", "--minimize", "val_loss", "--max-trials", "1"]
     assert run("train.py", "--epochs", "3", *words).exit_code == 0
@@ -370,6 +378,16 @@ def test_the_command_that_is_kept_keeps_no_study_that_came_to_nothing(folder):
     (folder / "train.py").write_text(TRAIN)
     with pytest.warns(LuthierWarning, match="it begins anew"):
         assert run("train.py", *words, "--minimize", "val_loss", "--seed", "1").exit_code == 0
+
+
+def test_a_command_that_came_to_nothing_is_forgotten(folder):
+    (folder / "train.py").write_text("raise SystemExit(3)")
+    words = ["--space", "space.yaml", "--max-trials", "1", "--minimize", "val_loss"]
+    with pytest.raises(LuthierError, match="exit code 3"):
+        run("train.py", "--wrong", *words)
+    (folder / "train.py").write_text(TRAIN)
+    assert run("train.py", *words).exit_code == 0  # a warning would be an error here
+    assert lt.open("train").history.attributes[-1]["command"][1:] == ["train.py"]
 
 
 def test_a_study_file_in_another_encoding_is_refused_in_words(folder):

@@ -176,7 +176,9 @@ def test_a_grid_that_is_done_has_no_more_trials():
     assert verdict.chance < 0.01
     done = insight.enough(taught(space, lambda c, _: 1.0 * c["a"] + c["b"], 16, searcher="grid"))
     assert (done.more, done.chance, done.stop) == (0, 0.0, True)
-    assert str(done).startswith("Everything was tried: the best loss is 2 after 16 trials")
+    assert str(done).startswith(
+        "Everything that would be proposed was tried: the best loss is 2 after 16"
+    )
     assert insight.picture(done).get_title() == "Everything was tried"
 
 

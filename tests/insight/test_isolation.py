@@ -11,6 +11,7 @@ from taught import taught
 import luthier
 from luthier import insight
 from luthier.errors import StudyError
+from luthier.insight.order_statistics import all_of_one
 from luthier.schedule import Patience
 from luthier.study import events as ev
 from luthier.study.records import TrialState
@@ -272,3 +273,9 @@ def test_labels_of_bins_say_their_ends_apart():
         ends = [end for label in labels for end in label.split(" … ")]
         assert all(a != b for a, b in (label.split(" … ") for label in labels))
         assert ends[-1] == last
+
+
+def test_a_value_of_few_trials_can_beat_one_of_many():
+    assert all_of_one(3, 20, 3) == pytest.approx(2 / 1771)
+    assert all_of_one(20, 3, 3) == 1.0  # the best of both are nearly always of the many
+    assert all_of_one(5, 5, 0) == 1.0

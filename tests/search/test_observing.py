@@ -291,3 +291,72 @@ def test_a_choice_may_come_back_from_every_place():
     space = Space(kind=Choice("a", "b", "c"), x=Float(0.0, 1.0), constraints=["x <= 0.5"])
     study = told(space, lambda c: c["x"] + "abc".index(c["kind"]), 20, searcher="gaussian_process")
     assert study.best_value < 0.05
+
+
+def test_trials_between_rungs_make_no_rung_of_their_own():
+    def curve(c, step):
+        return (c["x"] - 0.3) ** 2 + (c["y"] - 0.6) ** 2 + 1 / step
+
+    study = simulate(
+        curve, UNIT, minimize="loss", searcher="sobol", scheduler="asha", epochs=27, max_trials=60,
+        workers=1,
+    ).study  # fmt: skip
+    before = observe(study.history, UNIT)
+    assert [level.step for level in before.levels] == [1, 3, 9]
+    going = [t for t in study.history.trials if t.step == 9][:4]
+    for trial, step in zip(going, (10, 11, 12, 13), strict=True):  # promoted, and on their way
+        trial.add(step, 0.01, {"loss": 0.01}, 1.0)
+        trial.state = TrialState.RUNNING
+        study.history.touched.append(trial.number)
+    study.history.cursor += 1
+    levels = observe(study.history, UNIT).levels
+    assert [level.step for level in levels] == [1, 3, 9]
+    assert [len(level.rows) for level in levels] == [len(level.rows) for level in before.levels]
+
+
+def test_a_promoted_trial_takes_no_longer_than_any_other():
+    def seconds(trial, step):
+        return 62.0 if step == 1 else 2.0  # a minute before the first epoch
+
+    study = simulate(
+        lambda c, step: c["x"] + 1 / step, UNIT, minimize="loss", searcher="sobol", scheduler="asha",
+        epochs=9, max_trials=30, workers=1,
+    ).study  # fmt: skip
+    for trial in study.history.trials:
+        for at, step in enumerate(trial.steps):
+            trial.seconds[at] = seconds(trial, step)
+        study.history.touched.append(trial.number)
+    study.history.cursor += 1
+    found = observe(study.history, UNIT).seconds
+    assert found == pytest.approx(np.full(30, 60.0 + 9 * 2.0))
+
+
+def test_what_trains_longer_by_itself_takes_longer():
+    study = opened("own ends", scheduler=None)
+    for n in range(6):
+        trained(study, [1.0] * (2 + n))
+    for trial in study.history.trials:
+        for at in range(len(trial.seconds)):
+            trial.seconds[at] = 2.0
+        study.history.touched.append(trial.number)
+    study.history.cursor += 1
+    assert observe(study.history, UNIT).seconds.tolist() == [4.0, 6.0, 8.0, 10.0, 12.0, 14.0]
+
+
+def test_an_edge_that_is_the_default_is_found_when_trials_are_led_there():
+    space = Space(a=Int(32, 512, default=512), b=Float(0.0, 1.0), c=Float(0.0, 1.0))
+
+    def objective(c):
+        return -c["a"] / 512 + (c["b"] - 0.5) ** 2 + (c["c"] - 0.5) ** 2
+
+    study = told(space, objective, 40, searcher="gaussian_process")
+    assert any((one.name, one.side) == ("a", "high") for one in crowded(study.history))
+
+
+def test_few_values_on_a_log_scale_step_to_the_next():
+    space = Space(layers=Int(1, 3, scale="log", default=2), x=Float(0.0, 1.0), y=Float(0.0, 1.0))
+    seen = set()
+    for seed in range(8):
+        study = told(space, lambda c: c["x"], 4, searcher="gaussian_process", seed=seed)
+        seen |= {t.configuration["layers"] for t in study.trials[:4]}
+    assert seen == {1, 2, 3}

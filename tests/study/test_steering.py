@@ -151,3 +151,14 @@ def test_code_that_asks_for_less_takes_the_conditions_with_it(tmp_path: Path) ->
     assert found.study.space["layers"] == luthier.Int(1, 2)
     assert found.study.space["width"].condition == (("layers", (2,)),)
     assert "deep" not in found.study.space
+
+
+def test_limits_given_without_a_space_leave_the_time_that_was_set_by_hand(tmp_path):
+    path = tmp_path / "s.db"
+    made = luthier.open(
+        "s", {"x": luthier.Float(0, 1)}, minimize="loss", max_trials=3, storage=path
+    )
+    until = time.time() + 1000
+    made.steer.budget(trials=3, until=until)
+    history = luthier.open("s", max_trials=9, storage=path).history
+    assert (history.limits.trials, history.until) == (9, until)

@@ -73,6 +73,21 @@ def test_precision_and_flash_attention_stay_as_they_were_set(low_precision):
     assert len(seen) >= 8
 
 
+def test_a_precision_that_a_trial_chooses_is_no_other_trials():
+    seen = {}
+
+    def chooses(hp):
+        half = hp.bool("half")
+        if half:
+            keras.config.set_dtype_policy("mixed_bfloat16")
+        model = build(hp)
+        seen.setdefault(half, set()).add(model.layers[0].compute_dtype)
+        return model
+
+    tune(chooses, DATA, **(ONCE | {"max_trials": 4}))
+    assert seen == {True: {"bfloat16"}, False: {"float32"}}
+
+
 def test_nothing_stays_frozen_in_the_users_process():
     assert gc.get_freeze_count() == 0
     result = tune(build, DATA, **ONCE)
@@ -254,6 +269,26 @@ class Counts(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         self.seen += 1
         self.on = False
+
+
+def test_what_a_callback_has_opened_stays_open(tmp_path):
+    """Keras' own CSVLogger is made with no file, and opens it when training begins."""
+
+    def logger():
+        return keras.callbacks.CSVLogger(tmp_path / "log.csv", append=True)
+
+    model, before = net("sgd"), [logger()]
+    state = State(model, before)
+    model.fit(*DATA[0], epochs=1, callbacks=before, verbose=0)
+    state.save(tmp_path)
+    fresh, after = net("sgd"), [logger()]
+    state = State(fresh, after)
+    after[0].set_model(fresh)
+    after[0].on_train_begin()
+    state.restore(tmp_path)
+    after[0].on_epoch_end(1, {"loss": 0.5})
+    after[0].on_train_end()
+    assert (tmp_path / "log.csv").read_text().splitlines()[-1].endswith("0.5")
 
 
 class Before(keras.callbacks.Callback):

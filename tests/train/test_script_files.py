@@ -45,13 +45,32 @@ def test_a_file_that_is_longer_and_another_is_read_from_its_beginning(tmp_path):
     assert values(file.new()) == [0.9, 0.8, 0.7]
 
 
+def test_who_begins_anew_and_says_the_same_again_is_heard(tmp_path):
+    """As a script without checkpoints that is trained again, from the same seed."""
+    path = tmp_path / "log.csv"
+    path.write_text("epoch,loss\n0,0.5\n1,0.4\n2,0.3\n")
+    file = Growing(path)
+    file.pass_over()
+    found = []
+    for end in (
+        "0,0.5\n",
+        "0,0.5\n1,0.4\n",
+        "0,0.5\n1,0.4\n2,0.3\n",
+        "0,0.5\n1,0.4\n2,0.3\n3,0.2\n",
+    ):
+        path.write_text("epoch,loss\n" + end)
+        os.utime(path, ns=(len(end), len(end)))
+        found += values(file.new())
+    assert found == [0.5, 0.4, 0.3, 0.2]
+
+
 def test_who_writes_the_curve_so_far_again_and_goes_on_says_only_what_is_new(tmp_path):
     """As pandas does, and scripts that go on from a checkpoint, in a folder of the trial's own."""
     path = tmp_path / "log.csv"
     whole = "epoch,loss\n0,0.5\n1,0.4\n"
     path.write_text(whole)
     file = Growing(path)
-    file.pass_over()
+    file.pass_over(goes_on=True)
     for end in (0, 5, len(whole)):  # as far as it was written when it was looked at
         path.write_text(whole[:end])
         assert file.new() == []

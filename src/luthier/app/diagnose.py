@@ -11,6 +11,7 @@ from luthier.app import options
 from luthier.app.completing import study_argument
 from luthier.app.strict_json import strict_json
 from luthier.errors import StudyError
+from luthier.study.words import counted
 
 if TYPE_CHECKING:
     from luthier.insight.diagnosis import Finding, StudyDiagnosis
@@ -81,11 +82,11 @@ def _print_study(history: History, found: StudyDiagnosis, top: int) -> None:
 
 def _print_trial(history: History, number: int, several: tuple[Finding, ...]) -> None:
     from luthier.app import words
-    from luthier.app.show import clean, many
+    from luthier.app.show import clean
 
     trial = history.trials[number]
     metric = history.objective.metric
-    reached = f"no finite {metric} in {many(trial.step, 'epoch')}"
+    reached = f"no finite {metric} in {counted(trial.step, 'epoch')}"
     if math.isfinite(trial.best_loss):
         value = words.number(history.value(trial.best_loss))
         reached = f"{metric} {value} at epoch {trial.best_step} of {trial.step}"

@@ -29,7 +29,7 @@ def keep_command(study: Study, train: Any, stacklevel: int) -> None:
     if not isinstance(command, Command):
         return  # somebody's own training code
     words, known = list(command.arguments), study.history.attributes.get(-1, {}).get(COMMAND)
-    if known is None:
+    if known is None or study.history.barren:  # nothing came of another one
         study.set_attribute(COMMAND, words)
     elif isinstance(known, list) and known and _said(known) != _said(words):  # pyright: ignore[reportUnknownArgumentType]
         warnings.warn(

@@ -13,7 +13,7 @@ from luthier.run.places import storage_option
 from luthier.study.goals import outcome
 from luthier.study.history import History
 from luthier.study.protocols import Explains, Plan, SchedulerExplains, Store
-from luthier.study.study import Study
+from luthier.study.study import TIME_WAS_GIVEN, Study
 from luthier.study.words import counted
 
 _MOST_TOLD = 10  # trials of a front
@@ -78,6 +78,10 @@ def conclude(study: Study, store: Store, reason: str, say: Say) -> None:
     say(
         f"{reason}: {counted(len(history.trials), 'trial')} ({counts}), {counted(history.epochs, 'epoch')}"
     )
+    if reason == TIME_WAS_GIVEN:
+        say(
+            f"to take that back: luthier budget {shlex.quote(study.name)} --time none{storage_option(store)}"
+        )
     for paragraph in story(history):
         say(paragraph)
     if history.best is not None:

@@ -30,6 +30,12 @@ from luthier.train.script.sources import Patterns
 
 _FOR_SCRIPTS = ("metrics", "metrics_file", "tensorboard", "grace", "environment")
 _LAUNCHERS = ("torchrun", "accelerate")  # that take -m MODULE, as Python does
+_RUNNERS = (  # modules that launch a script, whose name is the study's
+    "torch.distributed.run",
+    "torch.distributed.launch",
+    "accelerate.commands.launch",
+    "accelerate.commands.accelerate_cli",
+)
 _NOT_FOR_TUNE = ("study", "run", "function", "space", "constraints", *_FOR_SCRIPTS)
 
 
@@ -157,7 +163,7 @@ def _module(run: Sequence[str]) -> str | None:
     if not (is_python(run[0]) or Path(run[0]).name in _LAUNCHERS):
         return None
     for word, after in pairwise(run[1:]):
-        if word == "-m":
+        if word == "-m" and after not in _RUNNERS:
             return after
         if Path(word).is_file():  # from here on they are the script's own
             return None

@@ -16,6 +16,7 @@ from luthier.insight.race import RaceResult, race
 from luthier.study.goals import outcome
 from luthier.study.history import History
 from luthier.study.records import TrialRecord, TrialState
+from luthier.study.words import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -97,8 +98,8 @@ def print_study(history: History, top: int) -> None:
         )
     )
     again = len(history.repetitions)
-    repeated = f"; {many(again, 'repetition')} of finalists among them" if again else ""
-    out.print(f"{_counts(history)}; {many(history.epochs, 'epoch')}{repeated}")
+    repeated = f"; {counted(again, 'repetition')} of finalists among them" if again else ""
+    out.print(f"{_counts(history)}; {counted(history.epochs, 'epoch')}{repeated}")
     for kind, count in failures(history).items():
         out.print(f"  {count} {clean(kind)}: {ADVICE.get(kind, _OTHER)}")
     if put_back := returns(history):
@@ -154,7 +155,7 @@ def print_trial(history: History, trial: TrialRecord) -> None:
     out.print(_titled(f"trial {trial.number}", f", {trial.state}{why}"))
     if kind := failure(trial):
         out.print(f"  {clean(kind)}: {ADVICE.get(kind, 'what was raised is below')}")
-    spent = f"{many(trial.step, 'epoch')}, {words.duration(sum(trial.seconds))}"
+    spent = f"{counted(trial.step, 'epoch')}, {words.duration(sum(trial.seconds))}"
     if math.isfinite(trial.best_loss):
         value = words.number(history.value(trial.best_loss))
         spent += f"; best {history.objective.metric} {value} at epoch {trial.best_step}"
@@ -251,13 +252,8 @@ def _titled(title: str, rest: str) -> Text:
 def _counts(history: History) -> str:
     counts = history.counts()
     listed = ", ".join(f"{counts[s]} {s}" for s in TrialState if s in counts)
-    trials = many(len(history.trials), "trial")
+    trials = counted(len(history.trials), "trial")
     return f"{trials} ({listed})" if listed else trials
-
-
-def many(count: int, what: str) -> str:
-    """Return a count with its noun: "1 trial", "2 trials"."""
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def settings_words(spec: dict[str, Any]) -> str:

@@ -181,7 +181,7 @@ def tune(
         halve=halve,
         define_by_run=define_by_run or space is None,
     )
-    keep_command(study, train, _users_level())
+    keep_command(study, train, _users_level() + 1)
     if finalists is None and repetitions != _REPETITIONS:
         raise StudyError(
             f"repetitions={repetitions!r} is for a race of the best: give finalists= as well, such as 3."

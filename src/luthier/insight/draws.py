@@ -55,7 +55,7 @@ def draw(trial: TrialRecord, epochs: int, *, alone: bool) -> Draw | None:
 
 
 def by_chance(one: Sequence[Draw], other: Sequence[Draw]) -> float:
-    """Return how likely chance alone gives either of two values so many of the best trials of both.
+    """Return how likely chance alone gives one of two values so many of the best trials of both.
 
     Args:
         one: its trials, the best first.
@@ -63,4 +63,4 @@ def by_chance(one: Sequence[Draw], other: Sequence[Draw]) -> float:
     """
     first = other[0]
     ahead = sum((each.fate, each.loss) < (first.fate, first.loss) for each in one)
-    return all_of_one((len(one), len(other)), ahead)
+    return all_of_one(len(one), len(other), ahead)

@@ -49,13 +49,13 @@ def resampled_chances(total: int, drawn: int) -> Array:
     return worse[:-1] - worse[1:]
 
 
-def all_of_one(sizes: Sequence[int], first: int) -> float:
-    """Return the chance that the *first* best trials all belong to one group, whichever.
+def all_of_one(size: int, other: int, first: int) -> float:
+    """Return the chance of so clear a difference if which of two groups a trial is in said nothing.
 
-    Σ C(n, first) / C(N, first) over the *sizes* n of the groups, N together: what would come of it if
-    which group a trial is in said nothing.
+    Twice C(size, first) / C(size + other, first), at most 1: the *first* best trials of both all belong to
+    the group of *size*; twice, since it could have been either.
     """
-    return sum(math.comb(size, first) for size in sizes) / math.comb(sum(sizes), first)
+    return min(1.0, 2.0 * math.comb(size, first) / math.comb(size + other, first))
 
 
 def quantile(losses: Sequence[float] | Array, weights: Array, share: float) -> float:

@@ -200,7 +200,8 @@ def _words(
     *, all_left: bool,
 ) -> str:  # fmt: skip
     if not more:
-        return f"Everything was tried: the best {metric} is {best:.4g} after {total} trials, and none is left."
+        said = f"the best {metric} is {best:.4g} after {total} trials"
+        return f"Everything that would be proposed was tried: {said}."
     asked = f"the {more} that are left" if all_left else f"{more} more"
     margin = "at all" if found.deviation == 0 else "by more than the seed noise"
     verdict = (

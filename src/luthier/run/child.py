@@ -27,6 +27,7 @@ def run(payload: str) -> int:
     order: dict[str, Any] = json.loads(Path(payload).read_text())
     left = None if order["until"] is None else max(0.001, order["until"] - time.time())
     study = open_study(order["study"], storage=order["storage"], max_time=left, renews=False)
+    study.hopeful = order["hopeful"]
     train = pickle.loads(Path(order["train"]).read_bytes())
     memory = _Memory()
     try:

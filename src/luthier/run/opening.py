@@ -178,12 +178,13 @@ def _check_as_it_is(name: str, **given: Any) -> None:
 
 def _limit(study: Study, limits: Limits, *, whole: bool) -> None:
     """Give the study the limits that the program asks for; those that it leaves out are none if *whole*."""
-    history = study.history
+    history, until = study.history, None
     if not whole:
         if limits == Limits():
             return
         before = history.limits
         limits = Limits(limits.trials or before.trials, limits.epochs or before.epochs)
+        until = history.until
     # What somebody set by hand since stands, until the program asks for something else.
     steered = history.budgeted and history.opened_for == limits
     if not steered and (not history.budgeted or history.limits != limits):
@@ -197,7 +198,7 @@ def _limit(study: Study, limits: Limits, *, whole: bool) -> None:
                     LuthierWarning,
                     stacklevel=4,
                 )
-        study.steer.budget(trials=limits.trials, epochs=limits.epochs, opened=True)
+        study.steer.budget(trials=limits.trials, epochs=limits.epochs, until=until, opened=True)
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ class Order:
         train: the training code, pickled by cloudpickle.
         until: when to stop, in seconds since 1970, or None.
         hang_after: see ``supervise``.
+        hopeful: see ``Study``.
         place: where the engine puts the loop.
     """
 
@@ -32,6 +33,7 @@ class Order:
     train: bytes
     until: float | None
     hang_after: float
+    hopeful: int
     place: Place = ALONE
 
 
@@ -58,7 +60,7 @@ def order_for(
     until = None
     if study.deadline is not None:
         until = time.time() + study.deadline - time.monotonic()
-    return Order(study.name, study.store.address, code, until, hang_after, place)
+    return Order(study.name, study.store.address, code, until, hang_after, study.hopeful, place)
 
 
 def work_here(order: Order) -> tuple[str, str]:
@@ -68,6 +70,7 @@ def work_here(order: Order) -> tuple[str, str]:
     """
     left = None if order.until is None else max(0.001, order.until - time.time())
     study = open_study(order.study, storage=order.storage, max_time=left, renews=False)
+    study.hopeful = order.hopeful
     try:
         train = pickle.loads(order.train)
         reason = supervise(study, train, 1, hang_after=order.hang_after, place=order.place)

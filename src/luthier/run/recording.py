@@ -210,7 +210,7 @@ def _tell_of_dropped(study: Study, trial: Trial, outcome: Any) -> None:
     if (
         known
         and math.isfinite(returned)
-        and not any(math.isclose(returned, told) for told in known)
+        and not any(math.isclose(returned, told, rel_tol=1e-4) for told in known)
     ):
         trial.warn_once(
             "returned beside reports",

@@ -278,6 +278,7 @@ class _Crew:
             "study": study.name,
             "storage": study.store.address,
             "until": until,
+            "hopeful": study.hopeful,
             "train": str(code),
         }
         payload = self._folder / "order.json"

@@ -175,14 +175,18 @@ class Columns:
         for column in map(int, np.flatnonzero(self.discrete(most))):
             if np.isnan(point[column]):
                 continue
-            count = self.domains[column].cardinality or 1
-            here = self._index(column, float(point[column]), count)
-            for there in range(count) if self.options[column] else (here - 1, here + 1):
-                if 0 <= there < count and there != here:
-                    near = np.where(np.isnan(point), 0.5, point)
-                    near[column] = self._place(column, there, count)
-                    found.append(near)
+            for there in self.beside(column, float(point[column])):
+                near = np.where(np.isnan(point), 0.5, point)
+                near[column] = there
+                found.append(near)
         return self.rounded(np.array(found).reshape(-1, self.dimension))
+
+    def beside(self, column: int, place: float) -> list[float]:
+        """Return the places of the next lower and the next higher value, or of all other options."""
+        count = self.domains[column].cardinality or 1
+        here = self._index(column, place, count)
+        steps = range(count) if self.options[column] else (here - 1, here + 1)
+        return [self._place(column, n, count) for n in steps if 0 <= n < count and n != here]
 
     def _index(self, column: int, place: float, count: int) -> int:
         domain = self.domains[column]

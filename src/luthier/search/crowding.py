@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[np.float64]
+    Flags = NDArray[np.bool_]
 
 Side = Literal["low", "high"]
 EDGE = 0.1  # of the range, on its own scale, is at an edge
@@ -172,12 +173,7 @@ def _crowded(
 
     domain = found.columns.domains[column]
     active = ~np.isnan(found.points[:, column]) & (ends[0] < ends[1])
-    if (
-        domain.cardinality or math.inf
-    ) > _MANY:  # nobody drew it: the trial had it in common with all
-        active &= (
-            np.abs(found.points[:, column] - domain.encode(cast(Any, domain).default)) > _ROUNDING
-        )
+    active &= ~_at_default(found, column)
     places, losses = found.points[active, column], found.losses[active]
     low, high = ends[0][active], ends[1][active]
     finite = np.isfinite(losses)
@@ -205,6 +201,21 @@ def _crowded(
     return _finding(
         found.columns.names[column], domain, side, hard, near, len(best), share, expected, p
     )
+
+
+def _at_default(found: Tried, column: int) -> Flags:
+    """Return which trials only kept the default: nobody looked for it there.
+
+    Later ones may have been led to an end of the range, where a default may lie, too.
+    """
+    import numpy as np
+
+    domain = cast(Any, found.columns.domains[column])
+    if (domain.cardinality or math.inf) <= _MANY:
+        return np.zeros(len(found.numbers), dtype=bool)
+    kept = np.abs(found.points[:, column] - domain.encode(domain.default)) <= _ROUNDING
+    at_end = domain.default in (domain.low, domain.high)
+    return kept & (found.numbers <= found.columns.dimension) if at_end else kept
 
 
 def _part_at_edge(inner: Array, outer: Array, share: float) -> Array:

@@ -145,7 +145,8 @@ class Models:
             found.append(self._process(points, level.losses, chosen, _LEARNED_FROM))
             known = len(chosen)
         *lower, own = found
-        return weighted(own, known, tuple(lower), self.sources, self.columns)
+        trials = len(self.seen.losses)
+        return weighted(own, known, tuple(lower), self.sources, self.columns, trials)
 
     def _posterior(self, losses: Array, chosen: NDArray[np.intp]) -> Posterior:
         return self._process(self.seen.points, losses, chosen, self._learned_from)
@@ -210,7 +211,7 @@ class Models:
         return condition(hyperparameters, groups, self.columns.features(points), labels)
 
     def _time(self, chosen: NDArray[np.intp]) -> tuple[Posterior, float] | None:
-        """Return a surrogate of the logarithm of an epoch's time, in units of its deviation, and that.
+        """Return a surrogate of the logarithm of a trial's time, in units of its deviation, and that.
 
         None where all take about the same.
         """

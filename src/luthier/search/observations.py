@@ -65,8 +65,9 @@ class Observations:
             and again, or that ended without a finite value of every objective.
         infeasible_numbers: (m,) theirs.
         pending: (p, d) trials that are queued or running, and of which nothing else is known.
-        failed: (f, d) trials that failed by a bug: nothing is known of them but that they were tried.
-        seconds: (n,) training time of each, an epoch.
+        failed: (f, d) trials of which nothing is known but that they were tried: that failed by a bug, or
+            ended early without a finite value of every objective.
+        seconds: (n,) training time of each; of those that a scheduler ended, that of all epochs.
     """
 
     names: tuple[str, ...]
@@ -141,14 +142,14 @@ class _Columns:
         )
         self.points: Array = np.empty((64, len(self.names)))
         self.losses: Array = np.full(64, np.nan)
-        self.seconds: Array = np.zeros(64)
         self.others: Array = np.full((64, len(self.goals.objectives) - 1), np.nan)
         self.excesses: Array = np.full((64, len(self.goals.constraints)), np.nan)
         self.kinds: NDArray[np.int8] = np.zeros(64, np.int8)
         self.steps: Numbers = np.zeros(64, np.intp)
         self.whole: Flags = np.zeros(64, dtype=bool)  # their training ended by itself
+        self.durations: Array = np.zeros((64, 3))  # see ``_duration``
         self.curves: dict[int, _Curve] = {}
-        # By step and trial the best loss until then; NaN where it has not been looked up since a report.
+        # By rung and trial the best loss until then; NaN where it has not been looked up since a report.
         self.best_by: dict[int, Array] = {}
 
     def brought_up_to_date(self, history: History) -> Observations:
@@ -178,7 +179,7 @@ class _Columns:
             more = max(count, 2 * len(self.losses)) - len(self.losses)
             self.points = np.pad(self.points, ((0, more), (0, 0)))
             self.losses = np.pad(self.losses, (0, more))
-            self.seconds = np.pad(self.seconds, (0, more))
+            self.durations = np.pad(self.durations, ((0, more), (0, 0)))
             self.kinds = np.pad(self.kinds, (0, more))
             self.steps = np.pad(self.steps, (0, more))
             self.whole = np.pad(self.whole, (0, more))
@@ -204,7 +205,7 @@ class _Columns:
             self.others[number] = self.goals.losses(trial)[1:]
         if self.excesses.shape[1]:
             self.excesses[number] = self.goals.excesses(trial)
-        self.seconds[number] = sum(trial.seconds) / max(1, trial.step - trial.start)
+        self.durations[number] = _duration(trial)
         self.steps[number] = trial.step
         self.whole[number] = trial.state is TrialState.COMPLETED
         self.curves.pop(number, None)
@@ -240,9 +241,13 @@ class _Columns:
         losses = self.losses[numbers]
         levels: tuple[Level, ...] = ()
         if mixed:
+            curves = partial(self._curve, history.trials)
+            losses = losses + _progress(numbers, curves, steps[known], whole[known])
             by = partial(self._best_by, history.trials)
-            losses = losses + _progress(numbers, by, steps[known], whole[known])
-            levels = _levels(numbers, by, steps[known], whole[known])
+            ended = steps[kinds == _KNOWN]
+            rungs = {*steps[(kinds == _KNOWN) & ~whole].tolist(), int(ended.max())}
+            self.best_by = {step: at for step, at in self.best_by.items() if step in rungs}
+            levels = _levels(numbers, by, steps[known], whole[known], sorted(rungs))
         outcomes = np.column_stack([losses, self.others[numbers]])
         excesses = self.excesses[numbers]
         return Observations(
@@ -255,7 +260,7 @@ class _Columns:
             infeasible_numbers=np.flatnonzero(kinds == _INFEASIBLE),
             pending=points[((kinds == _PENDING) | (kinds == _UNDER_WAY)) & ~known],
             failed=points[kinds == _FAILED],
-            seconds=self.seconds[numbers],
+            seconds=_seconds(self.durations[numbers], steps[known], whole[known]),
             outcomes=outcomes,
             excesses=excesses,
             carried=mixed,
@@ -270,11 +275,14 @@ class _Columns:
         if column is None:
             column = self.best_by[step] = np.full(len(self.losses), math.nan)
         for number in map(int, numbers[np.isnan(column[numbers])]):
-            curve = self.curves.get(number)
-            if curve is None:
-                curve = self.curves[number] = _Curve.of(trials[number])
-            column[number] = curve.by(step)
+            column[number] = self._curve(trials, number).by(step)
         return column[numbers]
+
+    def _curve(self, trials: list[TrialRecord], number: int) -> _Curve:
+        curve = self.curves.get(number)
+        if curve is None:
+            curve = self.curves[number] = _Curve.of(trials[number])
+        return curve
 
 
 _NOTHING, _KNOWN, _INFEASIBLE, _PENDING, _OUTSIDE, _UNDER_WAY, _FAILED = range(7)
@@ -326,29 +334,69 @@ def placed(space: Space, configuration: dict[str, Any]) -> list[float] | None:
     return point
 
 
-def _progress(numbers: Numbers, best_by: _BestBy, steps: Numbers, whole: Flags) -> Array:
+def _duration(trial: TrialRecord) -> tuple[float, float, float]:
+    """Return the seconds until the first report, those after it, and the epochs until the first."""
+    if not len(trial.seconds):
+        return 0.0, 0.0, 0.0
+    first = trial.seconds[0]
+    return first, sum(trial.seconds) - first, float(trial.steps[0] - trial.start)
+
+
+def _seconds(durations: Array, steps: Numbers, whole: Flags) -> Array:
+    """Return what each trial took (n,); those that did not end by themselves, what all epochs would take.
+
+    Who is promoted takes longer, which is no reason to avoid where it lies.
+    """
+    import numpy as np
+
+    first, after, begun = durations.T
+    if not len(steps) or whole.all():
+        return first + after
+    later = np.maximum(steps - begun, 0.0)
+    several = later > 0
+    epoch = np.where(several, after / np.maximum(later, 1.0), 0.0)
+    start = np.maximum(0.0, first - epoch * begun)
+    usual, least = (
+        (float(np.median(start[several])), 0.1 * float(np.median(epoch[several])))
+        if several.any()
+        else (0.0, 0.0)
+    )
+    alone = np.maximum((first - usual) / np.maximum(begun, 1.0), least)
+    epoch, start = np.where(several, epoch, alone), np.where(several, start, usual)
+    return np.where(whole, first + after, start + epoch * steps.max())
+
+
+def _progress(
+    numbers: Numbers, curves: Callable[[int], _Curve], steps: Numbers, whole: Flags
+) -> Array:
     """Return what to add to each trial's best loss to carry it to the common budget."""
     import numpy as np
 
     ordered = np.sort(steps)[::-1]
     budget = int(ordered[min(_FEWEST, len(ordered)) - 1])
-    donors = numbers[steps >= budget][::-1][:_DONORS]
+    donors = [curves(int(number)) for number in numbers[steps >= budget][::-1][:_DONORS]]
+    at_budget = np.array([donor.by(budget) for donor in donors])
     added = np.zeros(len(numbers))
     short = (steps < budget) & ~whole
     for step in map(int, np.unique(steps[short])):
-        gains = best_by(donors, budget) - best_by(donors, step)
+        gains = at_budget - np.array([donor.by(step) for donor in donors])
         finite = gains[np.isfinite(gains)]
         added[short & (steps == step)] = float(np.median(finite)) if len(finite) else 0.0
     return added
 
 
-def _levels(numbers: Numbers, best_by: _BestBy, steps: Numbers, whole: Flags) -> tuple[Level, ...]:
-    """Return the budgets that trials were trained to, each with half as many trials as the one below."""
+def _levels(
+    numbers: Numbers, best_by: _BestBy, steps: Numbers, whole: Flags, rungs: list[int]
+) -> tuple[Level, ...]:
+    """Return the budgets that trials were trained to, each with half as many trials as the one below.
+
+    Trials under way count for the *rungs* that they have passed, and make none of their own.
+    """
     import numpy as np
 
     found: list[Level] = []
     fewer = math.inf
-    for step in map(int, np.unique(steps)):
+    for step in rungs:
         rows = np.flatnonzero((steps >= step) | whole)
         if len(rows) < _LEVEL:
             break

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 _STEP = 0.25  # of a range, on its scale
+_FEW = 4  # values; with no more a step is one of them
 
 
 def stepped(
@@ -72,8 +73,10 @@ def _others(columns: Columns, column: int, here: float, chance: Chance) -> Array
         centres = (np.arange(count) + 0.5) / count
         return chance.generator().permutation(centres[np.abs(centres - here) > 0.25 / count])
     up = chance.uniform("up") < 0.5
-    step = max(_STEP, 1.0 / (columns.domains[column].cardinality or math.inf))  # one value at least
-    both = np.array([here + step, here - step] if up else [here - step, here + step])
+    if (columns.domains[column].cardinality or math.inf) <= _FEW:
+        both = np.array(columns.beside(column, here))
+        return both[::-1] if up else both
+    both = np.array([here + _STEP, here - _STEP] if up else [here - _STEP, here + _STEP])
     return both[(both >= 0.0) & (both <= 1.0)]
 
 

@@ -115,7 +115,7 @@ def blended(
     own: Posterior, known: int, sources: tuple[Source, ...], columns: Columns
 ) -> Posterior | Blend:
     """Return *own* blended with the surrogates of *sources*; its first *known* values are observed."""
-    return weighted(own, known, (), sources, columns)
+    return weighted(own, known, (), sources, columns, known)
 
 
 def weighted(
@@ -124,12 +124,13 @@ def weighted(
     others: tuple[Posterior, ...],
     sources: tuple[Source, ...],
     columns: Columns,
+    trials: int,
 ) -> Posterior | Blend:
     """Return *own* blended with *others* and *sources* by how well each ranks its first *known* values.
 
-    Of the weights of *sources* only a share counts that falls with *known*.
+    Of the weights of *sources* only a share counts that falls with the number of *trials*.
     """
-    heard = max(0.0, 1.0 - known / (_HEARD * (columns.dimension + 1)))
+    heard = max(0.0, 1.0 - trials / (_HEARD * (columns.dimension + 1)))
     shares = [1.0] * len(others)
     if heard:
         others = (*others, *(_surrogate(source, columns) for source in sources))

@@ -25,8 +25,8 @@ class Tried:
         columns: the searched hyperparameters.
         points: (n, d) places in the unit cube; NaN where a hyperparameter was inactive.
         losses: (n,) the objective as something to minimise, at the common budget; infinite for trials
-            that diverged or ran out of memory. With several objectives or constraints on outcomes: an
-            order of the trials.
+            that cannot be trained (``Observations.infeasible``). With several objectives or constraints
+            on outcomes: an order of the trials.
         first: (n,) the first objective in the same way, infinite also where a constraint is broken.
         numbers: (n,) of the trials.
     """
@@ -39,8 +39,9 @@ class Tried:
 
 
 def tried(history: History, space: Space | None = None) -> Tried:
-    """Return the trials that have ended in a value, or that diverged or ran out of memory.
+    """Return the trials that have a value, or that cannot be trained.
 
+    Under a scheduler that ends trials early those under way that have reported are among them.
     Trials trained for fewer epochs than the rest are carried to the common budget, see ``observe``.
     """
     import numpy as np

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
 import time
 import warnings
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -46,6 +45,8 @@ from luthier.study.writing import Writing
 _BRIEF = 0.01  # seconds of deciding during which all others can well wait
 _LOOK_FOR_LAPSED = 1.0  # seconds between two looks at who has fallen silent
 
+TIME_WAS_GIVEN = "the time that somebody gave the study is up"
+
 
 class Study(Writing):
     """A search for a good configuration, backed by its log.
@@ -57,6 +58,8 @@ class Study(Writing):
         preempted: why this process has to go, '' while it may stay: its trial is given back at its
             next report.
         warned: what this process has warned of in this study.
+        hopeful: the number of the first trial whose failing counts against going on: what made earlier ones
+            fail may have been mended before this program was started.
     """
 
     def __init__(
@@ -87,7 +90,7 @@ class Study(Writing):
         self._looked = -_LOOK_FOR_LAPSED
         self._seconds_to_decide = 0.0  # the last time
         self._limits: tuple[tuple[Limits, Space, int], Limits] | None = None
-        self._hopeful = len(self.refresh().trials)  # trials before which nobody's failing counts
+        self.hopeful = len(self.refresh().trials)
 
     @property
     def limits(self) -> Limits:
@@ -138,9 +141,9 @@ class Study(Writing):
                     return job
 
     def _check_not_in_vain(self) -> None:
-        words = deciding.in_vain(self._history, self._hopeful)
+        words = deciding.in_vain(self._history, self.hopeful)
         if words:
-            self._hopeful = len(self._history.trials)  # whoever asks again has heard it
+            self.hopeful = len(self._history.trials)  # whoever asks again has heard it
             raise StudyError(words)
 
     @contextlib.contextmanager
@@ -237,10 +240,7 @@ class Study(Writing):
         until = self._history.until
         if until is None or self.clock.time() < until:
             return ""
-        return (
-            "the time that somebody gave the study is up; to take that back: "
-            f"luthier budget {shlex.quote(self.name)} --time none"
-        )
+        return TIME_WAS_GIVEN
 
     def _orphan(self) -> TrialRecord | None:
         """Return a trial that nobody holds; looks for silent holders only now and then."""

@@ -311,13 +311,16 @@ class Trial:
             self._pending = numbers
             return
         self._write(numbers, checkpointed=False)
-        if self.verdict.fate is Fate.PAUSE:
+        if (
+            self.verdict.fate is Fate.PAUSE
+            and not self._study.history.trials[self.number].checkpoint
+        ):
             self.warn_once(
                 "paused without a checkpoint",
                 f"Trial {self.number} is paused at epoch {self.step}, and its reports come from outside of "
                 "trial.epochs(state), which writes checkpoints: if it is promoted, it trains again from the "
-                "beginning. Loop over trial.epochs(state), or use a scheduler that never pauses: 'auto', "
-                "'median' or None.",
+                "beginning. Loop over trial.epochs(state), or use a scheduler that never pauses: 'median' or "
+                "None.",
             )
 
     def _write(self, metrics: dict[str, float], *, checkpointed: bool) -> None:
@@ -437,6 +440,7 @@ class Trial:
         saving, self._saving = self._saving, None
         if saving is not None and not self.closed:
             self._turned(*saving)
+        self._defers = self._looping = self._reported = False
 
     def _endless(self) -> None:
         self.warn_once(

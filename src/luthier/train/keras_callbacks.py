@@ -159,7 +159,7 @@ def remembered(callback: keras.callbacks.Callback, settings: Mapping[str, Any]) 
             continue
         if isinstance(value, np.generic):
             value = value.item()
-        if value is None or isinstance(value, bool | int | float | str):
+        if _is_simple(value):
             if name not in settings or not _same(settings[name], value):
                 simple[name] = value
         elif name == "monitor_op" and hasattr(keras.ops, getattr(value, "__name__", "")):
@@ -172,14 +172,23 @@ def remembered(callback: keras.callbacks.Callback, settings: Mapping[str, Any]) 
 def put_back(
     callback: keras.callbacks.Callback, found: Remembered, settings: Mapping[str, Any]
 ) -> None:
-    """Give a callback what was remembered; all else is as *settings* says, which it was made with."""
-    values: dict[str, Any] = {**settings, **found.simple, **found.lists}
+    """Give a callback what was remembered; all else is as *settings* says, which it was made with.
+
+    What it has opened since, where it was made with None, stays open.
+    """
+    now = vars(callback)
+    made = {name: value for name, value in settings.items() if _is_simple(now.get(name))}
+    values: dict[str, Any] = {**made, **found.simple, **found.lists}
     if (comparison := values.pop("monitor_op", None)) is not None:
         values["monitor_op"] = getattr(keras.ops, comparison)
     if "min_delta" in settings and "min_delta" in found.simple:
         # A setting whose sign Keras changes as it begins.
         values["min_delta"] = math.copysign(settings["min_delta"], found.simple["min_delta"])
-    vars(callback).update(values)
+    now.update(values)
+
+
+def _is_simple(value: Any) -> bool:
+    return value is None or isinstance(value, bool | int | float | str | np.generic)
 
 
 def _same(one: Any, other: Any) -> bool:

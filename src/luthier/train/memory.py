@@ -38,6 +38,9 @@ _SETTINGS = (
 def cleared_session(*, collects: bool = False) -> None:
     """Have Keras forget its models and begin its names anew, but not what the user has set.
 
+    While a study is tuned that is what held when it began: what one trial's build function sets is no
+    other's.
+
     ``keras.backend.clear_session`` forgets the precision, the distribution over devices, flash attention
     and the scopes that are open, too.
 
@@ -52,11 +55,20 @@ def cleared_session(*, collects: bool = False) -> None:
         keras.config.set_dtype_policy(policy)
         keras.distribution.set_distribution(spread)
         return
-    settings = {name: state.get_global_attribute(name) for name in _SETTINGS}
+    settings = _users or _settings()
     keras.backend.clear_session(free_memory=collects)
     for name, value in settings.items():
         if value is not None:
             state.set_global_attribute(name, value)
+
+
+def _settings() -> dict[str, Any]:
+    """Return what holds for all models now; nothing before Keras is there."""
+    state: Any = sys.modules.get("keras.src.backend.common.global_state")
+    return {} if state is None else {n: state.get_global_attribute(n) for n in _SETTINGS}
+
+
+_users: dict[str, Any] = {}  # as they were when tuning began: a build function may set them, too
 
 
 def give_back(*, fused: bool = False, collects: bool = True) -> None:
@@ -100,12 +112,15 @@ _freezing = _Freezing()
 @contextmanager
 def tuning() -> Generator[None]:
     """Leave the process at the end as it was found: nothing frozen, no copy of the data on a device."""
+    if not _freezing.allowed:
+        _users.update(_settings())
     _freezing.allowed += 1
     try:
         yield
     finally:
         _freezing.allowed -= 1
         if not _freezing.allowed:
+            _users.clear()
             _thaw()
             if (loaded := sys.modules.get("luthier.train.fused.loaded")) is not None:
                 loaded.forget()
@@ -115,6 +130,7 @@ def in_a_worker() -> None:
     """Let objects be frozen for good: this process trains trials and does nothing else."""
     if not _freezing.allowed:
         _freezing.allowed = 1
+        _users.update(_settings())
 
 
 def freeze_once() -> None:

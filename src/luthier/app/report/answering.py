@@ -87,8 +87,8 @@ def _worth(history: History, trial: TrialRecord) -> str:
     if spread.source != "repeats":
         reach = words.number(_NORMAL * spread.deviation)
         return (
-            f"{text} Other seeds differ from it by at least ±{reach} in 95 % of trainings ({spread}: "
-            f"trainings differ more than epochs of one do){lucky}. Race the best trials on new seeds to know."
+            f"{text} Of trainings with other seeds 95 % lie within ±{reach} of it at best ({spread}: trainings "
+            f"differ more than epochs of one do){lucky}. Race the best trials on new seeds to know."
         )
     from scipy.special import stdtrit
 

@@ -20,11 +20,11 @@ from luthier.app.report.learned import Lessons, boundaries, sufficiency
 from luthier.app.report.markdown import document
 from luthier.app.report.parts import Items, Part, Report, Section, Table, Text
 from luthier.app.report.settings import settings
-from luthier.app.show import many
 from luthier.app.whole_files import replace
 from luthier.errors import LuthierError
 from luthier.insight.race import race
 from luthier.study.history import History
+from luthier.study.words import counted
 
 _FEW = 20  # trials: below, the best of them says little of the space
 
@@ -175,7 +175,7 @@ def _limitations(lessons: Lessons) -> list[Part]:
     if len(history.test_reads) > 1:
         lines.append(f"The test set was read {len(history.test_reads)} times.")
     if len(ranking) < _FEW:
-        lines.append(f"Only {many(len(ranking), 'trial')} ended with a value.")
+        lines.append(f"Only {counted(len(ranking), 'trial')} ended with a value.")
     edges = lessons.edges if history.space.dimension else ()
     if not isinstance(edges, str) and edges:
         names = ", ".join(dict.fromkeys(edge.name for edge in edges))
@@ -185,12 +185,12 @@ def _limitations(lessons: Lessons) -> list[Part]:
     lost = sum(map(bool, map(failure, history.trials)))
     if lost:
         share = 100 * lost / len(history.trials)
-        lines.append(f"{many(lost, 'trial')} diverged or failed: {words.number(share)} %.")
+        lines.append(f"{counted(lost, 'trial')} diverged or failed: {words.number(share)} %.")
     empty = [
         t for t in history.trials
         if t.state.ended and not failure(t) and not math.isfinite(t.best_loss)
     ]  # fmt: skip
     if empty:
-        lines.append(f"{many(len(empty), 'trial')} ended without a finite {metric}.")
+        lines.append(f"{counted(len(empty), 'trial')} ended without a finite {metric}.")
     parts: list[Part] = [Items(tuple(lines))] if lines else []
     return [*parts, *(p for p in sufficiency(lessons) if isinstance(p, Text))]

@@ -61,7 +61,9 @@ def _going_on(lessons: Lessons) -> list[str]:
     if isinstance(found, str):
         return [f"Run more trials: {found}"]
     if not found.more:
-        return ["Stop here, or widen the space: everything in it was tried."]
+        return [
+            "Stop here, or widen the space or take a finer grid: everything that would be proposed was tried."
+        ]
     if found.stop or not math.isfinite(found.chance):
         return ["Stop here, or change the space: more trials like these would hardly help."]
     chance = percent(found.chance)

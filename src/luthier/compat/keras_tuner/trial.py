@@ -122,7 +122,7 @@ def name_of(key: str, asked: Iterable[str]) -> str:
 def score_of(history: History, record: TrialRecord) -> float | None:
     """Return a trial's score: what ``run_trial`` returned in the end, or else its best report."""
     final = history.attributes.get(record.number, {}).get(FINAL)
-    if final is not None:
+    if final is not None and math.isfinite(final):
         return float(final)
     return history.value(record.best_loss) if math.isfinite(record.best_loss) else None
 

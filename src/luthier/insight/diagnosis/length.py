@@ -52,7 +52,13 @@ def training_length(trials: Sequence[TrialRecord], epochs: int | None = None) ->
     if longest < FEWEST or not full:
         return TrainingLength("keep", None, len(full), 0.0, "Too few epochs to tell.")
     if epochs is not None and longest < epochs:
-        said = f"None of the best trials was trained for all {epochs} epochs: too early to tell."
+        under_way = any(not trial.state.ended for trial in trials)
+        why = (
+            "too early to tell."
+            if under_way
+            else "they ended before, so this is not what limits them."
+        )
+        said = f"None of the best trials was trained for all {epochs} epochs: {why}"
         return TrainingLength("keep", None, len(full), 0.0, said)
     if len(full) < FEWEST_TRIALS:
         some = "1 trial was" if len(full) == 1 else f"{len(full)} trials were"

@@ -165,7 +165,8 @@ class Follower(Trial):
     def leave(self) -> None:
         """Tell rank 0 that the training code has returned, when it has there too."""
         if not self._returned:
-            self._hear(ms.Returned, self._save)
+            held = self._saving[0] if self._saving else None  # something holds the loop still
+            self._hear(ms.Returned, self._save or held)
 
     def _hear(self, until: type[ms.Down], save: Callable[[Path], object] | None) -> None:
         """Do what rank 0 says, up to a message of the kind *until*, or the end of its training code."""

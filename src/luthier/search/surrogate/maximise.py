@@ -57,10 +57,10 @@ class Maximiser:
         import numpy as np
 
         pool = [self._everywhere(generator)]
-        pool += [self._around(place, generator) for place in good]
+        for place in good:
+            around = self._around(place, generator)
+            pool.append(around[self.columns.allowed(around)])
         points = np.unique(np.concatenate(pool), axis=0)
-        allowed = self.columns.allowed(points)
-        points = points[allowed] if allowed.any() else points
         scores = self.score(points)
         starts = points[np.argsort(-scores, kind="stable")[:_STARTS]]
         climbed = self._climbed(starts)

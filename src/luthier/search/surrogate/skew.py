@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 _FAR = 1e3  # times as far from the quartile as that is from the best: of another kind
-_GOOD = 4  # trials that a scale is taken from
+_GOOD = 3  # trials at least that a scale is taken from
 _EXPONENTS = [i / 4 for i in range(-4, 7)]
 
 
@@ -46,9 +46,9 @@ def _scale(losses: Array) -> tuple[float, float]:
     while True:
         middle, lower = map(float, np.quantile(losses, [share, share / 2]))
         alike = lower <= least or middle - lower <= _FAR * (lower - least)
+        share /= 2
         if alike or share * len(losses) < _GOOD:
             return middle, lower
-        share /= 2
 
 
 def _power(x: Array, exponent: float) -> Array:

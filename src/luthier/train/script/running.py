@@ -65,7 +65,7 @@ class Run:
             if text
         ]
         for source in self._files:
-            source.pass_over()
+            source.pass_over(goes_on=trial.from_step > 0)
         environment = {
             **script.environment,
             **{f"LUTHIER_{name.upper()}": str(value) for name, value in facts.items()},
@@ -153,7 +153,7 @@ class Run:
             text = (
                 f"The script ended with {words} in trial {trial.number}, with {trial.configuration}"
             )
-            if _MEMORY.search(end) or (code in _KILLED and out_of_memory):
+            if _MEMORY.search(self._process.said_last) or (code in _KILLED and out_of_memory):
                 raise MemoryError(f"{text}: out of memory.")
             if code in _TERMINATED:
                 _give_back(trial)

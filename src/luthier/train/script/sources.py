@@ -141,14 +141,18 @@ class Growing:
         self._path = path
         self._header: list[str] = []
         self._read = b""
-        self._left: tuple[int, int] | None = (
-            None  # which file an earlier run left, till this one's is read
-        )
+        self._copies = False
+        # Which file an earlier run left, till this one's is read.
+        self._left: tuple[int, int] | None = None
 
-    def pass_over(self) -> None:
-        """Read what an earlier run left there, which is none of this one's."""
+    def pass_over(self, *, goes_on: bool = False) -> None:
+        """Read what an earlier run left there, which is none of this one's.
+
+        Args:
+            goes_on: whether this run goes on from a checkpoint, and may copy the curve so far.
+        """
         self.new(ended=True)
-        self._left = self._stamp()
+        self._left, self._copies = self._stamp(), goes_on
 
     def new(self, *, ended: bool = False) -> list[Reading]:
         """Return what was written since the last call; *ended*: nothing more will come."""
@@ -159,8 +163,9 @@ class Growing:
         anew = not data.startswith(self._read)
         if self._read.startswith(data):
             # As before, or a part of it, which is just being written anew. Whoever copies the curve so far and
-            # goes on has said nothing new by that; one that has ended by now said what the last run had.
-            if not ended or self._left in (None, self._stamp()):
+            # goes on has said nothing new by that; one that began anew, or has ended by now, says the same as
+            # the last run.
+            if self._left in (None, self._stamp()) or (self._copies and not ended):
                 return []
             anew = True
         if anew:
@@ -210,8 +215,8 @@ class Curves:
         self._files = EventFiles(folder)
         self._gathered: dict[int, dict[str, float]] = {}
 
-    def pass_over(self) -> None:
-        """Read what an earlier run left there, which is none of this one's."""
+    def pass_over(self, *, goes_on: bool = False) -> None:
+        """Read what an earlier run left there, which is none of this one's, whether it *goes_on* or not."""
         self.new(ended=True)
 
     def new(self, *, ended: bool = False) -> list[Reading]:
