@@ -61,11 +61,13 @@ def test_what_users_named_is_text_to_the_live_table(tmp_path):
 
 
 PRINTS = """
-import time
+import pathlib, time
 import luthier as lt
 
 def train(trial):
-    time.sleep(1.0)  # the table is there by then
+    until = time.monotonic() + 60
+    while not pathlib.Path("the table is there").exists() and time.monotonic() < until:
+        time.sleep(0.02)
     print("printed by the training")
     trial.report(loss=trial["x"])
 
@@ -85,6 +87,8 @@ def test_what_is_printed_into_a_file_stays_there_though_the_table_is_on_a_termin
         with contextlib.suppress(OSError):  # its other end is closed
             while some := os.read(master, 1 << 16):
                 said += some
+                if b"warming up" in said:
+                    (tmp_path / "the table is there").touch()
     os.close(master)
     assert run.wait(60) == 0, said
     assert log.read_text() == "printed by the training\n"

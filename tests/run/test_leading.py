@@ -39,7 +39,9 @@ def test_it_listens_no_more_to_ranks_that_are_still_there():
     leader = Leader(Group(0, 3, new_address()))
     line = ms.Line(leader.group.address, 1)
     unknown = ms.Client(leader.group.address, family="AF_UNIX")  # has not said who it is
+    until = time.monotonic() + 60
     while not leader._answers or len(set(threading.enumerate()) - before) < 4:
+        assert time.monotonic() < until
         time.sleep(0.01)  # the leader's own, the line's, and one for each of the two
     leader.close()
     assert gone(before)
