@@ -83,7 +83,7 @@ def test_the_path(tmp_path):
     (tmp_path / "first.py").write_text(slower)
     assert len(commands) <= 10
     (install, _), *commands = commands
-    assert install == 'pip install "luthier[dashboard,plot]"'  # tests/packaging installs it
+    assert install == 'pip install -e ".[dashboard,plot]"'  # tests/packaging installs it
     terminal = Terminal(tmp_path)
     said = {}
     for command, interrupted in commands:
