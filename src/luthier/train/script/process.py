@@ -89,11 +89,6 @@ class Process:
             return "".join(texts.values())
         return "\n\n".join(f"On {name}:\n{text}" for name, text in texts.items())
 
-    @property
-    def said_last(self) -> str:
-        """Return the last lines on stderr, or on stdout where that is all there is."""
-        return "\n".join(self._tails["stderr"] or self._tails["stdout"])
-
     def wait(self, seconds: float) -> bool:
         """Wait for its end, and return whether it has come."""
         try:

@@ -153,7 +153,7 @@ class Run:
             text = (
                 f"The script ended with {words} in trial {trial.number}, with {trial.configuration}"
             )
-            if _MEMORY.search(self._process.said_last) or (code in _KILLED and out_of_memory):
+            if _MEMORY.search(end) or (code in _KILLED and out_of_memory):
                 raise MemoryError(f"{text}: out of memory.")
             if code in _TERMINATED:
                 _give_back(trial)
