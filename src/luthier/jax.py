@@ -8,11 +8,11 @@ from typing import Any
 from luthier.app.result import Result
 from luthier.app.tune import tune as tune_training
 from luthier.craft.range_finder import RangeTest, read, sweep_rates
-from luthier.errors import StudyError
 from luthier.space import Space, discover
 from luthier.train.fused.choice import Fused, checked_fused
 
 try:
+    from luthier.train.data import check_end
     from luthier.train.jax import Build, Training, arrays, checked_size
     from luthier.train.jax_range import RatedStep
     from luthier.train.jax_range import sweeps as jax_sweeps
@@ -92,11 +92,7 @@ def tune(
         StudyError: data, a batch size or a setting that cannot be; no *epochs*.
         Exception: whatever ``build`` raises.
     """
-    # A scheduler of one's own may know; no name does, and "auto" would have the loop go on without an end.
-    if epochs is None and isinstance(options.get("scheduler"), str | None):
-        raise StudyError(
-            "epochs is missing: expected the most epochs one trial trains, as epochs=10."
-        )
+    check_end(epochs, options.get("scheduler"))
     train, validation = arrays(data)
     training = Training(build, train, validation, checked_size(batch_size), checked_fused(fused))
 

@@ -8,10 +8,10 @@ from typing import Any
 from luthier.app.result import Result
 from luthier.app.tune import tune as tune_training
 from luthier.craft.range_finder import RangeTest, read, sweep_rates
-from luthier.errors import StudyError
 from luthier.space import Space, discover
 
 try:
+    from luthier.train.data import check_end
     from luthier.train.torch import Build, Loss, Training, checked_size, tensors
     from luthier.train.torch_range import sweeps as torch_sweeps
     from luthier.train.torch_state import State
@@ -86,11 +86,7 @@ def tune(
             need a closure (LBFGS).
         Exception: whatever ``build`` raises.
     """
-    # A scheduler of one's own may know; no name does, and "auto" would have the loop go on without an end.
-    if epochs is None and isinstance(options.get("scheduler"), str | None):
-        raise StudyError(
-            "epochs is missing: expected the most epochs one trial trains, as epochs=10."
-        )
+    check_end(epochs, options.get("scheduler"))
     train, validation = tensors(data)
     training = Training(build, train, validation, checked_size(batch_size), loss, device)
     if maximize is None and minimize is None:

@@ -32,11 +32,10 @@ def domain_told(space: Space, name: str, text: str) -> Domain:
             ends = {"low": kind(low), "high": kind(high)}
         except ValueError as error:
             raise StudyError(f"{name}: expected LOW..HIGH, got {text!r}: {error}") from error
-        plain = dataclasses.replace(domain, **ends, default=None, prior=None)
-        return dataclasses.replace(plain, **beliefs(domain, plain))
+        return with_ends(domain, **ends)
     if isinstance(domain, Choice) and not dots:
         options = [_option(domain.options, option) for option in text.split(",")]
-        return Choice(options, condition=domain.condition, **beliefs(domain, Choice(options)))
+        return with_options(domain, options)
     raise StudyError(f"{name} is {domain!r}: expected LOW..HIGH for a range, A,B,C for options.")
 
 
@@ -52,7 +51,18 @@ def value_told(space: Space, name: str, text: str) -> Any:
     return _option(options, text) if options else _value(text)
 
 
-def beliefs(known: Float | Int | Choice, domain: Domain) -> dict[str, Any]:
+def with_ends(domain: Float | Int, low: Any, high: Any) -> Domain:
+    """Return *domain* from *low* to *high*, with the default and the belief where they lie in it."""
+    plain = dataclasses.replace(domain, low=low, high=high, default=None, prior=None)
+    return dataclasses.replace(plain, **_beliefs(domain, plain))
+
+
+def with_options(domain: Choice, options: Sequence[Any]) -> Domain:
+    """Return *domain* with these *options*, with the default and the belief where they are among them."""
+    return Choice(options, condition=domain.condition, **_beliefs(domain, Choice(options)))
+
+
+def _beliefs(known: Float | Int | Choice, domain: Domain) -> dict[str, Any]:
     """Return the default and the belief of *known* where they lie in *domain*."""
     default = known.default if known.default_given and domain.contains(known.default) else None
     prior = known.prior if known.prior is not None and domain.contains(known.prior) else None

@@ -31,7 +31,7 @@ from luthier.run.places import logs_of, place, storage_option
 from luthier.run.ranks import Group, Leader, follow, group_here, leader_here
 from luthier.run.supervisor import check_forks, supervise
 from luthier.run.worker import PREEMPTED_CODE, Train, preemptible, work
-from luthier.schedule.race import Race
+from luthier.schedule.race import REPETITIONS, Race, check_repetitions
 from luthier.space import Space, lint
 from luthier.storage import WORKER, open_store
 from luthier.study.objective import doubt
@@ -44,7 +44,6 @@ from luthier.study.protocols import (
 from luthier.study.study import Study
 from luthier.track import Tracker, Tracking, trackers_from
 
-_REPETITIONS = 10
 _HANG_AFTER = "10m"
 _LOOK_SECONDS = 0.2
 _ECHO_SECONDS = 2.5  # a second SIGTERM sooner than that is taken for an echo of the first
@@ -72,7 +71,7 @@ def tune(
     max_epochs: int | None = None,
     max_time: float | str | None = None,
     finalists: int | None = None,
-    repetitions: int = _REPETITIONS,
+    repetitions: int = REPETITIONS,
     seed: int = 0,
     storage: str | Path | Store | None = None,
     checkpoints: str | Path | None = None,
@@ -182,10 +181,7 @@ def tune(
         define_by_run=define_by_run or space is None,
     )
     keep_command(study, train, _users_level() + 1)
-    if finalists is None and repetitions != _REPETITIONS:
-        raise StudyError(
-            f"repetitions={repetitions!r} is for a race of the best: give finalists= as well, such as 3."
-        )
+    check_repetitions(finalists, repetitions)
     if finalists is not None:
         _set_race(study, finalists, repetitions)
     widen = may_widen(widen, os.environ)

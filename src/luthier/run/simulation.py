@@ -18,6 +18,7 @@ from typing import Any
 from luthier.errors import Infeasible, StudyError
 from luthier.run.opening import Opening, header_for, made_parts, seconds_from
 from luthier.run.recording import out_of_memory
+from luthier.schedule.race import REPETITIONS, check_repetitions
 from luthier.search.widening import due
 from luthier.space import Space
 from luthier.storage import MemoryStore
@@ -34,8 +35,6 @@ from luthier.study.trial import Trial
 
 Objective = Callable[..., "float | Mapping[str, float]"]
 EpochSeconds = Callable[[dict[str, Any], int, Chance], float]
-
-_REPETITIONS = 10  # as for tune
 
 
 @dataclass(frozen=True)
@@ -150,7 +149,7 @@ def simulate(
     max_epochs: int | None = None,
     max_time: float | str | None = None,
     finalists: int | None = None,
-    repetitions: int = _REPETITIONS,
+    repetitions: int = REPETITIONS,
     widen: bool | None = None,
     epoch_seconds: float | EpochSeconds = 1.0,
     failures: float = 0.0,
@@ -195,10 +194,7 @@ def simulate(
         raise StudyError(f"workers must be a whole number above 0, got {workers!r}.")
     if not 0 <= restart_seconds < math.inf:
         raise StudyError(f"restart_seconds must be 0 or more, got {restart_seconds!r}.")
-    if finalists is None and repetitions != _REPETITIONS:
-        raise StudyError(
-            f"repetitions={repetitions!r} is for a race of the best: give finalists= as well, such as 3."
-        )
+    check_repetitions(finalists, repetitions)
     clock = VirtualClock()
     leases = VirtualLeases(clock)
     store = MemoryStore()

@@ -12,6 +12,7 @@ import math
 from bisect import bisect_left, insort
 from dataclasses import dataclass, field
 
+from luthier.errors import StudyError
 from luthier.schedule.auto import Auto
 from luthier.schedule.contest import Contest, contest
 from luthier.schedule.full import Full, rest
@@ -40,7 +41,20 @@ from luthier.study.records import TrialRecord, TrialState
 from luthier.study.searched import searched
 
 BRACKET = -1  # of repetitions: no bracket of any search
+REPETITIONS = 10  # of a finalist, at most, where nobody says otherwise
 _RESERVED = 3  # one of so many epochs is kept for the race, at most
+
+
+def check_repetitions(finalists: int | None, repetitions: int) -> None:
+    """Refuse repetitions that were asked for without a race.
+
+    Raises:
+        StudyError: *repetitions* are not the usual ones, and there are no *finalists*.
+    """
+    if finalists is None and repetitions != REPETITIONS:
+        raise StudyError(
+            f"repetitions={repetitions!r} is for a race of the best: give finalists= as well, such as 3."
+        )
 
 
 @dataclass(frozen=True)

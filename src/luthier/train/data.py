@@ -223,6 +223,20 @@ def even_size(examples: int, most: int) -> int:
     return math.ceil(examples / math.ceil(examples / most))
 
 
+def check_end(epochs: int | None, scheduler: Any) -> None:
+    """Refuse a training loop that nothing would end.
+
+    A scheduler of one's own may know how many epochs there are; no name does.
+
+    Raises:
+        StudyError: neither *epochs* nor a scheduler that may hold them.
+    """
+    if epochs is None and isinstance(scheduler, str | None):
+        raise StudyError(
+            "epochs is missing: expected the most epochs one trial trains, as epochs=10."
+        )
+
+
 def checked_size(size: Any) -> int:
     """Return a batch size.
 

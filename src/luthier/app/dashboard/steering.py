@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import dataclasses
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,7 +11,7 @@ from typing import Any, Literal
 import msgspec
 
 from luthier.app.dashboard.columns import label
-from luthier.app.told_domains import beliefs
+from luthier.app.told_domains import with_ends, with_options
 from luthier.errors import SpaceError, StudyError, nearest
 from luthier.space import Bool, Choice, Constant, Domain, Float, Int
 from luthier.storage import SQLiteStore
@@ -184,15 +183,14 @@ def changed(study: Study, wish: Wish) -> Domain:
     if isinstance(domain, Float | Int):
         low = value_from(wish.name, domain, wish.low)
         high = value_from(wish.name, domain, wish.high)
-        plain = dataclasses.replace(domain, low=low, high=high, default=None, prior=None)  # type: ignore[arg-type]
-        return dataclasses.replace(plain, **beliefs(domain, plain))
+        return with_ends(domain, low, high)
     if isinstance(domain, Choice) and wish.options and not domain.subspaces:
         known = {label(option): option for option in domain.options}
         fresh = [
             known[text] if text in known else _typed(wish.name, text, domain)
             for text in wish.options
         ]
-        return Choice(fresh, condition=domain.condition, **beliefs(domain, Choice(fresh)))
+        return with_options(domain, fresh)
     raise SpaceError(f"{wish.name} is {domain!r}: its range cannot be changed from the page.")
 
 
