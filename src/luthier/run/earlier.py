@@ -10,7 +10,6 @@ from luthier.study.protocols import Store
 from luthier.study.snapshot import follow
 from luthier.study.study import Study
 
-FEWEST = 5  # trials of one study that a searcher can learn anything from
 _MOST = 500  # trials of one study that are taken over
 
 

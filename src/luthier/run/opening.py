@@ -14,12 +14,13 @@ from typing import Any
 
 from luthier.errors import LuthierWarning, SpaceError, StudyError, nearest
 from luthier.run.beginning import begun, found_header
-from luthier.run.earlier import FEWEST, earlier_trials
+from luthier.run.earlier import earlier_trials
 from luthier.run.places import checkpoints_of, default_place
 from luthier.run.renewal import keep_renewing
 from luthier.schedule import SCHEDULERS
 from luthier.schedule.race import Race
 from luthier.search import SEARCHERS
+from luthier.search.transfer import FEWEST
 from luthier.search.widening import due
 from luthier.space import Space
 from luthier.storage import open_store

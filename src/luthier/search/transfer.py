@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-_FEWEST = 5  # trials that make an earlier study worth a surrogate
+FEWEST = 5  # trials that make an earlier study worth a surrogate, and worth to be taken over
 _MOST = 100  # trials that it keeps
 _SAMPLES = 128  # of the ranking losses
 _COMPARED = 60  # trials that are ranked
@@ -68,7 +68,7 @@ def _source(space: Space, earlier: object) -> Source | None:
     assert isinstance(earlier, EarlierTrials)
     rows = [placed(space, configuration) for configuration in earlier.configurations]
     inside = [i for i, row in enumerate(rows) if row is not None]
-    if len(inside) < _FEWEST:
+    if len(inside) < FEWEST:
         return None
     losses = np.array([earlier.losses[i] for i in inside])
     order = np.argsort(losses, kind="stable")
