@@ -183,3 +183,62 @@ def test_no_acknowledged_report_is_lost_by_sigkill(path):
     assert len(acknowledged) > 200
     assert set(acknowledged) <= in_log
     assert events == len(in_log)  # none twice
+
+
+def remove(path, *but):
+    for name in os.listdir(path.parent):
+        if name.startswith(path.name) and not name.endswith(but):
+            (path.parent / name).unlink()
+
+
+def test_what_a_process_left_for_a_file_that_was_deleted_is_not_the_next_files(path):
+    """``rm luthier.db*`` leaves the folder."""
+    assert run(DIES, path, "before the commit").returncode == -signal.SIGKILL
+    remove(path, "-outbox")
+    store = SQLiteStore(path)
+    assert store.names() == []
+    assert files(path) == []
+    study = luthier.open("s", {"x": luthier.Float(0, 1)}, minimize="loss", storage=path)
+    assert study.ask().number == 0
+
+
+def left(path, *records):
+    """Leave *records* as a process would that is gone."""
+    body = b"".join(map(outbox._record, records))
+    outbox.folder_of(path).mkdir()
+    marks = outbox._RANGE.pack((8 + len(body)) << 32 | 8)
+    (outbox.folder_of(path) / "999999-0123abcd").write_bytes((marks + body).ljust(1 << 16, b"\0"))
+
+
+def test_a_log_that_a_power_cut_made_shorter_takes_what_it_can_know(path):
+    store = SQLiteStore(path)
+    store.append("s", [b"1", b"2", b"3"])
+    left(path, outbox.Waiting("s", 100, b"later"), outbox.Waiting("s", 2, b"4"))
+    assert SQLiteStore(path).read("s") == [(1, b"1"), (2, b"2"), (3, b"3"), (4, b"4")]
+    assert files(path) == []
+
+
+def test_an_outbox_of_which_a_power_cut_kept_the_marks_alone_is_read_as_far_as_it_goes(path):
+    store = SQLiteStore(path)
+    store.append("s", [b"1"])
+    left(path, *(outbox.Waiting("s", 1, b"%d" % i * 100) for i in range(100)))
+    (file,) = outbox.folder_of(path).iterdir()
+    with file.open("r+b") as content:
+        content.seek(4096)
+        content.write(bytes(8192))
+    (outbox.folder_of(path) / "notes.txt").write_text("not ours")
+    found = [body for _, body in SQLiteStore(path).read("s")]
+    assert found[1:] == [b"%d" % i * 100 for i in range(len(found) - 1)]
+    assert 20 < len(found) < 40
+    assert files(path) == ["notes.txt"]
+
+
+def test_a_report_of_a_trial_whose_proposal_is_gone_is_late(path):
+    luthier.open("s", {"x": luthier.Float(0, 1)}, minimize="loss", storage=path).close()
+    body = luthier_events.encode(
+        luthier_events.Reported(time=1.0, trial=7, lease=3, step=1, metrics={"loss": 1.0})
+    )
+    SQLiteStore(path).append("s", [body])
+    study = luthier.open("s", storage=path)
+    assert (study.history.late_reports, len(study.trials)) == (1, 0)
+    assert study.ask().number == 0

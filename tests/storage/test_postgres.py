@@ -150,3 +150,24 @@ def test_processes_in_several_directories_begin_one_study(database, tmp_path):
         if isinstance(ev.decode(body), ev.StudyCreated)
     ]  # fmt: skip
     assert len(begun) == 10
+
+
+def test_who_only_looks_makes_no_tables(database):
+    with pytest.raises(StorageError, match="there is no Luthier store in this database"):
+        open_store(database, read_only=True)
+    with psycopg.connect(database) as connection:
+        assert connection.execute("SELECT to_regclass('luthier_schema')").fetchone() == (None,)
+    open_store(database).append("s", [event("1")])
+    assert open_store(database, read_only=True).names() == ["s"]
+
+
+def test_a_role_that_may_make_no_tables_works_with_those_that_there_are(database):
+    open_store(database).append("s", [event("1")])
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+        connection.execute("DROP ROLE IF EXISTS worker")
+        connection.execute("CREATE ROLE worker LOGIN")
+        connection.execute("GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA public TO worker")
+    store = open_store(database.replace("luthier@", "worker@"))
+    assert store.append("s", [event("2")]) == 2
+    assert len(store.read("s")) == 2

@@ -12,7 +12,7 @@ import pytest
 
 import luthier
 from luthier.errors import StorageError
-from luthier.storage import MemoryStore, SQLiteStore, open_store, sqlite, sqlite_file
+from luthier.storage import MemoryStore, SQLiteStore, locks, open_store, sqlite, sqlite_file
 from luthier.storage.locks import FileLock
 
 
@@ -316,3 +316,57 @@ def test_a_reader_looks_at_its_file_now_and_then_only(tmp_path, monkeypatch):
     for _ in range(100):
         reader.read("s")
     assert len(looks) <= 1
+
+
+def test_a_link_to_a_file_is_that_file(tmp_path, monkeypatch):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "luthier.db").symlink_to(tmp_path / "data" / "studies.db")
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda handle: synced.append(os.fstat(handle).st_ino))
+    store = SQLiteStore(tmp_path / "luthier.db", durability="power")
+    store.append("s", [b"1"])
+    assert synced == [(tmp_path / "data" / "studies.db-wal").stat().st_ino]
+    assert sorted(os.listdir(tmp_path)) == ["data", "luthier.db"]
+
+
+def test_giving_space_back_waits_for_whoever_moves_the_log(tmp_path):
+    path = tmp_path / "luthier.db"
+    store = SQLiteStore(path)
+    store.append("s", [b"1"])
+    moving = FileLock(tmp_path / "luthier.db-checkpointing")
+    assert moving.acquire()
+    thread = threading.Thread(target=store.compact)
+    thread.start()
+    thread.join(0.3)
+    assert thread.is_alive()
+    moving.release()
+    thread.join(20)
+    assert not thread.is_alive()
+
+
+def test_without_locks_sqlite_moves_its_log_itself(tmp_path, monkeypatch):
+    monkeypatch.setattr(locks, "fcntl", None)
+    store = SQLiteStore(tmp_path / "luthier.db")
+    for _ in range(50):
+        store.append("s", [b"x" * 200_000])
+    assert (tmp_path / "luthier.db-wal").stat().st_size < 6 << 20
+
+
+def test_who_may_write_the_file_may_write_what_lies_beside_it(tmp_path):
+    path = tmp_path / "luthier.db"
+    SQLiteStore(path).close()
+    path.chmod(0o660)
+    store = SQLiteStore(path)
+    store.append("s", [b"1"])
+    assert store.defer("s", [b"2"], 1)
+    with store.deciding("s"):
+        rights = {name: (tmp_path / name).stat().st_mode & 0o777 for name in os.listdir(tmp_path)}
+    assert rights.pop("luthier.db-outbox") == 0o770
+    assert rights.pop("luthier.db-shm") == 0o660  # SQLite's own way
+    assert set(rights.values()) == {0o660}, rights
+    assert {"luthier.db-lock", "luthier.db-deciding"} <= set(rights)
+
+
+def test_a_lock_that_cannot_be_had_is_told(tmp_path):
+    with pytest.raises(StorageError, match=r"missing/lock: No such file.*check the permissions"):
+        FileLock(tmp_path / "missing" / "lock").acquire()

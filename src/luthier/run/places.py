@@ -62,7 +62,7 @@ def place(store: Store) -> str:
 
 def storage_option(store: Store) -> str:
     """Return what a command needs to find *store*: nothing where it looks by itself."""
-    if isinstance(store, SQLiteStore) and store.path == Path("luthier.db").absolute():
+    if isinstance(store, SQLiteStore) and store.path == Path("luthier.db").resolve():
         return ""
     return f" --storage {shlex.quote(place(store))}"
 

@@ -50,7 +50,7 @@ def open_store(storage: str | Path | Store | None = None, *, read_only: bool = F
     if text in ("memory", ":memory:", "memory://"):
         return MemoryStore()
     if text.startswith(("postgresql://", "postgres://")):
-        return PostgresStore(text)
+        return PostgresStore(text, read_only=read_only)
     if text.startswith(("http://", "https://")):
         return HTTPStore(text)
     if text.startswith("sqlite:///"):

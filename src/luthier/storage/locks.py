@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import stat
 import time
 import weakref
 from collections.abc import Callable
 from pathlib import Path
+
+from luthier.errors import StorageError
 
 try:
     import fcntl
@@ -21,10 +25,16 @@ _all: weakref.WeakSet[FileLock] = weakref.WeakSet()
 
 
 class FileLock:
-    """A lock on a file of its own; the kernel gives it back when its process dies."""
+    """A lock on a file of its own; the kernel gives it back when its process dies.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path: the file, which is made when it is missing.
+        like: a file whose users share the lock: a new file gets its rights.
+    """
+
+    def __init__(self, path: Path, like: Path | None = None) -> None:
         self._path = path
+        self._like = like
         self._handle: int | None = None
         self._next: int | None = None
         _all.add(self)
@@ -43,11 +53,14 @@ class FileLock:
         Args:
             seconds: to wait at most; None to wait until it is ours.
             meanwhile: short work that whoever is next does between two tries instead of nothing.
+
+        Raises:
+            StorageError: the file cannot be opened.
         """
         if fcntl is None:
             return False
         if self._handle is None:
-            self._handle = _opened(self._path)
+            self._handle = _opened(self._path, self._like)
         if taken(self._handle):
             return True
         if seconds is None:
@@ -63,7 +76,7 @@ class FileLock:
     def _acquire_as_the_next(self, handle: int, meanwhile: Callable[[], object] | None) -> bool:
         assert fcntl is not None
         if self._next is None:
-            self._next = _opened(Path(f"{self._path}-next"))
+            self._next = _opened(Path(f"{self._path}-next"), self._like)
         fcntl.flock(self._next, fcntl.LOCK_EX)
         try:
             until, pause = time.monotonic() + _PATIENCE, _PAUSES[0]
@@ -92,8 +105,34 @@ class FileLock:
         self._handle = self._next = None
 
 
-def _opened(path: Path) -> int:
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+def _opened(path: Path, like: Path | None) -> int:
+    try:
+        try:
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        except PermissionError:  # another user's file can be locked all the same
+            return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise StorageError(
+            f"{path}: {error.strerror} (check the permissions of the file and of its folder)."
+        ) from error
+    share_as(path, like)
+    return handle
+
+
+def share_as(path: Path, like: Path | None) -> None:
+    """Let the users of *like* use *path* too, as SQLite does with the files that it makes beside a database."""
+    if like is None:
+        return
+    with contextlib.suppress(OSError):  # not ours: whoever made it saw to that
+        theirs, mine = os.stat(like), os.stat(path)
+        rights = stat.S_IMODE(theirs.st_mode) & 0o666
+        if stat.S_ISDIR(mine.st_mode):
+            rights |= (rights & 0o444) >> 2  # whoever may read a folder may enter it
+        if hasattr(os, "geteuid") and os.geteuid() == 0:
+            os.chown(path, theirs.st_uid, theirs.st_gid)
+        mode = stat.S_IMODE(mine.st_mode)
+        if mode & 0o777 != rights:
+            os.chmod(path, mode & ~0o777 | rights)
 
 
 def lockable() -> bool:

@@ -11,11 +11,13 @@ import atexit
 import contextlib
 import mmap
 import os
+import re
 import secrets
 import struct
 import threading
 import time
 import weakref
+import zlib
 from collections.abc import Callable, Collection, Generator, Sequence
 from functools import partial
 from pathlib import Path
@@ -23,14 +25,15 @@ from typing import NamedTuple
 
 import msgspec
 
-from luthier.storage.locks import lockable, taken
+from luthier.storage.locks import lockable, share_as, taken
 
 SECONDS = 0.05  # that an event waits at most while its process runs
 _KERNEL_SECONDS = 1.0  # that the locks of a process may outlive it, and more
 _BYTES = 1 << 16
 _RANGE = struct.Struct("Q")  # end << 32 | begin of the records that count, in one word
-_LENGTH = struct.Struct("=I")
+_HEAD = struct.Struct("=II")  # of a record: its length and its checksum
 _HIDDEN = "."  # begins the name of a file that its process has not locked yet
+_NAME = re.compile(r"(\d+)-[0-9a-f]{8}")  # a process, and chance
 
 
 class Waiting(NamedTuple):
@@ -79,7 +82,7 @@ class Outbox:
             flush: a bound method that appends what waits; called soon, from another thread.
             otherwise: does the same for the database at a path, should the method's object be gone.
         """
-        found = b"".join(_LENGTH.pack(len(body)) + body for body in map(_encode, records))
+        found = b"".join(map(_record, records))
         with self._lock:
             memory = self._memory or self._opened()
             end = self._end + len(found)
@@ -164,11 +167,13 @@ class Outbox:
         folder = folder_of(self.path)
         try:
             folder.mkdir(exist_ok=True)
+            share_as(folder, self.path)
             name = f"{os.getpid()}-{secrets.token_hex(4)}"
             hidden = folder / f"{_HIDDEN}{name}"
             handle = os.open(hidden, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
             try:
                 os.posix_fallocate(handle, 0, _BYTES)  # else a full disk would kill us later
+                share_as(hidden, self.path)
                 taken(handle)
                 self._memory = mmap.mmap(handle, _BYTES)
                 self._mark(self._memory, _RANGE.size, _RANGE.size)
@@ -208,7 +213,7 @@ def outbox_of(path: Path) -> Outbox:
 def left_behind(path: Path) -> bool:
     """Return True when a process may have gone and left something waiting."""
     try:
-        names = [name for name in os.listdir(folder_of(path)) if not name.startswith(_HIDDEN)]
+        names = [name for name in os.listdir(folder_of(path)) if _NAME.fullmatch(name)]
     except OSError:
         return False
     box = _boxes.get(str(path))
@@ -245,13 +250,14 @@ class Estate:
         """Return it, and keep all others from taking it."""
         found: list[Waiting] = []
         for name in os.listdir(self._folder):
-            if name.startswith(_HIDDEN):
+            process = _NAME.fullmatch(name)
+            if process is None:  # not locked yet, or somebody else's
                 continue
             try:
                 handle = os.open(self._folder / name, os.O_RDWR | os.O_CLOEXEC)
             except OSError:
                 continue  # deleted meanwhile
-            if taken(handle) or (int(name.partition("-")[0]) in self._gone and _freed(handle)):
+            if taken(handle) or (int(process[1]) in self._gone and _freed(handle)):
                 self._taken.append((handle, name))
                 found += _records(os.pread(handle, _BYTES, 0))
             else:  # its process lives
@@ -274,13 +280,22 @@ def _freed(handle: int) -> bool:
     return False
 
 
+def _record(waiting: Waiting) -> bytes:
+    body = _encode(waiting)
+    return _HEAD.pack(len(body), zlib.crc32(body)) + body
+
+
 def _records(content: bytes) -> Generator[Waiting]:
+    """Return the records up to the first that is not whole: a power cut may keep the marks alone."""
     marks = _RANGE.unpack_from(content)[0] if len(content) >= _RANGE.size else 0
-    at, end = marks & 0xFFFFFFFF, marks >> 32
-    while at < end:
-        (length,) = _LENGTH.unpack_from(content, at)
-        at += _LENGTH.size
-        yield _decode(content[at : at + length])
+    at, end = marks & 0xFFFFFFFF, min(marks >> 32, len(content))
+    while at + _HEAD.size <= end:
+        length, checksum = _HEAD.unpack_from(content, at)
+        at += _HEAD.size
+        body = content[at : at + length]
+        if not length or zlib.crc32(body) != checksum:
+            return
+        yield _decode(body)
         at += length
 
 

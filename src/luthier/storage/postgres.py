@@ -85,14 +85,15 @@ class PostgresStore:
 
     Args:
         url: ``postgresql://user:password@host:port/database``.
+        read_only: make no tables, and refuse a database without them.
         patience: seconds for which a server that is away (restarted, failed over) is waited for.
 
     Raises:
-        StorageError: psycopg is not installed, the server refuses us, or it was written by a newer
-            Luthier.
+        StorageError: psycopg is not installed, the server refuses us, it was written by a newer
+            Luthier, or the tables are missing and must not be made.
     """
 
-    def __init__(self, url: str, *, patience: float = 60.0) -> None:
+    def __init__(self, url: str, *, read_only: bool = False, patience: float = 60.0) -> None:
         try:
             import psycopg
         except ImportError as error:
@@ -107,7 +108,7 @@ class PostgresStore:
         self._listener: Any = None
         self._owner = 0
         self._known: dict[str, int] = {}  # the last number of each study that we have seen
-        self._again(lambda c: _migrate(c))
+        self._again(lambda c: _migrate(c, read_only, self.place))
 
     @property
     def address(self) -> str:
@@ -381,25 +382,41 @@ def _without_user(url: str) -> str:
     return host.rpartition("@")[2] + slash + rest
 
 
-def _migrate(connection: Any) -> None:
+def _migrate(connection: Any, read_only: bool, place: str) -> None:
     """Bring the tables to this version's schema, once, however many processes try at the same moment.
 
+    Where nothing is missing nothing is written: a role may lack the right to make tables, a server any.
+
     Raises:
-        StorageError: a newer Luthier has been here.
+        StorageError: a newer Luthier has been here, or none, and nothing may be written.
     """
+    if _version(connection) == SCHEMA:
+        return
+    if read_only:
+        raise StorageError(f"{place}: there is no Luthier store in this database.")
     with connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(%s, 0)", (_KEY,))
         connection.execute("CREATE TABLE IF NOT EXISTS luthier_schema (version int NOT NULL)")
-        row = connection.execute("SELECT max(version) FROM luthier_schema").fetchone()
-        version = row[0] or 0
-        if version > SCHEMA:
-            raise StorageError(
-                f"The database has schema {version}, this luthier reads up to {SCHEMA}: upgrade "
-                "luthier."
-            )
+        version = _version(connection)
         for number, migration in enumerate(MIGRATIONS[version:], version + 1):
             connection.execute(migration)
             connection.execute("INSERT INTO luthier_schema VALUES (%s)", (number,))
+
+
+def _version(connection: Any) -> int:
+    """Return the schema's number, 0 where there is none.
+
+    Raises:
+        StorageError: it is newer than this version's.
+    """
+    if connection.execute("SELECT to_regclass('luthier_schema')").fetchone()[0] is None:
+        return 0
+    version = connection.execute("SELECT max(version) FROM luthier_schema").fetchone()[0] or 0
+    if version > SCHEMA:
+        raise StorageError(
+            f"The database has schema {version}, this luthier reads up to {SCHEMA}: upgrade luthier."
+        )
+    return version
 
 
 def _hopeless(error: str) -> bool:

@@ -25,7 +25,7 @@ from urllib.parse import quote
 
 from luthier.errors import StorageError
 from luthier.storage import sqlite_file
-from luthier.storage.locks import FileLock
+from luthier.storage.locks import FileLock, lockable
 from luthier.storage.outbox import Estate, Waiting, left_behind, outbox_of, usable
 from luthier.study.protocols import PAGE, Conflict
 
@@ -68,7 +68,8 @@ class SQLiteStore:
     ) -> None:
         if durability not in ("process", "power"):
             raise StorageError(f"durability must be 'process' or 'power', got {durability!r}.")
-        self.path = Path(path).expanduser().absolute()
+        # SQLite keeps its log beside the file that a link leads to, and our locks have to be one for all.
+        self.path = Path(path).expanduser().resolve()
         self.durability: Durability = durability
         self._read_only = read_only
         self._thread_lock = threading.RLock()
@@ -78,8 +79,8 @@ class SQLiteStore:
         self._file: tuple[int, int] | None = None  # device and number of the file that is open
         self._looked = 0.0
         self._bytes = 0
-        self._write_lock = FileLock(Path(f"{self.path}-lock"))
-        self._decide_lock = FileLock(Path(f"{self.path}-deciding"))
+        self._write_lock = FileLock(Path(f"{self.path}-lock"), self.path)
+        self._decide_lock = FileLock(Path(f"{self.path}-deciding"), self.path)
         # While this thread decides briefly; it holds the thread lock too.
         self._alone = False  # the write lock is ours
         self._begun = False  # a transaction is open, for the first append
@@ -140,15 +141,25 @@ class SQLiteStore:
             with _Writing(self) as connection:
                 waiting = sorted(estate.waiting(), key=lambda one: one.study)
                 for study, group in groupby(waiting, lambda one: one.study):
-                    mine = list(group)
-                    key = self._id(connection, study, create=True)
-                    since = min(one.since for one in mine)
-                    rows = connection.execute(_AFTER, (key, since, -1))
-                    known = {body for _, body in rows}
-                    self._insert(
-                        connection, study, [one.body for one in mine if one.body not in known]
-                    )
+                    self._insert(connection, study, self._still_new(connection, study, list(group)))
             estate.delete()
+
+    def _still_new(
+        self, connection: sqlite3.Connection, study: str, waiting: list[Waiting]
+    ) -> list[bytes]:
+        """Return those that belong to this file's log of *study* and are not in it.
+
+        A log that is shorter than its writer knew is another one, in a file that was made anew, or has lost
+        its end in a power cut.
+        """
+        key = self._id(connection, study, create=False)
+        (last,) = connection.execute(_LAST, (key,)).fetchone()
+        mine = [one for one in waiting if 0 < one.since <= last]
+        if not mine:
+            return []
+        rows = connection.execute(_AFTER, (key, min(one.since for one in mine), -1))
+        known = {body for _, body in rows}
+        return [one.body for one in mine if one.body not in known]
 
     def _append(
         self, study: str, bodies: Sequence[bytes], expect: int | None, since: int | None
@@ -207,6 +218,8 @@ class SQLiteStore:
         expect: int | None = None,
     ) -> int:
         """Insert *bodies* and return the number of the event before them."""
+        if not bodies and expect is None:
+            return 0
         key = self._id(connection, study, create=True)
         (last,) = connection.execute(_LAST, (key,)).fetchone()
         if expect is not None and expect != last:
@@ -305,9 +318,17 @@ class SQLiteStore:
         """Give back to the disk what the file no longer needs."""
         with self._thread_lock, _translated(self.path):
             connection = self._connected()
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            connection.execute("VACUUM")
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            queued = self._write_lock.acquire()  # where writers wait longer than SQLite lets them
+            moving = FileLock(Path(f"{self.path}-checkpointing"), self.path)
+            moving.acquire()
+            try:
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                connection.execute("VACUUM")
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            finally:
+                moving.close()
+                if queued:
+                    self._write_lock.release()
 
     # -- parts -----------------------------------------------------------------------------------
 
@@ -402,7 +423,8 @@ class SQLiteStore:
                 sqlite_file.checked_schema(connection, self.path)
             return connection
         connection = self._connect(f"file:{quote(str(self.path))}")
-        connection.execute("PRAGMA wal_autocheckpoint=0")
+        if lockable():  # else nobody else moves the log, and SQLite's own way is safe enough
+            connection.execute("PRAGMA wal_autocheckpoint=0")
         sqlite_file.migrate(connection)
         sqlite_file.checked_schema(connection, self.path)
         connection.execute("PRAGMA synchronous=NORMAL")
@@ -453,7 +475,7 @@ class SQLiteStore:
         if self._bytes <= _CHECKPOINT_BYTES:
             return
         self._bytes = 0
-        lock = FileLock(Path(f"{self.path}-checkpointing"))
+        lock = FileLock(Path(f"{self.path}-checkpointing"), self.path)
         if lock.acquire(0.0):
             try:
                 with self._thread_lock, contextlib.suppress(sqlite3.OperationalError):

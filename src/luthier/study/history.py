@@ -80,7 +80,7 @@ class History(Known):
             try:
                 for at, event in enumerate(events, 1):  # noqa: B007 (it is read below)
                     folds[type(event)](event)
-            except _Again:
+            except (_Again, IndexError):  # the latter: of an unknown trial, as in ``apply``
                 at -= 1
             finally:
                 self.cursor += at
@@ -99,12 +99,10 @@ class History(Known):
             raise StorageError(f"Event {self.cursor + 1} is missing from the log: got {number}.")
         self.cursor = number
         self.last_time = event.time
-        if (
-            self.anew
-            and getattr(event, "trial", -1) >= len(self.trials)
-            and type(event) is not ev.TrialProposed
-        ):
-            self.late_reports += 1  # of a trial from before the study began anew
+        unknown = getattr(event, "trial", -1) >= len(self.trials)
+        if unknown and type(event) is not ev.TrialProposed:
+            # Of a trial from before the study began anew, or whose proposal a power cut took away.
+            self.late_reports += 1
             return
         self._fold[type(event)](event)
 
