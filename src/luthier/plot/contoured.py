@@ -45,6 +45,7 @@ def drawn(found: Contour, history: History) -> Any:
     shown = axes.pcolormesh(
         found.across, found.up, found.mean, shading=shading,
         cmap="Blues_r" if better_is_dark else "Blues",
+        rasterized=True,  # else an SVG file has thousands of gradients
     )  # fmt: skip
     axes.figure.colorbar(shown, ax=axes, label=plain(f"expected {found.metric}"))
     if min(found.mean.shape) >= 3:
