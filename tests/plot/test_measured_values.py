@@ -99,10 +99,27 @@ def test_repetitions_of_a_race_are_no_trials_of_the_search() -> None:
     spent = plot.spent(study, budget="trials").axes[0].lines[0].get_ydata()
     assert spent[-1] == 20
     bars = plot.space(study).axes[0].patches[:40]  # of all trials, by x
+    curves = plot.curves(study, top=0).axes[0].lines
+    assert len(curves) == 20
     heights = [-bar.get_height() for bar in bars]
     places = [t.configuration["x"] for t in study.trials if t.repeats < 0]
     counts = [sum(int(p * 40) == i for p in places) for i in range(40)]
     assert heights == pytest.approx([0.8 * n / max(counts) for n in counts])
+
+
+def test_repetitions_of_a_race_are_not_on_the_front() -> None:
+    study = luthier.open("two", SPACE, minimize=["a", "b"], searcher="random", storage="memory")
+    for number in range(6):
+        trial = study.ask()
+        study.tell(trial, a=trial["x"], b=1 - trial["x"])
+        if number == 4:
+            values = trial.configuration
+            study.append(
+                [ev.TrialProposed(time=0.0, trial=5, configuration=values, seen=0, repeats=4)]
+            )
+    drawn = plot.front(study).axes[0].lines
+    assert study.history.trials[5].steps
+    assert sum(len(line.get_xdata()) for line in drawn) == 5
 
 
 def saved(figure) -> bytes:

@@ -206,6 +206,22 @@ def test_the_best_so_far_keeps_the_bounds() -> None:
     assert len(lines["not size <= 0.5"].get_xdata()) == sum(t.violation > 0 for t in study.trials)
 
 
+def test_the_front_keeps_the_bounds() -> None:
+    space = luthier.Space(x=luthier.Float(0, 1))
+    study = luthier.open(
+        "b", space, minimize=["a", "b"], subject_to="a <= 0.5", searcher="random", storage="memory"
+    )
+    for _ in range(12):
+        trial = study.ask()
+        study.tell(trial, a=trial["x"], b=(1 - trial["x"]) ** 2)
+    drawn = {k: list(line.get_xdata()) for k, line in lines(plot.front(study)).items()}
+    broken = [t.configuration["x"] for t in study.trials if t.violation]
+    assert broken
+    assert drawn["not a <= 0.5"] == broken
+    assert not {*drawn["trials"], *drawn["front"]} & {*broken}
+    assert len(drawn["trials"]) + len(drawn["front"]) + len(broken) == 12
+
+
 def test_slices_have_the_line_that_a_surrogate_expects(history: History) -> None:
     figure = plot.slices(history, ["learning_rate"])
     _, band = figure.axes[0].collections

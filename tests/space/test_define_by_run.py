@@ -332,7 +332,8 @@ def test_a_name_is_a_text(name):
     ("ask", "words"),
     [
         (lambda hp: hp.float("rate", 1, 0), "rate: .*low must be below high"),
-        (lambda hp: hp.int("units", 1, 1), "units: .*low equals high"),
+        (lambda hp: hp.int("units", 1.5, 1.5), "units: .*low must be a whole number"),
+        (lambda hp: hp.float("rate", "a", "a"), "rate: .*expected a number, got str"),
         (lambda hp: hp.choice("kind", []), "kind: .*no options"),
         (lambda hp: hp.choice("kind", "sgd"), "kind: options='sgd': expected a list"),
         (lambda hp: hp.choice("kind", 3), "kind: options=3: expected a list"),
@@ -346,6 +347,23 @@ def test_messages_name_the_hyperparameter(ask, words):
         ask(fresh())
     with pytest.raises(SpaceError, match=f"^{words}"):
         luthier.space.discover(ask)
+
+
+def test_a_range_that_may_come_to_one_value_in_a_training_function():
+    space = Space(layers=Int(1, 3))
+    study = luthier.open("s", space, minimize="loss", storage="memory", define_by_run=True)
+    for layers in (1, 3, 1):
+        study.enqueue(
+            {**dict.fromkeys([k for k in study.space if k == "heads"], 2), "layers": layers}
+        )
+        trial = study.ask()
+        heads = trial.hp.int("heads", 1, trial.hp.int("layers", 1, 3))
+        assert 1 <= heads <= layers
+        study.tell(trial, loss=1.0)
+    assert study.space["heads"] == Int(1, 3)
+    assert [t.configuration for t in study.trials] == [
+        {"layers": 1}, {"layers": 3, "heads": study.trials[1].configuration["heads"]}, {"layers": 1}
+    ]  # fmt: skip
 
 
 def test_options_from_a_set_have_one_order():

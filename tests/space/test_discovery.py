@@ -6,8 +6,8 @@ import random
 
 import pytest
 
-from luthier.errors import LuthierWarning, SpaceError
-from luthier.space import Bool, Choice, Float, HyperParameters, Int, discover
+from luthier.errors import Infeasible, LuthierWarning, SpaceError
+from luthier.space import Bool, Choice, Float, HyperParameters, Int, Space, discover
 
 
 def refuse(key, domain):
@@ -201,6 +201,122 @@ def test_what_the_build_raises_comes_through():
 
     with pytest.raises(ZeroDivisionError, match="mine"):
         discover(build)
+
+
+def test_values_that_cannot_be_built_leave_what_others_ask_for():
+    def build(hp):
+        pooled = hp.int("pools", 1, 4)
+        if hp.bool("wide"):
+            hp.int("width", 8, 64)
+        if pooled == 4:
+            raise Infeasible("pooled away")
+        hp.float("rate", 0, 1)
+
+    space = discover(build)
+    assert list(space) == ["pools", "wide", "rate", "width"]
+    assert space["rate"].condition == ()
+    assert space["width"].condition == (("wide", (True,)),)
+
+
+def test_defaults_that_cannot_be_built_hide_nothing():
+    def build(hp):
+        deep = hp.bool("deep", True)
+        units = hp.int("units", 1, 9)
+        if deep and units > 4:
+            raise Infeasible("too large")
+        hp.float("rate", 0, 1)
+        if deep:
+            hp.int("layers", 2, 5)
+        if hp.bool("warm"):
+            hp.int("steps", 1, 3)
+
+    space = discover(build)
+    assert set(space) == {"deep", "units", "rate", "layers", "warm", "steps"}
+    assert space["rate"].condition == space["warm"].condition == ()
+    assert space["layers"].condition == (("deep", (True,)),)
+    assert space["steps"].condition == (("warm", (True,)),)
+
+
+def test_what_no_values_can_build_is_a_space_too():
+    def build(hp):
+        hp.int("units", 1, 9)
+        raise Infeasible("no such net")
+
+    assert list(discover(build)) == ["units"]
+
+
+def test_other_errors_may_be_the_values_own_affair():
+    def build(hp):
+        if hp.int("units", 1, 9) == 9:
+            raise MemoryError
+        hp.float("rate", 0, 1)
+
+    with pytest.raises(MemoryError):
+        discover(build)
+    space = discover(build, unfit=lambda error: isinstance(error, MemoryError))
+    assert dict(space.domains) == {"units": Int(1, 9), "rate": Float(0, 1)}
+
+
+def test_ranges_that_hang_on_another_value_are_one():
+    def build(hp):
+        layers = hp.int("layers", 2, 4)
+        assert 1 <= hp.int("heads", 1, layers) <= layers
+
+    space = discover(build)
+    assert dict(space.domains) == {"layers": Int(2, 4), "heads": Int(1, 4)}
+    hp = HyperParameters(space, {"layers": 2, "heads": 4}, lambda key, domain: domain.default)
+    build(hp)
+    assert not hp.grown
+
+
+def test_branches_on_a_range_that_hangs_on_another_value():
+    def build(hp):
+        layers = hp.int("layers", 2, 4)
+        if hp.int("heads", 1, layers) == 1:
+            hp.float("temperature", 0, 1)
+
+    space = discover(build)
+    assert space["temperature"].condition == (("heads", (1,)),)
+
+
+def test_ranges_of_two_kinds_at_one_place_stay_two():
+    def build(hp):
+        scale = "log" if hp.bool("log") else "linear"
+        hp.int("units", 1, 9, scale=scale)
+
+    space = assert_complete(build)
+    assert list(space) == ["log", "log.False.units", "log.True.units"]
+
+
+def test_a_range_of_one_value_is_that_value():
+    def build(hp):
+        layers = hp.int("layers", 1, 3)
+        heads = hp.int("heads", 1, layers)
+        assert 1 <= heads <= layers
+        assert heads == hp["heads"] == hp.get("heads")
+        hp.float("drop", 0.5, 0.5 if layers == 1 else 0.75)
+
+    space = discover(build)
+    assert space["heads"] == Int(1, 3).when(layers=[2, 3])
+    assert space["drop"] == Float(0.5, 0.75).when(layers=[2, 3])
+    hp = HyperParameters(space, {"layers": 1}, refuse)
+    build(hp)
+    assert hp.configuration == {"layers": 1}
+
+
+def test_a_branch_of_a_range_of_one_value():
+    def build(hp):
+        hp.int("heads", 1, hp.int("layers", 1, 3))
+        with hp.when("heads", 1):
+            hp.bool("shared")
+
+    space = discover(build)
+    assert space["heads.1.shared"].condition[0] == ("heads", (1,))
+    hp = HyperParameters(Space(), {}, lambda key, domain: domain.default)
+    hp.int("heads", 1, 1)
+    with hp.when("heads", 1):
+        hp.bool("shared")
+    assert hp.configuration == {"heads.1.shared": False}
 
 
 def test_one_name_with_two_ranges_in_one_run_is_refused():

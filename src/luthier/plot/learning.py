@@ -33,7 +33,7 @@ def curves(source: Source, metric: str | None = None, top: int = 5) -> Any:
         raise StudyError(f"top must be 0 or more, got {top!r}.")
     _check(history, metric)
     ranked = [t.number for t in history.ranking()][:top]
-    others = [t for t in history.trials if t.steps and t.number not in ranked]
+    others = [t for t in history.trials if t.steps and t.repeats < 0 and t.number not in ranked]
     every = -(-len(others) // _MOST) or 1
     axes = axes_or_new(None)
     for i, trial in enumerate(others[::every]):

@@ -15,6 +15,8 @@ from luthier.study.goals import outcome
 def front(source: Source, first: int = 0, second: int = 1) -> Any:
     """Return two objectives of every trial, and the front: those that no other trial beats in all.
 
+    Trials that break a bound are crosses. The repetitions of a race are left out.
+
     Args:
         source: a study or its history.
         first: index of the objective on the horizontal axis.
@@ -32,14 +34,18 @@ def front(source: Source, first: int = 0, second: int = 1) -> Any:
         )
     names = goals[first].metric, goals[second].metric
     best = {t.number for t in history.front()}
-    points = [
-        (t.number, outcome(t, names[0]), outcome(t, names[1])) for t in history.trials if t.steps
-    ]
-    points = [(n, x, y) for n, x, y in points if math.isfinite(x) and math.isfinite(y)]
+    searched = [t for t in history.trials if t.steps and t.repeats < 0]
+    points = [(t, outcome(t, names[0]), outcome(t, names[1])) for t in searched]
+    points = [(t, x, y) for t, x, y in points if math.isfinite(x) and math.isfinite(y)]
     axes = axes_or_new(None)
-    others = [(x, y) for n, x, y in points if n not in best]
-    on = sorted((x, y) for n, x, y in points if n in best)
+    others = [(x, y) for t, x, y in points if t.number not in best and not t.violation]
+    beyond = [(x, y) for t, x, y in points if t.violation]
+    on = sorted((x, y) for t, x, y in points if t.number in best)
     axes.plot([x for x, _ in others], [y for _, y in others], "o", ms=4, color=GREY, label="trials")
+    if beyond:
+        rules = plain(f"not {' and '.join(map(str, history.goals.constraints))}")
+        axes.plot([x for x, _ in beyond], [y for _, y in beyond], "x", ms=6, color=MARK, alpha=0.6,
+                  label=rules)  # fmt: skip
     axes.plot([x for x, _ in on], [y for _, y in on], "o-", ms=5, color=MARK, label="front")
     axes.set_xlabel(plain(str(goals[first])))
     axes.set_ylabel(plain(str(goals[second])))

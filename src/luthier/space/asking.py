@@ -8,13 +8,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from luthier.errors import SpaceError, nearest
 from luthier.space.domains import Confidence, Domain
 from luthier.space.keywords import told_by_name
 from luthier.space.options import Bool, Choice, Constant
-from luthier.space.plain import sortable
+from luthier.space.plain import finite, sortable, whole
 from luthier.space.ranges import Float, Int
 from luthier.space.scales import Scale
 
@@ -40,6 +41,7 @@ class Asking:
     to_step: _Whole = 1
     horizon: _Whole = 1
     _scope: Scope = ()
+    _single: Mapping[str, Any] = MappingProxyType({})  # by name, what ranges of one value came to
 
     if not TYPE_CHECKING:
 
@@ -62,8 +64,13 @@ class Asking:
         prior: _Real | None = None,
         confidence: Confidence = "medium",
     ) -> _Real:
-        """Return this trial's value of a real hyperparameter; the arguments are ``Float``'s."""
+        """Return this trial's value of a real hyperparameter; the arguments are ``Float``'s.
+
+        Where *low* equals *high* that is the value, and nothing is recorded.
+        """
         with _named(name):
+            if low == high:
+                return self._only(name, finite(f"hp.float({low!r}, {high!r})", "low", low))
             domain = Float(
                 low,
                 high,
@@ -88,8 +95,13 @@ class Asking:
         prior: _Whole | None = None,
         confidence: Confidence = "medium",
     ) -> _Whole:
-        """Return this trial's value of a whole hyperparameter; the arguments are ``Int``'s."""
+        """Return this trial's value of a whole hyperparameter; the arguments are ``Int``'s.
+
+        Where *low* equals *high* that is the value, and nothing is recorded.
+        """
         with _named(name):
+            if low == high:
+                return self._only(name, whole(f"hp.int({low!r}, {high!r})", "low", low))
             domain = Int(
                 low,
                 high,
@@ -163,6 +175,12 @@ class Asking:
             yield
         finally:
             self._scope = outer
+
+    def _only(self, name: str, value: Any) -> Any:
+        """Return the one value of a range that leaves nothing to search; it can be read back."""
+        check_name(name)
+        self._single = {**self._single, name: value}
+        return value
 
     def _ask(self, name: str, domain: Domain, site: str) -> Any:
         raise TypeError(type(self))

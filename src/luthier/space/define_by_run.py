@@ -75,6 +75,8 @@ class HyperParameters(Asking):
         for key in (self._asked.get(name), self._called.get(name), name):
             if key in self.configuration:
                 return self.configuration[key]
+        if name in self._single:
+            return self._single[name]
         if name in self._declared:
             return self._declared[name]
         branches = [key for key in self._declared if Space.short(key) == name]
@@ -183,7 +185,8 @@ class HyperParameters(Asking):
     def _grow(self, key: str, domain: Domain) -> None:
         if key not in self.space:
             names = {**self._called, **self._asked}
-            condition = tuple((names.get(p, p), values) for p, values in self._scope)
+            scope = [(p, values) for p, values in self._scope if p not in self._single]
+            condition = tuple((names.get(p, p), values) for p, values in scope)
             # Two branches that share one name here differ in what they were reached by.
             domain = domain.under(condition)
         else:

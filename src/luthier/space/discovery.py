@@ -14,10 +14,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from luthier.errors import LuthierWarning, SpaceError, nearest
+from luthier.errors import Infeasible, LuthierWarning, SpaceError, nearest
 from luthier.space.asking import Asking, Scope, check_name, scoped
 from luthier.space.define_by_run import HyperParameters
 from luthier.space.domains import Domain
+from luthier.space.hull import hull
 from luthier.space.options import Bool, Choice
 from luthier.space.plain import same
 from luthier.space.ranges import Int
@@ -39,42 +40,55 @@ class Variant(NamedTuple):
 @dataclass(frozen=True)
 class _Run:
     values: dict[Variant, Any]  # in the order in which they were asked for
+    whole: bool = True  # False where it was cut short: its values cannot be built
 
 
-def discover(build: Callable[[HyperParameters], object], limit: int = 64) -> Space:
+def _never(error: Exception) -> bool:
+    return False
+
+
+def discover(
+    build: Callable[[HyperParameters], object],
+    limit: int = 64,
+    *,
+    unfit: Callable[[Exception], bool] = _never,
+) -> Space:
     """Return the space that *build* asks for.
+
+    Values with which *build* raises ``Infeasible`` are no error: what it had asked for by then counts.
 
     Args:
         build: called with an ``hp``; what it returns is ignored.
         limit: how often it may be called. Hyperparameters that stay hidden join when a trial
             reaches them.
+        unfit: which other errors are the values' own affair, such as memory that ran out.
 
     Warns of an ``hp.when`` whose parent no run asks for.
 
     Raises:
         SpaceError: one run asks for the same name with two ranges.
-        Exception: whatever *build* raises.
+        Exception: whatever else *build* raises.
     """
     runs: list[_Run] = []
     met: dict[str, bool] = {}  # parents of scopes, and whether any run had asked for them
-    flipped: set[tuple[Variant, Any]] = set()
+    flipped: dict[tuple[Variant, str], bool] = {}  # and whether in a whole run, which may show more
     waiting: deque[dict[Variant, Any]] = deque([{}])
     while waiting and len(runs) < limit:
         recorder = _Recorder(waiting.popleft())
-        build(recorder)  # type: ignore[arg-type]
+        whole = _built(build, recorder, unfit)
         for parent, asked in recorder.parents.items():
             met[parent] = asked or met.get(parent, False)
-        run = _Run(recorder.values)
+        run = _Run(recorder.values, whole)
         runs.append(run)
         for variant, value in run.values.items():
             for other in _flips(variant.domain):
                 token = (variant, repr(other))
-                if token not in flipped:
-                    flipped.add(token)
+                if token not in flipped or (whole and not flipped[token]):
+                    flipped[token] = whole
                     if not same(other, value):
                         forced = {v: x for v, x in run.values.items() if _flips(v.domain)}
                         waiting.append({**forced, variant: other})
-    space = _space_of(runs)
+    space = _space_of(_joined(runs))
     for parent, asked in met.items():
         if not asked and not waiting:
             warnings.warn(
@@ -84,6 +98,21 @@ def discover(build: Callable[[HyperParameters], object], limit: int = 64) -> Spa
                 stacklevel=2,
             )
     return space
+
+
+def _built(
+    build: Callable[[HyperParameters], object],
+    recorder: _Recorder,
+    unfit: Callable[[Exception], bool],
+) -> bool:
+    """Run *build*, and return whether it came to its end."""
+    try:
+        build(recorder)  # type: ignore[arg-type]
+    except Exception as error:
+        if not isinstance(error, Infeasible) and not unfit(error):
+            raise
+        return False
+    return True
 
 
 class _Recorder(Asking):
@@ -99,6 +128,8 @@ class _Recorder(Asking):
         for label, variant in self._by_label.items():
             if name in (label, Space.short(label)):
                 return self.values[variant]
+        if name in self._single:
+            return self._single[name]
         raise SpaceError(f"{name!r} was not asked for in this run.")
 
     def get(self, name: str, default: Any = None) -> Any:
@@ -143,6 +174,39 @@ def _flips(domain: Domain) -> Sequence[Any]:
     return ()
 
 
+def _joined(runs: list[_Run]) -> list[_Run]:
+    """Make one hyperparameter of the ranges that one place asks for, which hang on other values."""
+    ranges: dict[tuple[str, str, Scope], list[Domain]] = {}  # by place
+    for run in runs:
+        for variant in run.values:
+            _take_in(ranges.setdefault(_place(variant), []), variant.domain)
+    return [
+        _Run({_with_all(ranges[_place(v)], v): x for v, x in run.values.items()}, run.whole)
+        for run in runs
+    ]
+
+
+def _place(variant: Variant) -> tuple[str, str, Scope]:
+    return variant.label, variant.site, variant.scope
+
+
+def _take_in(known: list[Domain], asked: Domain) -> None:
+    """Let the range of the same kind among *known* hold *asked*, too."""
+    for at, domain in enumerate(known):
+        both = domain if domain == asked else hull(domain, asked)
+        if both is not None:
+            known[at] = both
+            return
+    known.append(asked)
+
+
+def _with_all(known: list[Domain], variant: Variant) -> Variant:
+    """Return *variant* with that of *known* which holds its range."""
+    asked = variant.domain
+    whole = next(d for d in known if d == asked or hull(d, asked) is d)
+    return variant._replace(domain=whole)
+
+
 def _space_of(runs: list[_Run]) -> Space:
     found: dict[Variant, None] = {}
     for run in runs:
@@ -154,7 +218,9 @@ def _space_of(runs: list[_Run]) -> Space:
     for variant in found:
         key = _key(variant, list(found), conditions, keys)
         if key not in space:
-            condition = tuple((_called(p, keys), v) for p, v in variant.scope)
+            # What is in no run but for its one value is no parent.
+            scope = [(_called(p, keys), v) for p, v in variant.scope]
+            condition = tuple((p, v) for p, v in scope if p in space)
             if (own := conditions[variant]) is not None:  # a plain if, perhaps inside the scope
                 parent, values = keys[own[0]], own[1]
                 scoped_to = [v for p, outer in condition if p == parent for v in outer]
@@ -195,9 +261,13 @@ def _key(
 def _condition(
     variant: Variant, found: list[Variant], runs: list[_Run]
 ) -> tuple[Variant, tuple[Any, ...]] | None:
-    """Return the earliest parent whose value decides whether *variant* is asked for, or None."""
+    """Return the earliest parent whose value decides whether *variant* is asked for, or None.
+
+    A run that was cut short does not tell what it would have asked for later.
+    """
     present = [run for run in runs if variant in run.values]
-    if len(present) == len(runs):
+    absent = [run for run in runs if variant not in run.values and run.whole]
+    if not absent:
         return None
     for parent in found:
         if parent == variant:
@@ -205,9 +275,7 @@ def _condition(
         if not _flips(parent.domain) or any(parent not in run.values for run in present):
             continue
         with_it = [run.values[parent] for run in present]
-        without = [
-            run.values[parent] for run in runs if variant not in run.values and parent in run.values
-        ]
+        without = [run.values[parent] for run in absent if parent in run.values]
         if without and not any(_in(value, with_it) for value in without):
             return parent, _values_between(parent.domain, with_it, without)
     return None

@@ -177,7 +177,8 @@ def weighted(train: Any, class_weight: Mapping[int, float] | None) -> Any:
     """Return arrays (x, y) with each example's weight: that of its class, times its own if it has one.
 
     Args:
-        train: (x, y) or (x, y, weights); y holds classes as whole numbers, or one-hot.
+        train: (x, y) or (x, y, weights); y holds a class for each example, as a whole number or by the
+            shares of all classes, which sum to 1 (one-hot, or soft labels: the largest one counts).
         class_weight: by class, 1 for those that are not in it; None leaves *train* as it is.
 
     Raises:
@@ -194,18 +195,36 @@ def weighted(train: Any, class_weight: Mapping[int, float] | None) -> Any:
         raise StudyError(
             "class_weight is for one output; give the examples' weights as (x, y, weights)."
         )
-    y = np.asarray(targets)
-    classes = y.argmax(axis=-1) if y.ndim > 1 and y.shape[-1] > 1 else y.reshape(len(y))
-    if not np.array_equal(classes, classes.astype(np.int64)):
-        raise StudyError("class_weight needs classes: the y of the training data has fractions.")
+    classes = _classes(np.asarray(targets))
     for label, weight in class_weight.items():
         if not (np.isreal(weight) and 0 <= weight < math.inf):
             raise StudyError(f"class_weight[{label!r}] must be a number from 0, got {weight!r}.")
     names, places = np.unique(classes.astype(np.int64), return_inverse=True)
     weights = np.array([class_weight.get(int(name), 1.0) for name in names], "float32")[places]
     for factors in own:
-        weights = weights * np.asarray(factors, "float32").reshape(len(y))
+        weights = weights * np.asarray(factors, "float32").reshape(len(classes))
     return (x, targets, weights)
+
+
+def _classes(y: np.ndarray) -> np.ndarray:
+    """Return the class of each example (n,).
+
+    Raises:
+        StudyError: there is not one for each.
+    """
+    if y.size == len(y):
+        classes = y.reshape(len(y))
+        if not np.array_equal(classes, classes.astype(np.int64)):
+            raise StudyError(
+                "class_weight needs classes: the y of the training data has fractions."
+            )
+        return classes
+    if y.ndim == 2 and y.min() >= 0 and np.allclose(y.sum(axis=-1), 1, atol=1e-3):
+        return y.argmax(axis=-1)
+    raise StudyError(
+        "class_weight needs one class for each example, as a whole number or one-hot; the y of the training "
+        f"data has shape {y.shape}: give the examples' weights as (x, y, weights)."
+    )
 
 
 def length(train: Any) -> int | None:
