@@ -7,13 +7,14 @@ import statistics
 
 import numpy as np
 import pytest
+from told import proposal
 
 import luthier
 from luthier.errors import StudyError
 from luthier.run.simulation import simulate
 from luthier.schedule import Hyperband
-from luthier.search import BOHB
-from luthier.search.bohb import _budget
+from luthier.search import BOHB, Auto
+from luthier.search.bohb import _by_objectives, _largest
 from luthier.space import Choice, Float, Space
 from luthier.study.history import History
 from luthier.study.log import read_log
@@ -37,7 +38,8 @@ def test_the_model_is_of_the_largest_budget_that_has_enough():
         arrived = {b: sum(t.step >= b for t in kept.trials) for b in (1, 3, 9, 27)}
         enough = [b for b, count in arrived.items() if count >= 5]
         expected = (max(enough), arrived[max(enough)]) if enough else (0, 0)
-        assert _budget(kept, 5) == expected
+        budget, trials = _largest(kept, PLANE)
+        assert (budget, len(trials)) == expected
         budgets.append(expected[0])
     assert set(budgets) == {0, 1, 3, 9, 27}
     assert "kernel densities of 8 trials at epoch 27" in study.searcher.explain(kept, PLANE)
@@ -120,6 +122,44 @@ def test_another_searcher_beside_bohb_is_refused(tmp_path):
         storage=tmp_path / "s.db",
     )  # fmt: skip
     assert study.searcher == BOHB(good=0.2)
+
+
+def test_a_narrowed_space_takes_the_largest_budget_with_enough_trials_in_it():
+    study = simulate(
+        bowl, PLANE, minimize="loss", workers=1, searcher="auto", scheduler="asha", epochs=27,
+        max_trials=100,
+    ).study  # fmt: skip
+    at_the_top = sorted(t.configuration["x"] for t in study.trials if t.step == 27)
+    assert len(at_the_top) >= 2
+    narrower = Float(0.0, (at_the_top[0] + at_the_top[1]) / 2)
+    study.steer.space({"x": narrower, "y": Float(0.0, 1.0)})
+    history, space = study.history, study.space
+    budget, trials = _largest(history, space)
+    assert 1 <= budget < 27
+    assert len(trials) >= 5
+    assert all(space["x"].contains(t.configuration["x"]) for t in trials)
+    for number in range(100, 104):
+        assert space.check(proposal(study, Auto(), number))
+
+
+def test_several_objectives_are_looked_for_along_the_front():
+    def bowls(c, step):  # whose best places are those between x = 0.2 and x = 0.8
+        away = (c["y"] - 0.5) ** 2
+        return {"left": (c["x"] - 0.2) ** 2 + away, "right": (c["x"] - 0.8) ** 2 + away}
+
+    study = simulate(
+        bowls, PLANE, minimize=["left", "right"], searcher=BOHB(at_random=0.0), scheduler=None,
+        epochs=1, max_trials=100, workers=1,
+    ).study  # fmt: skip
+    found = np.array([trial.configuration["x"] for trial in study.trials[20:]])
+    assert 0.25 < np.mean(found > 0.5) < 0.75
+    assert found.std() > 0.1
+
+
+def test_what_was_never_measured_at_a_budget_leaves_the_order_to_the_rest():
+    measured = np.array([[1.0, math.inf], [0.5, math.inf], [2.0, math.inf]])
+    assert np.argsort(_by_objectives(measured)).tolist() == [1, 0, 2]
+    assert np.isfinite(_by_objectives(np.array([[1.0, 3.0], [2.0, math.inf]]))).all()
 
 
 @pytest.mark.parametrize(

@@ -219,6 +219,7 @@ def test_it_explains_itself():
         ({"inside": "gausian_process"}, "Did you mean 'gaussian_process'"),
         ({"inside": "coarse_to_fine"}, "inside must be one of 'auto', 'random', 'sobol'"),
         ({"inside": "grid"}, "inside must be one of"),
+        ({"inside": "stages"}, "inside must be one of"),
     ],
 )
 def test_arguments_that_cannot_be_are_refused(arguments, message):

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from told import best_after, bowl, proposal, told
 
 import luthier as lt
+from luthier.run.simulation import simulate
 from luthier.search import CMAES, DifferentialEvolution, cma_es, drawing
 from luthier.search.columns import columns_of
 from luthier.search.differential_evolution import _population
@@ -161,6 +162,39 @@ def test_a_draw_is_told_as_it_was_drawn(space, monkeypatch):
             trial = running.pop(0)
             study.tell(trial, loss=bowl(trial.configuration))
     assert sum(found) > 50
+
+
+def test_promotions_replay_little(monkeypatch):
+    """Every report of a promoted trial changes its loss, and those that are carried by it."""
+    told_generations, tell = [], cma_es._package().CMAwM.tell
+    monkeypatch.setattr(
+        cma_es._package().CMAwM, "tell", lambda s, x: (told_generations.append(x), tell(s, x))
+    )
+
+    def curve(c, step):
+        away = sum((c[f"x{i}"] - 0.3 - 0.08 * i) ** 2 for i in range(5))
+        return away + 0.5 * c["x0"] / step + 0.3 / step
+
+    study = simulate(
+        curve, FIVE, minimize="loss", searcher="cma_es", scheduler="asha", epochs=27, max_trials=220,
+        workers=1,
+    ).study  # fmt: skip
+    assert 20 < len(told_generations) < 110
+    fresh = fold(read_log(study.store, study.name))
+    kept = proposal(study, CMAES())
+    study._history = fresh
+    assert proposal(study, CMAES()) == kept
+
+
+def test_states_are_kept_ever_wider_apart():
+    kept: set[int] = set()
+    for newest in range(1000):
+        kept = {g for g in {*kept, newest} if cma_es._is_kept(g, newest)}
+        if newest % 200 == 199:
+            for generation in range(newest + 1):
+                at = max(g for g in range(generation + 1) if kept >= cma_es._before(g))
+                assert generation - at <= max(0, (newest - generation) / 4)
+    assert len(kept) < 250
 
 
 def test_a_slow_trial_changes_nothing_of_what_was_learned_without_it():

@@ -15,7 +15,11 @@ from told import bowl, proposal, told
 
 import luthier as lt
 from luthier.errors import SpaceError
+from luthier.run.simulation import simulate
 from luthier.search import SEARCHERS, GaussianProcess, Grid, Halton, RandomSearch, Sobol
+from luthier.search.columns import columns_of
+from luthier.search.models import Models, _fitted, _milestone
+from luthier.search.observations import observe
 from luthier.space import Bool, Choice, Constant, Float, Int, Space
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "space"))
@@ -45,21 +49,39 @@ SPACE = Space(
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
-@given(spaces(), st.integers(0, 40), st.integers(0, 1000))
-def test_proposals_lie_in_the_space(name, space, trials, seed):
+@given(spaces(), st.booleans(), st.integers(0, 40), st.integers(0, 1000))
+def test_proposals_lie_in_the_space(name, space, constrained, trials, seed):
+    space = bounded(space) if constrained else space
     try:
-        study = told(space, bowl, trials, seed=seed)
+        if name == "stages":  # without a stage it draws at random
+            study = told(space, bowl, trials // 4, name, seed=seed)
+        else:
+            study = told(space, bowl, trials, seed=seed)
         configuration = proposal(study, SEARCHERS[name](), seed=seed)
     except SpaceError:  # constraints that leave nothing: see test_searchers
         return
     assert space.check(configuration) == configuration
 
 
+def bounded(space):
+    """Return *space* with a constraint on its first number that is always active, if it has one."""
+    for name, domain in space.domains.items():
+        plain = name.isascii() and name.isidentifier()
+        if plain and isinstance(domain, Float | Int) and not domain.condition:
+            return Space(space.domains, constraints=[f"{name} <= {domain.decode(0.7)!r}"])
+    return space
+
+
+def leading(name):
+    """Return the searcher of a study in which *name* is asked: stages are begun by their own alone."""
+    return name if name == "stages" else "random"
+
+
 FRESH = """
 import json, sys
 sys.path.insert(0, {here!r})
 from test_guided import *
-study = told(SPACE, bowl, 45, seed=3)
+study = told(SPACE, bowl, 45, leading({name!r}), seed=3)
 proposal(study, SEARCHERS[{name!r}](), number=7)  # no proposal may depend on those before it
 print(json.dumps([proposal(study, SEARCHERS[{name!r}](), number=n) for n in (46, 45)]))
 """
@@ -69,7 +91,7 @@ print(json.dumps([proposal(study, SEARCHERS[{name!r}](), number=n) for n in (46,
 def test_a_fresh_process_proposes_the_same(name):
     code = FRESH.format(here=str(Path(__file__).parent), name=name)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    study = told(SPACE, bowl, 30, seed=3)
+    study = told(SPACE, bowl, 30, leading(name), seed=3)
     for _ in range(15):  # and no proposal on how the history came
         proposal(study, SEARCHERS[name]())
         trial = study.ask()
@@ -134,15 +156,31 @@ def test_what_failed_is_not_proposed_again(name):
     assert study.best.configuration["x"] > 0.4
 
 
+@pytest.mark.parametrize("scheduler", [None, "asha"])
 @pytest.mark.parametrize("name", GUIDED)
-def test_a_changed_space_goes_on_from_the_old_trials(name):
-    space = Space(x=Float(0, 10), kind=Choice("a", "b"))
-    study = told(space, lambda c: (c["x"] - 9) ** 2 + (c["kind"] == "b"), 30, searcher=name, seed=2)
-    study.steer.space({"x": Float(5, 20), "kind": Choice("a", "b", "c"), "more": Float(0, 1)})
-    trial = study.ask()
-    assert 5 <= trial["x"] <= 20
-    assert 0 <= trial["more"] <= 1
-    study.tell(trial, loss=0.0)
+def test_a_changed_space_goes_on_from_the_old_trials(name, scheduler):
+    space = Space(
+        x=Float(0, 10), y=Float(0, 1), kind=Choice("a", "b", "c"), rate=Float(1e-3, 1, scale="log")
+    )
+
+    def curve(c, step):
+        return (c["x"] - 9) ** 2 + c["y"] + (c["kind"] == "b") + 1 / step
+
+    study = simulate(
+        curve, space, minimize="loss", searcher=leading(name), scheduler=scheduler, epochs=9,
+        max_trials=40, workers=2, seed=2,
+    ).study  # fmt: skip
+    for change in (
+        {"x": Float(5, 20), "more": Float(0, 1)},  # wider, and another one
+        {"kind": Choice("a", "d"), "y": Constant(0.5)},  # options gone, one new; one fixed
+        {"x": Float(8.5, 9.5), "kind": Choice("a", "b", "c", "d")},  # nearly all trials are outside
+    ):
+        study.steer.space({**study.space.domains, **change})
+        for number in range(40, 44):  # the turns of the default
+            found = proposal(study, SEARCHERS[name](), number)
+            assert study.space.check(found) == found
+            assert set(found) >= {"x", "y", "kind", "rate", "more"}
+    assert found["y"] == 0.5
 
 
 @pytest.mark.parametrize("name", GUIDED)
@@ -151,6 +189,38 @@ def test_a_finite_space_is_not_tried_twice_before_it_is_known(name):
     study = told(space, lambda c: c["x"] + (c["y"] == "b"), 25, searcher=name)
     tried = {tuple(t.configuration.values()) for t in study.trials}
     assert len(tried) >= 24
+
+
+def test_where_training_is_possible_is_learned_again_at_milestones_only():
+    space = Space({name: Float(0.0, 1.0) for name in "abc"})
+
+    def loss(c):
+        return math.nan if c["a"] > 0.9 else sum((v - 0.3) ** 2 for v in c.values())
+
+    study = told(space, loss, 30)
+    study.enqueue({"a": 0.99, "b": 0.1, "c": 0.1})
+    study.tell(study.ask(), loss=math.nan)
+    diverged = sum(t.state == "diverged" for t in study.trials)
+    assert 2 <= diverged <= 8
+    misses = _fitted.cache_info().misses
+    for _ in range(40):
+        configuration = proposal(study, GaussianProcess())
+        study.enqueue(configuration)
+        study.tell(study.ask(), loss=loss(configuration))
+    more = sum(t.state == "diverged" for t in study.trials) - diverged
+    passed = len({_milestone(count) for count in range(31 - diverged, 71)})
+    assert _fitted.cache_info().misses - misses <= 2 * passed + more
+
+
+def test_the_first_divergences_are_learned_from_at_once():
+    space = Space({name: Float(0.0, 1.0) for name in "ab"})
+    study = told(space, lambda c: c["a"], 18)  # of which a milestone is far
+    for b in (0.2, 0.8):
+        study.enqueue({"a": 0.05, "b": b})
+        study.tell(study.ask(), loss=math.nan)
+        seen = observe(study.history, space)
+        _, labels = Models(seen, columns_of(space))._feasibility_until_milestone()
+        assert (labels > 0).sum() == len(seen.infeasible)
 
 
 def test_every_other_proposal_of_the_process_lies_near_the_best():

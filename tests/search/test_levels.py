@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from luthier.run.simulation import simulate
+from luthier.search import transfer
 from luthier.search.auto import Auto
 from luthier.search.columns import columns_of
 from luthier.search.models import Models
@@ -38,7 +40,7 @@ def turned(c, step):
 def test_the_budgets_are_those_of_rungs_each_with_half_as_many_trials():
     levels = observe(studied(alike).history, SPACE).levels
     assert [level.step for level in levels] == [1, 3, 9]
-    counts = [len(level.rows) for level in levels]
+    counts = [len(level.numbers) for level in levels]
     assert counts[0] == 60
     assert all(2 * after <= before for before, after in itertools.pairwise(counts))
     for level in levels:
@@ -48,15 +50,11 @@ def test_the_budgets_are_those_of_rungs_each_with_half_as_many_trials():
 def test_a_loss_of_a_level_is_the_best_by_its_step():
     study = studied(alike)
     seen = observe(study.history, SPACE)
-    known = [t for t in study.trials if t.steps]
     for level in seen.levels:
+        known = [study.trials[number] for number in level.numbers]
         expected = [
-            min(
-                loss
-                for at, loss in zip(known[r].steps, known[r].losses, strict=True)
-                if at <= level.step
-            )
-            for r in level.rows
+            min(loss for at, loss in zip(t.steps, t.losses, strict=True) if at <= level.step)
+            for t in known
         ]
         assert level.losses == pytest.approx(expected)
 
@@ -87,3 +85,23 @@ def test_of_four_proposals_one_is_random_and_two_the_processes():
         searcher.propose(study.history, SPACE, number, Chance(0, ("trial", number)))
         said.append(searcher._chosen(study.history, SPACE, number)[1].split(":")[0])
     assert said == ["random", "Gaussian processes", "kernel densities", "Gaussian processes"]
+
+
+def test_a_process_is_weighed_by_what_it_was_not_told(monkeypatch):
+    """Pending trials are at its own expectations, from which it would foretell its observations."""
+    found, weights = [], transfer._weights
+    monkeypatch.setattr(
+        transfer, "_weights", lambda *given: (found.append(weights(*given)), found[-1])[1]
+    )
+    study = studied(alike, max_trials=40)
+    seen, columns = observe(study.history, SPACE), columns_of(SPACE)
+    pending = np.random.default_rng(0).random((40, 2))
+    alone, waiting = (
+        Models(replace(seen, pending=places), columns)._objective(0, np.arange(len(seen.losses)))
+        for places in (pending[:0], pending)
+    )
+    assert found[0] == found[1]
+    features = columns.features(pending)
+    means, variances = zip(*(each.predict(features) for each in (alone, waiting)), strict=True)
+    assert means[1] == pytest.approx(means[0], abs=1e-3)
+    assert (variances[1] < variances[0]).all()

@@ -12,6 +12,7 @@ import pytest
 from told import proposal, told
 
 import luthier as lt
+from luthier.run.earlier import earlier_trials
 from luthier.search import GaussianProcess, recommended
 from luthier.search.observations import observe
 from luthier.search.order import ordered
@@ -350,16 +351,17 @@ def test_first_proposals_from_an_earlier_study_are_not_close_to_one_another():
 
 def test_a_misleading_study_loses_its_weight():
     contrary = study_of(FOUR, lambda c: -shifted_bowl(0.0)(c), 40, searcher="random")
-    study = study_of(FOUR, shifted_bowl(0.0), 15, searcher="random", learn_from=contrary)
+    study = study_of(FOUR, shifted_bowl(0.0), 15, searcher="random")
+    study.steer.learn_from(earlier_trials(study.store, contrary, study))
     seen = observe(study.history, study.space)
     from luthier.search.columns import columns_of
     from luthier.search.models import Models
 
     columns = columns_of(study.space)
-    own = Models(seen, columns)._posterior(seen.losses, np.arange(15))
+    own = Models(seen, columns)._process(seen.points, seen.losses, np.arange(15), 150)
     sources = sources_of(study.history, study.space)
     assert len(sources) == 1
-    assert blended(own, 15, sources, columns) is own
+    assert blended(own, (), sources, columns, 15, lambda known: known) is own
 
 
 def test_what_was_learned_from_is_kept_in_the_study(tmp_path):

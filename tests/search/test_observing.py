@@ -15,11 +15,11 @@ from luthier.search.columns import columns_of
 from luthier.search.crowding import crowded
 from luthier.search.gaussian_process import GaussianProcess
 from luthier.search.models import Models
-from luthier.search.observations import observe
+from luthier.search.observations import _Curve, _progress, observe
 from luthier.search.recommend import recommended
 from luthier.search.surrogate.skew import evened
-from luthier.search.transfer import Source
-from luthier.space import Choice, Float, Int, Space
+from luthier.search.transfer import Source, sources_of
+from luthier.space import Choice, Constant, Float, Int, Space
 from luthier.study.records import TrialState
 from luthier.study.searched import searched
 
@@ -311,7 +311,9 @@ def test_trials_between_rungs_make_no_rung_of_their_own():
     study.history.cursor += 1
     levels = observe(study.history, UNIT).levels
     assert [level.step for level in levels] == [1, 3, 9]
-    assert [len(level.rows) for level in levels] == [len(level.rows) for level in before.levels]
+    assert [len(level.numbers) for level in levels] == [
+        len(level.numbers) for level in before.levels
+    ]
 
 
 def test_a_promoted_trial_takes_no_longer_than_any_other():
@@ -360,3 +362,106 @@ def test_few_values_on_a_log_scale_step_to_the_next():
         study = told(space, lambda c: c["x"], 4, searcher="gaussian_process", seed=seed)
         seen |= {t.configuration["layers"] for t in study.trials[:4]}
     assert seen == {1, 2, 3}
+
+
+def test_what_was_fixed_since_keeps_only_the_trials_that_have_it():
+    space = Space(
+        lr=Float(1e-4, 1e-1, scale="log"), a=Float(0.0, 1.0), b=Float(0.0, 1.0), c=Float(0.0, 1.0)
+    )
+    study = told(space, lambda c: 0.1 - c["lr"], 3, searcher="sobol")
+    last = study.history.ranking()[-1]
+    fixed = last.configuration["lr"]
+    study.steer.space({**space.domains, "lr": Constant(fixed)})
+    assert observe(study.history, study.space).numbers.tolist() == [last.number]
+    for number in range(1, 6):
+        assert proposal(study, GaussianProcess(), number)["lr"] == fixed
+    study.steer.space({**space.domains, "lr": Constant(0.05)})
+    assert len(observe(study.history, study.space).numbers) == 0
+    assert proposal(study, GaussianProcess(), 2)["lr"] == 0.05
+
+
+def test_an_earlier_study_may_hold_something_else_constant():
+    shapes = [Space(x=Float(0.0, 1.0), data=Constant(data)) for data in ("digits", "letters")]
+    first = told(shapes[0], lambda c: (c["x"] - 0.3) ** 2, 8)
+    second = opened("letters", shapes[1], learn_from=first)
+    [source] = sources_of(second.history, second.space)
+    assert len(source.losses) == 8
+
+
+def test_from_trials_whose_other_objectives_are_not_measured_yet_others_keep_away():
+
+    def outcomes(c, step):
+        size = c["x"] + c["y"] if step == 9 else math.nan
+        return {"loss": (c["x"] - 0.3) ** 2 + (c["y"] - 0.6) ** 2 + 1 / step, "size": size}
+
+    study = simulate(
+        outcomes, UNIT, minimize=["loss", "size"], searcher="gaussian_process", scheduler="asha",
+        epochs=9, max_trials=40, workers=1,
+    ).study  # fmt: skip
+    seen = observe(study.history, UNIT)
+    assert len(seen.partial) >= 20
+    assert len(seen.numbers) + len(seen.partial) == 40
+    places = np.array([list(t.configuration.values()) for t in study.trials])
+    away = np.abs(places[:, None] - places).max(axis=2) + np.eye(40)
+    assert away.min() > 1e-3
+
+
+def test_what_is_measured_all_along_is_learned_from_trials_that_never_came_to_the_end():
+    def outcomes(c, step):
+        size = 1 - c["x"] if step == 27 else math.nan
+        return {"loss": (c["x"] - 0.3) ** 2 + (c["y"] - 0.6) ** 2 + 1 / step, "size": size}
+
+    study = simulate(
+        outcomes, UNIT, minimize=["loss", "size"], searcher="sobol", scheduler="asha", epochs=27,
+        max_trials=60, workers=1,
+    ).study  # fmt: skip
+    seen, columns = observe(study.history, UNIT), columns_of(UNIT)
+    assert len(seen.numbers) < 8
+    assert len(seen.levels[0].numbers) == 60
+    model = Models(seen, columns)._objective(0, np.arange(len(seen.numbers)))
+    places = np.random.default_rng(0).random((500, 2))
+    best = places[model.predict(columns.features(places))[0].argmin()]
+    assert np.abs(best - [0.3, 0.6]).max() < 0.1
+
+
+def test_one_trial_pruned_by_hand_changes_nothing_of_how_the_search_goes_on():
+    study = opened("pruned", epochs=5, scheduler=None)
+    pruned = trained(study, [3.0], ends=False)
+    study.steer.prune(pruned.number)
+    for n in range(12):
+        trained(study, [2.0, 1.5, 1.2, 1.1, 1.0 + n / 10])
+    trained(study, [1.4, 1.3], ends=False)
+    seen = observe(study.history, UNIT)
+    assert seen.carried
+    assert not seen.cut_short
+    assert seen.outcomes[0, 0] < 3.0  # as the others went on
+    assert len(seen.pending) == 1
+    assert seen.levels == () or len(seen.levels) == 1
+    said = {Auto()._chosen(study.history, UNIT, number)[1][:16] for number in range(14, 18)}
+    assert said == {"Gaussian process"}
+
+
+def test_progress_is_the_median_of_those_that_went_on(monkeypatch):
+    """Trials that were stopped at very different epochs, some of them before any donor reported."""
+    looked_up, look_up = [], _Curve.by
+    monkeypatch.setattr(_Curve, "by", lambda c, at: (looked_up.append(c), look_up(c, at))[1])
+    rng = np.random.default_rng(0)
+    curves = {}
+    for number in range(30):
+        steps = np.sort(rng.choice(np.arange(2, 200), 40, replace=False))
+        steps = np.append(steps[: rng.integers(2, 40)], [200] * (number % 3 == 0))
+        curves[number] = _Curve(steps, np.minimum.accumulate(rng.random(len(steps))))
+    reached = np.array([curve.steps[-1] for curve in curves.values()])
+    whole = np.zeros(30, dtype=bool)
+    whole[5] = True
+    found = _progress(np.arange(30), curves.__getitem__, reached, whole)
+    donors = [curves[n] for n in range(30) if reached[n] == 200]
+    assert len(looked_up) == len(donors)  # and not once for every epoch
+
+    def by(curve, step):
+        return min(curve.best[curve.steps <= step], default=math.inf)
+
+    for number, step in enumerate(reached):
+        gains = [by(d, 200) - by(d, step) for d in donors if by(d, step) < math.inf]
+        short = step < 200 and number != 5
+        assert found[number] == (np.median(gains) if short and gains else 0.0)

@@ -86,7 +86,7 @@ class Auto:
                 f"quasi-random: the first {first} trials look everywhere in {wide} "
                 f"hyperparameter{'s' * (wide > 1)}"
             )
-        if seen.carried:
+        if seen.cut_short:
             return _short(gaussian, number, first)
         if trials <= _LOCAL:
             return gaussian, f"Gaussian process: it needs the fewest trials ({trials} known so far)"

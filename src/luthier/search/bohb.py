@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from luthier.errors import StudyError
 from luthier.search.columns import columns_of
-from luthier.search.novelty import first_new, untried
+from luthier.search.novelty import first_new, lent, untried
 from luthier.search.observations import observe, places_of
+from luthier.search.order import ordered
 from luthier.search.surrogate.parzen import Density, density
 from luthier.space import Space
 from luthier.study.chance import Chance
+from luthier.study.goals import value_at
 from luthier.study.history import History
 from luthier.study.records import TrialRecord, TrialState
 
@@ -35,6 +37,8 @@ _MOST = 1000  # trials of the model, the newest: time per proposal stays flat
 @dataclass(frozen=True)
 class BOHB:
     """Draws near the good trials of the largest budget that has enough of them, or at random.
+
+    The best of earlier studies are tried first, when there are any.
 
     Args:
         at_random: ρ, the share of the trials drawn at random, from 0 to 1.
@@ -76,9 +80,14 @@ class BOHB:
         seen = observe(history, space)
         if not seen.dimension:
             return space.default()
+        if (found := lent(seen, history, space, number)) is not None:
+            return found
         if chance.uniform("at random") >= self.at_random:
-            points, losses = self._largest(history, space)
-            if len(losses):
+            budget, trials = _largest(history, space)
+            if budget:
+                trials = trials[-_MOST:]
+                points = places_of(history, space)[[t.number for t in trials]]
+                losses = _losses(history, trials, budget)
                 ranked = self._ranked(points, losses, space, chance.generator())
                 if (found := first_new(ranked, seen, history, space)) is not None:
                     return found
@@ -90,26 +99,13 @@ class BOHB:
 
     def explain(self, history: History, space: Space) -> str:
         """Return in one line what the next proposal comes from, and why."""
-        least = len(space.searched) + 1
-        budget, count = _budget(history, least + 2)
+        budget, trials = _largest(history, space)
         if not budget:
-            return f"random: no budget has {least + 2} trials yet"
+            return f"random: no budget has {_enough(space)} trials yet"
         return (
-            f"kernel densities of {count} trials at epoch {budget}; {self.at_random:.0%} at random"
+            f"kernel densities of {len(trials)} trials at epoch {budget}; "
+            f"{self.at_random:.0%} at random"
         )
-
-    def _largest(self, history: History, space: Space) -> tuple[Array, Array]:
-        """Return places (n, d) and losses (n,) at the largest budget with enough trials."""
-        import numpy as np
-
-        budget, count = _budget(history, len(space.searched) + 3)
-        if not count:
-            return np.zeros((0, len(space.searched))), np.zeros(0)
-        trials = [t for t in history.trials if _arrived(t, budget)][-_MOST:]
-        points = places_of(history, space)[[t.number for t in trials]]
-        losses = np.array([_standing(history, t, budget) for t in trials])
-        there = ~np.isnan(points).all(axis=1)
-        return points[there], losses[there]
 
     def _ranked(
         self, points: Array, losses: Array, space: Space, generator: np.random.Generator
@@ -146,26 +142,64 @@ def _arrived(trial: TrialRecord, budget: int) -> bool:
     return trial.step >= budget and trial.state is not TrialState.FAILED
 
 
-def _standing(history: History, trial: TrialRecord, budget: int) -> float:
-    """Return the loss at *budget*, beyond any where it breaks a constraint; infinite when diverged."""
-    loss = trial.loss_at(budget)
-    at = bisect_right(trial.steps, budget) - 1
-    return history.goals.standing(trial, at) if math.isfinite(loss) else loss
+def _enough(space: Space) -> int:
+    """Return how many trials a budget must have: N_min + 2, of which N_min = d + 1."""
+    return len(space.searched) + 3
 
 
-def _budget(history: History, enough: int) -> tuple[int, int]:
-    """Return the largest budget that *enough* trials have come to, and how many; zeros without one."""
-    budgets = {t.step for t in history.trials if t.state.ended or t.state is TrialState.PAUSED}
-    diverged = sum(t.state is TrialState.DIVERGED for t in history.trials)
-    steps = sorted(
-        (t.step for t in history.trials if _arrived(t, 1) and t.state is not TrialState.DIVERGED),
-        reverse=True,
-    )
+def _largest(history: History, space: Space) -> tuple[int, list[TrialRecord]]:
+    """Return the largest budget that enough trials within *space* have come to, and these.
+
+    Without such a budget it is 0. Divergence is a result at every budget.
+    """
+    import numpy as np
+
+    outside = np.all(np.isnan(places_of(history, space)), axis=1)
+    inside = [t for t in history.trials if not outside[t.number]]
+    budgets = {t.step for t in inside if t.state.ended or t.state is TrialState.PAUSED}
+    trials = [t for t in inside if _arrived(t, 1)]
+    diverged = sum(t.state is TrialState.DIVERGED for t in trials)
+    steps = [t.step for t in trials if t.state is not TrialState.DIVERGED]
     for budget in sorted(budgets - {0}, reverse=True):
         count = diverged + sum(step >= budget for step in steps)
-        if count >= enough and count > diverged:
-            return budget, count
-    return 0, 0
+        if count >= _enough(space) and count > diverged:
+            return budget, [t for t in trials if _arrived(t, budget)]
+    return 0, []
+
+
+def _losses(history: History, trials: list[TrialRecord], budget: int) -> Array:
+    """Return losses (n,) at *budget* whose order is that of *trials*; infinite where one diverged.
+
+    Who breaks a constraint comes after all that keep them. Several objectives have one order, see
+    ``order.py``; what was not measured at *budget* is as bad as the worst that was.
+    """
+    import numpy as np
+
+    goals = history.goals
+    losses = np.full(len(trials), math.inf)
+    rows: list[int] = []
+    outcomes = np.zeros((len(trials), len(goals.objectives)))
+    for row, trial in enumerate(trials):
+        loss, at = trial.loss_at(budget), bisect_right(trial.steps, budget) - 1
+        if math.isfinite(loss):
+            losses[row] = goals.standing(trial, at)
+        if len(goals.objectives) > 1 and math.isfinite(loss) and not goals.breaks(trial, at):
+            rows.append(row)
+            told = (value_at(trial, at, goal.metric) for goal in goals.objectives)
+            outcomes[row] = [g.loss(v) for g, v in zip(goals.objectives, told, strict=True)]
+    if rows:
+        losses[rows] = _by_objectives(outcomes[rows])
+    return losses
+
+
+def _by_objectives(outcomes: Array) -> Array:
+    """Return an order (n,) of *outcomes* (n, k), infinite where they were not measured."""
+    import numpy as np
+
+    known = np.isfinite(outcomes)
+    worst = np.max(outcomes, axis=0, where=known, initial=-math.inf)
+    found = np.where(known, outcomes, np.where(np.isfinite(worst), worst, 0.0))
+    return ordered(found, np.zeros((len(found), 0)))
 
 
 def _imputed(points: Array, generator: np.random.Generator) -> Array:

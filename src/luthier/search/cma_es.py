@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     Numbers = NDArray[np.intp]
 
 _STEP = 0.2  # of the unit cube: the deviation at the beginning
-_KEPT = 16  # generations that are kept to go on from
+_KEPT = 16  # generations that are all kept to go on from; of older ones ever fewer
 _LATE = 4  # generations among whose draws a finished trial is looked for
 
 
@@ -40,7 +40,8 @@ class CMAES:
 
     The first trials to end (the defaults and quasi-random ones) choose where it starts: at the best of
     them. After that every so many trials that end are a generation, in the order in which they ended, so
-    that a slow trial changes nothing of what was learned without it. While a generation is incomplete,
+    that a slow trial changes nothing of what was learned without it; where a scheduler ends trials early, in
+    the order of their numbers, so that promotions change no order. While a generation is incomplete,
     more are drawn from the same distribution. A trial that was not drawn from it (enqueued, say) pulls
     it no further than a draw could. What diverged or ran out of memory counts as the worst.
 
@@ -115,17 +116,34 @@ def _package() -> Any:
 def _ended(history: History, seen: Observations) -> tuple[Numbers, Array, Array]:
     """Return number, loss (infinite for bad ones) and place of the trials that count, as they ended.
 
-    One that is paused at the end of a rung counts as ended there.
+    Where a scheduler ends trials early, they are in the order of their numbers: who is promoted would come
+    last again with every report.
     """
     import numpy as np
 
     numbers = np.concatenate([seen.numbers, seen.infeasible_numbers])
     losses = np.concatenate([seen.losses, np.full(len(seen.infeasible), np.inf)])
     points = np.concatenate([seen.points, seen.infeasible])
-    trials = [history.trials[number] for number in numbers.tolist()]
-    times = np.array([t.last_sign if t.ended_at is None else t.ended_at for t in trials])
-    order = np.lexsort((numbers, times))
+    order = np.argsort(numbers)
+    if not seen.cut_short:
+        trials = [history.trials[number] for number in numbers.tolist()]
+        times = np.array([t.last_sign if t.ended_at is None else t.ended_at for t in trials])
+        order = np.lexsort((numbers, times))
     return numbers[order], losses[order], points[order]
+
+
+def _before(generation: int) -> set[int]:
+    """Return the generations whose states are needed to go on from *generation*."""
+    return set(range(max(0, generation - _LATE + 1), generation + 1))
+
+
+def _is_kept(generation: int, newest: int) -> bool:
+    """Return whether the state of *generation* is kept: it is needed to go on from one that is.
+
+    Those are spaced ever wider with their age, so that going back costs what the change is old.
+    """
+    later = range(generation, min(generation + _LATE, newest + 1))
+    return any(g % (1 << ((newest - g) // _KEPT).bit_length()) == 0 for g in later)
 
 
 def _ranks(losses: Array) -> Numbers:
@@ -174,7 +192,7 @@ class _Evolution:
             self.generations.append((numbers[part], ranks))
             at, used = at + 1, part.stop
             self.states[at] = (strategy, restarts, used)
-            self.states.pop(at - _KEPT, None)
+            self.states = {g: state for g, state in self.states.items() if _is_kept(g, at)}
         self.used = numbers[:used], losses[:used]
         return strategy
 
@@ -191,10 +209,10 @@ class _Evolution:
             if not all(map(np.array_equal, generation, (numbers[part], _ranks(losses[part])))):
                 break
             used, same = part.stop, same + 1
-        needed = range(max(0, same - _LATE + 1), same + 1)
-        whole = all(generation in self.states for generation in needed)
-        self.states = {g: state for g, state in self.states.items() if g <= same and whole}
-        del self.generations[same if whole else 0 :]
+        while same and not self.states.keys() >= _before(same):
+            same -= 1
+        self.states = {g: state for g, state in self.states.items() if g <= same}
+        del self.generations[same:]
 
     def _told(self, number: int, place: Array) -> Array:
         """Return what to tell the newest strategy for a trial: its draw, where it comes from one."""

@@ -27,10 +27,8 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-_NEVER = (
-    "coarse_to_fine",
-    "grid",
-)  # inside: itself, and what takes every value of what it is given
+# Inside: itself, what takes every value of what it is given, and what the study must be divided for.
+_NEVER = ("coarse_to_fine", "grid", "stages")
 _NAMED = 4  # hyperparameters that were left as they are of which a line still tells each
 
 
@@ -202,16 +200,18 @@ class CoarseToFine:
         return box
 
 
-def _by_then(history: History, space: Space, number: int) -> tuple[Array, Array]:
-    """Return places (n, d) and losses (n,) of the trials below *number* that are known by now.
+def _by_then(history: History, space: Space, count: int) -> tuple[Array, Array]:
+    """Return places (n, d) and losses (n,) of those of the first *count* trials that are known by now.
 
     Losses are infinite for those that diverged or ran out of memory.
     """
     import numpy as np
 
     then = copy.copy(history)
-    then.trials = history.trials[:number]
-    then.touched = list(range(len(then.trials)))
+    then.trials = type(history.trials)()  # found by number also where a race's are missing
+    for trial in history.trials[:count]:
+        then.trials.append(trial)
+    then.touched = [trial.number for trial in then.trials]
     seen = observe(then, space)
     bad = np.full(len(seen.infeasible), math.inf)
     return np.concatenate([seen.points, seen.infeasible]), np.concatenate([seen.losses, bad])

@@ -7,7 +7,7 @@ population is, place by place, the best trial so far: nothing is carried from on
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from luthier.errors import StudyError
@@ -83,7 +83,8 @@ class DifferentialEvolution:
         size = self.population or min(40, max(10, 4 * seen.dimension))
         if number < size or len(seen.losses) < 4 or seen.dimension == 0:
             return early(seen, history, space, number, chance)
-        children = self._children(seen, columns_of(space), size, number, chance.generator())
+        ranked = replace(seen, numbers=_ranks(history, seen))
+        children = self._children(ranked, columns_of(space), size, number, chance.generator())
         found = first_new(children, seen, history, space)
         return found or untried(seen, history, space, number, chance)
 
@@ -125,6 +126,13 @@ class DifferentialEvolution:
         crossed = generator.random((_CHILDREN, width)) < self.crossover
         crossed[np.arange(_CHILDREN), generator.integers(width, size=_CHILDREN)] = True
         return columns.rounded(np.where(crossed, mutant, current))
+
+
+def _ranks(history: History, seen: Observations) -> NDArray[np.intp]:
+    """Return the numbers of the trials (n,) as they are without a race's, by which places are given."""
+    import numpy as np
+
+    return np.searchsorted([trial.number for trial in history.trials], seen.numbers)
 
 
 def _population(seen: Observations, size: int) -> tuple[Array, Array]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from luthier.errors import StudyError
 from luthier.search.columns import columns_of
 from luthier.search.models import Models
 from luthier.search.novelty import early, first_new, untried
@@ -64,10 +65,26 @@ class GaussianProcess:
             hyperparameters, from 4 to 12, and 6 at most after earlier studies.
         per_second: whether improvement counts by the second that a trial is expected to take; by default
             where nothing but time ends the study.
+
+    Raises:
+        StudyError: an argument that cannot be.
     """
 
     initial: int | None = None
     per_second: bool | None = None
+
+    def __post_init__(self) -> None:
+        """Check the arguments."""
+        first: Any = self.initial
+        if first is not None and (type(first) is not int or first < 1):
+            raise StudyError(
+                f"Gaussian process: initial must be a whole number above 0, or None, got {first!r}."
+            )
+        by_time: Any = self.per_second
+        if by_time is not None and type(by_time) is not bool:
+            raise StudyError(
+                f"Gaussian process: per_second must be True, False or None, got {by_time!r}."
+            )
 
     def propose(
         self, history: History, space: Space, number: int, chance: Chance
@@ -86,7 +103,7 @@ class GaussianProcess:
             step = step and not lost
             found = stepped(seen, history, space, number, chance) if step else None
             return found or early(seen, history, space, number, chance)
-        near = number % 2 == 1 and seen.outcomes.shape[1] == 1 and not seen.carried
+        near = number % 2 == 1 and seen.outcomes.shape[1] == 1 and not seen.cut_short
         noisy = history.header.noisy
         with one_thread():
             models = Models(seen, columns_of(space), sources_of(history, space))

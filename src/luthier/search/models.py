@@ -7,7 +7,7 @@ no earlier fit, so any process finds the same.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -24,7 +24,7 @@ from luthier.search.surrogate.hypervolume import (
     reference_point,
 )
 from luthier.search.surrogate.skew import evened
-from luthier.search.transfer import Source, blended, weighted
+from luthier.search.transfer import Source, blended
 
 if TYPE_CHECKING:
     import numpy as np
@@ -88,7 +88,7 @@ class Models:
         """Return what pending trials that probably keep the bounds are expected to bring (p, k)."""
         import numpy as np
 
-        features = self.columns.features(self.seen.pending[:MOST])
+        features = self.columns.features(self._waiting[-MOST:])
         kept = np.ones(len(features), dtype=bool)
         if not len(features):
             return np.zeros((0, len(objectives)))
@@ -126,10 +126,10 @@ class Models:
         """Return the surrogate of one objective, pending trials included at their expectation."""
         if index == 0 and len(self.seen.levels) > 1:
             return self._by_levels()
-        known = self._posterior(self.seen.outcomes[:, index], chosen)
-        if index == 0 and self.sources:
-            return blended(known, len(chosen), self.sources, self.columns)
-        return known
+        losses = self.seen.outcomes[:, index]
+        known = self._process(self.seen.points, losses, chosen, self._learned_from)
+        sources, expecting = self.sources if index == 0 else (), self._expecting(self._waiting)
+        return blended(known, (), sources, self.columns, len(chosen), expecting)
 
     def _by_levels(self) -> Surrogate:
         """Return the blend of a surrogate for each budget, weighted by how it ranks the highest one.
@@ -138,38 +138,47 @@ class Models:
         Li et al. 2021, "MFES-HB: Efficient Hyperband with multi-fidelity quality measurements".
         """
         found: list[Posterior] = []
-        known = 0
         for level in self.seen.levels:
-            points = self.seen.points[level.rows]
-            chosen = subset(points, evened(level.losses), self.columns, MOST)
-            found.append(self._process(points, level.losses, chosen, _LEARNED_FROM))
-            known = len(chosen)
+            chosen = subset(level.points, evened(level.losses), self.columns, MOST)
+            found.append(self._process(level.points, level.losses, chosen, _LEARNED_FROM))
         *lower, own = found
-        trials = len(self.seen.losses)
-        return weighted(own, known, tuple(lower), self.sources, self.columns, trials)
-
-    def _posterior(self, losses: Array, chosen: NDArray[np.intp]) -> Posterior:
-        return self._process(self.seen.points, losses, chosen, self._learned_from)
+        trials, expecting = len(self.seen.losses), self._expecting(self.seen.pending)
+        return blended(own, tuple(lower), self.sources, self.columns, trials, expecting)
 
     def _process(
         self, points: Array, losses: Array, chosen: NDArray[np.intp], most: int
     ) -> Posterior:
-        """Return the process of *losses* (n,) at *points* (n, d), pending trials at their expectation."""
-        import numpy as np
-
+        """Return the process of *losses* (n,) at *points* (n, d), without pending trials."""
         values, groups = evened(losses), self.columns.groups
         early = _milestone(len(values))
         hyperparameters = learned(
             self.columns, points[:early], evened(losses[:early]), most, bent=self._bent
         )
         features = self.columns.features(points[chosen])
-        known = condition(hyperparameters, groups, features, values[chosen])
-        if not len(self.seen.pending):
-            return known
-        pending = self.columns.features(self.seen.pending[:MOST])
-        expected, _ = known.predict(pending)
-        both = np.concatenate([features, pending])
-        return condition(hyperparameters, groups, both, np.concatenate([values[chosen], expected]))
+        return condition(hyperparameters, groups, features, values[chosen])
+
+    def _expecting(self, pending: Array) -> Callable[[Posterior], Posterior]:
+        """Return what gives a process the *pending* trials (p, d), at what it expects of them."""
+        import numpy as np
+
+        features = self.columns.features(pending[-MOST:])
+
+        def expecting(known: Posterior) -> Posterior:
+            if not len(features):
+                return known
+            expected, _ = known.predict(features)
+            places = np.concatenate([known.features, features])
+            values = np.concatenate([known.values, expected])
+            return condition(known.hyperparameters, np.arange(places.shape[1]), places, values)
+
+        return expecting
+
+    @property
+    def _waiting(self) -> Array:
+        """Return the places (p, d) of trials without a value in every objective so far."""
+        import numpy as np
+
+        return np.concatenate([self.seen.partial, self.seen.pending])
 
     def _bounds(self) -> list[Term]:
         """Return the probability, a constraint each, that a trial keeps it."""
@@ -206,9 +215,27 @@ class Models:
         chosen = subset(seen.points, seen.losses, self.columns, MOST // 2)
         points = np.concatenate([seen.points[chosen], bad])
         labels = np.concatenate([-np.ones(len(chosen)), np.ones(len(bad))])
-        hyperparameters = self._learned(points, labels)
+        hyperparameters = self._learned(*self._feasibility_until_milestone())
         groups = self.columns.groups
         return condition(hyperparameters, groups, self.columns.features(points), labels)
+
+    def _feasibility_until_milestone(self) -> tuple[Array, Array]:
+        """Return places and labels of what the feasibility's hyperparameters are learned from.
+
+        The trials up to a milestone, or up to one of those that could not be trained where that is later:
+        the first of them are news.
+        """
+        import numpy as np
+
+        seen, half = self.seen, self._learned_from // 2
+        count, bad = len(seen.numbers) + len(seen.infeasible), seen.infeasible_numbers
+        last = np.sort(np.concatenate([seen.numbers, bad]))[min(_milestone(count), count) - 1]
+        last = max(last, bad[min(_milestone(len(bad)), len(bad)) - 1])
+        sound = np.flatnonzero(seen.numbers <= last)
+        sound = sound[np.linspace(0, len(sound) - 1, min(len(sound), half)).astype(np.intp)]
+        infeasible = seen.infeasible[bad <= last][-half:]
+        points = np.concatenate([seen.points[sound], infeasible])
+        return points, np.concatenate([-np.ones(len(sound)), np.ones(len(infeasible))])
 
     def _time(self, chosen: NDArray[np.intp]) -> tuple[Posterior, float] | None:
         """Return a surrogate of the logarithm of a trial's time, in units of its deviation, and that.
@@ -234,7 +261,8 @@ class Models:
     @property
     def _bent(self) -> bool:
         # One hyperparameter is soon known everywhere; short trainings' losses have trends of their own.
-        return self.columns.dimension > 1 and not self.seen.carried
+        short = self.seen.cut_short or len(self.seen.levels) > 1
+        return self.columns.dimension > 1 and not short
 
     @property
     def _learned_from(self) -> int:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _SAME = 1e-9  # of a range
 _FIRST = 3  # proposals that come from earlier studies
+_AMONG = 12  # trials: code that settles on something else would be asked for the same for ever
 _CLOSE = 0.1  # of a range: too near to another of them
 _LOOKED_AT = 2000
 _DRAWN = 512
@@ -32,11 +33,11 @@ def first_new(
 ) -> dict[str, Any] | None:
     """Return the first of the places (m, d) that can be trained and was not; None without any.
 
-    With *again*, what was trained counts, too.
+    With *again*, what was trained counts, too, unless it failed.
     """
-    tried = _tried(seen)
+    tried = _in_vain(seen) if again else _tried(seen)
     for place in ranked[:_LOOKED_AT]:
-        if again or _is_new(place, tried):
+        if _is_new(place, tried):
             configuration = space.decode(place)
             if space.satisfies(configuration) and not would_run_out(
                 configuration, history.infeasible
@@ -55,15 +56,25 @@ def early(
     Raises:
         SpaceError: constraints that leave (next to) nothing of the space.
     """
-    places = _first_places(sources_of(history, space))
-    if 0 < number <= len(places):
-        found = first_new(places[number - 1][None, :], seen, history, space)
-        return found or untried(seen, history, space, number, chance)
+    if (found := lent(seen, history, space, number)) is not None:
+        return found
     found = space.default() if number == 0 else Sobol().propose(history, space, number, chance)
     if not space.searched:
         return found
     new = first_new(space.encode(found)[None, :], seen, history, space)
     return found if new is not None else untried(seen, history, space, number, chance)
+
+
+def lent(seen: Observations, history: History, space: Space, number: int) -> dict[str, Any] | None:
+    """Return a good configuration of an earlier study that was not tried; None without one.
+
+    It is for one of the first trials, after the defaults. Enqueued ones may have taken their numbers, so what
+    was tried says whose turn it is.
+    """
+    import numpy as np
+
+    places = _first_places(sources_of(history, space)) if 0 < number < _AMONG else []
+    return first_new(np.array(places), seen, history, space) if places else None
 
 
 def _first_places(sources: tuple[Source, ...]) -> list[Array]:
@@ -100,9 +111,14 @@ def untried(
 def _tried(seen: Observations) -> Array:
     import numpy as np
 
-    return np.nan_to_num(
-        np.concatenate([seen.points, seen.infeasible, seen.pending, seen.failed]), nan=-1.0
-    )
+    known = np.nan_to_num(np.concatenate([seen.points, seen.partial, seen.pending]), nan=-1.0)
+    return np.concatenate([known, _in_vain(seen)])
+
+
+def _in_vain(seen: Observations) -> Array:
+    import numpy as np
+
+    return np.nan_to_num(np.concatenate([seen.infeasible, seen.failed]), nan=-1.0)
 
 
 def _is_new(place: Array, tried: Array, apart: float = _SAME) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -34,14 +34,23 @@ if TYPE_CHECKING:
 _DONORS = 50  # trials that show how much further training brings
 _FEWEST = 3  # trials that make a budget common
 _LEVEL = 4  # and that make it worth a surrogate of its own
+_TO_THE_END = "none"  # the scheduler that ends no trial early
 
 
 @dataclass(frozen=True)
 class Level:
-    """What is known at one budget: the *losses* (m,) by *step* of the trials *rows* (m,) that got there."""
+    """What is known of the first objective at one budget.
+
+    Attributes:
+        step: the budget.
+        numbers: (m,) of the trials that got there.
+        points: (m, d) their places.
+        losses: (m,) the best loss of each by *step*.
+    """
 
     step: int
-    rows: Numbers
+    numbers: Numbers
+    points: Array
     losses: Array
 
 
@@ -58,15 +67,17 @@ class Observations:
             objectives or constraints on outcomes: an order of the trials, see ``order.py``.
         outcomes: (n, k) each objective as something to minimise, the first at the common budget.
         excesses: (n, c) by how much each constraint on outcomes is broken; 0 or less when it is kept.
-        carried: whether a scheduler ended or paused trials before others, so that every report may
-            change what all losses are at the common budget. Trials under way that have reported are then
-            among those with a loss.
+        carried: whether trials were ended or paused before others, so that every report may change what all
+            losses are at the common budget.
+        cut_short: whether it was a scheduler that did so, and goes on doing it. Trials under way that have
+            reported are then among those with a loss.
         infeasible: (m, d) trials that diverged or ran out of memory, that lost or hung their workers again
             and again, or that ended without a finite value of every objective.
         infeasible_numbers: (m,) theirs.
         pending: (p, d) trials that are queued or running, and of which nothing else is known.
+        partial: (q, d) trials whose other objectives were not measured yet: of the first one *levels* tell.
         failed: (f, d) trials of which nothing is known but that they were tried: that failed by a bug, or
-            ended early without a finite value of every objective.
+            ended early without a report.
         seconds: (n,) training time of each; of those that a scheduler ended, that of all epochs.
     """
 
@@ -78,11 +89,13 @@ class Observations:
     infeasible: Array
     infeasible_numbers: Numbers
     pending: Array
+    partial: Array
     failed: Array
     seconds: Array
     outcomes: Array
     excesses: Array
     carried: bool = False
+    cut_short: bool = False
     levels: tuple[Level, ...] = ()
 
     @property
@@ -140,7 +153,7 @@ class _Columns:
         self.options = tuple(
             d.cardinality or 0 if isinstance(d, Choice | Bool) else 0 for d in domains
         )
-        self.points: Array = np.empty((64, len(self.names)))
+        self.points: Array = np.full((64, len(self.names)), np.nan)
         self.losses: Array = np.full(64, np.nan)
         self.others: Array = np.full((64, len(self.goals.objectives) - 1), np.nan)
         self.excesses: Array = np.full((64, len(self.goals.constraints)), np.nan)
@@ -177,7 +190,7 @@ class _Columns:
 
         if count > len(self.losses):
             more = max(count, 2 * len(self.losses)) - len(self.losses)
-            self.points = np.pad(self.points, ((0, more), (0, 0)))
+            self.points = np.pad(self.points, ((0, more), (0, 0)), constant_values=math.nan)
             self.losses = np.pad(self.losses, (0, more))
             self.durations = np.pad(self.durations, ((0, more), (0, 0)))
             self.kinds = np.pad(self.kinds, (0, more))
@@ -198,7 +211,7 @@ class _Columns:
         if self.kinds[number] == _OUTSIDE:
             return
         self.kinds[number] = kind = self._kind(trial)
-        if kind not in (_KNOWN, _UNDER_WAY):
+        if kind not in (*_KNOWN_KINDS, *_UNDER_WAY_KINDS):
             return
         self.losses[number] = trial.best_loss
         if self.others.shape[1]:
@@ -224,6 +237,8 @@ class _Columns:
         if not all(map(math.isfinite, self.goals.losses(trial))):
             if state is TrialState.COMPLETED:
                 return _INFEASIBLE
+            if math.isfinite(trial.best_loss):  # the others may be measured at the end alone
+                return _PART_UNDER_WAY if under_way else _PART
             return _PENDING if under_way else _FAILED
         return _UNDER_WAY if under_way else _KNOWN
 
@@ -231,25 +246,28 @@ class _Columns:
         import numpy as np
 
         kinds, points = self.kinds[: self.count], self.points[: self.count]
-        known, under_way = kinds == _KNOWN, kinds == _UNDER_WAY
         steps, whole = self.steps[: self.count], self.whole[: self.count]
-        reached = steps[known | under_way]
-        mixed = bool(len(reached)) and bool(np.any(steps[known & ~whole] < reached.max()))
-        if mixed:
-            known = known | under_way
+        ended, under_way = np.isin(kinds, _KNOWN_KINDS), np.isin(kinds, _UNDER_WAY_KINDS)
+        furthest = int(steps[ended | under_way].max(initial=0))
+        carried = bool(np.any(steps[ended & ~whole] < furthest))
+        # Where all train to their end, somebody has pruned one by hand, or it comes from elsewhere.
+        cut_short = carried and history.header.scheduler["name"] != _TO_THE_END
+        known = kinds == _KNOWN
+        if cut_short:
+            known |= kinds == _UNDER_WAY
         numbers = np.flatnonzero(known)
-        losses = self.losses[numbers]
+        losses = self.losses[: self.count].copy()
         levels: tuple[Level, ...] = ()
-        if mixed:
+        if carried:
+            valued = np.flatnonzero(ended | (under_way & cut_short))
             curves = partial(self._curve, history.trials)
-            losses = losses + _progress(numbers, curves, steps[known], whole[known])
-            by = partial(self._best_by, history.trials)
-            ended = steps[kinds == _KNOWN]
-            rungs = {*steps[(kinds == _KNOWN) & ~whole].tolist(), int(ended.max())}
-            self.best_by = {step: at for step, at in self.best_by.items() if step in rungs}
-            levels = _levels(numbers, by, steps[known], whole[known], sorted(rungs))
+            losses[valued] += _progress(valued, curves, steps[valued], whole[valued])
+            levels = self._levels(history, valued, steps[ended & ~whole], int(steps[ended].max()))
+        losses = losses[numbers]
         outcomes = np.column_stack([losses, self.others[numbers]])
         excesses = self.excesses[numbers]
+        part = (kinds == _PART) | (kinds == _PART_UNDER_WAY)
+        pending = (kinds == _PENDING) | (kinds == _UNDER_WAY)
         return Observations(
             names=self.names,
             options=self.options,
@@ -258,14 +276,26 @@ class _Columns:
             losses=ordered(outcomes, excesses),
             infeasible=points[kinds == _INFEASIBLE],
             infeasible_numbers=np.flatnonzero(kinds == _INFEASIBLE),
-            pending=points[((kinds == _PENDING) | (kinds == _UNDER_WAY)) & ~known],
+            pending=points[pending & ~known],
+            partial=points[part],
             failed=points[kinds == _FAILED],
             seconds=_seconds(self.durations[numbers], steps[known], whole[known]),
             outcomes=outcomes,
             excesses=excesses,
-            carried=mixed,
+            carried=carried,
+            cut_short=cut_short,
             levels=levels,
         )
+
+    def _levels(
+        self, history: History, valued: Numbers, stops: Numbers, last: int
+    ) -> tuple[Level, ...]:
+        """Return what is known at each budget of the trials *valued*: at *stops* and the *last* step."""
+        rungs = {*stops.tolist(), last}
+        self.best_by = {step: at for step, at in self.best_by.items() if step in rungs}
+        by = partial(self._best_by, history.trials)
+        found = _budgets(valued, by, self.steps[valued], self.whole[valued], sorted(rungs))
+        return tuple(Level(step, at, self.points[at], losses) for step, at, losses in found)
 
     def _best_by(self, trials: list[TrialRecord], numbers: Numbers, step: int) -> Array:
         """Return the best loss of each of the trials *numbers* (m,) by *step*; infinite without any."""
@@ -275,7 +305,7 @@ class _Columns:
         if column is None:
             column = self.best_by[step] = np.full(len(self.losses), math.nan)
         for number in map(int, numbers[np.isnan(column[numbers])]):
-            column[number] = self._curve(trials, number).by(step)
+            column[number] = self._curve(trials, number).by(np.array([step]))[0]
         return column[numbers]
 
     def _curve(self, trials: list[TrialRecord], number: int) -> _Curve:
@@ -285,7 +315,9 @@ class _Columns:
         return curve
 
 
-_NOTHING, _KNOWN, _INFEASIBLE, _PENDING, _OUTSIDE, _UNDER_WAY, _FAILED = range(7)
+_NOTHING, _INFEASIBLE, _PENDING, _OUTSIDE, _FAILED, *_VALUED = range(9)
+_KNOWN, _UNDER_WAY, _PART, _PART_UNDER_WAY = _VALUED  # the last two in the first objective alone
+_KNOWN_KINDS, _UNDER_WAY_KINDS = (_KNOWN, _PART), (_UNDER_WAY, _PART_UNDER_WAY)
 _BREAKING = ("lost", "hung")  # what a trial is given up for that took its workers with it each time
 
 
@@ -301,22 +333,30 @@ class _Curve(NamedTuple):
 
         return cls(np.array(trial.steps), np.minimum.accumulate(np.array(trial.losses)))
 
-    def by(self, step: int) -> float:
-        at = int(self.steps.searchsorted(step, "right")) - 1
-        return float(self.best[at]) if at >= 0 else math.inf
+    def by(self, steps: Numbers) -> Array:
+        """Return the best loss until each of *steps* (n,); infinite before the first report."""
+        import numpy as np
+
+        at = self.steps.searchsorted(steps, "right") - 1
+        return np.where(at >= 0, self.best[at], math.inf)
 
 
-def placed(space: Space, configuration: dict[str, Any]) -> list[float] | None:
+def placed(
+    space: Space, configuration: dict[str, Any], *, any_constants: bool = False
+) -> list[float] | None:
     """Return where *configuration* lies in the unit cube, None when the space does not hold it.
 
     A hyperparameter that it lacks though it would be active (added to the space later) is at its
-    default.
+    default. With *any_constants* it may have other values of what the space holds constant.
     """
     point: list[float] = []
     full: dict[str, Any] = {}
     for key, domain in space.domains.items():
         active = space.is_active(key, full)
         if isinstance(domain, Constant):
+            known = configuration.get(key, domain.value)
+            if active and not any_constants and not domain.contains(known):
+                return None
             if active:
                 full[key] = domain.value
             continue
@@ -375,34 +415,47 @@ def _progress(
     ordered = np.sort(steps)[::-1]
     budget = int(ordered[min(_FEWEST, len(ordered)) - 1])
     donors = [curves(int(number)) for number in numbers[steps >= budget][::-1][:_DONORS]]
-    at_budget = np.array([donor.by(budget) for donor in donors])
     added = np.zeros(len(numbers))
     short = (steps < budget) & ~whole
-    for step in map(int, np.unique(steps[short])):
-        gains = at_budget - np.array([donor.by(step) for donor in donors])
-        finite = gains[np.isfinite(gains)]
-        added[short & (steps == step)] = float(np.median(finite)) if len(finite) else 0.0
+    places, which = np.unique(steps[short], return_inverse=True)
+    best = np.array([donor.by(np.append(places, budget)) for donor in donors])
+    known = np.isfinite(best)
+    gains = np.where(known[:, -1:] & known, best[:, -1:] - np.where(known, best, 0.0), math.inf)
+    added[short] = _medians(gains[:, :-1])[which]
     return added
 
 
-def _levels(
-    numbers: Numbers, best_by: _BestBy, steps: Numbers, whole: Flags, rungs: list[int]
-) -> tuple[Level, ...]:
-    """Return the budgets that trials were trained to, each with half as many trials as the one below.
+def _medians(gains: Array) -> Array:
+    """Return the median of the finite entries of each column (m, n), 0 without any."""
+    import numpy as np
 
-    Trials under way count for the *rungs* that they have passed, and make none of their own.
+    ordered = np.sort(gains, axis=0)  # infinite ones come last
+    count = np.isfinite(gains).sum(axis=0)
+    columns = np.arange(gains.shape[1])
+    middle = (
+        ordered[np.maximum(count - 1, 0) // 2, columns]
+        + ordered[np.minimum(count // 2, len(gains) - 1), columns]
+    )
+    return np.where(count > 0, middle / 2, 0.0)
+
+
+def _budgets(
+    numbers: Numbers, best_by: _BestBy, steps: Numbers, whole: Flags, rungs: list[int]
+) -> Iterator[tuple[int, Numbers, Array]]:
+    """Yield the budgets that trials were trained to, each with half as many trials as the one below.
+
+    With each come the numbers of the trials and their losses. Trials under way count for the *rungs* that they
+    have passed, and make none of their own.
     """
     import numpy as np
 
-    found: list[Level] = []
     fewer = math.inf
     for step in rungs:
-        rows = np.flatnonzero((steps >= step) | whole)
-        if len(rows) < _LEVEL:
-            break
-        if len(rows) <= fewer:
-            losses = best_by(numbers[rows], step)
+        there = numbers[(steps >= step) | whole]
+        if len(there) < _LEVEL:
+            return
+        if len(there) <= fewer:
+            losses = best_by(there, step)
             sound = np.isfinite(losses)
-            found.append(Level(step, rows[sound], losses[sound]))
-            fewer = len(rows) / 2
-    return tuple(found)
+            yield step, there[sound], losses[sound]
+            fewer = len(there) / 2

@@ -61,7 +61,8 @@ def stepped(
     if found is None:
         return None
     # A value that comes back from the unit cube may differ in its last digit.
-    kept = {k: known[k] for k in found if k in known and k != columns.names[column]}
+    same = {*columns.names} - {columns.names[column]}
+    kept = {k: known[k] for k in found if k in known and k in same}
     return found | kept if space.satisfies(found | kept) else found
 
 

@@ -71,7 +71,7 @@ def _by_fronts(outcomes: Array) -> Array:
     while len(left) and done < _MANY:
         best = best_of(outcomes[left])
         chosen = left[best]
-        lonely = np.argsort(np.argsort(-_loneliness(outcomes[chosen]), kind="stable"))
+        lonely = np.argsort(np.argsort(-loneliness(outcomes[chosen]), kind="stable"))
         found[chosen] = front + lonely / len(chosen)
         left, front, done = left[~best], front + 1, done + len(chosen)
     if len(left):
@@ -80,7 +80,7 @@ def _by_fronts(outcomes: Array) -> Array:
     return found
 
 
-def _loneliness(front: Array) -> Array:
+def loneliness(front: Array) -> Array:
     """Return the crowding distance of each point of a *front* (f, k), infinite at its ends."""
     import numpy as np
 

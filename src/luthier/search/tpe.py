@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from luthier.errors import StudyError
 from luthier.search.columns import Columns, columns_of
 from luthier.search.novelty import early, first_new, untried
 from luthier.search.observations import Observations, observe
@@ -41,12 +42,25 @@ class TPE:
     Args:
         initial: trials, the defaults and quasi-random ones, before the estimator takes over.
         candidates: draws from which each proposal is chosen.
-        good: share of the trials that are good.
+        good: share of the trials that are good, above 0 and below 1.
+
+    Raises:
+        StudyError: an argument that cannot be.
     """
 
     initial: int = 10
     candidates: int = 128
     good: float = 0.1
+
+    def __post_init__(self) -> None:
+        """Check the arguments."""
+        for name, value in (("initial", self.initial), ("candidates", self.candidates)):
+            given: Any = value
+            if type(given) is not int or given < 1:
+                raise StudyError(f"TPE: {name} must be a whole number above 0, got {value!r}.")
+        share: Any = self.good
+        if type(share) not in (int, float) or not 0 < share < 1:
+            raise StudyError(f"TPE: good must lie between 0 and 1, got {share!r}.")
 
     def propose(
         self, history: History, space: Space, number: int, chance: Chance
@@ -83,7 +97,7 @@ class TPE:
             good = density(columns, indices, seen.points[ranked[:best]][:, group])
             rest = seen.points[np.sort(ranked[best:])][:, group]
             rest = rest[_evenly(len(rest), _MOST_BAD)]
-            pending = _active(seen.pending[:, group])
+            pending = _active(np.concatenate([seen.partial, seen.pending])[:, group])
             infeasible = _active(seen.infeasible[:, group])[-_MOST_BAD:]
             bad = density(columns, indices, np.concatenate([rest, pending, infeasible]))
             drawn = good.draw(self.candidates, generator)

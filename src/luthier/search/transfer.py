@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import weakref
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -66,7 +67,8 @@ def _source(space: Space, earlier: object) -> Source | None:
     from luthier.study.events import EarlierTrials
 
     assert isinstance(earlier, EarlierTrials)
-    rows = [placed(space, configuration) for configuration in earlier.configurations]
+    # What is constant here may have been another value there: that makes it no other space.
+    rows = [placed(space, c, any_constants=True) for c in earlier.configurations]
     inside = [i for i, row in enumerate(rows) if row is not None]
     if len(inside) < FEWEST:
         return None
@@ -112,37 +114,36 @@ class Blend:
 
 
 def blended(
-    own: Posterior, known: int, sources: tuple[Source, ...], columns: Columns
-) -> Posterior | Blend:
-    """Return *own* blended with the surrogates of *sources*; its first *known* values are observed."""
-    return weighted(own, known, (), sources, columns, known)
-
-
-def weighted(
     own: Posterior,
-    known: int,
     others: tuple[Posterior, ...],
     sources: tuple[Source, ...],
     columns: Columns,
     trials: int,
+    expecting: Callable[[Posterior], Posterior],
 ) -> Posterior | Blend:
-    """Return *own* blended with *others* and *sources* by how well each ranks its first *known* values.
+    """Return *own* blended with *others* and *sources* by how well each ranks the trials that *own* knows.
 
-    Of the weights of *sources* only a share counts that falls with the number of *trials*.
+    Of the weights of *sources* only a share counts that falls with the number of *trials*. This study's
+    processes are weighed as they are given, and blended as *expecting* makes them: one that holds pending
+    trials at its own expectations would be judged by these.
     """
     heard = max(0.0, 1.0 - trials / (_HEARD * (columns.dimension + 1)))
-    shares = [1.0] * len(others)
-    if heard:
-        others = (*others, *(_surrogate(source, columns) for source in sources))
-        shares += [heard] * len(sources)
-    if not others:
-        return own
-    *lent, ours = _weights(own, known, others)
-    weights = [w * share for w, share in zip(lent, shares, strict=True)]
-    weights.append(ours + sum(lent) - sum(weights))
-    kept = [(model, w) for model, w in zip((*others, own), weights, strict=True) if w > 0]
-    if len(kept) == 1 and kept[0][0] is own:
-        return own
+    lent = tuple(_surrogate(source, columns) for source in sources) if heard else ()
+    shares = [1.0] * len(others) + [heard] * len(lent)
+    if not shares:
+        return expecting(own)
+    *found, ours = _weights(own, (*others, *lent))
+    weights = [w * share for w, share in zip(found, shares, strict=True)]
+    weights.append(ours + sum(found) - sum(weights))
+    models = (*others, *lent, own)
+    mine = [True] * len(others) + [False] * len(lent) + [True]
+    kept = [
+        (expecting(model) if is_mine else model, weight)
+        for model, is_mine, weight in zip(models, mine, weights, strict=True)
+        if weight > 0
+    ]
+    if len(kept) == 1 and weights[-1] > 0:
+        return kept[0][0]
     return Blend(tuple(model for model, _ in kept), tuple(w for _, w in kept))
 
 
@@ -153,10 +154,11 @@ def _surrogate(source: Source, columns: Columns) -> Posterior:
     return condition(found, columns.groups, features, values)
 
 
-def _weights(own: Posterior, known: int, others: tuple[Posterior, ...]) -> list[float]:
-    """Return how often each of *others* and *own* ranks this study's trials best, over resamples."""
+def _weights(own: Posterior, others: tuple[Posterior, ...]) -> list[float]:
+    """Return how often each of *others* and *own* ranks *own*'s trials best, over resamples."""
     import numpy as np
 
+    known = len(own.values)
     rows = np.linspace(0, known - 1, min(known, _COMPARED)).astype(np.intp)
     count = len(rows)
     generator = np.random.Generator(np.random.Philox(count))  # the same in any process
@@ -164,7 +166,7 @@ def _weights(own: Posterior, known: int, others: tuple[Posterior, ...]) -> list[
     misranked = np.empty((len(others) + 1, _SAMPLES))
     for index, model in enumerate((*others, None)):
         found = own.left_out() if model is None else model.predict(own.features)
-        mean, variance = (part[: len(own.values)][rows] for part in found)
+        mean, variance = (part[rows] for part in found)
         drawn = mean + np.sqrt(variance) * generator.standard_normal((_SAMPLES, count))
         misranked[index] = ((drawn[:, :, None] < drawn[:, None, :]) ^ before).sum(axis=(1, 2))
     # A source that is worse than most of our own predictions only dilutes (the same, section 4.3).
