@@ -104,7 +104,7 @@ export interface Summary extends Line {
   stages: Stage[];
   race: { finalists: Finalist[]; over: boolean; rounds: number; words: string[] } | null;
   test_reads: { trial: number; values: Record<string, number>; who: string; time: number }[];
-  plan: { trials: number; epochs: number; word: string; lines: string[] } | null;
+  plan: { trials: number; epochs: number | null; word: string; lines: string[] } | null;
   now: number;
 }
 
@@ -236,6 +236,7 @@ export function useLive(query: string, paused: boolean, changed: (cursor?: numbe
   call.current = changed;
   useEffect(() => {
     let stream: EventSource | null = null;
+    let again = 0;
     const begin = () => {
       if (stream || paused || document.hidden) return;
       stream = new EventSource(`api/live${query}`);
@@ -245,11 +246,12 @@ export function useLive(query: string, paused: boolean, changed: (cursor?: numbe
         setOpen(false);
         if (stream?.readyState === EventSource.CLOSED) {
           stream = null;
-          setTimeout(begin, 3000);
+          again = window.setTimeout(begin, 3000);
         }
       };
     };
     const end = () => {
+      clearTimeout(again);
       stream?.close();
       stream = null;
       setOpen(false);

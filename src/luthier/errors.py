@@ -7,7 +7,13 @@ from difflib import get_close_matches
 
 
 class LuthierError(Exception):
-    """Any error that Luthier raises on purpose: it says what was wrong, what was expected, what to do."""
+    """Any error that Luthier raises on purpose: it says what was wrong, what was expected, what to do.
+
+    Attributes:
+        in_training: it has come out of the training code of a trial, where its traceback tells the line.
+    """
+
+    in_training = False
 
 
 class SpaceError(LuthierError, ValueError):

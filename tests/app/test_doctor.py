@@ -9,11 +9,13 @@ import subprocess
 import sys
 
 import pytest
+from tests.storage.postgres_server import running_postgres
 
 import luthier as lt
-from luthier.app.doctor import advise, look
+from luthier.app.doctor import advise, look, looking
 from luthier.app.doctor.frameworks import Framework
 from luthier.app.doctor.looking import Storage
+from luthier.storage import open_store
 
 
 @pytest.fixture(scope="module")
@@ -146,13 +148,24 @@ def test_each_finding(here, change, kind, words):
         ("postgresql:///db?password=secret&user=me", "postgresql:///db"),
         ("postgresql://me:se/secret@host:port/db", "postgresql://host:port/db"),
         ("http://[::1:secret@x", "http://x"),
+        ("http://me:secret@127.0.0.1:1", "http://127.0.0.1:1"),
     ],
 )
-def test_an_address_that_is_wrong_is_a_finding_and_shows_no_password(place, shown, monkeypatch):
-    from luthier.app.doctor import looking
-
-    monkeypatch.setattr(looking, "_SECONDS", 0.2)
-    monkeypatch.setattr(looking, "store_to_read", lambda place: 1 / 0)
+def test_an_address_that_is_wrong_is_a_finding_and_shows_no_password(place, shown):
     found = looking._storage(place)
     assert (found.place, found.state) == (shown, "unreachable")
     assert "secret" not in found.error
+
+
+@pytest.mark.processes
+def test_a_database_is_found_by_every_address_that_it_has(tmp_path):
+    with running_postgres() as server:
+        open_store(server.url).close()
+        for place in (
+            server.url,
+            f"postgresql://luthier@127.0.0.1:1,127.0.0.1:{server.port}/postgres",
+            f"postgresql:///postgres?user=luthier&host=127.0.0.1&port={server.port}",
+            f"postgres://luthier@/postgres?host={server.folder}&port={server.port}",
+        ):
+            found = looking._storage(place)
+            assert (found.state, found.error) == ("reachable", ""), place

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
+import re
 import shlex
 import subprocess
 import sys
 import tomllib
+from pathlib import Path
 
 import pytest
 import yaml
@@ -106,6 +109,26 @@ def test_arguments_through_a_shell():
     done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == str(shlex.split(as_arguments(FOUND)))
     assert "--learning_rate 1e-05 --batch-size 64 " in as_arguments(FOUND)
+
+
+def test_the_line_of_the_docs_passes_what_has_spaces_as_it_is(tmp_path):
+    docs = (Path(__file__).parents[2] / "docs" / "after.md").read_text(encoding="utf-8")
+    (line,) = re.findall(r"^    (luthier export clothes .*python train.py)$", docs, re.MULTILINE)
+    kinds = ("cosine with restarts", 'it\'s "so"')
+    study = lt.open(
+        "clothes", {"rate": lt.Float(0, 1), "schedule": lt.Choice(*kinds)}, minimize="loss",
+        storage=tmp_path / "luthier.db",
+    )  # fmt: skip
+    (tmp_path / "train.py").write_text("import sys; print(sys.argv[1:])\n")
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    for number, kind in enumerate(kinds):
+        study.enqueue({"rate": 0.25, "schedule": kind})
+        study.tell(study.ask(), loss=-number)
+        done = subprocess.run(
+            ["sh", "-c", line], capture_output=True, text=True, cwd=tmp_path,
+            env={**os.environ, "PATH": path},
+        )  # fmt: skip
+        assert done.stdout.strip() == str(["--rate", "0.25", "--schedule", kind]), done.stderr
 
 
 def test_hydra_names_are_places():

@@ -98,6 +98,27 @@ def test_plan_before_a_study():
     )
 
 
+def test_trainings_of_unknown_length_have_no_hours_but_by_the_studys_own_trials(storage):
+    said = told("plan", "--trials", "50", "--epoch-time", "40s")
+    assert "50 trials\n" in said
+    assert "say it with --epochs" in said
+    assert "epochs," not in said
+    assert " min" not in said
+    [found] = json.loads(told("plan", "--trials", "50", "--epoch-time", "40s", "--json"))
+    assert (found["epochs"], found["hours"], found["trials"]) == (None, None, 50)
+    study = lt.open("open end", SPACE, minimize="loss", searcher="random", max_trials=9)
+    for epochs in (2, 4, 6):
+        trial = study.ask()
+        for _ in range(epochs):
+            trial.report(loss=1.0)
+        study.tell(trial)
+    for limits in ([], ["--trials", "9"]):
+        [found] = json.loads(told("plan", "open end", *limits, "--epoch-time", "1h", "--json"))
+        assert (found["epochs"], found["hours"]) == (36, pytest.approx(36))
+        said = told("plan", "open end", *limits, "--epoch-time", "1h")
+        assert "9 trials, about 36 epochs, about 36 h 00 min" in said
+
+
 def test_what_plan_refuses(storage):
     for arguments, words in (
         (["--hours", "6h", "--epochs", "27"], "--hours needs --epochs, and --epoch-time"),

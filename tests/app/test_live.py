@@ -44,6 +44,29 @@ def test_the_time_left_counts_the_trials_that_one_process_trains_side_by_side(tm
     assert "warm-up over after 6 epochs: about 1 min 20 s left" in said
 
 
+@pytest.mark.parametrize("max_time", [None, 600.0])
+def test_trainings_of_a_length_that_nobody_told_are_not_taken_for_epochs(tmp_path, capfd, max_time):
+    path = tmp_path / "s.db"
+    study = lt.open("s", {"x": lt.Float(0.0, 1.0)}, minimize="loss", max_trials=50, storage=path)
+    for epochs in (9, 6):
+        trial = study.ask()
+        for _ in range(epochs):
+            trial.report(loss=1.0)
+    plan = study.scheduler.plan(study.limits)
+    assert plan.to_end
+    deadline = None if max_time is None else time.monotonic() + max_time
+    progress = Progress(open_store(path), "s", plan, 1, deadline, live=False)
+    progress._refresh()
+    line = progress._headline()
+    assert "trials 2/50  ·  epochs 15  ·" in line
+    assert "warming up" not in line
+    progress._say_how_long()
+    if max_time is None:
+        assert " left" not in line + capfd.readouterr().err
+    else:
+        assert " min left" in line
+
+
 def test_what_users_named_is_text_to_the_live_table(tmp_path):
     """rich would read it as markup: "[bn]" vanished, and "[/x]" ended the thread that draws."""
     path = tmp_path / "s.db"

@@ -198,3 +198,38 @@ def test_a_run_whose_making_was_not_answered_is_not_made_again(tmp_path, port, e
     (run,) = [r for r in runs_of(port, experiment) if r["info"]["run_name"] == "s"]
     assert run["params"]["searcher"] == "random"
     assert run["info"]["status"] == "FINISHED"
+
+
+def status(port, experiment):
+    (run,) = [r for r in runs_of(port, experiment) if r["info"]["run_name"] == "s"]
+    return run["info"]["status"]
+
+
+def test_the_studys_run_ends_with_who_trains_it_and_runs_again_when_it_goes_on(
+    tmp_path, port, experiment
+):
+    """With ASHA most trials stay paused for ever once the epochs are spent."""
+    study = opened(tmp_path, max_trials=None, max_epochs=12, epochs=9, scheduler="asha")
+    tracker = mlflow(f"http://127.0.0.1:{port}", experiment)
+
+    def train_by_rungs(trial):
+        for epoch in trial.epochs(save=lambda folder: None, restore=lambda folder: None):
+            trial.report(loss=trial["x"] + 1 / (epoch + 1))
+
+    write(tracker, study)
+    assert status(port, experiment) == "RUNNING"
+    work(study, train_by_rungs)
+    assert study.history.paused
+    write(tracker, study)
+    tracker.close()
+    assert status(port, experiment) == "FINISHED"
+    study.steer.budget(epochs=30)
+    trial = study.ask()
+    write(tracker, study)
+    assert status(port, experiment) == "RUNNING"
+    tracker.close()  # another process may train it
+    assert status(port, experiment) == "RUNNING"
+    study.release(trial, "interrupted", "interrupted")
+    write(tracker, study)
+    tracker.close()
+    assert status(port, experiment) == "KILLED"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from tests.track.mlflow_server import curve, free_port, runs_of, serve, stop
@@ -13,6 +16,7 @@ from luthier.app.command import commands
 from luthier.errors import StorageError, StudyError
 from luthier.run.worker import work
 from luthier.track import catch_up, trackers_from
+from luthier.track.mlflow_server import Server
 
 SPACE = {
     "rate": luthier.Float(1e-3, 1.0, scale="log"),
@@ -323,6 +327,45 @@ def test_wandb_has_a_mended_trial_as_it_ended_last(tmp_path):
 def test_places_that_cannot_be(text, match):
     with pytest.raises(StudyError, match=match):
         trackers_from(text)
+
+
+class _Asked(BaseHTTPRequestHandler):
+    who: list[str]
+
+    def do_GET(self):
+        self.who.append(self.headers.get("Authorization", ""))
+        self.send_response(200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("address", "variables", "who"),
+    [
+        ("me:secret@", ["USERNAME", "PASSWORD", "TOKEN"], "me:secret"),
+        ("", ["USERNAME", "PASSWORD", "TOKEN"], "the USERNAME:the PASSWORD"),
+        ("", ["TOKEN"], ""),
+        ("me:p%40ss@", [], "me:p@ss"),
+    ],
+)
+def test_who_we_are_is_said_by_the_address_before_the_environment(
+    monkeypatch, address, variables, who
+):
+    for name in ("USERNAME", "PASSWORD", "TOKEN"):
+        monkeypatch.delenv(f"MLFLOW_TRACKING_{name}", raising=False)
+    for name in variables:
+        monkeypatch.setenv(f"MLFLOW_TRACKING_{name}", f"the {name}")
+    handler = type("Asked", (_Asked,), {"who": []})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        Server(f"http://{address}127.0.0.1:{server.server_port}").call("experiments/get", get=True)
+        server.shutdown()
+    basic = f"Basic {base64.b64encode(who.encode()).decode()}"
+    assert handler.who == [basic if who else "Bearer the TOKEN"]
 
 
 def test_passwords_do_not_show():

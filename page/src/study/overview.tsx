@@ -74,7 +74,7 @@ export function Overview({ view }: { view: View }) {
         </Card>
         <Card title="How">
           <p class="dim">{summary.searcher} search, {summary.scheduler === "None" ? "no scheduler" : `scheduler ${summary.scheduler}`}, seed {summary.seed}</p>
-          {summary.plan && <p class="dim">plan: {summary.plan.word}{summary.plan.trials} trials, {summary.plan.epochs} epochs</p>}
+          {summary.plan && <p class="dim">plan: {summary.plan.word}{summary.plan.trials} trials{summary.plan.epochs === null ? "" : `, ${summary.plan.epochs} epochs`}</p>}
           {summary.queue.length > 0 && <p class="dim">next: {summary.queue.length} enqueued</p>}
         </Card>
       </div>
@@ -99,7 +99,7 @@ export function Overview({ view }: { view: View }) {
           title="Budget spent"
           sentence={
             `${spent === "epochs" ? many(summary.epochs, "epoch") : `${many(over, "trial")} ended`} in ${duration(summary.last_sign - summary.created)}` +
-            (budget[spent] ? `, of ${budget[spent]} planned.` : "; no end is planned.")
+            (budget[spent] ? `, of ${budget[spent]} planned.` : budget.epochs || budget.trials || summary.until !== null ? "." : "; no end is planned.")
           }
           height={300}
           controls={<Select label="in" value={spent} options={["epochs", "trials"]} onChange={(v) => put({ spent: v })} />}

@@ -74,23 +74,31 @@ function Hold({ study }: { study: Study }) {
 function Budget({ study }: { study: Study }) {
   const { summary } = study;
   const { send, said } = useWish();
-  const [trials, setTrials] = useState(summary.max_trials ? String(summary.max_trials) : "");
-  const [epochs, setEpochs] = useState(summary.max_epochs ? String(summary.max_epochs) : "");
-  const field = (label: string, value: string, set: (v: string) => void) => (
+  // What nobody has typed is as the log has it by now, and is not sent: others may have changed it.
+  const [typed, type] = useState<Record<string, string>>({});
+  const known = { trials: summary.max_trials, epochs: summary.max_epochs };
+  const field = (name: keyof typeof known) => (
     <label class="field">
-      <span>{label}</span>
-      <input type="number" min={1} step={1} placeholder="no limit" value={value} onInput={(e) => set((e.target as HTMLInputElement).value)} />
+      <span>{name}</span>
+      <input type="number" min={1} step={1} placeholder="no limit" value={typed[name] ?? known[name] ?? ""} onInput={(e) => type({ ...typed, [name]: (e.target as HTMLInputElement).value })} />
     </label>
   );
-  const whole = (v: string) => (v ? Math.round(Number(v)) : null);
+  // The browser lets nothing through that is no number: its text is "", which would be no limit.
+  const set = async (event: Event) => {
+    event.preventDefault();
+    const limits = Object.entries(typed).map(([name, text]) => [name, text ? Number(text) : null]);
+    if (await send({ study: summary.name, action: "budget", ...Object.fromEntries(limits) })) type({});
+  };
   return (
     <Card title="Budget">
       <p class="dim">All of the study, what was trained already included: {searched(summary)} trials, {summary.epochs} epochs so far.</p>
-      {field("trials", trials, setTrials)}
-      {field("epochs", epochs, setEpochs)}
-      <div class="buttons">
-        <button type="button" class="main" onClick={() => void send({ study: summary.name, action: "budget", trials: whole(trials), epochs: whole(epochs) })}>Set</button>
-      </div>
+      <form onSubmit={(event) => void set(event)}>
+        {field("trials")}
+        {field("epochs")}
+        <div class="buttons">
+          <button type="submit" class="main">Set</button>
+        </div>
+      </form>
       <Said said={said} />
     </Card>
   );

@@ -17,6 +17,7 @@ from luthier.app.diagnose import diagnose
 from luthier.app.doctor.command import doctor
 from luthier.app.importing import import_
 from luthier.app.planning import plan
+from luthier.app.raised import Raised
 from luthier.app.strict_json import strict_json
 from luthier.app.track import track
 from luthier.app.tuning import schema, tune
@@ -118,10 +119,10 @@ def export_study(
     toml, csv or parquet the file is called after the study.
 
     \b
-    --as arguments  options for a command line: python train.py $(luthier export STUDY --as arguments)
+    --as arguments  options for a command line: luthier export STUDY --as arguments | xargs python train.py
     --as python     a module with the configuration, and set_defaults(parser) for argparse
     --as hydra      a file for a Hydra config group:  python train.py +best=STUDY
-    --as overrides  the same on Hydra's command line
+    --as overrides  the same on Hydra's command line, by xargs as well
     """
     from luthier.app.export import best_as, checked_call, export
     from luthier.app.reading import finite_best, trial_of
@@ -178,12 +179,18 @@ for _command in (
 
 
 def main() -> None:
-    """Run the command; a wrong call ends in one line and exit code 2, not in a traceback."""
+    """Run the command; a wrong call ends in one line and exit code 2, not in a traceback.
+
+    Raises:
+        Exception: what the user's own program has raised.
+    """
     show_plainly()
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # curves on a terminal that has no bars
     try:
         sys.exit(commands.main(prog_name="luthier", standalone_mode=False) or 0)
+    except Raised as raised:
+        theirs = raised.error
     except (click.exceptions.Abort, KeyboardInterrupt):
         sys.exit(INTERRUPTED)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -194,10 +201,11 @@ def main() -> None:
         _end(f"{error.format_message()} (See {path} --help.)", error.exit_code)
     except click.ClickException as error:
         _end(error.format_message(), error.exit_code)
-    except TrialError as error:  # a bug in the training code, as where it raises in this process
-        _end(str(error), FAILED)
     except LuthierError as error:
+        if error.in_training or isinstance(error, TrialError):  # of a program in another process
+            _end("\n".join([str(error), *getattr(error, "__notes__", [])]), FAILED)
         _end(str(error), getattr(error, "exit_code", WRONG))
+    raise theirs  # as where Python itself runs the program: its traceback, and exit code 1
 
 
 def _end(message: str, code: int) -> NoReturn:

@@ -14,7 +14,7 @@ from luthier.errors import LuthierError
 @click.command()
 @click.argument("url", required=False)
 @options.storage
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@options.host
 @click.option("--port", type=click.IntRange(1, 65535), default=8080, show_default=True)
 @click.option(
     "--token",
@@ -48,7 +48,8 @@ def dashboard(
     local = is_local(host)
     hosts = ("127.0.0.1", "localhost", "::1", host) if local else ()
     made = application(store, writable=writable, token=secret, hosts=hosts)
-    shown = f"[{host}]" if ":" in host else host
+    named = options.name_of(host)
+    shown = f"[{named}]" if ":" in named else named
     address = f"http://{shown}:{port}/" + (f"?token={quote(secret, safe='')}" if secret else "")
 
     def announce() -> None:

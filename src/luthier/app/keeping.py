@@ -84,20 +84,37 @@ def copy(source: str, target: str, only: str | None) -> None:
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", type=int, default=8765, show_default=True, help="Port to listen on.")
+@options.host
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    default=8765,
+    show_default=True,
+    help="Port to listen on.",
+)
 @click.option("--token", envvar="LUTHIER_TOKEN", show_envvar=True, help="By default a random one.")
+@click.option(
+    "--max-checkpoint",
+    metavar="SIZE",
+    default="16GB",
+    show_default=True,
+    help="The largest checkpoint that is taken from workers.",
+)
 @options.storage
-def serve(host: str, port: int, token: str | None, storage: str | None) -> None:
+def serve(
+    host: str, port: int, token: str | None, max_checkpoint: str, storage: str | None
+) -> None:
     """Put a store on the network, for workers that share no disk and no database with this machine."""
     from luthier.app.server import serve as run
+    from luthier.app.sizes import bytes_of
     from luthier.app.stores import store_to_make
     from luthier.run.places import working_folder
     from luthier.storage.http_connection import Server
 
+    largest = bytes_of(max_checkpoint)
     store = store_to_make(storage)
     token = token or secrets.token_urlsafe(24)
-    address = Server("http", host, port, "", token).address
+    address = Server("http", options.name_of(host), port, "", token).address
     run(
         store,
         host,
@@ -105,6 +122,7 @@ def serve(host: str, port: int, token: str | None, storage: str | None) -> None:
         token,
         working_folder(store) / "served",
         ready=lambda: click.echo(f"luthier: workers connect with {address}", err=True),
+        max_checkpoint=largest,
     )
 
 

@@ -115,12 +115,12 @@ class Progress:
     # -- how long --------------------------------------------------------------------------------
 
     def _seconds_left(self) -> float | None:
-        """Return the seconds left, by what was measured; None before the warm-up is over."""
+        """Return the seconds left, by what was measured; None in the warm-up, or where nothing tells."""
         bound = None if self._deadline is None else self._deadline - time.monotonic()
         if self._plan is None or self._warmed() < _WARM_EPOCHS:
             return bound
         # Nobody said how many epochs a trial trains, or more were trained than was planned.
-        if self._history.epochs > self._plan.epochs:
+        if self._plan.to_end or self._history.epochs > self._plan.epochs:
             return bound
         epoch, start = self._costs()
         epochs = max(0, self._plan.epochs - self._history.epochs)
@@ -210,14 +210,17 @@ class Progress:
     def _headline(self) -> str:
         history = self._history
         parts = [self._study]
+        trials, epochs = str(len(history.trials)), str(history.epochs)
         if self._plan is not None:
-            parts.append(f"trials {len(history.trials)}/{self._plan.trials}")
-            parts.append(f"epochs {history.epochs}/{self._plan.word}{self._plan.epochs}")
-        else:
-            parts += [f"trials {len(history.trials)}", f"epochs {history.epochs}"]
+            trials += f"/{self._plan.trials}"
+            if not self._plan.to_end:
+                epochs += f"/{self._plan.word}{self._plan.epochs}"
+        parts += [f"trials {trials}", f"epochs {epochs}"]
         parts.append(f"{words.duration(time.monotonic() - self._began)} so far")
-        left = self._seconds_left()
-        parts.append("warming up" if left is None else f"{words.duration(left)} left")
+        if (left := self._seconds_left()) is not None:
+            parts.append(f"{words.duration(left)} left")
+        elif self._warmed() < _WARM_EPOCHS:
+            parts.append("warming up")
         return "  ·  ".join(parts)
 
     def _rungs(self) -> str | None:

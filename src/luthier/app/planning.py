@@ -9,6 +9,7 @@ import click
 
 from luthier.app import options, words
 from luthier.app.completing import study_argument
+from luthier.app.sizes import bytes_of, size
 from luthier.app.strict_json import strict_json
 from luthier.app.times import HOURS, SECONDS
 from luthier.errors import StudyError
@@ -16,7 +17,6 @@ from luthier.errors import StudyError
 if TYPE_CHECKING:
     from luthier.insight.planner import Costs, Estimate
 
-_UNITS = {"kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12, "b": 1, "": 1}
 _SHOWN = 3  # other plans that fit as well
 
 
@@ -65,11 +65,10 @@ def plan(
     if as_it_is:
         found = (_as_it_is(study or "", storage, costs),)
     elif length is None:
-        found = (
-            planner.plan(
-                scheduler, epochs=epochs, max_trials=trials, max_epochs=max_epochs, costs=costs
-            ),
+        asked = planner.plan(
+            scheduler, epochs=epochs, max_trials=trials, max_epochs=max_epochs, costs=costs
         )
+        found = (_as_long_as(study, storage, asked, costs) if study else asked,)
     else:
         if costs is None or epochs is None:
             raise StudyError(
@@ -88,6 +87,15 @@ def plan(
             click.echo(f"  {other.scheduler}: {_took(other)}")
 
 
+def _as_long_as(study: str, storage: str | None, asked: Estimate, costs: Costs | None) -> Estimate:
+    """Return what was *asked* for with trainings as long as those of the study, where nobody said how long."""
+    from luthier.app.command import history_for
+    from luthier.insight import planner
+
+    made = planner.as_long_as(asked.plan, history_for(study, storage))
+    return planner.estimate(asked.scheduler, asked.limits, made, costs)
+
+
 def _as_it_is(study: str, storage: str | None, costs: Costs | None) -> Estimate:
     """Return what the study comes to with its own scheduler and limits."""
     from luthier.app.command import history_for
@@ -99,6 +107,7 @@ def _as_it_is(study: str, storage: str | None, costs: Costs | None) -> Estimate:
     searcher, scheduler = made_parts(history.header)
     limits = within_space(history.limits, searcher, scheduler, history)
     made = scheduler.planned(history, limits)
+    made = made and planner.as_long_as(made, history)
     finalists = history.race.finalists if history.race else 0
     return planner.estimate(scheduler.inner, limits, made, costs, finalists)
 
@@ -115,9 +124,9 @@ def _costs(
 ) -> Costs | None:
     from luthier.insight.planner import Costs, measured
 
-    size = None if checkpoint is None else _bytes(checkpoint)
+    each = None if checkpoint is None else bytes_of(checkpoint)
     if epoch is not None:
-        return Costs(epoch, start or 0.0, size, workers)
+        return Costs(epoch, start or 0.0, each, workers)
     if study is None:
         _needs_epoch_time(start)
         return None
@@ -127,7 +136,7 @@ def _costs(
     if not must and not any(second > 0 for trial in history.trials for second in trial.seconds):
         _needs_epoch_time(start)
         return None
-    costs = measured(history, workers, size)
+    costs = measured(history, workers, each)
     if start is not None:
         costs = replace(costs, start=start)
     click.echo(f"measured: {costs.epoch:.3g} s an epoch, {costs.start:.3g} s to start", err=True)
@@ -149,16 +158,20 @@ def _tell(found: Estimate) -> None:
     click.echo(f"  {first}")
     for line in others:
         click.echo(f"  {line}")
+    if found.epochs is None:
+        click.echo("  no hours: how many epochs a trial trains is not known; say it with --epochs")
 
 
 def _took(found: Estimate) -> str:
-    parts = [f"{found.trials} trials, {found.epochs} epochs"]
+    parts = [f"{found.trials} trials"]
+    if found.epochs is not None:
+        parts.append(f"{found.plan.word}{found.epochs} epochs")
     if found.hours is not None and found.idle is not None:
         parts.append(f"{found.plan.word}{words.duration(3600 * found.hours)}")
         if found.idle >= 0.01:
             parts.append(f"workers idle {100 * found.idle:.0f} % of it")
     if found.disk is not None:
-        parts.append(f"at most {_size(found.disk)} of checkpoints")
+        parts.append(f"at most {size(found.disk)} of checkpoints")
     return ", ".join(parts)
 
 
@@ -173,22 +186,3 @@ def _plain(found: Estimate) -> dict[str, Any]:
         "disk": found.disk,
         "why": found.why,
     }
-
-
-def _bytes(text: str) -> int:
-    number = text.strip().lower().rstrip("kmgtb")
-    unit = text.strip().lower()[len(number) :]
-    try:
-        size = int(float(number) * _UNITS[unit])
-        if size < 0:
-            raise ValueError
-        return size
-    except (ValueError, OverflowError, KeyError):
-        raise StudyError(f"A size must be such as 30MB or 2GB, got {text!r}.") from None
-
-
-def _size(count: int) -> str:
-    for unit in ("TB", "GB", "MB", "kB"):
-        if count >= _UNITS[unit.lower()]:
-            return f"{count / _UNITS[unit.lower()]:.3g} {unit}"
-    return f"{count} bytes"

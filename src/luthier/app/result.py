@@ -208,14 +208,24 @@ class Result:
     def checkpoint(self, trial: TrialRecord | None = None) -> Path:
         """Return the folder of a trial's best checkpoint; by default of the best trial.
 
+        Where not every epoch has one (``trial.epochs(state, every=5)``), a line on standard error says which
+        epoch it is of, once for each trial.
+
         Raises:
-            CheckpointError: it was not kept (only the best three trials keep theirs), or is damaged.
+            CheckpointError: it was not kept (only the best three trials keep theirs, and 16 on the front of
+                several objectives), or is damaged.
         """
         chosen = trial or self.best
-        return self.study.checkpoints.path(chosen.number, chosen.best_step)
+        best, kept = chosen.best_step, chosen.best_checkpoint
+        folder = self.study.checkpoints.path(chosen.number, kept or best)
+        said = f"checkpoint of trial {chosen.number}"
+        if kept != best and said not in self.study.warned:
+            self.study.warned.add(said)
+            _say(f"the {said} is of epoch {kept}: its best epoch, {best}, has none")
+        return folder
 
     def model(self, trial: TrialRecord | None = None) -> Any:
-        """Return the trained model of a trial, at its best epoch; by default of the best trial.
+        """Return the trained model of a trial, as it was in ``checkpoint``; by default of the best trial.
 
         Raises:
             StudyError: the training loop is your own, so only you know how to make the model.

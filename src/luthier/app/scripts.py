@@ -16,6 +16,7 @@ import msgspec
 
 from luthier.app.functions import function_of
 from luthier.app.kept_command import is_python
+from luthier.app.raised import users_program
 from luthier.app.result import Result
 from luthier.app.stores import store_to_make
 from luthier.app.study_file import StudyFile
@@ -53,6 +54,7 @@ def tune_script(
     Raises:
         StudyError: nothing to run, or a setting that cannot be.
         SpaceError: a range that cannot be, or none at all.
+        Raised: what the function raises.
     """
     settings: dict[str, Any] = {
         name: value
@@ -133,12 +135,13 @@ def _tune_function(
             f"constraints: {study.constraints!r} are over a space, and this study has none: give space:, too."
         )
     space = None if space is None else _constrained(space, study.constraints)
-    try:
-        train = function_of(module, function)
-    except StudyError as error:
-        raise StudyError(f"function: {study.function!r}: {error}") from None
     name = study.study or module.rpartition(".")[2]
-    return tune(train, space, name=name, progress=progress, **settings)
+    with users_program():
+        try:
+            train = function_of(module, function)
+        except StudyError as error:
+            raise StudyError(f"function: {study.function!r}: {error}") from None
+        return tune(train, space, name=name, progress=progress, **settings)
 
 
 def _constrained(space: Space, constraints: Sequence[str]) -> Space:

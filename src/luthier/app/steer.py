@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -12,9 +12,6 @@ from luthier.app import options, words
 from luthier.app.completing import complete_assignments, study_argument
 from luthier.app.times import SECONDS_OR_NONE
 from luthier.errors import StudyError
-
-if TYPE_CHECKING:
-    from luthier.study.history import History
 
 _reason = click.option("--reason", default="", help="Kept in the log.")
 
@@ -129,19 +126,7 @@ def budget(
         until=until,
         reason=reason,
     )
-    click.echo(f"luthier: {study}: {_budget(opened.refresh(), time.time())}", err=True)
-
-
-def _budget(history: History, now: float) -> str:
-    """Return in words what ends the study."""
-    limits, until = history.limits, history.until
-    counts = (limits.trials, "trials in all"), (limits.epochs, "epochs of all trials together")
-    said = [f"{count} {what}" for count, what in counts if count]
-    if until is not None:
-        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(until))
-        left = f"{words.duration(until - now)} from now" if until > now else "which is over"
-        said.append(f"until {when}, {left}")
-    return "; ".join(said) or "no limit"
+    click.echo(f"luthier: {study}: {words.budget(opened.refresh(), time.time())}", err=True)
 
 
 @click.command()

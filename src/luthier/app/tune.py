@@ -27,7 +27,7 @@ from luthier.errors import LuthierWarning, StudyError
 from luthier.run.devices import checked_share
 from luthier.run.engines import GRACE, Engine, grace_seconds, wanted_workers
 from luthier.run.opening import open_study, seconds_from
-from luthier.run.places import logs_of, place, storage_option
+from luthier.run.places import check_place, logs_of, place, storage_option
 from luthier.run.ranks import Group, Leader, follow, group_here, leader_here
 from luthier.run.supervisor import check_forks, supervise
 from luthier.run.worker import PREEMPTED_CODE, Train, preemptible, work
@@ -138,6 +138,7 @@ def tune(
 
     Raises:
         StudyError: a setting that cannot be (see ``open_study``), or nothing that ends the study.
+        CheckpointError: nothing can be written to the URL of its checkpoints.
         SpaceError: the searcher cannot search this space.
         TrialError: with several workers, the training code raised; with one it raises itself.
         KeyboardInterrupt: everything is kept; the same call goes on.
@@ -198,11 +199,16 @@ def tune(
     for sentence in [*doubts, *lint(study.space, data_size=data_size)]:
         warnings.warn(sentence, LuthierWarning, stacklevel=_users_level())
     say = Say(quiet=progress is False)
-    study.retry_errors()
+    # What a bug stopped goes on, as it may be mended. What kills its workers goes on when somebody asks for
+    # it: of a cluster's workers each that starts would begin anew with it, and die of it.
+    study.retry_errors(lost=not os.environ.get(WORKER))
     if not os.environ.get(WORKER):
         study.steer.go_on("the study was started again")
     elif told := held_by_hand(study):  # a worker joins, and whoever holds the study lets it go on
         say(told)
+    # Where an engine starts workers elsewhere, these have rights of their own.
+    if isinstance(engine, int) and not study.why_over():
+        check_place(study.checkpoints)
     introduce(study, plan, say)
     if isinstance(engine, int) and (engine > 1 or gpus_per_trial is not None):
         say(f"workers write what they print to {logs_of(study_store)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from luthier.insight.race import RaceResult
 from luthier.schedule.race import BRACKET
 from luthier.space import Space
+from luthier.study.history import History
 from luthier.study.protocols import Bracket, Plan
 from luthier.study.words import counted
 
@@ -30,6 +32,18 @@ def duration(seconds: float) -> str:
         return f"{minutes} min {rest:02d} s" if minutes < 10 else f"{minutes} min"
     hours, rest = divmod(whole, 3600)
     return f"{hours} h {rest // 60:02d} min"
+
+
+def budget(history: History, now: float) -> str:
+    """Return in words what ends a study; *now* is in seconds since 1970."""
+    limits, until = history.limits, history.until
+    counts = (limits.trials, "trials in all"), (limits.epochs, "epochs of all trials together")
+    said = [f"{count} {what}" for count, what in counts if count]
+    if until is not None:
+        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(until))
+        left = f"{duration(until - now)} from now" if until > now else "which is over"
+        said.append(f"until {when}, {left}")
+    return "; ".join(said) or "no limit"
 
 
 def configuration(values: Mapping[str, Any]) -> str:

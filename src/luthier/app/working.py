@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from luthier.app.raised import users_program
 from luthier.errors import StudyError, nearest
 
 _FUNCTION = re.compile(r"([\w.]+):(\w+)")
@@ -132,6 +133,7 @@ def run_script(script: str, arguments: tuple[str, ...]) -> None:
 
     Raises:
         StudyError: there is no such file, or it has ended without opening a study (NothingTuned).
+        Raised: what the file itself raises.
     """
     if not Path(script).is_file():
         raise StudyError(f"There is no script {script!r}: expected a file that calls luthier.tune.")
@@ -139,7 +141,8 @@ def run_script(script: str, arguments: tuple[str, ...]) -> None:
     sys.path.insert(0, str(Path(script).absolute().parent))
     with _counted_studies() as opened:
         try:
-            runpy.run_path(script, run_name="__main__")
+            with users_program():
+                runpy.run_path(script, run_name="__main__")
         except SystemExit as error:
             if opened or error.code not in (None, 0) or {"-h", "--help"} & set(arguments):
                 raise
@@ -179,11 +182,12 @@ def _run_function(module: str, function: str, name: str) -> None:
     from luthier.run.supervisor import supervise
     from luthier.run.worker import PREEMPTED_CODE
 
-    train = function_of(module, function)
+    with users_program():
+        train = function_of(module, function)
     study = open_study(name, storage="env")
     slots = wanted_workers(None)
     assert isinstance(slots, int)
-    study.retry_errors()  # the function may have been mended since
+    study.retry_errors(lost=False)  # the function may have been mended since
     if told := held_by_hand(study):
         click.echo(f"luthier: {told}", err=True)
     reason = supervise(study, train, slots, grace=grace_seconds())

@@ -13,8 +13,10 @@ from luthier.insight.timing import epoch_seconds, first_epoch, start_seconds
 from luthier.insight.trials import Source, history_of
 from luthier.run.retention import KEPT
 from luthier.schedule import ASHA, SCHEDULERS, Full, Hyperband, SuccessiveHalving
+from luthier.study.history import History
 from luthier.study.limits import Limits
 from luthier.study.protocols import Plan, Scheduler
+from luthier.study.records import TrialState
 
 _IDLE = 0.2  # share of the workers' time that may pass waiting for a rung to end
 _MANY_WORKERS = 4  # from which on it matters that nobody waits
@@ -62,7 +64,8 @@ class Estimate:
         scheduler: that makes the plan.
         limits: within which it is made.
         plan: its brackets and rungs.
-        hours: from its beginning to its end, on all workers; None when an epoch's time is not known.
+        hours: from its beginning to its end, on all workers; None when an epoch's time is not known, or
+            how many epochs a training has.
         idle: share of the workers' time in which they have nothing to do; None likewise.
         disk: bytes of checkpoints at the most, at any time; None when one's size is not known.
         why: why this plan, where it was chosen among several.
@@ -82,9 +85,9 @@ class Estimate:
         return self.plan.trials
 
     @property
-    def epochs(self) -> int:
-        """Return how many epochs are trained in all, at most."""
-        return self.plan.epochs
+    def epochs(self) -> int | None:
+        """Return how many epochs are trained in all, at most; None where a training's length is not known."""
+        return None if self.plan.to_end else self.plan.epochs
 
 
 def plan(
@@ -158,12 +161,30 @@ def estimate(
         )
     if costs is None:
         return Estimate(scheduler, limits, made, None, None, None)
-    seconds = makespan(made, costs.workers, costs.epoch, costs.start, finalists)
-    busy = work(made, costs.epoch, costs.start) / (seconds * costs.workers)
     disk = None
     if costs.checkpoint is not None:
         disk = costs.checkpoint * checkpoints(made, costs.workers, promotes=scheduler.promotes)
+    if made.to_end:
+        return Estimate(scheduler, limits, made, None, None, disk)
+    seconds = makespan(made, costs.workers, costs.epoch, costs.start, finalists)
+    busy = work(made, costs.epoch, costs.start) / (seconds * costs.workers)
     return Estimate(scheduler, limits, made, seconds / 3600, max(0.0, 1 - busy), disk)
+
+
+def as_long_as(made: Plan, history: History) -> Plan:
+    """Return *made* with the length that a training has in *history*, where nobody has said how long it is.
+
+    It is the median over the trials that were trained to their end. Where none was, the plan is as before.
+    """
+    lengths = [t.step for t in history.trials if t.state is TrialState.COMPLETED and t.step]
+    if not made.to_end or not lengths:
+        return made
+    length = round(statistics.median(lengths))
+    brackets = (
+        replace(b, rungs=tuple(replace(rung, step=length) for rung in b.rungs))
+        for b in made.brackets
+    )
+    return replace(made, brackets=tuple(brackets), about=True, to_end=False)
 
 
 def checkpoints(made: Plan, workers: int, *, promotes: bool) -> int:
@@ -259,7 +280,7 @@ def _fitting(hours: float, epochs: int, costs: Costs) -> Iterator[Estimate]:
                 (
                     f"one bracket of {depth + 1} rungs, η = {factor}",
                     lambda k, f=factor, m=minimum: (
-                        SuccessiveHalving(epochs, k, f, m), Limits(),
+                        SuccessiveHalving(epochs, factor=f, minimum=m), Limits(trials=k),
                     ),
                 )
             )  # fmt: skip

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -72,6 +73,7 @@ class MLflow:
         self._experiment = experiment
         self._turn = Turn(f"{self.name}, experiment {experiment!r}")
         self._known: _Known | None = None
+        self._last: History | None = None  # that was written
 
     @property
     def name(self) -> str:
@@ -91,13 +93,24 @@ class MLflow:
             for trial in trials:
                 self._write_trial(known, history, trial)
             self._write_study(known, history)
+            self._last = history
         except StorageError:
             # Perhaps only the answer was lost: look again what is there, the next time.
             self._known = None
             raise
 
     def close(self) -> None:
-        """Let other processes write."""
+        """End the study's run if nobody trains any of the study, and let other processes write.
+
+        Trials that only lack epochs stay paused for ever once the budget is spent. Those that were given
+        back are for the next run: when it writes, the study's run is running again.
+        """
+        known, last = self._known, self._last
+        if known is not None and last is not None and last.trials:
+            states = {trial.state for trial in last.active.values()}
+            if TrialState.RUNNING not in states:
+                with suppress(StorageError):  # it stays as it was
+                    self._write_status(known, "KILLED" if states else "FINISHED", last.last_time)
         self._turn.end()
 
     # -- finding ---------------------------------------------------------------------------------
@@ -206,10 +219,12 @@ class MLflow:
                 )
                 known.best = found
         over = bool(history.trials) and all(t.state.ended for t in history.trials)
-        status = ("FINISHED", history.last_time) if over else ("RUNNING", None)
-        if known.status != status:
-            self._update(known.study, *status)
-            known.status = status
+        self._write_status(known, *(("FINISHED", history.last_time) if over else ("RUNNING", None)))
+
+    def _write_status(self, known: _Known, status: str, end: float | None) -> None:
+        if known.status != (status, end):
+            self._update(known.study, status, end)
+            known.status = (status, end)
 
     def _write_params(self, run: _Run, configuration: Mapping[str, Any]) -> None:
         """Write those that are not there: what MLflow has of them it never changes."""

@@ -66,13 +66,14 @@ class Server:
 
 
 def _credentials(user: str | None, password: str | None) -> dict[str, str]:
-    if token := os.environ.get("MLFLOW_TRACKING_TOKEN"):
-        return {"Authorization": f"Bearer {token}"}
+    """Return who we are: what the address says, else the environment; its token last, as MLflow has it."""
     user = unquote(user or "") or os.environ.get("MLFLOW_TRACKING_USERNAME", "")
     password = unquote(password or "") or os.environ.get("MLFLOW_TRACKING_PASSWORD", "")
-    if not user:
-        return {}
-    return {"Authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()}
+    if user:
+        both = base64.b64encode(f"{user}:{password}".encode()).decode()
+        return {"Authorization": f"Basic {both}"}
+    token = os.environ.get("MLFLOW_TRACKING_TOKEN")
+    return {"Authorization": f"Bearer {token}"} if token else {}
 
 
 __all__ = ["Server"]

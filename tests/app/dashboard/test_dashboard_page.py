@@ -321,6 +321,68 @@ def test_a_click_prunes_the_trial_that_really_trains(
     browser.until(lambda: said in browser.run(feed), "the page to tell who did it")
 
 
+def test_a_budget_is_typed_beside_what_others_set_and_no_number_is_no_budget(
+    browser: Browser, storage: Path
+) -> None:
+    study = luthier.open("categorical only", storage=storage)
+    study.steer.budget(trials=40)
+    browser.open("/study", name="categorical only", tab="steer")
+    card = "section[aria-label=Budget]"
+    trials, epochs = browser.driver.find_elements("css selector", f"{card} input")
+    button = browser.driver.find_element("css selector", f"{card} button")
+    epochs.send_keys("1e")
+    button.click()
+    assert browser.run("return arguments[0].validity.badInput", epochs)
+    assert browser.run("return document.activeElement === arguments[0]", epochs)
+    study.steer.budget(trials=30)
+    browser.until(lambda: trials.get_attribute("value") == "30", "what a colleague has set")
+    epochs.send_keys(Keys.BACKSPACE, "00")
+    button.click()
+    said = "The budget is now: 30 trials in all; 100 epochs of all trials together."
+    browser.until(lambda: said in browser.text, "the answer")
+    limits = study.refresh().limits
+    assert (limits.trials, limits.epochs) == (30, 100)
+    study.steer.budget(trials=20)  # nobody has said how many epochs each of them trains
+    browser.open("/study", name="categorical only")
+    meters = "return [...document.querySelectorAll('.meter')].map(m => m.innerText)"
+    assert [" ".join(text.split()) for text in browser.run(meters)] == [
+        "trials 15 of 20",
+        "epochs 15",
+    ]
+    assert "plan: 20 trials\n" in browser.text
+
+
+def test_a_stream_that_the_server_closed_is_not_begun_again_by_a_page_that_was_paused(
+    browser: Browser,
+) -> None:
+    browser.open("/study", name="one trial")
+    press = (
+        "[...document.querySelectorAll('header button')]"
+        ".find(b => /^(Pause|Go live)$/.test(b.innerText)).click()"
+    )
+    browser.run(press)
+    browser.run(
+        """
+        const [Stream, later] = [EventSource, setTimeout];
+        window.made = 0;
+        window.setTimeout = (call, ms, ...rest) => later(call, ms === 3000 ? 1000 : ms, ...rest);
+        window.EventSource = class extends Stream {
+          constructor() {
+            super("nothing");  // answered by 404, which closes it
+            window.made += 1;
+            this.addEventListener("error", () => later(() => { PRESS; window.paused = true; }));
+          }
+        };
+        PRESS;
+        """.replace("PRESS", press)
+    )
+    browser.until(lambda: browser.run("return window.paused"), "the stream to be closed")
+    browser.run_later("setTimeout(done, 1500)")
+    assert browser.run("return window.made") == 1
+    assert all("404" in line for line in browser.complaints())
+    browser.driver.get("about:blank")  # what was patched goes with the page
+
+
 def test_a_note_is_kept_with_its_author(browser: Browser, storage: Path) -> None:
     browser.open("/trial", name="one trial", n=0)
     write = (

@@ -366,6 +366,14 @@ def test_repetitions_are_no_trials_of_the_budget(raced: tuple[MemoryStore, Histo
     assert page["finished"]["trials"] == [1, 2, 3, 4, 5, 6]
 
 
+def test_the_plan_of_trainings_of_unknown_length_has_no_epochs() -> None:
+    study = luthier.open(
+        "s", Space(x=Float(0, 1)), minimize="loss", storage=MemoryStore(), max_trials=50
+    )
+    plan = summary(study.history)["plan"]
+    assert (plan["trials"], plan["epochs"], plan["lines"]) == (50, None, ["50 trials"])
+
+
 def test_the_plan_leaves_epochs_for_the_race() -> None:
     """Of 60 epochs a third at most is kept for a race of 2 finalists, 10 times 2 epochs each."""
     store = MemoryStore()
@@ -392,7 +400,7 @@ def test_the_place_of_an_arrival_is_among_all_who_arrived() -> None:
         "s", Space(x=Float(0, 1)), minimize="loss", storage=store, searcher="random", scheduler="asha",
         epochs=9,
     )  # fmt: skip
-    for i in range(300):
+    for i in range(400):
         trial = study.ask()
         trial.report(loss=float(i))
     bracket = ladder_page(study.refresh())["brackets"][0]

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 import luthier
@@ -48,6 +49,19 @@ def test_a_budget_set_on_the_page_keeps_the_time_that_others_have_set_since() ->
     steered(helm, action="budget", trials=7)
     history = study.refresh()
     assert (history.limits.trials, history.until) == (7, until)
+
+
+def test_a_limit_that_nobody_typed_is_as_others_have_set_it_since() -> None:
+    store = MemoryStore()
+    study, helm = opened(store), Helm(lambda: store)
+    steered(helm, action="pause")
+    study.steer.budget(trials=9, epochs=90)
+    said = helm.grant(Wish(study="s", action="budget", trials=7), "Ada")
+    assert said == "The budget is now: 7 trials in all; 90 epochs of all trials together."
+    wish = msgspec.json.decode(b'{"study": "s", "action": "budget", "epochs": null}', type=Wish)
+    assert helm.grant(wish, "Ada") == "The budget is now: 7 trials in all."
+    limits = study.refresh().limits
+    assert (limits.trials, limits.epochs) == (7, None)
 
 
 def test_a_study_that_begins_anew_is_steered_as_the_new_one() -> None:

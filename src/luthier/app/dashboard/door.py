@@ -126,7 +126,9 @@ class Door:
         if _same(given.pop("token", ""), self._token):
             rest = f"?{urlencode(given)}" if given else ""
             answer = RedirectResponse(f"{_root(scope)}{_within(scope)}{rest}", 303)
-            answer.set_cookie(self._cookie, self._pass, httponly=True, samesite="strict", path="/")
+            # Not strict: whoever follows a link from a chat or a mail would come without it. What changes
+            # something, and data for other sites, is refused above whatever the cookie.
+            answer.set_cookie(self._cookie, self._pass, httponly=True, samesite="lax", path="/")
             return answer
         scheme, _, bearer = headers.get("authorization", "").partition(" ")
         # Forgiving, as browsers are: other programs on this host set cookies of any form.

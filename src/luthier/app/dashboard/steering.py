@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ast
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Literal
 
 import msgspec
 
+from luthier.app import words
 from luthier.app.dashboard.columns import label
 from luthier.app.told_domains import with_ends, with_options
 from luthier.errors import SpaceError, StudyError, nearest
@@ -37,8 +39,8 @@ class Wish(msgspec.Struct, forbid_unknown_fields=True):
     low: str = ""
     high: str = ""
     options: list[str] | None = None
-    trials: int | None = None
-    epochs: int | None = None
+    trials: int | msgspec.UnsetType | None = msgspec.UNSET  # null: no limit; left out: as it is
+    epochs: int | msgspec.UnsetType | None = msgspec.UNSET
     text: str = ""
     finalists: int = 5
     repetitions: int = 10
@@ -107,9 +109,15 @@ def granted(study: Study, wish: Wish, who: str) -> str:
             steer.space(with_in_place(study.space, wish.name, domain), wish.reason)
             return f"The space of {wish.name} is changed."
         case "budget":
-            until = study.refresh().until
-            steer.budget(trials=wish.trials, epochs=wish.epochs, until=until, reason=wish.reason)
-            return "The budget is set."
+            history = study.refresh()
+            limits = history.limits
+            steer.budget(
+                trials=limits.trials if wish.trials is msgspec.UNSET else wish.trials,
+                epochs=limits.epochs if wish.epochs is msgspec.UNSET else wish.epochs,
+                until=history.until,
+                reason=wish.reason,
+            )
+            return f"The budget is now: {words.budget(study.refresh(), time.time())}."
         case "race":
             steer.race(wish.finalists, wish.repetitions, reason=wish.reason)
             return f"The {wish.finalists} best trials are raced once the search is over."

@@ -114,7 +114,8 @@ def _plan(history: History) -> dict[str, Any] | None:
     lines = words.plan_lines(plan)[:12] if plan.brackets else []
     # A race trains nothing that the search has not tried, but its epochs are spent from the same budget.
     trials = sum(b.rungs[0].trials for b in plan.brackets if b.index != BRACKET)
-    return {"trials": trials, "epochs": plan.epochs, "word": plan.word, "lines": lines}
+    epochs = None if plan.to_end else plan.epochs  # nobody has said how long a training is
+    return {"trials": trials, "epochs": epochs, "word": plan.word, "lines": lines}
 
 
 def _stage(history: History, index: int) -> dict[str, Any]:

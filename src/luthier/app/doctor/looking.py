@@ -6,7 +6,6 @@ import os
 import platform
 import re
 import shutil
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -14,22 +13,20 @@ import tempfile
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from luthier.app.doctor.frameworks import Framework, look_at_frameworks, version_of
 from luthier.app.stores import store_to_read
 from luthier.errors import LuthierError
 from luthier.run.devices import THREADS, cores, quota
 from luthier.run.vital_signs import memory
-from luthier.storage import DEFAULT, VARIABLE
+from luthier.storage import DEFAULT, VARIABLE, PostgresStore
 from luthier.storage.sqlite_file import checked_place, file_system
+from luthier.study.protocols import Store
 from luthier.train.fused.place import folder
 from luthier.version import __version__
 
 _NEEDED = ("numpy", "scipy", "msgspec", "click", "rich", "ruamel.yaml", "psutil", "cloudpickle",
            "threadpoolctl")  # fmt: skip
-_PORTS = {"http": 80, "https": 443}
-_SECONDS = 5.0  # for a server to answer
 
 
 @dataclass(frozen=True)
@@ -160,8 +157,7 @@ def _storage(given: str | None) -> Storage:
             checked_place(path, must_exist=False)
         if local and not path.exists():
             return Storage(shown, "not made yet", system=system, free=free)
-        _knock(place)
-        count = len(store_to_read(place).names())
+        count = len(_opened(place).names())
     except Exception as error:
         words = (
             str(error) if isinstance(error, LuthierError) else f"{type(error).__name__}: {error}"
@@ -171,12 +167,11 @@ def _storage(given: str | None) -> Storage:
     return Storage(shown, "reachable", count, system=system, free=free)
 
 
-def _knock(place: str) -> None:
-    """Raise OSError where nobody answers at a server's address: a store itself tries for a minute."""
-    parts = urlsplit(place)
-    if "://" in place and parts.hostname:
-        port = parts.port or _PORTS.get(parts.scheme, 5432)
-        socket.create_connection((parts.hostname, port), timeout=_SECONDS).close()
+def _opened(place: str) -> Store:
+    """Return the store, which a database that is away refuses at once: workers wait for it for a minute."""
+    if place.startswith(("postgresql://", "postgres://")):
+        return PostgresStore(place, read_only=True, patience=0.0)
+    return store_to_read(place)
 
 
 def _without_password(place: str) -> str:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
 
 MAX_BODY = 64 << 20
-MAX_CHECKPOINT = 4 << 30
+MAX_CHECKPOINT = 16 * 10**9
 
 
 def application(
@@ -55,11 +55,13 @@ def serve(
     token: str,
     checkpoints: Path,
     ready: Callable[[], object] | None = None,
+    *,
+    max_checkpoint: int = MAX_CHECKPOINT,
 ) -> None:
     """Serve *store* on *host*:*port* until SIGINT or SIGTERM, then return.
 
     Open long polls are answered at once when it stops; uploads get a few seconds to end. *ready* is called
-    as soon as the port is ours: whoever connects from then on is answered.
+    as soon as the port is ours: whoever connects from then on is answered. *max_checkpoint* is in bytes.
 
     Raises:
         LuthierError: Starlette or uvicorn is not installed, the token is empty or no plain ASCII,
@@ -67,7 +69,8 @@ def serve(
     """
     with installed("Serving studies", "serve"):
         from luthier.app.server.running import run
-    run(application(store, token, checkpoints), host, port, ready)
+    served = application(store, token, checkpoints, max_checkpoint=max_checkpoint)
+    run(served, host, port, ready)
 
 
 __all__ = ["MAX_BODY", "MAX_CHECKPOINT", "application", "serve"]

@@ -1,7 +1,9 @@
 """Where the server keeps checkpoints: one tar file each.
 
 Layout: ``<hash of the study's name>/<trial>-<step>.tar``, so that no text from outside ever becomes
-part of a path. A file is written under a temporary name and renamed: it is whole or not there.
+part of a path. Luthier's own workers say the name with a mark of when the study was begun, so that one does
+not find what an earlier study of its name has left. A file is written under a temporary name and renamed:
+it is whole or not there.
 """
 
 from __future__ import annotations

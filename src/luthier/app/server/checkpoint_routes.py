@@ -16,6 +16,10 @@ from luthier.app.server import incoming
 from luthier.app.server.checkpoint_files import CheckpointFiles
 
 _BLOCK = 1 << 20
+_ADVICE = (
+    "Start luthier serve with a larger --max-checkpoint, or keep the checkpoints elsewhere: "
+    'checkpoints="s3://bucket/runs".'
+)
 
 
 class CheckpointRoutes:
@@ -54,7 +58,7 @@ class CheckpointRoutes:
         which = _which(request)
         try:
             with await run_in_threadpool(self._files.upload, *which) as upload:
-                async for chunk in incoming.chunks(request, self._largest):
+                async for chunk in incoming.chunks(request, self._largest, _ADVICE):
                     await run_in_threadpool(upload.write, chunk)
                 if not upload.size:
                     raise HTTPException(422, "The body is empty, expected a tar file.")

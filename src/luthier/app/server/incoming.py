@@ -101,13 +101,14 @@ async def body(request: Request, limit: int) -> bytes:
     return b"".join([chunk async for chunk in chunks(request, limit)])
 
 
-async def chunks(request: Request, limit: int) -> AsyncGenerator[bytes]:
+async def chunks(request: Request, limit: int, advice: str = "") -> AsyncGenerator[bytes]:
     """Yield the request's body piece by piece, up to *limit* bytes.
 
     Raises:
-        HTTPException: 413 for a longer one, at once when the request says its length.
+        HTTPException: 413 for a longer one, at once when the request says its length; with *advice*.
     """
-    too_long = HTTPException(413, f"The body is too long, expected at most {limit} bytes.")
+    said = f"The body is too long, expected at most {limit} bytes. {advice}".rstrip()
+    too_long = HTTPException(413, said)
     announced = request.headers.get("content-length", "0")
     if not announced.isdecimal() or int(announced) > limit:
         raise too_long

@@ -27,7 +27,8 @@ def description() -> Json:
             "title": "Luthier: studies over HTTP",
             "version": __version__,
             "description": "A study is a log of numbered events. Appending and reading is all there "
-            "is to it; checkpoints are kept for workers that share no disk.",
+            "is to it; checkpoints are kept for workers that share no disk, by the study's name or "
+            "any other text: workers add a mark of when the study was begun.",
         },
         "security": [{"token": []}],
         "paths": {
