@@ -182,13 +182,13 @@ def _writes(arguments):
 class Log:
     """A history and the few events that these tests tell it."""
 
-    def __init__(self):
+    def __init__(self, also=(), subject_to=()):
         self.history = History()
         self._holder = holder_for(self)
         self._lease = 0
         created = ev.StudyCreated(
             time=0.0, format=1, name="s", metric="loss", direction="minimize", space=Space().to_dict(), seed=0,
-            searcher={}, scheduler={}, luthier="0",
+            searcher={}, scheduler={}, luthier="0", also=list(also), subject_to=list(subject_to),
         )  # fmt: skip
         self._apply(created)
 
@@ -209,8 +209,10 @@ class Log:
         )  # fmt: skip
         self._apply(leased)
 
-    def report(self, trial, step, loss):
-        self._tell(ev.Reported, trial, step=step, metrics={"loss": loss})
+    def report(self, trial, step, loss, *, checkpointed=True, **others):
+        self._tell(ev.Reported, trial, step=step, metrics={"loss": loss, **others})
+        if checkpointed:
+            self._tell(ev.CheckpointWritten, trial, step=step)
 
     def pause(self, trial):
         self._tell(ev.TrialPaused, trial, step=self.trials[trial].step)

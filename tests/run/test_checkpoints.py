@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from luthier.errors import CheckpointError
 from luthier.run.checkpoints import KEPT
-from luthier.run.retention import kept_steps
+from luthier.run.retention import Leaders
 
 ON_DISK = ["local", "file"]
 
@@ -199,13 +199,14 @@ def test_collect_follows_the_rule(place):
     for number in (0, 1, 2, 3):
         log.complete(number)
     checkpoints.collect(log.history)
-    # Trials 4 and 5 still run; with 3 they are the best three.
-    expected = {0: [], 1: [], 2: [], 3: [1], 4: [1, 2], 5: [1, 2], 6: [], 99: [1]}
+    # Trials 4 and 5 still run, and may diverge: of those that have ended 3, 1 and 2 are the best.
+    expected = {0: [], 1: [1], 2: [1], 3: [1], 4: [1, 2], 5: [1, 2], 6: [], 99: [1]}
     assert {n: place.checkpoints(n) for n in expected} == expected
     log.complete(4)
     log.fail(5)
     checkpoints.collect(log.history)
-    assert {n: place.checkpoints(n) for n in (3, 4, 5, 99)} == {3: [1], 4: [1], 5: [], 99: [1]}
+    expected = {1: [1], 2: [], 3: [1], 4: [1], 5: [], 99: [1]}
+    assert {n: place.checkpoints(n) for n in expected} == expected
 
 
 @everywhere
@@ -232,7 +233,7 @@ def test_a_trial_that_a_later_start_goes_on_with_keeps_its_checkpoints(place):
 def simulate(place, trials, seed):
     """Run a study of many trials, three at a time; check the disk after every change of it."""
     chance, log, checkpoints = random.Random(seed), Log(), place.open()
-    running, gone = [], set()
+    running = []
     while log.history.ended < trials:
         if len(running) < 3 and len(log.trials) < trials:
             running.append(log.propose())
@@ -247,10 +248,8 @@ def simulate(place, trials, seed):
             running.remove(trial)
             chance.choice([log.complete, log.complete, log.diverge, log.fail])(trial)
             checkpoints.collect(log.history)
-            kept = kept_steps(log.history)
-            gone |= {t.number for t in log.trials if t.state.ended} - set(kept)
-            # A trial that running ones had pushed out does not come back when they diverge.
-            expected = {n: sorted(steps) for n, steps in kept.items() if n not in gone}
+            kept = Leaders().kept_steps(log.history, range(trials))
+            expected = {n: sorted(steps) for n, steps in kept.items()}
             expected |= {
                 n: sorted({log.trials[n].step, log.trials[n].best_step} - {0}) for n in running
             }

@@ -68,6 +68,39 @@ def test_what_the_user_has_set_for_a_shared_gpu_stays(monkeypatch):
     assert own["TF_FORCE_GPU_ALLOW_GROWTH"] == "true"
 
 
+@pytest.mark.parametrize("name", devices.JAX_MEMORY)
+def test_one_name_of_jaxs_memory_is_enough(monkeypatch, name):
+    """JAX refuses to start where both are set."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    for other in devices.JAX_MEMORY:
+        monkeypatch.delenv(other, raising=False)
+    monkeypatch.setenv(name, "0.2")
+    assert not set(devices.JAX_MEMORY) & set(devices.environment(0, 2, 0.5))
+
+
+@pytest.mark.parametrize(
+    ("cards", "workers", "place", "told"),
+    [
+        ("0", 2, devices.ALONE, "0.45"),  # luthier worker --slots 2
+        ("0", 1, devices.ALONE, None),
+        ("0,1", 2, devices.ALONE, None),
+        ("0,1", 3, devices.ALONE, "0.45"),  # the first of them has two
+        ("", 4, devices.ALONE, None),
+        ("0", 1, devices.Place(share=0.5), "0.45"),  # by Ray
+        ("0,1", 1, devices.Place(share=2.0), None),
+        ("0,1", 1, devices.Place(1, loops=4), "0.45"),  # by Dask, in turn
+        ("0", 1, devices.Place(0, loops=2, share=1.0), None),  # by Dask, each its own
+    ],
+)
+def test_who_shares_a_gpu_takes_no_more_than_its_part(monkeypatch, cards, workers, place, told):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", cards)
+    for name in (*devices.JAX_MEMORY, "TF_FORCE_GPU_ALLOW_GROWTH"):
+        monkeypatch.delenv(name, raising=False)
+    own = devices.environment(0, workers, place=place)
+    assert own.get("XLA_PYTHON_CLIENT_MEM_FRACTION") == told
+    assert own.get("TF_FORCE_GPU_ALLOW_GROWTH") == (told and "true")
+
+
 def test_one_gpu_or_none_is_left_as_it_is(monkeypatch):
     for visible in ("3", "", "-1"):
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)

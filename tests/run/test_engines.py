@@ -12,8 +12,8 @@ import psutil
 import pytest
 
 import luthier
-from luthier.errors import StudyError, TrialError
-from luthier.run import dask_engine
+from luthier.errors import LuthierWarning, StorageError, StudyError, TrialError
+from luthier.run import dask_engine, placing
 from luthier.run.dask_engine import DaskEngine
 from luthier.run.devices import Place
 from luthier.run.opening import open_study
@@ -185,6 +185,82 @@ def test_ray_ends_where_not_all_workers_have_room_at_a_time(tmp_path, ray_cluste
     assert [list(t.steps) for t in told[0].trials] == [[1, 2, 3, 4]] * 6
 
 
+def unpacked_once(folder: Path):
+    """A training that only the first loop can unpack: the others miss a package, as it were."""
+    train, mark = training(folder), str(folder / "unpacked")
+
+    def unpacked():
+        try:
+            os.close(os.open(mark, os.O_CREAT | os.O_EXCL))
+        except FileExistsError:
+            raise ModuleNotFoundError("No module named 'missing'") from None
+        return train
+
+    class Packed:
+        def __call__(self, trial):
+            train(trial)
+
+        def __reduce__(self):
+            return unpacked, ()
+
+    return Packed()
+
+
+@pytest.mark.parametrize("kind", ["ray", "dask"])
+def test_a_loop_that_cannot_work_ends_alone(tmp_path, kind, request):
+    if kind == "ray":
+        request.getfixturevalue("ray_cluster")
+        engine = RayEngine(2, cpus_per_worker=0.5)
+    else:
+        engine = DaskEngine(request.getfixturevalue("dask_client"), 2)
+    with pytest.warns(LuthierWarning, match="could not work: ModuleNotFoundError"):
+        result = tune(tmp_path, engine, unpacked_once(tmp_path))
+    assert [list(t.steps) for t in result.trials] == [[1, 2, 3, 4]] * 6
+    assert result.reason == "6 trials were tried"
+
+
+def test_a_study_without_any_loop_that_can_work_raises(tmp_path):
+    study = open_study("s", SPACE, minimize="loss", max_trials=2, storage=tmp_path / "s.db")
+    lost, ended = ("failed", "a worker could not work"), ("ended", "preempted (SIGTERM)")
+    with pytest.raises(StudyError, match="a worker could not work"):
+        placing.outcome(study, [lost, lost])
+    with pytest.warns(LuthierWarning, match="a worker could not work"):
+        assert placing.outcome(study, [lost, ended]) == "preempted (SIGTERM)"
+    with pytest.raises(TrialError, match="a bug"):
+        placing.outcome(study, [lost, ended, ("error", "a bug")])
+    for _ in range(2):
+        study.tell(study.ask(), loss=1.0)
+    with pytest.warns(LuthierWarning, match="a worker could not work"):
+        assert placing.outcome(study, [lost]) == "2 trials were tried"
+
+
+def test_a_store_that_is_gone_at_the_end_hides_no_error(tmp_path, ray_cluster, monkeypatch):
+    study = open_study("s", SPACE, minimize="loss", max_trials=1, storage=tmp_path / "s.db")
+
+    def gone(*_, **__):
+        raise StorageError("the store is gone")
+
+    monkeypatch.setattr(study, "release_lapsed", gone)
+    with pytest.raises(TrialError, match="a bug in trial 1"):
+        RayEngine(1, cpus_per_worker=0.5).run(study, training(tmp_path, breaks=0))
+
+
+def test_dask_loops_that_nobody_waits_for_end(tmp_path, dask_client, monkeypatch):
+    finished = DaskEngine._finished
+
+    def breaks(engine, tasks):
+        wait_for(lambda: lines(tmp_path))
+        raise OSError("the scheduler is out of reach")
+
+    monkeypatch.setattr(DaskEngine, "_finished", breaks)
+    with pytest.raises(OSError, match="out of reach"):
+        tune(tmp_path, DaskEngine(dask_client), training(tmp_path, 0.1), max_trials=500)
+    monkeypatch.setattr(DaskEngine, "_finished", finished)
+    assert open_study("s", storage=tmp_path / "s.db").history.held == "stopped"
+    pids = {int(pid) for _, _, pid, _ in lines(tmp_path)}
+    wait_for(lambda: not any(map(psutil.pid_exists, pids)))
+
+
 def test_each_loop_of_a_machine_has_a_slot_of_its_own(tmp_path, dask_client):
     slots = str(tmp_path / "slots.txt")
 
@@ -204,7 +280,9 @@ def test_loops_share_the_cards_of_a_machine_unless_each_was_given_its_own():
     places = [dask_engine.place_of(shared, index) for index in range(4)]
     assert places == [Place(0, 2), Place(0, 1), Place(1, 2), Place(0, 1)]
     own = [("a", "0,1"), ("a", "1,0")]  # as dask-cuda does
-    assert [dask_engine.place_of(own, index) for index in range(2)] == [Place(0, 2)] * 2
+    assert [dask_engine.place_of(own, index) for index in range(2)] == [Place(0, 2, share=1.0)] * 2
+    two = [dask_engine.place_of(own * 2, index) for index in range(4)]  # two loops on each worker
+    assert two == [Place(0, 4, share=0.5)] * 4
 
 
 def test_engines_refuse_what_cannot_be(tmp_path):

@@ -9,14 +9,18 @@ import os
 import socket
 import sys
 import tarfile
+import warnings
 from pathlib import Path
 
 import pytest
 from checkpoint_places import Log
 
-from luthier.errors import CheckpointError
+from luthier.errors import CheckpointError, LuthierWarning
 from luthier.run.http_checkpoints import HTTPCheckpoints
+from luthier.run.opening import Opening, header_for
+from luthier.run.places import checkpoints_of
 from luthier.storage.http import HTTPStore
+from luthier.study.goals import goals_from
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "app"))
 from serving_store import Served, free_port, serving
@@ -67,6 +71,15 @@ def test_checkpoints_come_back(checkpoints, study):
     assert json.loads((folder / "manifest.json").read_text())["step"] == 10
 
 
+def test_a_study_does_not_find_the_checkpoints_of_an_earlier_namesake(study):
+    store, name = study
+    opening = Opening(name, {}, goals_from(None, "loss"), None, None, None, 0)
+    earlier, later = (checkpoints_of(store, header_for(opening, now)) for now in (1.0, 2.0))
+    earlier.save(0, 3, write, {"loss": 0.5}, 1.0)
+    assert later.newest(0) == (0, {}, 0.0)
+    assert checkpoints_of(store, header_for(opening, 1.0)).newest(0)[0] == 3
+
+
 def test_a_checkpoint_written_again_is_the_new_one(checkpoints):
     checkpoints.save(0, 1, write, {"loss": 1.0}, 1.0)
     checkpoints.save(0, 1, lambda folder: (folder / "x").write_text("new"), {"loss": 2.0}, 1.0)
@@ -98,6 +111,11 @@ def test_a_server_that_is_away_is_a_checkpoint_error():
         away.save(0, 1, write, {}, 1.0)
     with pytest.raises(CheckpointError, match="has not answered"):
         away.path(0, 1)
+    with pytest.warns(LuthierWarning, match="Checkpoints that nobody needs stay at http"):
+        away.keep(0, {1})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        away.collect(Log().history)
 
 
 def tar_of(server: Served) -> Path:

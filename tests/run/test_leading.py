@@ -10,6 +10,7 @@ import time
 import pytest
 
 import luthier
+from luthier.run.ranks import leading
 from luthier.run.ranks import messages as ms
 from luthier.run.ranks.leading import Leader
 from luthier.run.ranks.meeting import Group, new_address
@@ -48,6 +49,25 @@ def test_it_listens_no_more_to_ranks_that_are_still_there():
     assert line.lost.wait(20)
     assert isinstance(line.next(), ms.Failed)
     unknown.close()
+
+
+def test_a_rank_that_went_between_two_jobs_is_missed_at_the_next():
+    leader = Leader(Group(0, 2, new_address()))
+    line = ms.Line(leader.group.address, 1)
+    until = time.monotonic() + 60
+    while not leader._answers:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    leading._hang_up(line._connection)  # as a process that is killed
+    while leader._open:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    leader.check()  # a rank may go when there is nothing to train any more
+    space = {"x": luthier.Float(0, 1)}
+    study = luthier.open("s", space, minimize="loss", max_trials=1, storage="memory")
+    with pytest.raises(leading.RankLost, match="rank 1 ended without a word"):
+        leader.begin(study, study.next_job(), None)
+    leader.close()
 
 
 STUCK = """

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from luthier.errors import CheckpointError
+from luthier.run.opening import open_study
 from luthier.run.places import logs_of, working_folder
 from luthier.storage import open_store
 
@@ -61,6 +62,13 @@ def test_all_processes_of_a_machine_find_the_same(temporary):
 def test_a_study_in_memory_is_in_no_other_processs_way(temporary):
     folder = working_folder(open_store("memory"))
     assert folder == temporary / f"luthier-{USER}" / f"memory-{os.getpid()}"
+
+
+def test_the_home_folder_may_be_written_as_a_tilde(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    opened = open_study("s", {}, minimize="loss", storage="memory", checkpoints="~/runs")
+    assert opened.history.header.checkpoints == str(tmp_path / "home" / "runs")
+    assert opened.checkpoints.root.parent == tmp_path / "home" / "runs"
 
 
 def test_a_folder_that_somebody_else_put_there_is_refused(temporary):

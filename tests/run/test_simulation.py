@@ -178,6 +178,9 @@ def test_a_deadline_in_virtual_time():
         loss, SPACE, minimize="loss", workers=10, epochs=10, max_time="10m", epoch_seconds=7.0
     )
     assert 600 <= run.seconds <= 610
+    given_back = [t for t in run.study.trials if t.state is TrialState.QUEUED]
+    assert given_back
+    assert not run.stuck
     assert run.study.history.epochs == pytest.approx(10 * 600 / 7, rel=0.02)
 
 

@@ -112,7 +112,7 @@ def test_a_population_goes_on_in_a_small_space():
         "s",
         space,
         minimize="loss",
-        scheduler=PopulationBasedTraining(epochs=12, population=6, interval=2),
+        scheduler=PopulationBasedTraining(12, population=6, interval=2, explores=["rate"]),
         max_epochs=60,
         storage="memory",
     )

@@ -237,6 +237,29 @@ def test_another_machines_worker_behind_a_served_file_is_not_gone():
     assert owner
 
 
+def test_a_process_that_the_machine_hides_is_not_gone(monkeypatch):
+    """With hidepid=2, /proc does not show that there is a process of somebody else."""
+    mine = holder_for(owner := Owner())
+    other = msgspec.structs.replace(mine, pid=mine.pid + 1)
+
+    def hidden(pid):
+        raise FileNotFoundError
+
+    def refused(pid, what):
+        raise PermissionError
+
+    def not_there(pid, what):
+        raise ProcessLookupError
+
+    monkeypatch.setattr(holders, "_after_name", hidden)
+    monkeypatch.setattr(holders.os, "kill", refused)
+    assert liveness(other) is Liveness.UNKNOWN
+    assert not holders.is_gone(other.pid)
+    monkeypatch.setattr(holders.os, "kill", not_there)
+    assert liveness(other) is Liveness.GONE
+    assert owner
+
+
 @pytest.mark.parametrize(
     ("other", "same"),
     [("box:1000", True), ("box:1003", True), ("box:1009", False), ("tub:1000", False)],
@@ -323,6 +346,18 @@ def test_whoever_is_interrupted_writes_a_checkpoint_first(tmp_path):
             study.preempted = "told to end"
     assert saved == [5, 7]
     assert study.trials[0].checkpoint == 7
+
+
+def test_whoever_is_paused_by_hand_writes_a_checkpoint_first(cluster):
+    study, elsewhere = cluster("a"), cluster("b")
+    trial = Trial(study, study.next_job())
+    for epoch in trial.epochs(save=lambda folder: None, restore=lambda folder: None, every=2):
+        cluster.clock.now += 1.0
+        trial.report(loss=1.0)
+        if epoch == 2:
+            elsewhere.steer.pause()
+    record = study.trials[0]
+    assert (record.state, record.step, record.checkpoint) == (TrialState.QUEUED, 3, 3)
 
 
 def test_a_checkpoint_that_a_mended_trial_will_go_on_from_is_kept():

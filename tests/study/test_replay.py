@@ -5,12 +5,13 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from luthier.run.opening import made_parts
+from luthier.run.opening import made_parts, open_study
 from luthier.run.simulation import simulate
 from luthier.space import Float, Space
 from luthier.study import events as ev
 from luthier.study.log import read_log
 from luthier.study.replay import replay
+from luthier.study.study import Study
 
 
 @pytest.fixture(scope="module")
@@ -75,3 +76,52 @@ def test_a_changed_loss_shows_in_what_was_promoted(log):
         for e in (worse, better)
     ]
     assert any(r.difference for r in reports)
+
+
+class Ticking:
+    """A clock that is never twice at the same time."""
+
+    now = 1_000_000_000.0
+
+    def time(self):
+        self.now += 0.001
+        return self.now
+
+    monotonic = time
+
+
+def test_trials_told_where_the_scheduler_would_pause_them_replay():
+    opened = open_study(
+        "s",
+        Space(x=Float(0.0, 1.0)),
+        minimize="loss",
+        scheduler="hyperband",
+        epochs=9,
+        storage="memory",
+    )
+    parts = made_parts(opened.history.header)
+    study = Study(opened.store, "s", *parts, opened.checkpoints, clock=Ticking())
+    for _ in range(6):
+        trial = study.ask()
+        study.tell(trial, loss=trial["x"])
+    log = list(read_log(study.store, "s"))
+    report = replay(log, *parts)
+    assert report.difference == ""
+    assert report.verdicts >= 6
+
+    def at_two_times(event):
+        if not isinstance(event, ev.TrialCompleted):
+            return event
+        return msgspec.structs.replace(event, time=event.time + 1e-6)
+
+    assert replay([(n, at_two_times(e)) for n, e in log], *parts).difference == ""
+    trained = [
+        (
+            n,
+            msgspec.structs.replace(e, seconds=1.0)
+            if isinstance(e, ev.Reported)
+            else at_two_times(e),
+        )
+        for n, e in log
+    ]
+    assert "derived again: pause" in replay(trained, *parts).difference

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.run.test_simulation import told
 
+from luthier.errors import StorageError
 from luthier.run.opening import open_study
 from luthier.space import Choice, Float, Space
 from luthier.storage import MemoryStore, open_store
@@ -49,6 +50,21 @@ def test_a_snapshot_that_cannot_be_read_is_passed_over(tmp_path):
         copy_log(study.store, store, "s")
         store.keep_snapshot("s", 3, body)
         assert told(snapshot.follow(store, "s", History())) == told(study.history)
+
+
+def test_a_store_that_cannot_keep_a_snapshot_ends_no_study(monkeypatch):
+    refused = []
+
+    class Full(MemoryStore):
+        def keep_snapshot(self, study, number, body):
+            refused.append(number)
+            raise StorageError("database or disk is full")
+
+    monkeypatch.setattr(snapshot, "_FIRST", 5)
+    study = open_study("s", SPACE, minimize="loss", max_trials=5, storage=Full())
+    run_some(study, 5)
+    assert refused
+    assert study.history.ended == 5
 
 
 def test_a_log_longer_than_a_page_is_read_whole_and_copied(tmp_path):

@@ -62,6 +62,15 @@ def test_pause_makes_workers_wait(opened):
     assert len(study.trials) == 6
 
 
+def test_whoever_asks_a_paused_study_hears_why_there_is_nothing(opened):
+    study, hand = opened(), opened()
+    hand.steer.pause("the disk is full")
+    with pytest.raises(StudyError, match=r"paused by hand: the disk is full.*luthier resume"):
+        study.ask()
+    hand.steer.go_on()
+    study.ask()
+
+
 def test_prune_ends_a_running_trial_at_its_next_report(opened):
     study, hand = opened(), opened()
     trial = study.ask()

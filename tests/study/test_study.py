@@ -204,6 +204,7 @@ def test_a_name_that_exists_with_other_settings(open_it, change, words):
         ({"max_trials": -1}, "max_trials.*got -1"),
         ({"max_time": "soon"}, "'90s', '45m', '2h', got 'soon'"),
         ({"seed": 0.5}, r"seed must be a whole number.*0\.5"),
+        ({"seed": 2**64 + 7}, "seed must fit into 64 bits.*: 7 would"),
         ({"name": " "}, "non-empty text"),
         ({"scheduler": lt.Hyperband(9), "epochs": 27}, "epochs=27 .* epochs=9"),
     ],

@@ -11,6 +11,7 @@ from luthier.run.same_settings import check_same
 from luthier.space import Space
 from luthier.study import events as ev
 from luthier.study.history import History
+from luthier.study.log import decoded
 from luthier.study.protocols import Conflict, Store
 from luthier.study.snapshot import follow
 
@@ -22,6 +23,7 @@ def header_of(store: Store, name: str) -> ev.StudyCreated:
 
     Raises:
         StudyError: there is no such study.
+        StorageError: an event that this version of Luthier cannot read.
     """
     header = found_header(store, name)
     if header is None:
@@ -37,12 +39,15 @@ def found_header(store: Store, name: str) -> ev.StudyCreated | None:
     """Return the event with which a study began, None where there is no such study.
 
     It may have begun anew before the first report.
+
+    Raises:
+        StorageError: an event that this version of Luthier cannot read.
     """
     header, cursor = None, 0
     while page := store.read(name, cursor, limit=_FIRST_EVENTS):
         cursor = page[-1][0]
-        for _, body in page:
-            event = ev.decode(body)
+        for number, body in page:
+            event = decoded(name, number, body)
             if isinstance(event, ev.StudyCreated):
                 header = event
             elif isinstance(event, ev.Reported):

@@ -5,7 +5,7 @@ the step's metrics and each file's size and SHA-256. A checkpoint is written und
 and renamed; one without a manifest, or with files of other sizes, does not exist.
 
 Disk use is bounded: a trial that may go on keeps its newest and its best checkpoint, an ended one
-its best if it is among the ``KEPT`` best trials, else nothing; see ``retention``.
+its best if it is among the ``KEPT`` best trials or on the front, else nothing; see ``retention``.
 """
 
 from __future__ import annotations
@@ -14,15 +14,16 @@ import contextlib
 import os
 import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 
 from luthier.errors import CheckpointError
 from luthier.run import manifests
+from luthier.run.deleting import Deleting
 from luthier.run.disk import flush, flush_tree, refused_by_disk
 from luthier.run.manifests import MANIFEST
+from luthier.run.retention import KEEPERS, Leaders, is_over
 from luthier.run.retention import KEPT as KEPT
-from luthier.run.retention import Leaders, is_over
 from luthier.study.history import History
 
 _files, _fingerprint, _manifest = (
@@ -44,6 +45,7 @@ class LocalCheckpoints:
         self.root = root
         self.durable = durable
         self._leaders = Leaders()
+        self._deleting = Deleting(str(root))
 
     def save(
         self,
@@ -82,59 +84,70 @@ class LocalCheckpoints:
             ) from error
 
     def newest(self, trial: int, at_most: int | None = None) -> tuple[int, dict[str, float], float]:
-        """Return step, metrics and seconds of the newest complete checkpoint; step 0 when none."""
-        self._recover(trial)
-        for step in sorted(self._steps(trial), reverse=True):
-            if at_most is not None and step > at_most:
-                continue
-            manifest = _manifest(self._folder(trial, step))
-            if manifest is not None:
-                return step, *manifests.reported(manifest)[1:]
+        """Return step, metrics and seconds of the newest complete checkpoint; step 0 when none.
+
+        Raises:
+            CheckpointError: the folder cannot be read.
+        """
+        with self._reading(trial):
+            self._recover(trial)
+            for step in sorted(self._steps(trial), reverse=True):
+                if at_most is not None and step > at_most:
+                    continue
+                manifest = _manifest(self._folder(trial, step))
+                if manifest is not None:
+                    return step, *manifests.reported(manifest)[1:]
         return 0, {}, 0.0
 
     def path(self, trial: int, step: int) -> Path:
         """Return the checkpoint's folder after checking every file against its SHA-256.
 
         Raises:
-            CheckpointError: it is missing or damaged.
+            CheckpointError: it is missing or damaged, or cannot be read.
         """
         folder = self._folder(trial, step)
-        manifest = _manifest(folder)
-        if manifest is None:
-            raise CheckpointError(
-                f"Trial {trial} has no complete checkpoint of step {step}: expected {folder}. "
-                f"Only the {KEPT} best trials and those that may go on keep theirs."
-            )
-        if names := manifests.damaged(folder, manifest):
-            raise CheckpointError(
-                f"{folder / names[0]} is damaged: its SHA-256 is not the one it was written with. "
-                f"Delete {folder} and run again: the trial goes on from an earlier checkpoint."
-            )
+        with self._reading(trial):
+            manifest = _manifest(folder)
+            if manifest is None:
+                raise CheckpointError(
+                    f"Trial {trial} has no complete checkpoint of step {step}: expected {folder}. "
+                    f"Only {KEEPERS} keep theirs."
+                )
+            if names := manifests.damaged(folder, manifest):
+                raise CheckpointError(
+                    f"{folder / names[0]} is damaged: its SHA-256 is not the one it was written with. "
+                    f"Delete {folder} and run again: the trial goes on from an earlier checkpoint."
+                )
         return folder
 
     def keep(self, trial: int, steps: set[int]) -> None:
-        """Delete the trial's checkpoints but those after *steps*, and what killed writers left."""
-        self._recover(trial)
-        for step in self._steps(trial):
-            if step not in steps:
-                _discard(self._folder(trial, step))
-        for left in self._parent(trial).glob(".step-*"):
-            shutil.rmtree(left, ignore_errors=True)
+        """Delete the trial's checkpoints but those after *steps*, and what killed writers left.
+
+        What cannot be deleted is warned of once.
+        """
+        with self._deleting.warning():
+            self._recover(trial)
+            for step in self._steps(trial):
+                if step not in steps:
+                    _discard(self._folder(trial, step))
+            for left in self._parent(trial).glob(".step-*"):
+                shutil.rmtree(left, ignore_errors=True)
 
     def collect(self, history: History) -> None:
         """Delete what no trial can need any more; see the rule at the top of this file.
 
         The cost is that of the folders on the disk, not of the trials in the history.
         """
-        found = _numbered(self.root, r"trial-(\d+)")
-        kept = self._leaders.kept_steps(history, found)
-        for number, folder in found.items():
-            if not is_over(history, number):
-                continue
-            if number in kept:
-                self.keep(number, kept[number])
-            else:
-                shutil.rmtree(folder, ignore_errors=True)
+        with self._deleting.warning():
+            found = _numbered(self.root, r"trial-(\d+)")
+            kept = self._leaders.kept_steps(history, found)
+            for number, folder in found.items():
+                if not is_over(history, number):
+                    continue
+                if number in kept:
+                    self.keep(number, kept[number])
+                else:
+                    shutil.rmtree(folder, ignore_errors=True)
 
     def _parent(self, trial: int) -> Path:
         return self.root / f"trial-{trial:05d}"
@@ -158,7 +171,21 @@ class LocalCheckpoints:
         for aside in self._parent(trial).glob(".step-*.aside"):
             final = aside.with_name(aside.name.removeprefix(".").removesuffix(".aside"))
             if not final.exists() and _manifest(aside) is not None:
-                os.replace(aside, final)
+                with contextlib.suppress(FileNotFoundError):  # another process was faster
+                    os.replace(aside, final)
+
+    @contextlib.contextmanager
+    def _reading(self, trial: int) -> Generator[None]:
+        """Turn what the file system refuses into an error of the place, which is none of the training code."""
+        try:
+            yield
+        except CheckpointError:
+            raise
+        except OSError as error:
+            raise CheckpointError(
+                f"Could not read the checkpoints of trial {trial} in {self.root}: {error}. Run again when "
+                "that is mended: it goes on from its newest checkpoint."
+            ) from error
 
 
 def _numbered(folder: Path, pattern: str) -> dict[int, Path]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pickle
 import time
@@ -10,6 +9,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from luthier.run.disk import remove_scratch
 from luthier.run.opening import open_study
 from luthier.run.worker import work
 
@@ -18,21 +18,28 @@ _GROWTH = 1.5  # a process that has grown by so much since its first trial is re
 _ALLOWANCE = 300 << 20  # ... and by so many bytes on top
 
 
-def run(payload: str) -> int:
-    """Work on the study that *payload* describes, and return the process's exit code.
+def run(order: dict[str, Any], code: bytes) -> int:
+    """Work on the study that *order* describes, and return the process's exit code.
 
-    *payload* is a JSON file; beside it lies the pickled training code, written by this user's own
-    supervisor a moment ago.
+    *code* is the training code as this user's own supervisor has pickled it.
     """
-    order: dict[str, Any] = json.loads(Path(payload).read_text())
+    try:
+        return _run(order, code)
+    finally:
+        remove_scratch()
+
+
+def _run(order: dict[str, Any], code: bytes) -> int:
     left = None if order["until"] is None else max(0.001, order["until"] - time.time())
     study = open_study(order["study"], storage=order["storage"], max_time=left, renews=False)
     study.hopeful = order["hopeful"]
-    train = pickle.loads(Path(order["train"]).read_bytes())
+    train = pickle.loads(code)
     memory = _Memory()
     try:
         reason = work(study, train, memory.has_grown)
-    except Exception:
+    except (Exception, SystemExit) as error:
+        if isinstance(error, SystemExit) and study.preempted:
+            return PREEMPTED  # told twice: the trial has been given back
         traceback.print_exc()  # that of a trial is in the study's log, too; of any other error, only here
         return FAILED
     if study.preempted:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 from dataclasses import dataclass, replace
 from typing import Any
 
-from luthier.errors import StudyError
+from luthier.errors import LuthierError, StudyError
 from luthier.run.devices import Place
-from luthier.run.placing import order_for, outcome, work_here
+from luthier.run.placing import failed, order_for, outcome, work_here
 from luthier.run.supervisor import HANG_SECONDS
 from luthier.run.worker import Train
 from luthier.study.study import Study
@@ -58,7 +59,7 @@ class DaskEngine:
         """Have the tasks train until the study has no jobs left, and return why it ended.
 
         Raises:
-            StudyError: a store that other processes cannot open.
+            StudyError: a store that other processes cannot open, or no loop could work.
             TrialError: the training code raised; the message holds its traceback.
             KeyboardInterrupt: after the loops were told to end.
         """
@@ -70,17 +71,23 @@ class DaskEngine:
             while loops:
                 for task in self._finished(list(loops)):
                     index = loops.pop(task)
-                    if task.status == "finished":
-                        answers.append(task.result())
-                    elif type(task.exception()).__name__ == "KilledWorker":
-                        # Its workers died more often than Dask likes; the log says what was done.
+                    answer = _heard(task)
+                    if answer is None:
                         loops[self._begin(orders[index], index)] = index
                     else:
-                        task.result()
-        except KeyboardInterrupt:
-            study.steer.stop("interrupted")
+                        answers.append(answer)
+        except BaseException as error:
+            self._end(study, list(loops), error)
             raise
-        return outcome(answers)
+        return outcome(study, answers)
+
+    def _end(self, study: Study, tasks: list[Any], error: BaseException) -> None:
+        """Have loops end that nobody waits for any more; what keeps them from it does not hide *error*."""
+        interrupted = isinstance(error, KeyboardInterrupt)
+        with contextlib.suppress(Exception):  # a scheduler that is gone
+            self.client.cancel(tasks)  # those that have not begun
+        with contextlib.suppress(LuthierError):
+            study.steer.stop("interrupted" if interrupted else f"{type(error).__name__}: {error}")
 
     def _places(self, loops: int) -> list[Place]:
         """Return for each loop how it stands among those on its machine."""
@@ -113,6 +120,17 @@ class DaskEngine:
         return [task for task in tasks if task in done]
 
 
+def _heard(task: Any) -> tuple[str, str] | None:
+    """Return what a loop answers; None where its workers died more often than Dask likes.
+
+    The study's log says what such a loop has done, so another one goes on with it.
+    """
+    try:
+        return task.result()
+    except Exception as error:
+        return None if type(error).__name__ == "KilledWorker" else failed(error)
+
+
 def _seen() -> tuple[str, str]:
     """Return the machine that a worker is on, and the cards that it is allowed to see there."""
     return socket.gethostname(), os.environ.get("CUDA_VISIBLE_DEVICES", "")
@@ -121,9 +139,11 @@ def _seen() -> tuple[str, str]:
 def place_of(seen: list[tuple[str, str]], index: int) -> Place:
     """Return the place of loop *index* where the loops have *seen* these machines and cards."""
     beside = [i for i, (machine, _) in enumerate(seen) if machine == seen[index][0]]
+    alike = [i for i in beside if seen[i] == seen[index]]
+    if len(alike) == len(beside):
+        return Place(beside.index(index), len(beside))
     # Somebody (dask-cuda does) has told each worker cards in an order of its own: its first is its own.
-    apart = len({seen[i] for i in beside}) == len(beside)
-    return Place(0 if apart else beside.index(index), len(beside))
+    return Place(0, len(beside), share=1 / len(alike))
 
 
 def dask(

@@ -20,6 +20,9 @@ THREADS = (  # what libraries read to know how many threads to start
     "TF_NUM_INTRAOP_THREADS",
     "TF_NUM_INTEROP_THREADS",
 )
+# Both names say the same to JAX, which refuses to start where it finds the two of them.
+JAX_MEMORY = ("XLA_PYTHON_CLIENT_MEM_FRACTION", "XLA_CLIENT_MEM_FRACTION")
+_TAKEN = 0.9  # of a shared card, by all that share it: their contexts need the rest
 _GROUPS = Path("/sys/fs/cgroup")
 
 
@@ -31,11 +34,14 @@ class Place:
         loop: its number among the loops that see the same cards, from 0.
         loops: how many these are.
         cores: what is reserved for it; None: its share of those that this process may use.
+        share: the part of a GPU that is its own, 0.5 where two loops share one; None: all loops share the
+            cards that they see, in turn.
     """
 
     loop: int = 0
     loops: int = 1
     cores: float | None = None
+    share: float | None = None
 
 
 ALONE = Place()
@@ -101,7 +107,8 @@ def environment(
 
     A fair share of the cores, unless the user has set the thread counts, and of the GPUs: one each, in
     turn, when there are several of both; else *gpus_per_trial* of them. Half a GPU is a GPU that two
-    trials share; nothing keeps one of them from taking all of its memory. What the user has set stays.
+    trials share: JAX is told to take no more of its memory than that, TensorFlow to take only what it needs,
+    as PyTorch does. What the user has set stays.
     """
     slot, beside = place.loop * workers + slot, place.loops * workers
     mine = min(place.cores or math.inf, usable_cores() / place.loops)
@@ -109,14 +116,30 @@ def environment(
     own: dict[str, str] = dict.fromkeys(THREADS, share)
     alone = beside == 1 and gpus_per_trial is None  # whoever placed it knew what it is to see
     cards = None if alone else cards_of(slot, gpus(), gpus_per_trial)
-    if cards is not None and gpus_per_trial is not None and 0 < gpus_per_trial < 1:
-        own["XLA_PYTHON_CLIENT_MEM_FRACTION"] = f"{0.9 * gpus_per_trial:.2f}"
+    part = _part_of_a_card(workers, gpus_per_trial, place)
+    if part < 1:
         own["TF_FORCE_GPU_ALLOW_GROWTH"] = "true"
+        if not any(name in os.environ for name in JAX_MEMORY):
+            own[JAX_MEMORY[0]] = f"{_TAKEN * part:.2f}"
     own = {name: value for name, value in own.items() if name not in os.environ}
     if cards is not None:
         own["CUDA_VISIBLE_DEVICES"] = ",".join(cards)
     own["LUTHIER_SLOT"] = str(slot)
     return own
+
+
+def _part_of_a_card(workers: int, gpus_per_trial: float | None, place: Place) -> float:
+    """Return how much of a card each of a loop's *workers* may take; 1 where none is shared.
+
+    >>> _part_of_a_card(2, None, Place(share=0.5))
+    0.25
+    """
+    if gpus_per_trial is not None:
+        return gpus_per_trial if 0 < gpus_per_trial < 1 else 1.0
+    if place.share is not None:
+        return min(place.share / workers, 1.0)
+    cards, beside = len(gpus()), place.loops * workers
+    return 1 / max(1, math.ceil(beside / cards)) if cards else 1.0
 
 
 def cards_of(slot: int, cards: list[str], gpus_per_trial: float | None) -> list[str] | None:

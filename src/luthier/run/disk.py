@@ -83,7 +83,7 @@ def _own_scratch() -> Path:
     """Return this process's temporary folder, made at the first call and locked while it lives."""
     pid = os.getpid()
     if pid not in _scratch:
-        _sweep()
+        sweep()
         try:
             made = Path(tempfile.mkdtemp(prefix=f".{_PREFIX}{pid}-"))
             lock = (made / "lock").open("wb")
@@ -97,16 +97,17 @@ def _own_scratch() -> Path:
                 "Set TMPDIR to a disk with space."
             ) from error
         _scratch[pid] = (folder, lock)
-        atexit.register(_remove_scratch)
+        atexit.register(remove_scratch)
     return _scratch[pid][0]
 
 
-def _remove_scratch() -> None:
+def remove_scratch() -> None:
+    """Delete this process's temporary folder; for a process that ends without its exit handlers."""
     if own := _scratch.pop(os.getpid(), None):
         shutil.rmtree(own[0], ignore_errors=True)
 
 
-def _sweep() -> None:
+def sweep() -> None:
     """Delete the temporary folders of this user's processes that were killed: nobody locks them."""
     if fcntl is None:
         return

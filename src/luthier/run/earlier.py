@@ -34,7 +34,8 @@ def earlier_trials(store: Store, source: str | Study, learner: Study) -> ev.Earl
             f"learn_from={source!r} is no study here to learn from: expected a study or the name of one "
             f"in the same storage.{hint}"
         )
-    if name == learner.name:
+    began = history.header.time
+    if (name, began) == (learner.name, learner.history.header.time):
         raise StudyError(f"Study {name!r} cannot learn from itself: name an earlier one.")
     seen = observe(history, history.space)
     order = np.argsort(seen.losses, kind="stable")
@@ -48,4 +49,5 @@ def earlier_trials(store: Store, source: str | Study, learner: Study) -> ev.Earl
         study=name,
         configurations=[history.trials[int(number)].configuration for number in numbers],
         losses=[float(loss) for loss in seen.losses[order]],
+        began=began,
     )

@@ -4,9 +4,11 @@ Importing TensorFlow or PyTorch takes seconds; a fork of a process that has done
 milliseconds. The server only imports: no framework may start threads or touch a device before the
 fork. Run as ``python -m luthier.run.forkserver FD``; it speaks JSON lines over the socket FD.
 
-In:  ``{"preload": [...], "path": [...], "argv": [...]}``,
-     then ``{"spawn": slot, "payload": file, "log": file, "env": {...}}``
+In:  ``{"preload": [...], "path": [...], "argv": [...], "order": file}``,
+     then ``{"spawn": slot, "log": file, "env": {...}}``
 Out: ``{"ready": true}``, ``{"spawned": slot, "pid": n}``, ``{"exited": slot, "code": n}`` (below 0: a signal)
+
+The order is read once, at the start: whoever tidies temporary files may do so while a study runs for weeks.
 """
 
 from __future__ import annotations
@@ -21,8 +23,10 @@ import socket
 import sys
 import traceback
 import warnings
+from pathlib import Path
 from typing import Any
 
+BROKEN = 70  # the exit code of a worker that raised before it could train
 _PR_SET_PDEATHSIG = 1
 
 
@@ -42,6 +46,8 @@ def main() -> None:
     sys.argv[:] = first[
         "argv"
     ]  # modules that the training code imports may read their options from it
+    order = json.loads(Path(first["order"]).read_text())
+    train = Path(order["train"]).read_bytes()
     _preload(first["preload"])
     lines.send({"ready": True})
     children: dict[int, int] = {}
@@ -51,7 +57,7 @@ def main() -> None:
         if request is CLOSED:
             return
         if isinstance(request, dict):
-            pid = _fork(request, connection)
+            pid = _fork(request, connection, order, train)
             children[pid] = request["spawn"]
             lines.send({"spawned": request["spawn"], "pid": pid})
         for pid, code in _reap(children):
@@ -72,7 +78,9 @@ def _preload(modules: list[str]) -> None:
             traceback.print_exc()
 
 
-def _fork(request: dict[str, Any], connection: socket.socket) -> int:
+def _fork(
+    request: dict[str, Any], connection: socket.socket, order: dict[str, Any], train: bytes
+) -> int:
     server = os.getpid()
     # Blocked, it waits for the worker to be ready for it; what we ignore would be lost before that.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
@@ -83,7 +91,7 @@ def _fork(request: dict[str, Any], connection: socket.socket) -> int:
     if pid:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         return pid
-    code = 70
+    code = BROKEN
     try:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
@@ -96,7 +104,7 @@ def _fork(request: dict[str, Any], connection: socket.socket) -> int:
         os.environ.update(request["env"])
         from luthier.run.child import run
 
-        code = run(request["payload"])
+        code = run(order, train)
     except BaseException:
         traceback.print_exc()
     finally:

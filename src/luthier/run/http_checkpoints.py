@@ -18,8 +18,9 @@ import msgspec
 
 from luthier.errors import CheckpointError, StorageError
 from luthier.run import manifests, tar_files
+from luthier.run.deleting import Deleting
 from luthier.run.disk import fresh_folder, refused_by_disk
-from luthier.run.retention import KEPT, Leaders, is_over
+from luthier.run.retention import KEEPERS, KEPT, Leaders, is_over
 from luthier.storage.http import HTTPStore, study_path
 from luthier.storage.http_connection import Away, Connection, Refused
 from luthier.study.history import History
@@ -42,7 +43,7 @@ class HTTPCheckpoints:
 
     Args:
         store: its address, token and patience are used.
-        study: the study's name, or any text that tells it from its namesakes.
+        study: the study's name and what tells it from its namesakes, see ``places``.
     """
 
     remote: ClassVar[bool] = True
@@ -52,6 +53,7 @@ class HTTPCheckpoints:
         self._connection = Connection(store.server, store.patience)
         self._path = f"{study_path(study)}/checkpoints"
         self._leaders = Leaders()
+        self._deleting = Deleting(store.server.url)
         self._unpacked: list[tuple[int, Path]] = []  # by process: a fork's are the parent's
 
     def save(
@@ -130,24 +132,18 @@ class HTTPCheckpoints:
         return folder
 
     def keep(self, trial: int, steps: set[int]) -> None:
-        """Delete the trial's checkpoints but those after *steps*.
-
-        Raises:
-            StorageError: the server stayed away, or refused.
-        """
-        self._delete_all(trial, set(self._trials().get(trial, ())) - steps)
+        """Delete the trial's checkpoints but those after *steps*; what stays is warned of once."""
+        with self._deleting.warning():
+            self._delete_all(trial, set(self._trials().get(trial, ())) - steps)
 
     def collect(self, history: History) -> None:
-        """Delete what no trial can need any more; see the rule in ``luthier.run.retention``.
-
-        Raises:
-            StorageError: the server stayed away, or refused.
-        """
-        found = self._trials()
-        kept = self._leaders.kept_steps(history, found)
-        for number, steps in found.items():
-            if is_over(history, number):
-                self._delete_all(number, set(steps) - kept.get(number, set()))
+        """Delete what no trial can need any more; see the rule in ``luthier.run.retention``."""
+        with self._deleting.warning():
+            found = self._trials()
+            kept = self._leaders.kept_steps(history, found)
+            for number, steps in found.items():
+                if is_over(history, number):
+                    self._delete_all(number, set(steps) - kept.get(number, set()))
 
     # -- requests --------------------------------------------------------------------------------
 
@@ -203,8 +199,8 @@ class HTTPCheckpoints:
             )
         if isinstance(error, Refused) and error.status == 404:
             return (
-                f"Trial {trial} has no complete checkpoint of step {step} at {url}. Only the {KEPT} "
-                "best trials and those that may go on keep theirs."
+                f"Trial {trial} has no complete checkpoint of step {step} at {url}. Only {KEEPERS} "
+                "keep theirs."
             )
         if isinstance(error, OSError) and not isinstance(error, CheckpointError):
             return f"Could not fetch the checkpoint of trial {trial} at step {step}: {error}"

@@ -8,14 +8,15 @@ import re
 import time
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from luthier.errors import LuthierWarning, SpaceError, StudyError, nearest
+from luthier.errors import LuthierWarning, SpaceError, StorageError, StudyError, nearest
 from luthier.run.beginning import begun, found_header
 from luthier.run.earlier import earlier_trials
-from luthier.run.places import checkpoints_of, default_place
+from luthier.run.places import check_place, checkpoints_of, default_place
 from luthier.run.renewal import keep_renewing
 from luthier.schedule import SCHEDULERS
 from luthier.schedule.race import Race
@@ -23,10 +24,10 @@ from luthier.search import SEARCHERS
 from luthier.search.transfer import FEWEST
 from luthier.search.widening import due
 from luthier.space import Space
-from luthier.storage import open_store
+from luthier.storage import is_replaced, open_store
 from luthier.study import events as ev
 from luthier.study.goals import Goals, goals_from
-from luthier.study.protocols import Conflict, Limits, Scheduler, Searcher, Store
+from luthier.study.protocols import Conflict, Fits, Limits, Scheduler, Searcher, Store
 from luthier.study.study import Study
 from luthier.version import __version__
 
@@ -80,14 +81,15 @@ def open_study(
             ``Hyperband(epochs=27, factor=2)``.
         epochs: the most epochs one trial trains; without it every trial trains to its end, and only
             "auto" and None can be the scheduler.
-        seed: decides every configuration, and each trial's own seed.
+        seed: decides every configuration, and each trial's own seed; a whole number of 64 bits at most.
         max_trials: stop after so many trials, those of earlier sessions included.
         max_epochs: stop before the trials together train more epochs than this.
         max_time: seconds, or a text such as ``"90s"``, ``"45m"``, ``"2h"``; counted from this call.
         storage: see ``luthier.storage.open_store``; by default ``luthier.db`` in the working directory.
         checkpoints: a folder or a URL (``"s3://bucket/runs"``) where every worker keeps its checkpoints;
             by default beside the SQLite file, in ``luthier-checkpoints`` in the working directory for
-            PostgreSQL, and on the server for HTTP.
+            PostgreSQL, and on the server for HTTP. A new study writes a small file to the URL and
+            deletes it, to find out whether that works.
         halve: the hyperparameter (usually the batch size) to halve, once, when a trial runs out of
             memory; None lets such a trial fail.
         define_by_run: the space was found by running a build function, and may grow.
@@ -98,6 +100,7 @@ def open_study(
             these without a space; no objective; an unknown searcher or scheduler; a limit that is no
             positive number.
         StorageError: the store cannot be opened.
+        CheckpointError: nothing can be written to the URL of a new study's checkpoints.
     """
     if not isinstance(name, str) or not name.strip():  # pyright: ignore[reportUnnecessaryIsInstance]
         raise StudyError(f"A study's name must be a non-empty text, got {name!r}.")
@@ -105,6 +108,9 @@ def open_study(
     deadline = None if max_time is None else time.monotonic() + seconds_from(max_time)
     store = open_store(storage)
     existing = found_header(store, name)
+    if space is None and existing is None and (own := _own_store(name, storage)) is not None:
+        store.close()
+        store, existing = own, found_header(own, name)
     if space is None and existing is None:
         known = nearest(name, store.names())
         raise StudyError(
@@ -129,11 +135,14 @@ def open_study(
             define_by_run,
             noisy,
         )
+        check_fit(opening, limits)
         place = None if checkpoints is None else _place(checkpoints)
         now = time.time()
         if existing is None:
             first = default_place(store) if place is None else place
-            existing = _first(store, header_for(opening, now, first, halve))
+            wanted = header_for(opening, now, first, halve)
+            check_place(checkpoints_of(store, wanted))
+            existing = _first(store, wanted)
         # Where nobody says, they go where they went. The place of a study made in PostgreSQL is in the working
         # directory of who made it, which is not that of all its workers.
         place = existing.checkpoints if place is None else place
@@ -151,7 +160,15 @@ def open_study(
     if study.history.created != existing:
         raise StudyError(f"Study {name!r} was begun anew at this moment: open it again.")
     _ = study.limits  # a searcher that cannot search this space says so
-    for other in [learn_from] if isinstance(learn_from, str | Study) else learn_from:
+    earlier = [learn_from] if isinstance(learn_from, str | Study) else learn_from
+    if earlier and getattr(study.searcher, "proposes_alone", False):
+        warnings.warn(
+            f"learn_from: the searcher {existing.searcher['name']!r} learns from no trials, this study's or "
+            "others'. Leave learn_from out, or take another searcher, such as 'auto'.",
+            LuthierWarning,
+            stacklevel=3,
+        )
+    for other in earlier:
         found = earlier_trials(store, other, study)
         if len(found.losses) >= FEWEST:
             study.steer.learn_from(found)
@@ -164,6 +181,22 @@ def open_study(
             )
     _limit(study, limits, whole=space is not None)
     return study
+
+
+def _own_store(name: str, storage: str | Path | Store | None) -> Store | None:
+    """Return the store in which a script of ``luthier worker`` has an earlier study to read; None without.
+
+    It need not be where the worker's studies are: ``learn_from=luthier.open("old", storage="old.db")``.
+    """
+    if not is_replaced(storage):
+        return None
+    with suppress(StorageError):
+        open_store(storage, read_only=True, as_said=True).close()  # makes no file that is not there
+        own = open_store(storage, as_said=True)
+        if name in own.names():
+            return own
+        own.close()
+    return None
 
 
 def _check_as_it_is(name: str, **given: Any) -> None:
@@ -215,6 +248,19 @@ class Opening:
     seed: int
     define_by_run: bool = False
     noisy: bool = False
+
+
+def check_fit(opening: Opening, limits: Limits) -> None:
+    """Refuse a scheduler to which the space or the limits leave nothing to do.
+
+    Raises:
+        StudyError: it could not do there what it is for.
+    """
+    scheduler = _scheduler(opening.scheduler, opening.epochs)
+    if not isinstance(scheduler, Fits):
+        return
+    space = opening.space if isinstance(opening.space, Space) else Space(opening.space)
+    scheduler.fit(None if opening.define_by_run else space, limits)
 
 
 def _first(store: Store, wanted: ev.StudyCreated) -> ev.StudyCreated:
@@ -309,6 +355,8 @@ def _positive(name: str, value: int | None) -> int | None:
 def _seed(seed: int) -> int:
     if isinstance(seed, bool) or not isinstance(seed, int):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise StudyError(f"seed must be a whole number (0 is one), got {seed!r}.")
+    if not -(2**63) <= seed < 2**64:
+        raise StudyError(f"seed must fit into 64 bits, got {seed!r}: {seed % 2**64} would.")
     return seed
 
 
@@ -360,7 +408,9 @@ def _scheduler(scheduler: str | Scheduler | None, epochs: int | None) -> Schedul
 
 
 def _place(checkpoints: str | Path) -> str:
-    return str(checkpoints) if "://" in str(checkpoints) else str(Path(checkpoints).absolute())
+    if "://" in str(checkpoints):
+        return str(checkpoints)
+    return str(Path(checkpoints).expanduser().absolute())
 
 
 def _spec(part: object, registry: Mapping[str, type]) -> dict[str, Any]:

@@ -44,8 +44,18 @@ def checkpoints_of(store: Store, header: ev.StudyCreated) -> Checkpoints:
     if isinstance(store, HTTPStore):
         from luthier.run.http_checkpoints import HTTPCheckpoints
 
-        return HTTPCheckpoints(store, header.name)
+        return HTTPCheckpoints(store, folder)
     return LocalCheckpoints(working_folder(store) / folder, durable=durable)
+
+
+def check_place(checkpoints: Checkpoints) -> None:
+    """Find out before anything is trained whether checkpoints can be written where a URL leads.
+
+    Raises:
+        CheckpointError: a package is missing, access is refused, nothing answers.
+    """
+    if (check := getattr(checkpoints, "check", None)) is not None:
+        check()
 
 
 def place(store: Store) -> str:

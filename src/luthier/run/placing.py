@@ -1,12 +1,19 @@
-"""A worker loop as something that Ray or Dask can put on a machine."""
+"""A worker loop as something that Ray or Dask can put on a machine.
+
+A loop that cannot work on its machine (a store that is out of reach, a package that is missing) ends alone,
+and the others go on.
+"""
 
 from __future__ import annotations
 
 import pickle
+import socket
 import time
+import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from luthier.errors import LuthierError, StudyError, TrialError
+from luthier.errors import LuthierError, LuthierWarning, StudyError, TrialError
 from luthier.run.devices import ALONE, Place
 from luthier.run.opening import open_study
 from luthier.run.supervisor import HANG_SECONDS, supervise
@@ -66,33 +73,49 @@ def order_for(
 def work_here(order: Order) -> tuple[str, str]:
     """Run one loop on this machine until the study has no jobs left.
 
-    Returns ``("ended", reason)``, or ``("error", message)`` when the training code raised.
+    Returns ``("ended", reason)``; ``("error", message)`` when the training code raised; ``("failed", message)``
+    when this loop could not work.
     """
+    try:
+        return "ended", _worked(order)
+    except TrialError as error:
+        return "error", str(error)
+    except Exception as error:
+        return failed(error, f" on {socket.gethostname()}")
+
+
+def _worked(order: Order) -> str:
     left = None if order.until is None else max(0.001, order.until - time.time())
     study = open_study(order.study, storage=order.storage, max_time=left, renews=False)
     study.hopeful = order.hopeful
     try:
         train = pickle.loads(order.train)
-        reason = supervise(study, train, 1, hang_after=order.hang_after, place=order.place)
-        return "ended", reason
-    except LuthierError as error:
-        kind = "error" if isinstance(error, TrialError) else "failed"
-        return kind, str(error)
+        return supervise(study, train, 1, hang_after=order.hang_after, place=order.place)
     finally:
         study.close()
 
 
-def outcome(answers: list[tuple[str, str]]) -> str:
-    """Return why the study ended.
+def failed(error: Exception, where: str = "") -> tuple[str, str]:
+    """Return the answer of a loop that could not work; *where* follows "a worker" in a sentence."""
+    words = str(error) if isinstance(error, LuthierError) else f"{type(error).__name__}: {error}"
+    return "failed", f"a worker{where} could not work: {words}"
+
+
+def outcome(study: Study, answers: Sequence[tuple[str, str]]) -> str:
+    """Return why the study ended; warns of loops that could not work where others could.
 
     Raises:
         TrialError: the training code raised; the message holds its traceback.
-        StudyError: a loop could not work.
+        StudyError: no loop could work, and the study is not over.
     """
     for kind, message in answers:
         if kind == "error":
             raise TrialError(message)
-    for kind, message in answers:
-        if kind == "failed":
-            raise StudyError(message)
-    return answers[0][1] if answers else "nothing is left to do"
+    failures = [message for kind, message in answers if kind == "failed"]
+    reasons = [message for kind, message in answers if kind == "ended"]
+    over = study.why_over()
+    if failures and not reasons and not over:
+        raise StudyError(failures[0])
+    for message in dict.fromkeys(failures):
+        warnings.warn(f"{message}. The others went on.", LuthierWarning, stacklevel=2)
+    return over or (reasons[0] if reasons else "nothing is left to do")

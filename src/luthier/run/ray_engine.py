@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import Any
 
-from luthier.errors import StudyError
+from luthier.errors import LuthierError, StudyError
 from luthier.run.devices import Place
-from luthier.run.placing import order_for, outcome, work_here
+from luthier.run.placing import failed, order_for, outcome, work_here
 from luthier.run.supervisor import HANG_SECONDS
 from luthier.run.worker import Train
 from luthier.study.study import Study
@@ -53,15 +54,16 @@ class RayEngine:
         """Have the actors train until the study has no jobs left, and return why it ended.
 
         Raises:
-            StudyError: Ray is not installed, or a store that other processes cannot open.
+            StudyError: Ray is not installed, a store that other processes cannot open, or no actor could work.
             TrialError: the training code raised; the message holds its traceback.
-            KeyboardInterrupt: after the actors are gone and their trials are back in the queue.
+            KeyboardInterrupt: after the actors were killed. What they trained goes on in the next run: at once
+                on this machine, elsewhere when its leases have lapsed.
         """
         try:
             import ray
         except ImportError as error:
             raise StudyError("This engine needs Ray: pip install 'luthier[ray]'.") from error
-        place = Place(cores=self.cpus_per_worker or None)
+        place = Place(cores=self.cpus_per_worker or None, share=self.gpus_per_worker or None)
         order = order_for(study, train, self.hang_after, place)
         if not ray.is_initialized():
             ray.init(address=self.address, log_to_driver=False, include_dashboard=None)
@@ -71,14 +73,15 @@ class RayEngine:
             working = {actor.work.remote(order): actor for actor in actors}
             while working:
                 for answer in ray.wait(list(working))[0]:
-                    answers.append(ray.get(answer))
+                    answers.append(_heard(ray, answer))
                     # It holds its cores as long as it lives, and others may wait for them to begin.
                     ray.kill(working.pop(answer))
-            return outcome(answers)
+            return outcome(study, answers)
         finally:
             for actor in actors:
                 ray.kill(actor)
-            study.release_lapsed("the study ended")
+            with contextlib.suppress(LuthierError):  # a store that is gone: the leases will lapse
+                study.release_lapsed("the study ended")
 
     def _actor(self, ray: Any) -> Any:
         options = {
@@ -93,6 +96,14 @@ class RayEngine:
                 return work_here(order)
 
         return ray.remote(Worker).options(**options).remote()
+
+
+def _heard(ray: Any, answer: Any) -> tuple[str, str]:
+    """Return what an actor answers; for one that never came to its loop what Ray says of it."""
+    try:
+        return ray.get(answer)
+    except ray.exceptions.RayError as error:
+        return failed(error)
 
 
 def ray(

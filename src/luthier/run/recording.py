@@ -97,6 +97,8 @@ def _record(study: Study, trial: Trial, error: Exception) -> None:
         )
     else:
         study.fail(trial, "error", _words(error), traceback.format_exc())
+        if isinstance(error, LuthierError):
+            error.in_training = True
         if told := what_to_do(study, trial.number):
             error.add_note(told)
         raise error

@@ -8,6 +8,7 @@ trial over, fencing keeps the log right.
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 import weakref
 from collections.abc import Iterable
@@ -29,6 +30,17 @@ def keep_renewing(study: Study) -> None:
     )
     _running[study] = thread
     thread.start()
+
+
+def _forget_in_fork() -> None:
+    """Let a fork renew by a thread of its own, and only what it takes itself."""
+    for study in list(_running):
+        study.leased.clear()
+    _running.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_in_fork)
 
 
 def renew(store: Store, name: str, held: Iterable[tuple[int, int]], now: float) -> None:

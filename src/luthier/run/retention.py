@@ -1,10 +1,11 @@
 """Which checkpoints are kept, so that disk use is bounded.
 
 A trial that may go on keeps its newest and its best checkpoint: whoever writes them sees to that. An
-ended trial keeps its best one if it is among the ``KEPT`` best trials of the study, and those that
-another trial still has to go on from. One that failed by a bug, or with its workers, goes on when the study
-is started again: it counts among those that may. Where the best trials are raced, all finalists are among the
-best. Repetitions keep none.
+ended trial keeps its best one if it is among the ``KEPT`` best that have ended, or, with several
+objectives, on their front (``ON_FRONT`` of these do, spread over it); and those that another trial still
+has to go on from. One that failed by a bug, or with its workers, goes on when the study is started again:
+it counts among those that may. Where the best trials are raced, all finalists are among the best.
+Repetitions keep none.
 """
 
 from __future__ import annotations
@@ -12,18 +13,18 @@ from __future__ import annotations
 import heapq
 import math
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+from luthier.study.goals import front_of
 from luthier.study.history import History
+from luthier.study.known import ranked_by
 from luthier.study.records import TrialRecord, TrialState
 
 KEPT = 3
-_Key = tuple[float, int]
-
-
-def kept_steps(history: History) -> dict[int, set[int]]:
-    """Return the ended trials that keep checkpoints, each with the steps of those."""
-    return _of_ended(history.ranking()[: kept(history)], history)
+ON_FRONT = 16
+KEEPERS = (
+    f"the {KEPT} best trials, those on the front of several objectives, and those that may go on"
+)
 
 
 def kept(history: History) -> int:
@@ -43,57 +44,74 @@ def is_over(history: History, number: int) -> bool:
 
 
 class Leaders:
-    """Answers ``kept_steps`` again and again without ranking all trials each time.
+    """Says which ended trials keep checkpoints, again and again without ranking all trials each time.
 
-    A trial's place changes only while it is active, so the best ``KEPT`` are among the best of the
-    last time and the trials that were active then, are active now, are new, or lie on the disk. Only
-    when one of the best of the last time has become worse is everything ranked anew.
+    What has ended with a result stays as it is. So the best, and the front, are among those of the last
+    time and the trials that were open then, are new, or lie on the disk.
     """
 
     def __init__(self) -> None:
         self._history: weakref.ref[History] | None = None
-        self._best: dict[int, _Key] = {}
+        self._leading: set[int] = set()  # the best and the whole front of the last time
         self._open: set[int] = set()
         self._seen = 0
         self._count = KEPT
 
     def kept_steps(self, history: History, on_disk: Iterable[int]) -> dict[int, set[int]]:
-        """Return what ``kept_steps(history)`` returns; *on_disk* are the trials with checkpoints."""
-        trials = history.trials
-        same = self._history is not None and self._history() is history
+        """Return the ended trials that keep checkpoints, each with the steps of those.
+
+        Args:
+            history: the study.
+            on_disk: the trials with checkpoints. Of the front only these are chosen from: what was
+                deleted does not come back.
+        """
+        trials, on_disk = history.trials, set(on_disk)
         count = kept(history)
-        if (
-            same
-            and count == self._count
-            and all(_key(trials[n]) <= key for n, key in self._best.items())
-        ):
+        if self._history is not None and self._history() is history and count == self._count:
             new = range(self._seen, len(trials))
-            numbers = {*self._best, *self._open, *history.active, *new, *on_disk}
-            scored = [trials[n] for n in numbers if n < len(trials) and _counts(trials[n])]
-            best = heapq.nsmallest(count, scored, key=_key)
+            numbers = sorted({*self._leading, *self._open, *on_disk, *new})
+            ended = [trials[n] for n in numbers if n < len(trials) and _counts(trials[n])]
         else:
-            best = history.ranking()[:count]
-        self._count = count
-        self._history = weakref.ref(history)
-        self._best = {trial.number: _key(trial) for trial in best}
-        self._open = set(history.active)
+            ended = [trial for trial in history.ranking() if trial.state.ended]
+        best = heapq.nsmallest(count, ended, key=ranked_by)
+        front = _front(ended, history)
+        self._history, self._count = weakref.ref(history), count
+        self._leading = {trial.number for trial in (*best, *front)}
+        self._open = {*history.active, *history.paused}
         self._seen = len(trials)
-        return _of_ended(best, history)
-
-
-def _of_ended(best: Iterable[TrialRecord], history: History) -> dict[int, set[int]]:
-    found = {trial.number: {trial.best_step} for trial in best if trial.state.ended}
-    for number, steps in history.inherited().items():
-        if history.trials[number].state.ended:
-            found.setdefault(number, set()).update(steps)
-    return found
+        spread = _spread([trial for trial in front if trial.number in on_disk], history)
+        found = {trial.number: {trial.best_checkpoint} for trial in (*best, *spread)}
+        for number, steps in history.inherited().items():
+            if trials[number].state.ended:
+                found.setdefault(number, set()).update(steps)
+        return found
 
 
 def _counts(trial: TrialRecord) -> bool:
-    """Return True when the trial takes part in the history's ranking."""
-    spoilt = trial.state in (TrialState.DIVERGED, TrialState.FAILED)
-    return not spoilt and math.isfinite(trial.best_loss) and trial.repeats < 0
+    """Return whether the trial has ended and takes part in the history's ranking."""
+    done = trial.state in (TrialState.COMPLETED, TrialState.STOPPED)
+    return done and math.isfinite(trial.best_loss) and trial.repeats < 0
 
 
-def _key(trial: TrialRecord) -> _Key:
-    return (trial.best_loss if _counts(trial) else math.inf, trial.number)
+def _front(ended: Sequence[TrialRecord], history: History) -> list[TrialRecord]:
+    """Return the front of several objectives; that of one is its best trial, which is kept anyway."""
+    goals = history.goals
+    if len(goals.objectives) == 1:
+        return []
+    allowed = (trial for trial in ended if not trial.violation)
+    return front_of([t for t in allowed if all(map(math.isfinite, goals.losses(t)))], goals)
+
+
+def _spread(front: list[TrialRecord], history: History) -> list[TrialRecord]:
+    """Return at most ``ON_FRONT`` of the front: again and again the most crowded one is left out."""
+    if len(front) <= ON_FRONT:
+        return front
+    import numpy as np
+
+    from luthier.search.order import loneliness
+
+    losses = np.array([history.goals.losses(trial) for trial in front])
+    left = np.arange(len(front))
+    while len(left) > ON_FRONT:
+        left = np.delete(left, np.argmin(loneliness(losses[left])))
+    return [front[int(n)] for n in left]

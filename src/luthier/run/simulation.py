@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from luthier.errors import Infeasible, StudyError
-from luthier.run.opening import Opening, header_for, made_parts, seconds_from
+from luthier.run.opening import Opening, check_fit, header_for, made_parts, seconds_from
 from luthier.run.recording import out_of_memory
 from luthier.schedule.race import REPETITIONS, check_repetitions
 from luthier.search.widening import due
@@ -28,7 +28,7 @@ from luthier.study.deciding import Job
 from luthier.study.goals import goals_from
 from luthier.study.history import History
 from luthier.study.leases import TERM
-from luthier.study.protocols import Done, Scheduler, Searcher, Wait
+from luthier.study.protocols import Done, Limits, Scheduler, Searcher, Wait
 from luthier.study.records import TrialRecord, TrialState
 from luthier.study.study import Study
 from luthier.study.trial import Trial
@@ -60,9 +60,11 @@ class Simulation:
 
     @property
     def stuck(self) -> list[TrialRecord]:
-        """Return the trials that are neither at an end nor paused: lost ones, were there any."""
-        paused = TrialState.PAUSED
-        return [t for t in self.study.trials if not t.state.ended and t.state is not paused]
+        """Return the trials that are neither at an end nor paused: lost ones, were there any.
+
+        What was given back as the time was up is none: a study with more time goes on with it.
+        """
+        return [t for t in self.study.history.active.values() if not _given_back(t)]
 
 
 class VirtualClock:
@@ -200,6 +202,8 @@ def simulate(
     store = MemoryStore()
     goals = goals_from(maximize, minimize, subject_to)
     opening = Opening("simulation", space, goals, searcher, scheduler, epochs, seed, noisy=noisy)
+    limits = Limits(max_trials, max_epochs)
+    check_fit(opening, limits)
     header = header_for(opening, clock.time())
     store.append(header.name, [ev.encode(header)])
     parts = made_parts(header)
@@ -214,7 +218,7 @@ def simulate(
         leases=leases,
         widens=due,
     )
-    study.steer.budget(trials=max_trials, epochs=max_epochs)
+    study.steer.budget(trials=limits.trials, epochs=limits.epochs)
     if finalists is not None:
         study.steer.race(finalists, repetitions)
     if widen is not None:
@@ -427,6 +431,10 @@ class _Cluster:
             self._study.fail(trial, "out of memory", f"{type(error).__name__}: {error}")
         else:
             raise error
+
+
+def _given_back(trial: TrialRecord) -> bool:
+    return trial.state is TrialState.QUEUED and "time" in trial.retries
 
 
 def _parameters(function: Callable[..., Any]) -> int:

@@ -22,8 +22,8 @@ from typing import Any
 
 from luthier.errors import LuthierError, StudyError
 from luthier.run import child, devices
-from luthier.run.disk import fresh_folder
-from luthier.run.forkserver import CLOSED, Lines
+from luthier.run.disk import fresh_folder, sweep
+from luthier.run.forkserver import BROKEN, CLOSED, Lines
 from luthier.run.places import logs_of
 from luthier.run.processes import kill_session, tell
 from luthier.run.recording import failure_of
@@ -32,6 +32,7 @@ from luthier.run.vital_signs import Pulse, memory_kills
 from luthier.run.worker import Train, preemptible
 from luthier.study import interrupts
 from luthier.study.holder import is_gone
+from luthier.study.leases import held_here
 from luthier.study.records import TrialRecord
 from luthier.study.study import Study
 
@@ -40,6 +41,7 @@ HANG_SECONDS = 600.0
 GRACE_SECONDS = 60.0
 _EARLY_DEATHS = 3
 _DEATH_SECONDS = 10.0  # at most, from SIGKILL until a process has let go of everything
+_LOGS_KEPT = 7 * 24 * 3600.0  # seconds since a worker of an earlier start printed something
 
 
 def supervise(
@@ -117,6 +119,7 @@ class _Crew:
         self._grace = grace
         self._place = place
         self._living: dict[int, int] = {}  # slot -> process id
+        self._ours: set[int] = set()  # the process ids of all that ever lived
         self._pulses: dict[int, Pulse] = {}  # process id -> its pulse
         self._hung: set[int] = set()
         self._deaths = 0
@@ -126,19 +129,20 @@ class _Crew:
         self._folder = fresh_folder("crew")  # swept by a later start if this process is killed
         self._logs = logs_of(study.store)
         self._logs.mkdir(parents=True, exist_ok=True)
-        self._earlier = {slot: _size(self._log(slot)) for slot in range(workers)}
-        self._payload = self._write_payload(train)
+        _sweep_logs(self._logs)
+        self._earlier = {slot: _size(self._log(slot)) for slot in (None, *range(workers))}
+        self._order = self._write_order(train)
         ours, theirs = socket.socketpair()
         self._lines = Lines(ours)
         self._connection = ours
-        shares = devices.environment(0, workers, place=place)
+        shares = devices.environment(0, workers, gpus_per_trial, place)
         shares.pop("CUDA_VISIBLE_DEVICES", None)
         self._server = subprocess.Popen(
             [sys.executable, "-m", "luthier.run.forkserver", str(theirs.fileno())],
             pass_fds=[theirs.fileno()],
             env={**os.environ, **shares},
             stdin=subprocess.DEVNULL,
-            stdout=open(self._logs / "server.log", "w"),  # noqa: SIM115 (handed to the process)
+            stdout=open(self._log(None), "a"),  # noqa: SIM115 (handed to the process)
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
@@ -147,20 +151,26 @@ class _Crew:
     def __enter__(self) -> _Crew:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
         self._kill_all()
         with contextlib.suppress(OSError):
             self._connection.close()
         self._server.kill()
         self._server.wait()
         shutil.rmtree(self._folder, ignore_errors=True)
-        interrupted = kind is not None and issubclass(kind, KeyboardInterrupt)
+        sweep()  # of workers that were killed
+        interrupted = error is not None and issubclass(error, KeyboardInterrupt)
+        reason, kind = "interrupted" if interrupted else "the study ended", "interrupted"
+        if self._study.preempted and not interrupted:
+            reason, kind = self._study.preempted, "preempted"
         with contextlib.suppress(LuthierError):  # a store that is gone: the leases will lapse
-            self._study.release_lapsed("interrupted" if interrupted else "the study ended")
+            self._study.release_lapsed(reason, kind=kind, of=self._ours)
 
     def work(self) -> None:
         preload = [name for name in FRAMEWORKS if name in sys.modules]
-        self._lines.send({"preload": preload, "path": sys.path, "argv": sys.argv})
+        self._lines.send(
+            {"preload": preload, "path": sys.path, "argv": sys.argv, "order": str(self._order)}
+        )
         with interrupts.through():
             ready = self._lines.wait()
         if ready is None:
@@ -214,18 +224,12 @@ class _Crew:
 
     def _held(self) -> list[TrialRecord]:
         """Return the trials that our workers hold."""
-        ours, here = set(self._living.values()), self._study.leases.holder
-        return [
-            t
-            for t in self._study.refresh().active.values()
-            if t.holder is not None
-            and t.holder.pid in ours
-            and (t.holder.boot, t.holder.namespace) == (here.boot, here.namespace)
-        ]
+        return held_here(self._study.refresh(), self._study.leases, self._living.values())
 
     def _heard(self, message: dict[str, Any]) -> None:
         if "spawned" in message:
             self._living[message["spawned"]] = message["pid"]
+            self._ours.add(message["pid"])
             if self._told_at is not None:  # the others were told before this one was there
                 tell(message["pid"], signal.SIGTERM)
             return
@@ -251,9 +255,12 @@ class _Crew:
         if code == -signal.SIGKILL and kills > self._memory_kills:
             kind, cause = "out of memory", "killed by the kernel, which had no memory left"
         self._memory_kills = kills
-        trials = self._study.release_lapsed(f"worker {slot} was {cause}", kind=kind)
+        why = f"worker {slot} was {cause}" if code < 0 else f"worker {slot} {cause}"
+        trials = self._study.release_lapsed(why, kind=kind, of={pid})
         self._deaths = 0 if trials else self._deaths + 1
-        if code > 0 or self._deaths >= _EARLY_DEATHS * self._workers:
+        if trials or self._study.preempted:
+            return
+        if code == BROKEN or self._deaths >= _EARLY_DEATHS * self._workers:
             raise self._broken(f"worker {slot} {cause} before it could train", slot)
 
     def _spawn(self, slot: int) -> None:
@@ -261,13 +268,13 @@ class _Crew:
         self._lines.send(
             {
                 "spawn": slot,
-                "payload": str(self._payload),
                 "log": str(self._log(slot)),
                 "env": devices.environment(slot, self._workers, self._gpus_per_trial, self._place),
             }
         )
 
-    def _write_payload(self, train: Train) -> Path:
+    def _write_order(self, train: Train) -> Path:
+        """Write what every worker is to do, for the fork server to read once."""
         code = self._folder / "train.pickle"
         code.write_bytes(_packed(train))
         study = self._study
@@ -281,9 +288,9 @@ class _Crew:
             "hopeful": study.hopeful,
             "train": str(code),
         }
-        payload = self._folder / "order.json"
-        payload.write_text(json.dumps(order))
-        return payload
+        path = self._folder / "order.json"
+        path.write_text(json.dumps(order))
+        return path
 
     def _error_of(self, slot: int) -> Exception:
         """Return what ended a worker: the error of the user's code, or that of the worker itself."""
@@ -291,15 +298,18 @@ class _Crew:
         return failure_of(self._study) or self._broken(f"worker {slot} failed", slot)
 
     def _broken(self, what: str, slot: int | None = None) -> StudyError:
-        log = self._log(slot) if slot is not None else self._logs / "server.log"
+        log = self._log(slot)
         with contextlib.suppress(OSError):
-            said = log.read_bytes()[self._earlier[slot] if slot is not None else 0 :]
+            said = log.read_bytes()[self._earlier[slot] :]
             lines = said.decode(errors="replace").splitlines()[-25:]
             what += f". The end of {log}:\n" + "\n".join(lines)
         return StudyError(what)
 
-    def _log(self, slot: int) -> Path:
-        return self._logs / f"worker-{slot}.log"
+    def _log(self, slot: int | None) -> Path:
+        """Return the file, of this start alone, for what a worker prints; None is the fork server."""
+        first = self._place.loop * self._workers  # Dask may have several loops in one process
+        who = "server" if slot is None else f"worker-{first + slot}"
+        return self._logs / f"{os.getpid()}-{who}.log"
 
     def _kill_all(self) -> None:
         for pid in self._living.values():
@@ -309,6 +319,14 @@ class _Crew:
         while time.monotonic() < until and not all(map(is_gone, pids)):
             time.sleep(0.01)
         self._living.clear()
+
+
+def _sweep_logs(folder: Path) -> None:
+    """Delete what workers of earlier starts have printed, long ago."""
+    for log in folder.glob("*.log"):
+        with contextlib.suppress(OSError):  # another start was faster
+            if time.time() - log.stat().st_mtime > _LOGS_KEPT:
+                log.unlink()
 
 
 def _size(log: Path) -> int:

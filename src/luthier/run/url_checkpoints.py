@@ -19,18 +19,18 @@ import re
 import secrets
 import shutil
 import time
-import warnings
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from luthier.errors import CheckpointError, LuthierWarning
+from luthier.errors import CheckpointError
 from luthier.run import manifests
+from luthier.run.deleting import Deleting
 from luthier.run.disk import fresh_folder, refused_by_disk
 from luthier.run.manifests import MANIFEST
 from luthier.run.remote import RemoteFolder
-from luthier.run.retention import KEPT, Leaders, is_over
+from luthier.run.retention import KEEPERS, KEPT, Leaders, is_over
 from luthier.study.history import History
 
 _DAY = 86_400e9  # nanoseconds
@@ -70,7 +70,7 @@ class URLCheckpoints:
         self._downloads: dict[
             tuple[int, int, int], tuple[str, Path]
         ] = {}  # by process, trial, step
-        self._warned = False
+        self._deleting = Deleting(self._remote.shown)
 
     def check(self) -> None:
         """Write and delete a small file, to find out before the training whether that works.
@@ -139,7 +139,7 @@ class URLCheckpoints:
                 return self._download(attempt, trial, manifest)
         raise CheckpointError(
             f"Trial {trial} has no complete checkpoint of step {step} at {self._remote.shown}. Only "
-            f"the {KEPT} best trials and those that may go on keep theirs."
+            f"{KEEPERS} keep theirs."
         )
 
     def keep(self, trial: int, steps: set[int]) -> None:
@@ -147,7 +147,7 @@ class URLCheckpoints:
 
         What cannot be deleted is warned of once: it costs space, and is no reason to stop a training.
         """
-        with self._warning():
+        with self._deleting.warning():
             attempts = self._attempts(trial)
             latest = max((a.began for a in attempts if a.finished), default=0)
             standing: dict[int, list[_Attempt]] = {}
@@ -164,7 +164,7 @@ class URLCheckpoints:
 
         It lists the folders of trials, which are few, and asks further for the kept ones only.
         """
-        with self._warning():
+        with self._deleting.warning():
             names = self._remote.names()
             matches = (re.fullmatch(r"trial-(\d+)", name) for name in names)
             found = {int(match[1]): match[0] for match in matches if match}
@@ -263,20 +263,6 @@ class URLCheckpoints:
             _, folder = self._downloads.pop(key)
             if key[0] == os.getpid():
                 shutil.rmtree(folder, ignore_errors=True)
-
-    @contextlib.contextmanager
-    def _warning(self) -> Generator[None]:
-        """Turn an error while deleting into one warning."""
-        try:
-            yield
-        except CheckpointError as error:
-            if not self._warned:
-                self._warned = True
-                warnings.warn(
-                    f"Checkpoints that nobody needs stay at {self._remote.shown}: {error}",
-                    LuthierWarning,
-                    stacklevel=3,
-                )
 
 
 def _trial_name(trial: int) -> str:

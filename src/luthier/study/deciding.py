@@ -362,13 +362,12 @@ def reported(
     return events
 
 
-def put_back(
-    now: float, held: Sequence[TrialRecord], reason: str, kind: str | None
-) -> list[ev.AnyEvent]:
-    """Return the events that put running trials back in the queue; *kind* is their workers' fault."""
-    if kind is None:
+def put_back(now: float, held: Sequence[TrialRecord], reason: str, kind: str) -> list[ev.AnyEvent]:
+    """Return the events that put running trials back in the queue; *kind* is why."""
+    if kind in ("interrupted", "preempted"):  # no fault of their workers
         return [
-            ev.JobReleased(time=now, trial=t.number, lease=t.lease, reason=reason) for t in held
+            ev.JobReleased(time=now, trial=t.number, lease=t.lease, reason=reason, cause=kind)
+            for t in held
         ]
     return [
         ev.WorkerLost(time=now, trial=t.number, lease=t.lease, cause=reason, kind=kind)

@@ -8,7 +8,7 @@ without raising ``FORMAT``.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -67,11 +67,21 @@ class StudyCreated(Event, frozen=True, tag="study created"):
 
 
 class EarlierTrials(Event, frozen=True, tag="earlier trials"):
-    """What another study found: its configurations and their losses, to be minimised."""
+    """What another study found: its configurations and their losses, to be minimised.
+
+    *began* is the time of its own first event, which tells it from its namesakes; 0.0 in old logs.
+    """
 
     study: str
     configurations: list[dict[str, Any]]
     losses: list[float]
+    began: float = 0.0
+
+    def same_as(self, other: EarlierTrials) -> bool:
+        """Return whether both are of the same study, as far as is known."""
+        return self.study == other.study and (
+            self.began == other.began or 0.0 in (self.began, other.began)
+        )
 
 
 class BudgetSet(Event, frozen=True, tag="budget set"):
@@ -412,12 +422,55 @@ AnyEvent = (
     | NoteTaken
 )
 
-_encoder = msgspec.msgpack.Encoder()
+
+def _plain(value: Any) -> Any:
+    """Return numpy's scalars and arrays as Python's own numbers and lists."""
+    if type(value).__module__ == "numpy" and hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} is no plain data")
+
+
+_encoder = msgspec.msgpack.Encoder(enc_hook=_plain)
 _decoder = msgspec.msgpack.Decoder(AnyEvent)
 _list_decoder = msgspec.msgpack.Decoder(list[AnyEvent])
 
-encode = _encoder.encode
 decode = _decoder.decode
+
+
+def encode(event: Event) -> bytes:
+    """Return what is written of *event*.
+
+    Text that no UTF-8 can hold (the half of a surrogate pair, as file names that are no Unicode have) is
+    written with its number in words, ``\\udcff``.
+
+    Raises:
+        TypeError, OverflowError: it holds an object that is no plain data, or a whole number beyond 64 bits.
+    """
+    try:
+        return _encoder.encode(event)
+    except UnicodeEncodeError:
+        told = msgspec.to_builtins(event, builtin_types=(bytes,), enc_hook=_plain)
+        return _encoder.encode(_spelt(told))
+
+
+def written(events: Sequence[AnyEvent]) -> tuple[Sequence[AnyEvent], list[bytes]]:
+    """Return events as they will be read, and what is written of them; see ``encode``."""
+    try:
+        return events, [_encoder.encode(event) for event in events]
+    except UnicodeEncodeError:
+        bodies = [encode(event) for event in events]
+        return decode_all(bodies), bodies
+
+
+def _spelt(value: Any) -> Any:
+    """Return plain data in which every text is one that UTF-8 can hold."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {_spelt(key): _spelt(part) for key, part in cast("dict[Any, Any]", value).items()}
+    if isinstance(value, list | tuple):
+        return [_spelt(part) for part in cast("Sequence[Any]", value)]
+    return value
 
 
 def decode_all(bodies: Sequence[bytes]) -> list[AnyEvent]:

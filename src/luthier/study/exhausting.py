@@ -27,11 +27,19 @@ def exhaustible(history: History, searcher: Searcher, scheduler: Scheduler) -> b
     Not where trying one twice tells something, where code asks for more than was declared (nobody can know
     before the first report), or where the scheduler's plan says when it ends.
     """
-    if not history.epochs or history.header.define_by_run or history.widening:
+    if not history.epochs or getattr(scheduler, "ends_by_its_plan", False):
         return False
-    if getattr(scheduler, "ends_by_its_plan", False) or not _once(history, searcher):
-        return False
-    return history.space.domains.keys() <= _declared(history)
+    return _once(history, searcher) and _is_all(history)
+
+
+def configurations(history: History) -> int | None:
+    """Return how many there are as far as was declared, where no two trials need have the same one.
+
+    None where there may be any number, or code was seen to ask for more.
+    """
+    if history.header.noisy or not _few(history.space) or not _is_all(history):
+        return None
+    return len(_points(history.space, None))
 
 
 def left(history: History) -> int:
@@ -67,6 +75,13 @@ def _few(space: Space) -> bool:
         if count > _MOST:
             return False
     return bool(space.searched) and bool(_points(space, None))
+
+
+def _is_all(history: History) -> bool:
+    """Return whether the space is what people gave, and will stay so."""
+    if history.header.define_by_run or history.widening:
+        return False
+    return history.space.domains.keys() <= _declared(history)
 
 
 def _declared(history: History) -> set[str]:

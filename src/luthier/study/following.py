@@ -8,17 +8,22 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Hashable
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from luthier.study.history import History
 from luthier.study.records import TrialRecord
+
+if TYPE_CHECKING:
+    from luthier.study.history import History
 
 
 class Table(Protocol):
     """Something that takes in trials, each as often as it changes."""
 
     def take(self, trial: TrialRecord) -> None:
-        """Replace what is known of *trial*."""
+        """Replace what is known of *trial*; where its ``rewound`` has changed, all of it.
+
+        A trial may lose reports and have others at the same steps by the time it is taken in again.
+        """
         ...
 
 

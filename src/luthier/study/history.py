@@ -133,7 +133,7 @@ class History(Known):
                 self.formerly.setdefault(key, []).append(domain.free)
 
     def _learned_from(self, event: ev.EarlierTrials) -> None:
-        if any(known.study == event.study for known in self.earlier):
+        if any(event.same_as(known) for known in self.earlier):
             return  # two processes had the same thought
         thawed_ = [thawed(configuration) for configuration in event.configurations]
         self.earlier.append(msgspec.structs.replace(event, configurations=thawed_))
@@ -248,7 +248,7 @@ class History(Known):
 
     def _checkpointed(self, event: ev.CheckpointWritten) -> None:
         if trial := self._held(event.trial, event.lease):
-            trial.checkpoint = event.step
+            trial.saved(event.step)
             self.touched.append(trial.number)
             self.heirs.pop(trial.number, None)
 

@@ -34,6 +34,11 @@ def holder_for(owner: object) -> Holder:
     return _here(os.getpid(), instance)
 
 
+def in_this_fork(holder: Holder) -> Holder:
+    """Return the identity of the same owner in this process, a fork of the one that *holder* names."""
+    return _here(os.getpid(), holder.instance)
+
+
 def _here(pid: int, instance: int) -> Holder:
     return Holder(
         socket.gethostname(), _boot(), _namespace(), pid, _started(pid) or "unknown", instance
@@ -98,7 +103,10 @@ def _looked_up(pid: int) -> tuple[str, str | None]:
     try:
         after_name = _after_name(pid)
     except FileNotFoundError:
-        return ("", None) if Path("/proc/self").exists() else _looked_up_elsewhere(pid)
+        if not Path("/proc/self").exists():
+            return _looked_up_elsewhere(pid)
+        # Gone; or somebody else's, where /proc does not even show that it is there (hidepid=2).
+        return (_HIDDEN, "") if _is_somebody_elses(pid) else ("", None)
     except ProcessLookupError:
         return "", None
     except PermissionError:  # somebody else's, on a machine that hides what others run
@@ -107,6 +115,16 @@ def _looked_up(pid: int) -> tuple[str, str | None]:
     # A zombie with other threads is still about to let go of its files and their locks.
     dead = state == "X" or (state == "Z" and threads < 2)
     return state, None if dead else start
+
+
+def _is_somebody_elses(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except (OSError, OverflowError):
+        pass
+    return False
 
 
 def _parent(pid: int) -> int:

@@ -9,12 +9,14 @@ who renews it, the supervisor that started it, is stopped (Ctrl-Z).
 
 from __future__ import annotations
 
+import os
+from collections.abc import Collection
 from typing import Protocol
 
 from luthier.study.clock import Clock
 from luthier.study.events import Holder
 from luthier.study.history import History
-from luthier.study.holder import Liveness, held_up, liveness
+from luthier.study.holder import Liveness, held_up, in_this_fork, liveness
 from luthier.study.records import TrialRecord, TrialState
 
 TERM = 60.0  # seconds; workers renew three times as often
@@ -50,12 +52,19 @@ class ProcessLeases:
     """
 
     def __init__(self, holder: Holder, clock: Clock, *, local: bool, term: float = TERM) -> None:
-        self.holder = holder
         self.term = term
+        self._holder, self._process = holder, os.getpid()
         self._clock = clock
         self._local = local
         self._began = clock.time()
         self._signs: dict[int, tuple[float, float]] = {}  # lease: its last sign, and when we saw it
+
+    @property
+    def holder(self) -> Holder:
+        """Return the identity under which this process takes leases: a fork's own, not its parent's."""
+        if self._process != os.getpid():
+            self._holder, self._process = in_this_fork(self._holder), os.getpid()
+        return self._holder
 
     def lapsed(self, trial: TrialRecord) -> bool:
         """Return True when the holder is gone, or has been silent for longer than the term."""
@@ -90,3 +99,15 @@ def lapsed_trials(history: History, leases: Leases) -> list[TrialRecord]:
     """Return the running trials whose leases are void, the longest silent first."""
     found = [t for t in history.active.values() if leases.lapsed(t)]
     return sorted(found, key=lambda t: (t.last_sign, t.number))
+
+
+def held_here(history: History, leases: Leases, pids: Collection[int]) -> list[TrialRecord]:
+    """Return the running trials that these processes of this machine hold."""
+    here = leases.holder
+    return [
+        t
+        for t in history.active.values()
+        if t.holder is not None
+        and t.holder.pid in pids
+        and (t.holder.boot, t.holder.namespace) == (here.boot, here.namespace)
+    ]

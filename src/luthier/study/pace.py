@@ -30,7 +30,11 @@ class Pace:
         said = self._said
         said.append(now)
         busy = len(said) == _BUSY[0] and now - said[0] <= _BUSY[1]
-        return busy and now - self._appended <= _FRESH
+        return busy and self.fresh(now)
+
+    def fresh(self, now: float) -> bool:
+        """Return whether what was known of the log at the last append is fresh enough at *now*."""
+        return now - self._appended <= _FRESH
 
     def deferred(self, events: int) -> None:
         """Take note that *events* wait."""

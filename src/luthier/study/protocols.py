@@ -283,6 +283,23 @@ class SchedulerExplains(Protocol):
         ...
 
 
+@runtime_checkable
+class Fits(Protocol):
+    """A scheduler to which some spaces or limits leave nothing to do."""
+
+    def fit(self, space: Space | None, limits: Limits) -> None:
+        """Refuse those.
+
+        Args:
+            space: what is searched; None where the training code says so while it runs.
+            limits: how much may be tried.
+
+        Raises:
+            StudyError: the scheduler could not do there what it is for.
+        """
+        ...
+
+
 Turn = ev.StageBegun | ev.StageConcluded | ev.SpaceChanged
 
 
@@ -328,7 +345,8 @@ class Scheduler(Protocol):
 
     One that decides the same in whatever order results come says so by an attribute ``in_any_order``, one
     whose plan takes as many trials as the limits hold, or trains trials on under other configurations,
-    by ``ends_by_its_plan``: it goes on when every configuration of a small space was tried.
+    by ``ends_by_its_plan``: it goes on when every configuration of a small space was tried. One that stops
+    trials on their way tells by ``first_look`` at which step it first may; without it that is the first.
     """
 
     @property

@@ -59,6 +59,8 @@ class TrialRecord:
     objective as something to minimise, infinite where it was not finite. ``metrics`` gives what was
     reported, by name. ``step`` is the last reported step; before the first report where it began, usually 0.
     A trial with a *parent* (-1: none) went on from its checkpoint after *start* steps.
+    *rewound* is how often reports were dropped since this process knows the trial: what was derived from them
+    no longer holds.
     One that *repeats* another (-1: none) has its configuration and a seed of its own; it is no candidate
     of the search. *stage* is the one that it is a trial of; -1 without stages, and when it was enqueued.
     """
@@ -74,11 +76,15 @@ class TrialRecord:
     stage: int = -1
     step: int = 0
     furthest: int = 0  # step it ever reported, before it was trained again from a checkpoint
+    rewound: int = 0
     lease: int = 0
     holder: ev.Holder | None = None
     term: float = 0.0  # seconds of silence after which the lease is lost; 0: only with its process
     to_step: int | None = None
     checkpoint: int = 0  # the newest step that is on disk
+    best_checkpoint: int = (
+        0  # of all steps with a checkpoint the best one, whose checkpoint is kept
+    )
     retries: dict[str, int] = field(default_factory=_counts)  # by cause, over its whole life
     fruitless: dict[str, int] = field(default_factory=_counts)  # since its last report
     best_loss: float = math.inf
@@ -185,6 +191,14 @@ class TrialRecord:
         self.names.append(_names.setdefault(names, names))
         self.values.extend(metrics.values())
 
+    def saved(self, step: int) -> None:
+        """Take in that a checkpoint was written after *step*, which was reported."""
+        self.checkpoint = step
+        kept, best = self.best_checkpoint, self.best_step
+        better = step == best or not kept  # mostly known without a look at the reports
+        if better or (kept != best and self.loss_at(step) < self.loss_at(kept)):
+            self.best_checkpoint = step
+
     def _into_columns(self) -> None:
         rows, width = self.rows, 3 + len(self.names_of_rows)
         if rows is None:
@@ -219,12 +233,15 @@ class TrialRecord:
         """Drop what was reported after *step*: it is trained again from the checkpoint there."""
         if step >= self.step:
             return
+        self.rewound += 1
         kept = bisect_right(self.steps, step)
         for column in (self.steps, self.losses, self.seconds, self.loss_sums):
             del column[kept:]
         del self.names[kept:]
         del self.values[sum(map(len, self.names)) :]
         self.step = self.steps[-1] if kept else self.start
+        if self.best_checkpoint > step:  # the checkpoint that it goes on from is the one there is
+            self.best_checkpoint = step if self.step == step > self.start else 0
         self.best_loss, self.best_step = math.inf, 0
         for reported, loss in zip(self.steps, self.losses, strict=True):
             if loss < self.best_loss:

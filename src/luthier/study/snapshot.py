@@ -6,12 +6,14 @@ and whoever wants to be sure reads the log from its first event.
 
 from __future__ import annotations
 
+import contextlib
 from array import array
 from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
+from luthier.errors import StorageError
 from luthier.space import Space
 from luthier.study import events as ev
 from luthier.study.history import History, thawed
@@ -20,13 +22,13 @@ from luthier.study.log import decoded_all
 from luthier.study.protocols import PAGE, Store
 from luthier.study.records import SpaceRecord, StageRecord, TrialRecord, TrialState
 
-_LAYOUT = 12  # raised whenever what is below, or the fold, changes
+_LAYOUT = 13  # raised whenever what is below, or the fold, changes
 _FIRST = 20_000  # events before the first snapshot, and between early ones
 _LATER = 100_000  # events between snapshots of long logs
 _AT_ONCE = 500  # events that are decoded together: more leave the processor's cache
 _STATES = list(TrialState)
 _FLOATS = ("proposed_at", "term", "best_loss", "violation", "last_sign")
-_INTEGERS = ("bracket", "lease", "checkpoint", "best_step", "stage")
+_INTEGERS = ("bracket", "lease", "checkpoint", "best_checkpoint", "best_step", "stage")
 
 
 class _Kept(msgspec.Struct, array_like=True):
@@ -113,11 +115,13 @@ def fold(name: str, history: History, page: Iterable[tuple[int, bytes]]) -> Hist
 def keep_snapshot_if_due(store: Store, name: str, history: History, appended: int) -> None:
     """Keep a snapshot when the last *appended* events passed a multiple of its distance.
 
-    Only the process whose append it was does so, and the log does not wait for it.
+    Only the process whose append it was does so, and the log does not wait for it. A store that cannot
+    keep it has taken the events all the same.
     """
     every = _FIRST if history.cursor < 5 * _FIRST else _LATER
     if history.cursor // every != (history.cursor - appended) // every:
-        store.keep_snapshot(name, history.cursor, encode(history))
+        with contextlib.suppress(StorageError):
+            store.keep_snapshot(name, history.cursor, encode(history))
 
 
 def encode(history: History) -> bytes:
@@ -240,6 +244,7 @@ def _restore_trials(history: History, kept: _Kept) -> None:
             trial.bracket,
             trial.lease,
             trial.checkpoint,
+            trial.best_checkpoint,
             trial.best_step,
             trial.stage,
         ) = row[2:]
@@ -248,6 +253,7 @@ def _restore_trials(history: History, kept: _Kept) -> None:
         trial.retries, trial.fruitless = {}, {}
         trial.parent, trial.start, trial.repeats = -1, 0, -1
         trial.step = trial.furthest = lasts[number]
+        trial.rewound = 0  # no table has been made of it yet
         trial.rows, trial.names_of_rows = None, ()
         trial.packed = (reports, number)
         trials.append(trial)

@@ -216,7 +216,7 @@ class Steering:
 
     def learn_from(self, earlier: ev.EarlierTrials) -> None:
         """Give the searcher what another study found; the same study counts once."""
-        if all(known.study != earlier.study for known in self._refresh().earlier):
+        if not any(earlier.same_as(known) for known in self._refresh().earlier):
             self._append([earlier])
 
     def space(self, space: Space | Mapping[str, Any], reason: str = "") -> None:

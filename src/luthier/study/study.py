@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 import warnings
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from typing import Any, overload
 
 from luthier.errors import LuthierWarning, StorageError, StudyError, StudyFinished, TrialEnded
@@ -20,7 +20,7 @@ from luthier.study.goals import checked_report
 from luthier.study.growing import Growing
 from luthier.study.history import History
 from luthier.study.holder import holder_for
-from luthier.study.leases import Leases, ProcessLeases, lapsed_trials
+from luthier.study.leases import Leases, ProcessLeases, held_here, lapsed_trials
 from luthier.study.objective import named_metrics
 from luthier.study.protocols import (
     GO_ON,
@@ -298,7 +298,7 @@ class Study(Writing):
             return Verdict(Fate.STOP, record.why or record.state.value)
         if checkpointed:
             inherited = self._history.inherited().get(trial.number, set())
-            self.checkpoints.keep(trial.number, {record.step, record.best_step, *inherited})
+            self.checkpoints.keep(trial.number, {record.step, record.best_checkpoint, *inherited})
         verdict = self.scheduler.judge(self._history, record)
         if verdict.fate is Fate.GO_ON:
             verdict = self._interruption() or verdict
@@ -331,6 +331,8 @@ class Study(Writing):
     @property
     def interrupted(self) -> bool:
         """Return whether a trial that reports now is given back: by hand, by preemption, by the time."""
+        if not self._pace.fresh(self.clock.monotonic()):
+            self.refresh()
         return self._interruption() is not None
 
     def _interruption(self) -> Verdict | None:
@@ -387,8 +389,8 @@ class Study(Writing):
         if self._history.trials[trial.number].state is TrialState.RUNNING:
             self._append([self._completed(trial)], trial)
 
-    def _completed(self, trial: Trial) -> ev.TrialCompleted:
-        now = self.clock.time()
+    def _completed(self, trial: Trial, at: float | None = None) -> ev.TrialCompleted:
+        now = self.clock.time() if at is None else at
         return ev.TrialCompleted(time=now, trial=trial.number, lease=trial.lease, step=trial.step)
 
     def fail(self, trial: Trial, kind: str, message: str, traceback: str = "") -> None:
@@ -431,25 +433,41 @@ class Study(Writing):
         now = self.clock.time()
         self._append(deciding.ending(now, trial.number, trial.lease, trial.step, verdict), trial)
 
-    def release_lapsed(self, reason: str, *, kind: str | None = None) -> list[int]:
+    def release_lapsed(
+        self,
+        reason: str,
+        *,
+        kind: str = "interrupted",
+        of: Collection[int] | None = None,
+    ) -> list[int]:
         """Put back in the queue what gone processes hold, and return the trials' numbers.
 
-        With *kind* ('lost', 'hung', 'out of memory') it counts against the trial, which is allowed a
-        few in a row; without (the user pressed Ctrl-C) it does not.
+        Args:
+            reason: in words.
+            kind: 'lost', 'hung', 'out of memory' or 'preempted': it counts against the trial, which is
+                allowed some in a row; 'interrupted' (the user pressed Ctrl-C) does not.
+            of: the ids of the processes of this machine whose trials alone are meant; None for all.
         """
         self.refresh()
-        return self.release_held(self._lapsed(), reason, kind=kind)
+        lapsed = self._lapsed()
+        if of is not None:
+            theirs = {trial.number for trial in held_here(self._history, self.leases, of)}
+            lapsed = [trial for trial in lapsed if trial.number in theirs]
+        return self.release_held(lapsed, reason, kind=kind)
 
     def release_held(
-        self, held: Sequence[TrialRecord], reason: str, *, kind: str | None = None
+        self, held: Sequence[TrialRecord], reason: str, *, kind: str = "interrupted"
     ) -> list[int]:
         """Put these running trials back in the queue; see ``release_lapsed``."""
         self._append(deciding.put_back(self.clock.time(), held, reason, kind))
         return [t.number for t in held]
 
-    def retry_errors(self) -> int:
-        """Put the trials back in the queue that failed by a bug in the user's code; return how many."""
-        failed = [trial for trial in self.trials if trial.resumable]
+    def retry_errors(self, *, lost: bool = True) -> int:
+        """Put the trials back in the queue that failed by a bug in the user's code; return how many.
+
+        With *lost* also those that failed because their workers were killed, or hung, again and again.
+        """
+        failed = [t for t in self.trials if t.resumable and (lost or t.kind == "error")]
         now, reason = self.clock.time(), "the study was started again"
         self._append([ev.TrialRequeued(time=now, trial=t.number, reason=reason) for t in failed])
         return len(failed)
@@ -471,7 +489,7 @@ class Study(Writing):
 
         Raises:
             StudyFinished: the study has no trial to give any more.
-            StudyError: it waits for other trials; a count below 1.
+            StudyError: it waits for other trials, or is paused by hand; a count below 1.
         """
         if count is None:
             return self._asked()
@@ -487,11 +505,19 @@ class Study(Writing):
         if isinstance(job, Done):
             raise StudyFinished(f"Study {self.name!r} is finished: {job.reason}.")
         if isinstance(job, Wait):
-            raise StudyError(
-                f"Study {self.name!r} has nothing to run until a running trial reports: tell the "
-                "trials that were asked for first."
-            )
+            raise StudyError(self._why_it_waits())
         return Trial(self, job)
+
+    def _why_it_waits(self) -> str:
+        if self._history.held:
+            return (
+                f"Study {self.name!r} is paused by hand{_because(self._history.held_why)}. It goes on by "
+                "`luthier resume`, or study.steer.go_on()."
+            )
+        return (
+            f"Study {self.name!r} has nothing to run until a running trial reports: tell the trials "
+            "that were asked for first."
+        )
 
     def tell(self, trial: Trial, metrics: Mapping[str, Any] | None = None, /, **named: Any) -> None:
         """End a trial, with its last metrics unless they were reported already.
@@ -515,10 +541,7 @@ class Study(Writing):
         trial.settle()
         if values:
             numbers = checked_report(values, self._history.goals)
-            trial.step += 1
-            events = self._reported(trial, numbers, 0.0, checkpointed=False)
-            end = self._completed(trial)
-            self._told(trial, [*events, end])
+            self._tell_last(trial, numbers)
         elif trial.has_reported:
             self._told(trial, [self._completed(trial)])
         else:
@@ -527,11 +550,25 @@ class Study(Writing):
                 f"study.tell(trial, {self.objective.metric}=...)."
             )
 
+    def _tell_last(self, trial: Trial, metrics: Mapping[str, float]) -> None:
+        trial.step += 1
+        try:
+            events = self._reported(trial, metrics, 0.0, checkpointed=False)
+            # One time for all: by that a replay knows that no verdict has ended the trial.
+            self._told(trial, [*events, self._completed(trial, events[0].time)])
+        except StorageError:
+            trial.step -= 1
+            raise
+
     def _told(self, trial: Trial, events: list[ev.AnyEvent]) -> None:
-        if self._deferred(trial, events, ends=True):
-            self.leased.pop(trial.lease, None)
-        else:
-            self._append(events, trial)
+        try:
+            if self._deferred(trial, events, ends=True):
+                self.leased.pop(trial.lease, None)
+            else:
+                self._append(events, trial)
+        except StorageError:
+            self.leased[trial.lease] = trial.number  # until it is told again
+            raise
         trial.closed = True
 
 

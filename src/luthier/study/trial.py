@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from luthier.errors import LuthierWarning, StudyError, TrialEnded, nearest
+from luthier.errors import LuthierWarning, StorageError, StudyError, TrialEnded, nearest
 from luthier.space import Domain, HyperParameters, Space
 from luthier.study.chance import Chance
 from luthier.study.goals import checked_report, diverged_metric
@@ -282,6 +282,7 @@ class Trial:
             StudyError: no objective among the metrics, a value that is no number, a step that does
                 not go forward.
             TrialEnded: the trial has ended already.
+            StorageError: it could not be written; the same report may be tried again.
         """
         if self.closed or self.should_stop:
             told = "it was told, or given back"
@@ -305,12 +306,17 @@ class Trial:
                 f"Trial {self.number} reported twice in epoch {after - 1}: report once in each turn of "
                 "trial.epochs(), at the end of the epoch; the mean over its batches, for instance."
             )
+        before = self.step, self._reported
         self.step, self._reported = after, self._looping
-        self.settle()
-        if self._defers:
-            self._pending = numbers
-            return
-        self._write(numbers, checkpointed=False)
+        try:
+            self.settle()
+            if self._defers:
+                self._pending = numbers
+                return
+            self._write(numbers, checkpointed=False)
+        except StorageError:
+            self.step, self._reported = before
+            raise
         if (
             self.verdict.fate is Fate.PAUSE
             and not self._study.history.trials[self.number].checkpoint
@@ -325,8 +331,9 @@ class Trial:
 
     def _write(self, metrics: dict[str, float], *, checkpointed: bool) -> None:
         now = self._study.clock.monotonic()
-        seconds, self._clock = now - self._clock, now
+        seconds = now - self._clock
         self.verdict = self._study.record(self, metrics, seconds, checkpointed=checkpointed)
+        self._clock = now
         if self.ranks is not None:
             self.ranks.tell(self.step, self.verdict)
 
@@ -468,7 +475,8 @@ class Trial:
         if self._pending is None or self.closed:
             return
         metrics, self._pending = self._pending, None
-        due = self.step % every == 0 or self.step == self.to_step or self._study.interrupted
+        due = self.step % every == 0 or self.step == self.to_step
+        due = due or (save is not None and self._study.interrupted)
         sound = diverged_metric(metrics, self._study.goals) is None
         checkpointed = save is not None and due and sound
         checkpointed = checkpointed and (self._ready is None or self._ready())

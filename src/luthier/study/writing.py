@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from msgspec import MsgspecError
+
+from luthier.errors import StudyError
 from luthier.study import events as ev
 from luthier.study import interrupts
 from luthier.study.clock import SYSTEM_CLOCK, Clock
@@ -59,9 +62,26 @@ class Writing(Reading):
         self._append(events, expect=expect)
 
     def set_attribute(self, name: str, value: Any, trial: int = -1) -> None:
-        """Write down *value* under *name*, about a trial or the study; see ``History.attributes``."""
-        now = self.clock.time()
-        self._append([ev.AttributeSet(time=now, trial=trial, name=name, value=value)])
+        """Write down *value* under *name*, about a trial or the study; see ``History.attributes``.
+
+        Args:
+            name: what it is called.
+            value: plain data: numbers (numpy's, too), texts, True and False, None, lists and dictionaries
+                of these.
+            trial: its number; -1 for the whole study.
+
+        Raises:
+            StudyError: *value* is something else, or a whole number beyond 64 bits.
+        """
+        said = ev.AttributeSet(time=self.clock.time(), trial=trial, name=name, value=value)
+        try:
+            said = ev.decode(ev.encode(said))  # as whoever reads the log will have it
+        except (TypeError, OverflowError, RecursionError, MsgspecError) as error:
+            raise StudyError(
+                f"{name!r} cannot be written down, it is {value!r} ({error}): expected plain data, such as "
+                "numbers, texts and lists of them."
+            ) from None
+        self._append([said])
 
     def enqueue(self, configuration: Mapping[str, Any]) -> None:
         """Have *configuration* tried next, before what the searcher proposes.
@@ -91,12 +111,14 @@ class Writing(Reading):
         with interrupts.held():
             self._write(events, trial, expect)
 
-    def _write(self, events: list[ev.AnyEvent], trial: Trial | None, expect: int | None) -> None:
+    def _write(
+        self, events: Sequence[ev.AnyEvent], trial: Trial | None, expect: int | None
+    ) -> None:
         if trial is not None:
             self.leased.pop(trial.lease, None)
         if not events:
             return
-        bodies = [ev.encode(e) for e in events]
+        events, bodies = ev.written(events)
         if expect is not None:
             last = self.store.append(self.name, bodies, expect)
         else:

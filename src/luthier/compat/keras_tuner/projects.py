@@ -108,7 +108,7 @@ def model_folder(study: Study, record: TrialRecord) -> Path:
     """
     checkpoints = study.checkpoints
     try:
-        folder = checkpoints.path(record.number, record.best_step)
+        folder = checkpoints.path(record.number, record.best_checkpoint)
     except CheckpointError:
         folder = checkpoints.path(record.number, checkpoints.newest(record.number)[0])
     best = folder / BEST  # of several executions

@@ -88,6 +88,9 @@ class Leader:
         self._answers: dict[int, int] = {}  # by rank: how often it has answered
         self._asked = 0
         self._failure, self._ran_out = "", False
+        self._gone = (
+            ""  # how a rank ended while nothing was trained, which is a failure at the next job
+        )
         self._busy = self._closed = False
         self._cursors: dict[str, int] = {}  # by study: what has been said of its log
         with contextlib.suppress(FileNotFoundError):
@@ -125,8 +128,10 @@ class Leader:
         Raises:
             RankLost: one is gone already.
         """
-        self.check()
         self._busy = True
+        if self._gone:
+            self._fail(self._gone)
+        self.check()
         self._tell_log(study)
         self._say(
             ms.Begun(
@@ -311,8 +316,11 @@ class Leader:
                     case ms.Failed():
                         self._fail(f"rank {rank} failed: {message.text}", message.ran_out)
         except (OSError, EOFError):
+            text = f"rank {rank} ended without a word, as a killed process does"
+            if rank >= 0:
+                self._gone = text
             if self._busy:
-                self._fail(f"rank {rank} ended without a word, as a killed process does")
+                self._fail(text)
         finally:
             with self._changed:
                 self._open.discard(line)
