@@ -172,7 +172,7 @@ def test_the_plan_names_every_rung():
     ("make", "words"),
     [
         (lambda: ASHA(0), "epochs.*got 0"),
-        (lambda: ASHA(9, factor=1), "factor must be 2 or more.*got 1"),
+        (lambda: ASHA(9, factor=1), "factor must be a .*number of at least 2, got 1"),
         (lambda: PASHA(9, minimum=10), "between 1 and epochs=9, got 10"),
     ],
 )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
-from driving import UNIT, run, simulate, study_of
+from driving import UNIT, run, save, simulate, study_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,9 +14,11 @@ from luthier.run.simulation import simulate as simulated
 from luthier.run.worker import work
 from luthier.schedule import ASHA, Auto
 from luthier.search import Grid
+from luthier.space import Choice, Space
 from luthier.study.log import read_log
 from luthier.study.records import TrialState
 from luthier.study.replay import replay
+from luthier.study.trial import Trial
 
 
 def loss(c, step):
@@ -91,6 +95,56 @@ def test_a_small_grid_trains_to_its_end(tmp_path):
     study = study_of("auto", tmp_path, epochs=9, searcher=Grid(count=3))
     work(study, bare)
     assert [t.step for t in study.trials] == [9] * 3
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("writes", [True, False])
+def test_a_space_of_a_few_configurations_trains_to_its_end(tmp_path, workers, writes):
+    few = Space(a=Choice(1, 2, 3))
+    study = open_study(
+        "s", few, minimize="loss", searcher="random", epochs=9, max_trials=20,
+        storage=tmp_path / "s.db",
+    )  # fmt: skip
+    if writes:
+        done = simulated(
+            lambda c, step: c["a"] + 1 / step, few, minimize="loss", searcher="random",
+            epochs=9, max_trials=20, workers=workers,
+        )  # fmt: skip
+        study = done.study
+    else:
+        held = [Trial(study, study.next_job()) for _ in range(workers)]
+        for epoch in range(9):
+            for trial in held:
+                assert not trial.should_stop
+                trial.report(loss=trial.number + 1 / (epoch + 1))
+        work(study, lambda trial: [trial.report(loss=trial["a"]) for _ in trial.epochs()])
+    assert [t.step for t in study.trials] == [9] * 3
+    assert "3 trials leave nothing to save" in study.scheduler.explain(study.history, study.limits)
+    assert replayed(study) == ""
+
+
+@pytest.mark.parametrize(("most", "ends"), [(4, {9}), (20, {1, 3, 9})])
+def test_who_waits_at_a_rung_goes_on_when_there_are_to_be_few(tmp_path, most, ends):
+    """Three had begun, and paused, when the limit was lowered: with so few, none is left behind."""
+    study, calls = study_of("auto", tmp_path, epochs=9, max_trials=20), itertools.count(1)
+
+    def called(c, step):
+        if next(calls) == 3:
+            study.steer.budget(trials=most)
+        return loss(c, step)
+
+    study_with_checkpoints(study, called)
+    assert len(study.trials) == most
+    assert {t.step for t in study.trials} == ends
+    assert replayed(study) == ""
+
+
+def study_with_checkpoints(study, loss):
+    def train(trial):
+        for epoch in trial.epochs(save=save, restore=save):
+            trial.report(loss=loss(trial.configuration, epoch + 1))
+
+    work(study, train)
 
 
 def test_sparse_checkpoints_pause_where_there_is_one(tmp_path):

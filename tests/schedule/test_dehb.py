@@ -14,6 +14,7 @@ from luthier.schedule import DEHB, Hyperband
 from luthier.space import Choice, Float, Space
 from luthier.study.chance import Chance
 from luthier.study.protocols import Limits
+from luthier.study.records import TrialState
 
 GOAL = dict(zip("abcdef", (0.7, 0.2, 0.5, 0.9, 0.35, 0.6), strict=True))
 CUBE = Space(**{name: Float(0.0, 1.0) for name in GOAL})
@@ -30,10 +31,10 @@ def point(configuration):
 class Transcribed:
     """Algorithm 1 with one worker. Random numbers are drawn in the same order, nothing else is shared."""
 
-    def __init__(self, epochs, factor, seed, randoms):
+    def __init__(self, epochs, factor, minimum, seed, randoms):
         self.ladders = [
             [(r.trials, r.step) for r in b.rungs]
-            for b in Hyperband(epochs, factor).plan(Limits()).brackets
+            for b in Hyperband(epochs, factor, minimum=minimum).plan(Limits()).brackets
         ]
         self.steps = sorted({step for ladder in self.ladders for _, step in ladder})
         self.size = {
@@ -98,13 +99,14 @@ class Transcribed:
         return loss, trial
 
 
-@pytest.mark.parametrize(("epochs", "factor"), [(9, 3), (27, 3), (8, 2)])
-def test_one_worker_follows_the_algorithms(epochs, factor):
-    done = simulate(
-        bowl, CUBE, minimize="loss", workers=1, scheduler=DEHB(epochs, factor, iterations=3), seed=4
-    )
+@pytest.mark.parametrize(
+    ("epochs", "factor", "minimum"), [(9, 3, 1), (27, 3, 1), (8, 2, 1), (36, 3, 4)]
+)
+def test_one_worker_follows_the_algorithms(epochs, factor, minimum):
+    rules = DEHB(epochs, factor, iterations=3, minimum=minimum)
+    done = simulate(bowl, CUBE, minimize="loss", workers=1, scheduler=rules, seed=4)
     trials = done.study.trials
-    expected = Transcribed(epochs, factor, 4, [point(t.configuration) for t in trials])
+    expected = Transcribed(epochs, factor, minimum, 4, [point(t.configuration) for t in trials])
     expected.run(3)
     np.testing.assert_allclose(
         [point(t.configuration) for t in trials], expected.points, atol=1e-12
@@ -114,7 +116,7 @@ def test_one_worker_follows_the_algorithms(epochs, factor):
         furthest[trial] = to
     assert [t.step for t in trials] == [furthest[t.number] for t in trials]
     assert done.study.history.epochs == sum(to - since for _, since, to in expected.evaluated)
-    assert done.study.history.epochs == DEHB(epochs, factor, 3).plan(Limits()).epochs
+    assert done.study.history.epochs == rules.plan(Limits()).epochs
 
 
 def test_better_than_hyperband_with_random_search():
@@ -126,6 +128,14 @@ def test_better_than_hyperband_with_random_search():
     bred = sorted(found("dehb", seed).study.best_value - 0.3 / 27 for seed in seeds)
     drawn = sorted(found("hyperband", seed).study.best_value - 0.3 / 27 for seed in seeds)
     assert bred[1] < 0.5 * drawn[1]
+
+
+def test_who_ends_at_a_rung_below_the_last_was_not_trained_to_its_end():
+    done = simulate(bowl, CUBE, minimize="loss", workers=2, scheduler=DEHB(9, iterations=3))
+    trials = done.study.trials
+    assert {t.step for t in trials if t.state is TrialState.COMPLETED} == {9}
+    later = [t for t in trials if t.bracket > 2 and t.step < 9]
+    assert {t.why for t in later} == {"its rung ends at epoch 1", "its rung ends at epoch 3"}
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 3])

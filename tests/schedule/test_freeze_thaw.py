@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
+import re
 
 import numpy as np
 import pytest
-from driving import run, save, simulate, study_of
+from driving import UNIT, run, save, simulate, study_of
 
 from luthier.errors import StudyError
+from luthier.run.opening import made_parts
+from luthier.run.simulation import simulate as simulated
 from luthier.run.worker import work
 from luthier.schedule import FreezeThaw
 from luthier.schedule.extrapolation import Belief, Curves, predict
-from luthier.study.protocols import Done, Limits
+from luthier.study import events as ev
+from luthier.study.history import History, fold
+from luthier.study.log import read_log
+from luthier.study.protocols import Done, Fate, Limits
 from luthier.study.records import TrialRecord, TrialState
+from luthier.study.replay import replay
 
+HOLDER = ev.Holder("another", "", "", 0, "", 0)
 BELIEF = Belief(level=0.5, level_spread=0.3, drop=0.5, drop_spread=0.5)
 
 
@@ -90,6 +99,37 @@ def bowl(c, step):
     return (c["x"] - 0.3) ** 2 + (0.5 + c["x"]) / step
 
 
+def told(folder, curves):
+    """Return a study's scheduler and history in which each of *curves* was trained, and the last runs still."""
+    study = study_of(FreezeThaw(50), folder)
+    history, numbers = History(), itertools.count(1)
+
+    def tell(kind, **fields):
+        history.apply(next(numbers), kind(time=0.0, **fields))
+
+    history.apply(next(numbers), study.history.header)
+    for number, losses in enumerate(curves):
+        by = {"trial": number, "lease": number + 1}
+        configuration = {"x": number / len(curves)}
+        tell(ev.TrialProposed, trial=number, configuration=configuration, seen=0, bracket=0)
+        tell(ev.JobLeased, **by, holder=HOLDER, from_step=0, to_step=len(losses), term=0.0)
+        for step, loss in enumerate(losses, 1):
+            tell(ev.Reported, **by, step=step, metrics={"loss": loss}, seconds=1.0)
+        if number < len(curves) - 1:
+            tell(ev.TrialPaused, **by, step=len(losses))
+    return study.scheduler, history
+
+
+def test_how_far_curves_fall_is_read_off_the_longest_however_long_ago_they_were_trained(tmp_path):
+    """What has begun only lies above the best one for being short."""
+    draw = random.Random(0)
+    levels = [*(draw.uniform(0.2, 0.3) for _ in range(308)), 0.2]
+    curves = [[level + 0.8 / step for step in range(1, 41)] for level in levels]
+    curves[8:] = [losses[:2] for losses in curves[8:]]
+    rule, history = told(tmp_path, curves)
+    assert rule.judge(history, history.trials[-1]).fate is Fate.PAUSE
+
+
 def test_epochs_go_to_the_good_ones(tmp_path):
     study = study_of(FreezeThaw(50), tmp_path, max_epochs=400)
     simulate(study, 1, bowl)
@@ -132,7 +172,8 @@ def test_the_plan_is_an_upper_bound():
     [
         (lambda: FreezeThaw(0), "epochs.*got 0"),
         (lambda: FreezeThaw(9, unit=10), "between 1 and epochs=9, got 10"),
-        (lambda: FreezeThaw(9, chance=1.5), r"between 0 and 1 .*got 1\.5"),
+        (lambda: FreezeThaw(9, chance=1.5), r"chance must lie between 0 and 1 .*got 1\.5"),
+        (lambda: FreezeThaw(9, end_below=-0.1), r"end_below must lie between 0 and 1 .*got -0\.1"),
     ],
 )
 def test_bad_settings(make, words):
@@ -173,3 +214,44 @@ def test_a_bound_that_is_met_late_is_asked_of_nobody_before(tmp_path):
     free = steps(tmp_path / "free")
     assert steps(tmp_path / "bound", subject_to="accuracy >= 0.1") == free
     assert sum(step > 2 for step in free) > 20
+
+
+def saturating(c, step):
+    """One in twenty is far better than all others, and after a few epochs curves are flat."""
+    return (0.0 if c["x"] < 0.05 else 0.5) + 0.3 * c["x"] + math.exp(-step)
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_it_ends_when_nothing_is_likely_to_beat_the_best(workers):
+    options = {"minimize": "loss", "searcher": "random", "workers": workers, "max_epochs": 500}
+    on = simulated(saturating, UNIT, scheduler=FreezeThaw(40, unit=4), **options).study
+    assert 496 <= on.history.epochs <= 500
+    assert on.next_job().reason == "no epochs are left to grant"
+    done = simulated(
+        saturating, UNIT, scheduler=FreezeThaw(40, unit=4, end_below=0.05), **options
+    ).study
+    (said,) = re.findall(
+        r"^nothing is likely to beat the best: chance (.+) %$", done.next_job().reason
+    )
+    assert 100 / (len(done.trials) + 1) <= float(said) < 5  # no less than where all else is settled
+    assert done.history.epochs < 480
+    assert done.best.configuration["x"] < 0.05
+    assert done.best.step == 40
+    assert not done.history.active
+    assert not done.history.paused
+    assert {t.why for t in done.trials} & {done.next_job().reason}
+    log = list(read_log(done.store, done.name))
+    assert done.scheduler.next(fold(log), done.limits) == done.next_job()
+    assert replay(log, *made_parts(done.history.header)).difference == ""
+
+
+def test_what_is_enqueued_is_tried_before_it_ends(tmp_path):
+    study = study_of(FreezeThaw(40, unit=4, end_below=0.05), tmp_path, max_epochs=500)
+    run(study, saturating)
+    begun = len(study.trials)
+    assert study.next_job().reason.startswith("nothing is likely")
+    study.steer.enqueue({"x": 0.0})
+    run(study, saturating)
+    assert study.trials[begun].configuration == {"x": 0.0}
+    assert study.best.number == begun
+    assert study.best.step == 40

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from luthier.errors import StudyError
 from luthier.run.simulation import simulate as simulated
 from luthier.run.worker import run_job, work
-from luthier.schedule import SCHEDULERS, Hyperband, SuccessiveHalving
+from luthier.schedule import BOHB, DEHB, SCHEDULERS, Hyperband, SuccessiveHalving
 from luthier.space import Choice, Space
 from luthier.study.deciding import Job
 from luthier.study.protocols import Limits
@@ -184,13 +184,44 @@ def test_successive_halving_halves(tmp_path):
 
 def test_minimum_raises_the_first_rung():
     assert rungs(SuccessiveHalving(81, minimum=9)) == {"s=2": [(9, 9), (3, 27), (1, 81)]}
+    first = {"s=2": [(9, 9), (3, 27), (1, 81)], "s=1": [(5, 27), (1, 81)], "s=0": [(3, 81)]}
+    assert rungs(Hyperband(81, minimum=9)) == first
+    assert rungs(BOHB(81, minimum=10)) == {"s=1": [(3, 27), (1, 81)], "s=0": [(2, 81)]}
+    assert rungs(DEHB(81, minimum=9)) == first
+
+
+def within(scheduler, **limits):
+    (bracket,) = scheduler.plan(Limits(**limits)).brackets
+    return [(rung.trials, rung.step) for rung in bracket.rungs]
+
+
+def test_successive_halving_begins_as_many_as_the_limits_hold(tmp_path):
+    rule = SuccessiveHalving(9)
+    assert within(rule, trials=100) == [(100, 1), (33, 3), (11, 9)]
+    assert within(rule, epochs=1000) == [(431, 1), (143, 3), (47, 9)]  # 999 epochs
+    assert within(rule, trials=100, epochs=1000) == [(100, 1), (33, 3), (11, 9)]
+    assert within(rule, trials=100, epochs=45) == [(20, 1), (6, 3), (2, 9)]
+    assert not rule.plan(Limits(epochs=0)).brackets
+    study = study_of(rule, tmp_path, max_epochs=45)
+    run(study, lambda c, step: c["x"])
+    assert sorted(t.step for t in study.trials) == [1] * 14 + [3] * 4 + [9] * 2
+
+
+def test_few_trials_of_successive_halving_climb_a_ladder_that_ends_at_its_epochs(tmp_path):
+    assert within(SuccessiveHalving(81, trials=10)) == [(10, 9), (3, 27), (1, 81)]
+    assert within(SuccessiveHalving(81, trials=2)) == [(2, 81)]
+    # The limits of a study may come and go: they cut the ladder that there is.
+    assert within(SuccessiveHalving(81), trials=10) == [(10, 1), (3, 3), (1, 9)]
+    study = study_of(SuccessiveHalving(9, trials=4), tmp_path)
+    run(study, lambda c, step: c["x"])
+    assert sorted(t.step for t in study.trials) == [3, 3, 3, 9]
 
 
 @pytest.mark.parametrize(
     ("make", "words"),
     [
         (lambda: Hyperband(0), "epochs.*got 0"),
-        (lambda: Hyperband(9, factor=1), "factor must be 2 or more.*got 1"),
+        (lambda: Hyperband(9, factor=1), "factor must be a .*number of at least 2, got 1"),
         (lambda: Hyperband(9, iterations=0), "iterations.*got 0"),
         (lambda: SuccessiveHalving(9, trials=0), "trials.*got 0"),
         (lambda: SuccessiveHalving(9, minimum=10), "minimum.*between 1 and epochs=9.*10"),
@@ -253,7 +284,7 @@ def test_epochs_that_were_lowered_are_not_exceeded(tmp_path, workers):
 
 
 def test_epochs_that_were_trained_again_are_not_trained_on_top(tmp_path):
-    study, lost = study_of(SuccessiveHalving(9), tmp_path, max_epochs=9 + 6 + 6), False
+    study, lost = study_of(SuccessiveHalving(9, 9), tmp_path, max_epochs=9 + 6 + 6), False
 
     def train(trial):
         for epoch in trial.epochs(save=save, restore=save, every=1000):

@@ -46,5 +46,5 @@ def test_nobody_is_stopped_within_the_grace_period(tmp_path):
 
 
 def test_bad_settings():
-    with pytest.raises(StudyError, match="minimum must be at least 1, got 0"):
+    with pytest.raises(StudyError, match="minimum must be a whole number of at least 1, got 0"):
         MedianStopping(4, minimum=0)

@@ -19,6 +19,7 @@ from luthier.schedule import PopulationBasedTraining, Replay
 from luthier.schedule.exploring import explored, scaled
 from luthier.schedule.population import lineage, loss_on_the_way
 from luthier.space import Choice, Float, Int, Space
+from luthier.storage import open_store
 from luthier.study.chance import Chance
 from luthier.study.history import History
 from luthier.study.log import read_log
@@ -30,6 +31,9 @@ SPACE = Space(
     units=Int(8, 64),
     kind=Choice("a", "b"),
 )
+
+
+RATE = Space(rate=Float(1e-3, 1.0, scale="log"))
 
 
 class Weight:
@@ -245,10 +249,36 @@ def test_settings_that_cannot_be(wrong):
         PopulationBasedTraining(10, **wrong)
 
 
-def test_a_name_that_is_not_in_the_space(tmp_path):
+@pytest.mark.parametrize(
+    ("explores", "space", "limits", "words"),
+    [
+        (("rat",), RATE, {}, r"'rat'.*Did you mean 'rate'"),
+        (
+            None,
+            Space(kind=Choice("a", "b"), units=Int(1, 9)),
+            {},
+            r"no.*explores=: .*'kind', 'units'",
+        ),
+        (None, RATE, {"max_trials": 3}, "max_trials=3 leaves 3 members, and of fewer than 4 none"),
+    ],
+)
+def test_what_leaves_nothing_to_copy_or_to_change_is_refused_at_the_opening(
+    tmp_path, explores, space, limits, words
+):
+    scheduler = PopulationBasedTraining(4, population=4, interval=1, explores=explores)
+    store = tmp_path / "s.db"
+    with pytest.raises(StudyError, match=words):
+        open_study("s", space, minimize="loss", scheduler=scheduler, storage=store, **limits)
+    with pytest.raises(StudyError, match=words):
+        simulate(curve, space, minimize="loss", scheduler=scheduler, **limits)
+    assert open_store(store).names() == []
+
+
+def test_a_name_that_the_code_never_asks_for_is_told_at_the_first_copy(tmp_path):
     scheduler = PopulationBasedTraining(4, population=4, interval=1, explores=("rat",))
+    study = opened(tmp_path, scheduler, define_by_run=True)
     with pytest.raises(StudyError, match=r"'rat'.*Did you mean 'rate'"):
-        studied(tmp_path, scheduler)
+        work(study, descend)
 
 
 def test_it_is_opened_again(tmp_path):
@@ -306,9 +336,6 @@ def memoryless(loss):
             trial.report(loss=value)
 
     return train
-
-
-RATE = Space(rate=Float(1e-3, 1.0, scale="log"))
 
 
 def opened(folder, scheduler, **options):

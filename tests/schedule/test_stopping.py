@@ -86,14 +86,30 @@ def test_what_is_worse_beyond_noise_is_abandoned_early(tmp_path):
     assert "p < 0.01" in study.trials[10].why
 
 
+@pytest.mark.parametrize(("level", "others"), [(0.01, 7), (0.05, 5), (0.2, 3)])
+def test_so_few_runs_that_all_may_be_better_than_the_median_abandon_nobody(tmp_path, level, others):
+    """Of n runs all lie below the median in 0.5ⁿ of cases: that must not be more often than the level."""
+    curves = [[float(number)] * 4 for number in range(12)]  # each the worst so far, without noise
+    study = trained(Significance(4, minimum=2, level=level), curves, tmp_path)
+    assert 0.5**others <= level < 0.5 ** (others - 1)
+    stopped = [t.number for t in study.trials if t.state is TrialState.STOPPED]
+    assert stopped == list(range(others, 12))
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [
         (lambda: MedianStopping(4, percentile=101), "between 0 and 100, got 101"),
-        (lambda: MedianStopping(4, interval=0), "interval must be at least 1, got 0"),
-        (lambda: Patience(4, patience=0), "patience must be at least 1, got 0"),
+        (
+            lambda: MedianStopping(4, interval=0),
+            "interval must be a whole number of at least 1, got 0",
+        ),
+        (lambda: Patience(4, patience=0), "patience must be a whole number of at least 1, got 0"),
         (lambda: Significance(4, level=0.7), r"level must lie between 0 and 0\.5, got 0\.7"),
-        (lambda: Significance(4, minimum=True), "minimum must be at least 2, got True"),
+        (
+            lambda: Significance(4, minimum=True),
+            "minimum must be a whole number of at least 2, got True",
+        ),
     ],
 )
 def test_bad_settings(make, words):

@@ -14,11 +14,17 @@ from luthier.study.events import JobLeased
 from luthier.study.log import read_log
 
 EPOCHS = 9
-PROMOTING = sorted(
-    name
-    for name, made in SCHEDULERS.items()
-    if name not in ("population", "replay") and made(EPOCHS).promotes
-)
+# The default one pauses trials of loops that write checkpoints. It comes first: it has the most trials.
+PROMOTING = [
+    "auto",
+    *sorted(
+        name
+        for name, made in SCHEDULERS.items()
+        if name not in ("population", "replay") and made(EPOCHS).promotes
+    ),
+]
+FEWEST = {"auto": 6}  # trials; of fewer all train to their end
+_whole = {}  # curves that nobody paused, by what trains, number and configuration
 
 
 def compared(train, space, folder, scheduler, *, maximize="val_accuracy", trials=5):
@@ -27,6 +33,7 @@ def compared(train, space, folder, scheduler, *, maximize="val_accuracy", trials
     Returns for each trial how often it went on, its curve, and the curve of the one that nobody paused.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    trials = max(trials, FEWEST.get(scheduler, 0))
     searcher = getattr(SCHEDULERS[scheduler], "searcher", "random")
     options = {"maximize": maximize, "epochs": EPOCHS}
     study = open_study(
@@ -39,22 +46,28 @@ def compared(train, space, folder, scheduler, *, maximize="val_accuracy", trials
         **options,
     )
     work(study, train)
-    whole = open_study(
-        "whole",
-        space,
-        scheduler=None,
-        max_trials=len(study.trials),
-        storage=folder / "b.db",
-        **options,
-    )
-    for trial in study.trials:
-        whole.enqueue(trial.configuration)
-    work(whole, train)
+    whole = uninterrupted(train, space, study.trials, storage=folder / "b.db", **options)
     jobs = [0] * len(study.trials)
     for _, event in read_log(study.store, study.name):
         if isinstance(event, JobLeased):
             jobs[event.trial] += 1
-    return list(zip(jobs, curves(study), curves(whole), strict=True))
+    return list(zip(jobs, curves(study), whole, strict=True))
+
+
+def uninterrupted(train, space, trials, **options):
+    """Return the curves of the same trials without a scheduler.
+
+    They are trained once in a process: under most schedulers the first trials are the same random ones.
+    """
+    what = (type(train).__module__, getattr(train, "__name__", ""), repr(space))
+    keys = [(*what, trial.number, repr(trial.configuration)) for trial in trials]
+    if not _whole.keys() >= set(keys):
+        study = open_study("whole", space, scheduler=None, max_trials=len(trials), **options)
+        for trial in trials:
+            study.enqueue(trial.configuration)
+        work(study, train)
+        _whole.update(zip(keys, curves(study), strict=True))
+    return [_whole[key] for key in keys]
 
 
 def check(found):

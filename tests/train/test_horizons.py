@@ -14,7 +14,7 @@ import luthier as lt
 from luthier.craft import schedules
 from luthier.run.opening import open_study
 from luthier.run.worker import work
-from luthier.schedule import ASHA, SCHEDULERS, FreezeThaw, Hyperband, MedianStopping, Patience
+from luthier.schedule import ASHA, SCHEDULERS, Auto, FreezeThaw, Hyperband, MedianStopping, Patience
 from luthier.schedule.race import Race
 from luthier.torch import State
 from luthier.train.horizons import kind_of, length_of
@@ -99,7 +99,13 @@ def test_a_class_that_is_called_the_same_has_no_length():
         (Hyperband(1), 1, None),
         (ASHA(27), 9, 9),
         (ASHA(27, stops=True), 27, 1),
+        (ASHA(27, minimum=9, stops=True), 27, 9),
+        (ASHA(27, minimum=27, stops=True), 27, None),
+        (Auto(27), 3, 3),
+        (Auto(27), 27, None),
         (MedianStopping(27, grace=4), 27, 5),
+        (MedianStopping(27, grace=4, interval=5), 27, 9),
+        (MedianStopping(9, grace=4, interval=5), 9, None),
         (FreezeThaw(40), 2, 2),
         (Patience(27), 27, None),
         (SCHEDULERS["none"](27), 27, None),
@@ -124,14 +130,15 @@ def trained(make, scheduler, epochs=9):
         warnings.simplefilter("always")
         lt.tune(
             train, {"x": lt.Float(0, 1)}, minimize="loss", scheduler=scheduler, epochs=epochs,
-            max_trials=3, storage="memory", searcher="random", progress=False, name="horizon",
+            max_trials=8, storage="memory", searcher="random", progress=False, name="horizon",
         )  # fmt: skip
     said = [str(w.message) for w in caught if issubclass(w.category, lt.LuthierWarning)]
     return [text for text in said if not text.startswith("No trial trains longer")]
 
 
-def test_a_cosine_over_the_full_budget_warns_once_and_says_what_to_do():
-    (text,) = trained(lambda o, trial: of.CosineAnnealingLR(o, trial.horizon), "hyperband")
+@pytest.mark.parametrize("scheduler", ["hyperband", "auto"])
+def test_a_cosine_over_the_full_budget_warns_once_and_says_what_to_do(scheduler):
+    (text,) = trained(lambda o, trial: of.CosineAnnealingLR(o, trial.horizon), scheduler)
     assert "CosineAnnealingLR runs over 9 epochs" in text
     assert "compares trials from epoch 1 on" in text
     assert "trial.to_step" in text
@@ -142,6 +149,7 @@ def test_a_cosine_over_the_full_budget_warns_once_and_says_what_to_do():
     ("make", "scheduler"),
     [
         (lambda o, trial: of.CosineAnnealingLR(o, trial.to_step), "hyperband"),
+        (lambda o, trial: of.CosineAnnealingLR(o, trial.to_step), "auto"),
         (lambda o, trial: of.ExponentialLR(o, 0.9), "median"),
         (lambda o, trial: of.CosineAnnealingLR(o, trial.horizon), None),
     ],

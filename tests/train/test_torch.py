@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import luthier
 import luthier.train.torch as training_module
 from luthier.datasets import fashion_mnist
-from luthier.errors import CheckpointError, StudyError
+from luthier.errors import CheckpointError, Infeasible, StudyError
 from luthier.schedule import SCHEDULERS
 from luthier.space import HyperParameters, discover
 from luthier.study.records import TrialState
@@ -257,6 +257,26 @@ def test_an_error_in_build_is_the_users_own(tmp_path):
 
     with pytest.raises(ZeroDivisionError):
         tune(broken, subset(), epochs=1, max_trials=1, storage=tmp_path / "a.db", progress=False)
+
+
+@pytest.mark.parametrize("error", [Infeasible("pooled away"), MemoryError("too large")])
+def test_what_cannot_be_built_fails_its_trials_alone(tmp_path, error):
+    def picky(hp):
+        if hp.choice("kind", ["good", "bad"]) == "bad":
+            raise error
+        return build(hp)
+
+    result = tune(
+        picky,
+        subset(),
+        epochs=1,
+        max_trials=4,
+        searcher="random",
+        storage=tmp_path / "a.db",
+        progress=False,
+    )
+    states = {(t.configuration["kind"], t.state) for t in result.study.trials}
+    assert states == {("good", TrialState.COMPLETED), ("bad", TrialState.FAILED)}
 
 
 def test_what_build_returns_is_checked(tmp_path):

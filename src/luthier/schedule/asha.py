@@ -17,6 +17,7 @@ from functools import lru_cache
 from luthier.schedule.full import rest
 from luthier.schedule.hyperband import check_ladder, deepest
 from luthier.schedule.rungs import Rungs, standing_on_arrival
+from luthier.schedule.settings import real
 from luthier.study.following import followed
 from luthier.study.history import History
 from luthier.study.limits import epochs_left
@@ -44,14 +45,14 @@ class ASHA:
 
     Attributes:
         epochs: R, the most epochs one trial trains.
-        factor: η: a trial goes on when it is in the top 1/η of its rung.
+        factor: η, at least 2, which need not be whole: a trial goes on when it is in the top 1/η of its rung.
         minimum: r, epochs of the lowest rung, at least 1.
         stops: abandon a trial that is not in the top 1/η when it arrives, and let the others go on at
             once (the variant without pauses: Li et al. 2020, section 3.3; it needs no checkpoints).
     """
 
     epochs: int
-    factor: int = 3
+    factor: float = 3
     minimum: int = 1
     stops: bool = False
 
@@ -59,14 +60,21 @@ class ASHA:
         """Check the settings.
 
         Raises:
-            StudyError: a number below what it can be, or a first rung above the last one.
+            StudyError: a number below what it can be, epochs that are not whole, or a first rung above the
+                last one.
         """
-        check_ladder("ASHA", self.epochs, self.factor, self.minimum)
+        real(self, factor=2)
+        check_ladder(self)
 
     @property
     def promotes(self) -> bool:
         """Return True where trials pause."""
         return not self.stops
+
+    @property
+    def first_look(self) -> int:
+        """Return the step at which a trial is first compared."""
+        return self.steps[0]
 
     def plan(self, limits: Limits) -> Plan | None:
         """Return what the limits let in, about; None where nothing but time ends the study.
@@ -207,8 +215,8 @@ class ASHA:
 
 
 @lru_cache(maxsize=64)
-def _steps(epochs: int, factor: int, minimum: int) -> tuple[int, ...]:
+def _steps(epochs: int, factor: float, minimum: int) -> tuple[int, ...]:
     """Return r, rη, rη², … and R: whole epochs, the last rung at R itself."""
-    s = deepest(epochs // minimum, factor)
+    s = deepest(epochs, factor, minimum)
     found = [max(minimum, round(epochs / factor ** (s - i))) for i in range(s + 1)]
     return tuple(dict.fromkeys(found))

@@ -8,13 +8,17 @@ on or is abandoned there. Everything else trains to its end.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from luthier.schedule.asha import ASHA
 from luthier.schedule.full import Full
+from luthier.schedule.settings import whole
+from luthier.study.exhausting import configurations
 from luthier.study.following import followed
 from luthier.study.history import History
-from luthier.study.protocols import PAUSE, Done, Limits, Move, Plan, Start, Verdict
+from luthier.study.limits import epochs_left
+from luthier.study.protocols import GO_ON, PAUSE, Limits, Move, Plan, Resume, Start, Verdict
 from luthier.study.records import TrialRecord
 from luthier.study.words import counted
 
@@ -33,6 +37,14 @@ class Auto:
 
     epochs: int
 
+    def __post_init__(self) -> None:
+        """Check the epochs.
+
+        Raises:
+            StudyError: they are no whole number of at least 1.
+        """
+        whole(self, epochs=1)
+
     @property
     def promotes(self) -> bool:
         """Return False: a training loop need not write checkpoints."""
@@ -40,17 +52,25 @@ class Auto:
 
     def plan(self, limits: Limits) -> Plan | None:
         """Return the rungs with the most trials that the limits let in; None without such a limit."""
-        return self._rule(limits).plan(limits)
+        return (ASHA if self.saves(limits) else Full)(self.epochs).plan(limits)
 
     def next(self, history: History, limits: Limits) -> Move:
         """Promote, or begin a trial."""
-        rule = self._rule(limits)
-        move = rule.next(history, limits)
-        if not isinstance(move, Start):
+        if self._are_few(history, limits):
+            return self._next_to_its_end(history, limits)
+        move = ASHA(self.epochs).next(history, limits)
+        if not isinstance(move, Start) or self._writes(history):
             return move
-        if isinstance(rule, Full):
-            return Start(self.epochs, _WHOLE)
-        return move if self._writes(history) else self._stopping.next(history, limits)
+        return self._stopping.next(history, limits)
+
+    def _next_to_its_end(self, history: History, limits: Limits) -> Move:
+        """Let go on who waits at a rung, from the time when there were to be more trials; else begin one."""
+        left = epochs_left(history, limits)
+        for number, trial in sorted(history.paused.items()):
+            if self.epochs - trial.step <= left:
+                return Resume(number, self.epochs)
+        move = Full(self.epochs).next(history, limits)
+        return Start(self.epochs, _WHOLE) if isinstance(move, Start) else move
 
     def judge(self, history: History, trial: TrialRecord) -> Verdict:
         """Pause at the end of a rung; without a checkpoint there, go on or stop."""
@@ -60,6 +80,8 @@ class Auto:
         at_its_end = trial.to_step is not None and trial.step >= trial.to_step
         if at_its_end or rule.arrived_at(trial) is None:
             return rule.judge(history, trial)
+        if self._are_few(history, history.limits):
+            return GO_ON
         # It began before a checkpoint had been seen.
         return PAUSE if trial.checkpoint == trial.step else self._stopping.judge(history, trial)
 
@@ -69,25 +91,21 @@ class Auto:
 
     def dropped(self, history: History, limits: Limits) -> list[tuple[int, str]]:
         """Return the paused trials once nothing else can happen any more."""
-        rule = self._rule(limits)
-        if isinstance(rule, ASHA):
-            return rule.dropped(history, limits)
-        over = isinstance(rule.next(history, limits), Done)  # the limits were lowered since
-        return [
-            (n, f"only {counted(limits.trials or 0, 'trial')}")
-            for n in sorted(history.paused)
-            if over
-        ]
+        if self._are_few(history, limits):
+            return []  # all of them go on
+        return ASHA(self.epochs).dropped(history, limits)
 
     def saves(self, limits: Limits) -> bool:
-        """Return whether trials are compared before their end."""
-        return isinstance(self._rule(limits), ASHA)
+        """Return whether trials are compared before their end, as far as the limits tell."""
+        few = limits.trials is not None and limits.trials < _LEAST_TRIALS
+        return not few and self.epochs >= _LEAST_EPOCHS
 
     def explain(self, history: History, limits: Limits) -> str:
         """Return in one line what is done, and why."""
-        if not self.saves(limits):
+        if self._are_few(history, limits):
             short = self.epochs < _LEAST_EPOCHS
-            few = counted(self.epochs, "epoch") if short else counted(limits.trials or 0, "trial")
+            most = self._most(history, limits)
+            few = counted(self.epochs, "epoch") if short else counted(int(most), "trial")
             return f"every trial trains to its end: {few} leave{'s' * few.startswith('1 ')} nothing to save"
         steps = " → ".join(map(str, ASHA(self.epochs).steps))
         said = f"ASHA: the top third goes on at epochs {steps}"
@@ -101,9 +119,18 @@ class Auto:
     def _stopping(self) -> ASHA:
         return ASHA(self.epochs, stops=True)
 
-    def _rule(self, limits: Limits) -> Full | ASHA:
-        few = limits.trials is not None and limits.trials < _LEAST_TRIALS
-        return Full(self.epochs) if few or self.epochs < _LEAST_EPOCHS else ASHA(self.epochs)
+    def _are_few(self, history: History, limits: Limits) -> bool:
+        """Return whether there are too few epochs or trials to save any, and there have been no more."""
+        return self.epochs < _LEAST_EPOCHS or self._most(history, limits) < _LEAST_TRIALS
+
+    @staticmethod
+    def _most(history: History, limits: Limits) -> float:
+        """Return how many trials there will be at the most: as many as were begun, when limits were lowered."""
+        begun = len(history.trials)
+        if begun >= _LEAST_TRIALS:
+            return math.inf
+        known = (limits.trials, configurations(history))
+        return max(begun, min((count for count in known if count is not None), default=math.inf))
 
     def _writes(self, history: History) -> bool:
         """Return whether the training loop has been seen to write checkpoints."""

@@ -148,7 +148,7 @@ class _Ladder:
     bracket: Bracket
     goals: Goals
     members: dict[int, TrialRecord] = field(default_factory=dict[int, TrialRecord])
-    reached: dict[int, int] = field(default_factory=dict[int, int])  # their last known steps
+    rewound: dict[int, int] = field(default_factory=dict[int, int])  # what was known of theirs
     over: set[int] = field(default_factory=set[int])  # those that have ended
     rung: int = 0
     entered: set[int] = field(default_factory=set[int])
@@ -180,8 +180,8 @@ class _Ladder:
         """Replace what is known of *trial*."""
         number, ended = trial.number, trial.state.ended
         new = number not in self.members
-        back = trial.step < self.reached.get(number, 0) or (number in self.over and not ended)
-        self.members[number], self.reached[number] = trial, trial.step
+        back = self.rewound.get(number) != trial.rewound or (number in self.over and not ended)
+        self.members[number], self.rewound[number] = trial, trial.rewound
         _include(self.over, number, ended)
         if ended:
             self.behind.pop(number, None)

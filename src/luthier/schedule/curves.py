@@ -26,20 +26,18 @@ class ByStep:
     steps: list[int] = field(default_factory=list[int])
     of: dict[int, dict[int, float]] = field(default_factory=dict[int, dict[int, float]])
     ordered: dict[int, list[float]] = field(default_factory=dict[int, list[float]])
-    reached: dict[int, int] = field(default_factory=dict[int, int])
+    reached: dict[int, tuple[int, int]] = field(default_factory=dict[int, tuple[int, int]])
 
     def take(self, trial: TrialRecord) -> None:
         """Replace what is known of *trial*."""
         number, now = trial.number, trial.step
-        before = self.reached.get(number, 0)
-        self.trials[number], self.reached[number] = trial, now
-        low, high = sorted((bisect_right(self.steps, before), bisect_right(self.steps, now)))
-        for step in self.steps[low:high]:
-            if now > before:
-                self._enter(trial, step)
-            else:  # it went back to a checkpoint
-                values = self.ordered[step]
-                del values[bisect_left(values, self.of[step].pop(number))]
+        before, rewound = self.reached.get(number, (0, 0))
+        if rewound != trial.rewound:  # it went back to a checkpoint
+            self._leave(number, before)
+            before = 0
+        self.trials[number], self.reached[number] = trial, (now, trial.rewound)
+        for step in self.steps[bisect_right(self.steps, before) : bisect_right(self.steps, now)]:
+            self._enter(trial, step)
 
     def others(self, trial: TrialRecord, step: int) -> Others:
         """Return the numbers of all trials but *trial* that have come as far as *step*."""
@@ -57,6 +55,11 @@ class ByStep:
         value = self.summary(trial, bisect_right(trial.steps, step))
         self.of[step][trial.number] = value
         insort(self.ordered[step], value)
+
+    def _leave(self, number: int, reached: int) -> None:
+        for step in self.steps[: bisect_right(self.steps, reached)]:
+            values = self.ordered[step]
+            del values[bisect_left(values, self.of[step].pop(number))]
 
 
 @dataclass(frozen=True)

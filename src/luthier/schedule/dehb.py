@@ -22,6 +22,7 @@ from luthier.schedule.brackets import judge, left_behind, next_move, within
 from luthier.schedule.hyperband import check_ladder, deepest, iteration, times
 from luthier.schedule.places import Places
 from luthier.schedule.rungs import Place, Rungs, standing_on_arrival
+from luthier.schedule.settings import whole
 from luthier.study.chance import Chance
 from luthier.study.exhausting import was_tried
 from luthier.study.feasibility import would_run_out
@@ -29,7 +30,6 @@ from luthier.study.following import followed
 from luthier.study.goals import Goals
 from luthier.study.history import History
 from luthier.study.protocols import (
-    COMPLETE,
     Bracket,
     Fate,
     Limits,
@@ -61,6 +61,7 @@ class DEHB:
         iterations: runs of Hyperband; by default one, or as many as the study's limits have room for.
         mutation: F, the share of a difference that is added, above 0 and at most 2.
         crossover: CR, the probability that a hyperparameter comes from the mutant, from 0 to 1.
+        minimum: epochs of the first rungs at the least, as in ``Hyperband``.
     """
 
     searcher: ClassVar[str] = "random"  # for the first bracket
@@ -70,16 +71,16 @@ class DEHB:
     iterations: int | None = None
     mutation: float = 0.5
     crossover: float = 0.5
+    minimum: int = 1
 
     def __post_init__(self) -> None:
         """Check the settings.
 
         Raises:
-            StudyError: a setting outside its range.
+            StudyError: a number that is not whole, or a setting outside its range.
         """
-        check_ladder("DEHB", self.epochs, self.factor)
-        if self.iterations is not None and self.iterations < 1:
-            raise StudyError(f"DEHB: iterations must be at least 1, got {self.iterations}.")
+        whole(self, factor=2, iterations=1)
+        check_ladder(self)
         if not 0 < self.mutation <= 2:
             raise StudyError(
                 f"DEHB: mutation must lie above 0 and at most at 2, got {self.mutation!r}."
@@ -106,13 +107,17 @@ class DEHB:
     def judge(self, history: History, trial: TrialRecord) -> Verdict:
         """Pause the trial at the end of its rung; those of later iterations end there."""
         verdict = judge(self.epochs, trial)
-        if verdict.fate is Fate.PAUSE and trial.bracket > deepest(self.epochs, self.factor):
-            return COMPLETE
+        if verdict.fate is Fate.PAUSE and self.is_later(trial.bracket):
+            return Verdict(Fate.STOP, f"its rung ends at epoch {trial.step}")
         return verdict
 
     def dropped(self, history: History, limits: Limits) -> list[tuple[int, str]]:
         """Return the paused trials that did not make it to the next rung."""
         return left_behind(_within(self, limits), history, limits)
+
+    def is_later(self, index: int) -> bool:
+        """Return whether bracket *index* is a single rung of an iteration after the first."""
+        return index > deepest(self.epochs, self.factor, self.minimum)
 
     def _child(self, history: History, move: Start) -> dict[str, Any] | None:
         """Return a new configuration for *move*; None when none was bred that is new and allowed."""
@@ -120,7 +125,7 @@ class DEHB:
 
         if not history.space.searched:
             return None
-        settings = DEHB(self.epochs, self.factor)
+        settings = DEHB(self.epochs, self.factor, minimum=self.minimum)
         populations = followed(
             history, ("dehb", settings), lambda: _Populations(settings, history.goals)
         )
@@ -130,11 +135,13 @@ class DEHB:
         level = populations.steps.index(move.to_step or self.epochs)
         members = history.brackets.get(move.bracket, ())
         slot, lower, best = populations.parents(move.bracket, level, len(members))
-        everyone = [populations.at(i, history, places) for i in range(len(populations.steps))]
-        target, pool = everyone[level][0][slot], _sorted(*everyone[lower])[:best]
+        own = populations.at(level, history, places)
+        below = own if lower == level else populations.at(lower, history, places)
+        target, pool = own[0][slot], _sorted(*below)[:best]
         generator = chance.generator()
         if len(pool) < _PARENTS:
-            every = np.concatenate([points for points, _ in everyone])
+            levels = range(len(populations.steps))
+            every = np.concatenate([populations.at(i, history, places)[0] for i in levels])
             missing = _PARENTS + 1 - len(pool)
             if len(every) < missing:
                 return None  # with an epoch or two there is one population, of one
@@ -173,7 +180,7 @@ class _Populations:
     ladders: dict[int, Rungs] = field(default_factory=dict[int, Rungs])  # with promotions
 
     def __post_init__(self) -> None:
-        one = _first(self.settings.epochs, self.settings.factor)
+        one = _first(self.settings)
         self.steps = sorted({rung.step for bracket in one for rung in bracket.rungs})
         self.sizes = [
             max(r.trials for bracket in one for r in bracket.rungs if r.step == step)
@@ -185,6 +192,7 @@ class _Populations:
         # For each level and place those who had it, and lost it, the best one first.
         self.begun: list[dict[int, list[Place]]] = [{} for _ in self.steps]
         self.entered: dict[int, Place] = {}
+        self.held: dict[int, dict[int, Place]] = {}  # by level, until one of its places may change
 
     def take(self, trial: TrialRecord) -> None:
         """Replace what is known of *trial*."""
@@ -194,13 +202,16 @@ class _Populations:
             self.members[trial.bracket] = self.place[number] + 1
         if (ladder := self.ladders.get(trial.bracket)) is not None:
             ladder.take(trial)
+            self.held.clear()
         step = _bracket(self.settings, trial.bracket).rungs[0].step
         level = self.steps.index(step)
         slot = self._slot(trial.bracket, level, self.place[number])
         losers = self.begun[level].setdefault(slot, [])
         if (old := self.entered.pop(number, None)) is not None:
             losers.remove(old)
+            self.held.pop(level, None)
         if trial.step >= step:
+            self.held.pop(level, None)
             self.entered[number] = (standing_on_arrival(trial, step, self.goals), -number)
             insort(losers, self.entered[number])
 
@@ -208,17 +219,23 @@ class _Populations:
         first = _offset(self.settings, bracket, self.steps[level])
         return (first + place) % self.sizes[level]
 
-    def _holders(self, level: int) -> dict[int, Place]:
+    def holders(self, level: int) -> dict[int, Place]:
         """Return who holds each place of a level that is taken; of equals, the newer one."""
+        if level not in self.held:
+            self.held[level] = self._holders(level)
+        return self.held[level]
+
+    def _holders(self, level: int) -> dict[int, Place]:
         best = {slot: losers[0] for slot, losers in self.begun[level].items() if losers}
         for index, ladder in self.ladders.items():
             if self.steps[level] not in ladder.steps[1:]:
                 continue
             at = ladder.steps.index(self.steps[level])
             below = ladder.arrived[at - 1]
+            first = _offset(self.settings, index, self.steps[level])
             for loss, number in ladder.arrived[at]:
                 rank = bisect_left(below, ladder.known[number][0][at - 1])
-                slot = self._slot(index, level, rank)
+                slot = (first + rank) % self.sizes[level]
                 best[slot] = min(best.get(slot, (math.inf, 0)), (loss, -number))
         return {slot: place for slot, place in best.items() if math.isfinite(place[0])}
 
@@ -226,8 +243,7 @@ class _Populations:
         """Return where child *place* of a bracket's rung belongs, its parents' level and how many."""
         step = self.steps[level]
         rung = next(r for r in _bracket(self.settings, index).rungs if r.step == step)
-        later = index > deepest(self.settings.epochs, self.settings.factor)
-        first = not later or _rung_before(self.settings, index) is None
+        first = not self.settings.is_later(index) or _rung_before(self.settings, index) is None
         return self._slot(index, level, place), level if first else level - 1, rung.trials
 
     def at(self, level: int, history: History, places: Places) -> tuple[Array, Array]:
@@ -240,7 +256,7 @@ class _Populations:
         chance = Chance(history.header.seed, ("dehb", level))
         points = chance.generator().random((self.sizes[level], len(history.space.searched)))
         losses = np.full(self.sizes[level], math.inf)
-        if holders := self._holders(level):
+        if holders := self.holders(level):
             slots = list(holders)
             trials = [history.trials[-number] for _, number in holders.values()]
             points[slots] = places.at(trials, history.space)
@@ -254,45 +270,51 @@ def _sorted(points: Array, losses: Array) -> Array:
 
 def _bracket(settings: DEHB, index: int) -> Bracket:
     """Return bracket *index*: those of the first iteration are Hyperband's, then each rung is one."""
-    first = deepest(settings.epochs, settings.factor) + 1
-    one = _first(settings.epochs, settings.factor)
-    if index < first:
+    one, rungs = _first(settings), _singles(settings)
+    if not settings.is_later(index):
         return one[index]
-    rungs = _singles(settings.epochs, settings.factor)
-    name, rung = rungs[(index - first) % len(rungs)]
+    name, rung = rungs[(index - len(one)) % len(rungs)]
     return Bracket(index, name, (rung,))
 
 
 def _rung_before(settings: DEHB, index: int) -> Rung | None:
     """Return the rung below that of a later iteration's bracket, None when it is the lowest."""
-    rungs = _singles(settings.epochs, settings.factor)
-    at = (index - deepest(settings.epochs, settings.factor) - 1) % len(rungs)
+    rungs = _singles(settings)
+    at = (index - len(_first(settings))) % len(rungs)
     same = at > 0 and rungs[at - 1][0].split(",")[0] == rungs[at][0].split(",")[0]
     return rungs[at - 1][1] if same else None
 
 
 @lru_cache(maxsize=1024)
 def _offset(settings: DEHB, index: int, step: int) -> int:
-    """Return how many trials the brackets before *index* have at *step*."""
-    return sum(
-        rung.trials
-        for before in range(index)
-        for rung in _bracket(settings, before).rungs
-        if rung.step == step
-    )
+    """Return how many trials the brackets before *index* have at *step*.
+
+    Every iteration has the same rungs, and there may be thousands.
+    """
+    one, rungs = _first(settings), [rung for _, rung in _singles(settings)]
+    if settings.is_later(index):
+        iterations, at = divmod(index - len(one), len(rungs))
+        iterations, before = iterations + 1, rungs[:at]
+    else:
+        iterations, before = 0, [rung for bracket in one[:index] for rung in bracket.rungs]
+
+    def there(those: list[Rung]) -> int:
+        return sum(rung.trials for rung in those if rung.step == step)
+
+    return iterations * there(rungs) + there(before)
 
 
 @lru_cache(maxsize=64)
-def _first(epochs: int, factor: int) -> tuple[Bracket, ...]:
-    return tuple(iteration(epochs, factor))
+def _first(settings: DEHB) -> tuple[Bracket, ...]:
+    return tuple(iteration(settings.epochs, settings.factor, settings.minimum))
 
 
 @lru_cache(maxsize=64)
-def _singles(epochs: int, factor: int) -> tuple[tuple[str, Rung], ...]:
+def _singles(settings: DEHB) -> tuple[tuple[str, Rung], ...]:
     """Return the rungs of one iteration, each with its name."""
     return tuple(
         (f"{bracket.name}, rung {i}", rung)
-        for bracket in _first(epochs, factor)
+        for bracket in _first(settings)
         for i, rung in enumerate(bracket.rungs)
     )
 
@@ -308,10 +330,8 @@ def _within(settings: DEHB, limits: Limits) -> tuple[Bracket, ...]:
         )
         return Bracket(bracket.index, bracket.name, tuple(rungs))
 
-    one = _first(settings.epochs, settings.factor)
-    singles = [
-        Bracket(0, name, (rung,)) for name, rung in _singles(settings.epochs, settings.factor)
-    ]
+    one = _first(settings)
+    singles = [Bracket(0, name, (rung,)) for name, rung in _singles(settings)]
     count = len(one) + len(singles) * (_times(settings, one, singles, limits) - 1)
     return within([_bracket(settings, i) for i in range(count)], limits, shrink)
 

@@ -75,22 +75,20 @@ class Curves:
 
     budget: int
     sums: dict[int, Sums] = field(default_factory=dict[int, Sums])
-    read: dict[int, int] = field(default_factory=dict[int, int])
-    trials: dict[int, TrialRecord] = field(default_factory=dict[int, TrialRecord])
+    read: dict[int, tuple[int, int]] = field(default_factory=dict[int, tuple[int, int]])
 
     def take(self, trial: TrialRecord) -> None:
         """Add the reports that are new; all of them when some were taken back."""
         import numpy as np
 
         number = trial.number
-        self.trials[number] = trial
-        begin = self.read.get(number, 0)
-        if begin > len(trial.steps):
+        begin, rewound = self.read.get(number, (0, 0))
+        if rewound != trial.rewound:
             begin = 0
         if begin == 0:
             zero = np.zeros(len(_POWERS) + len(_RATES))
             self.sums[number] = Sums(0.0, 0.0, 0.0, zero, zero.copy(), zero.copy())
-        self.read[number] = len(trial.steps)
+        self.read[number] = len(trial.steps), trial.rewound
         if begin == len(trial.steps):
             return
         g = shapes(np.array(trial.steps[begin:]), self.budget)

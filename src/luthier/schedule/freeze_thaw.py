@@ -10,19 +10,20 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, insort
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from luthier.errors import StudyError
 from luthier.schedule.extrapolation import Belief, Curves, Prediction, Sums, predict
 from luthier.schedule.full import rest
-from luthier.schedule.hyperband import check_ladder
 from luthier.schedule.places import Places
 from luthier.schedule.rungs import Place, report_on_arrival
+from luthier.schedule.settings import whole
 from luthier.space import Space
 from luthier.study.chance import derive
 from luthier.study.following import followed
-from luthier.study.goals import Goals
 from luthier.study.history import History
 from luthier.study.limits import epochs_left
 from luthier.study.protocols import (
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
 
 _FIRST = 4  # trials that begin before anything is compared
 _CONSIDERED = 128  # paused trials with the best last losses, of which one may go on
-_KNOWN = 256  # trials that say what is to be expected, the newest ones
+_NEWEST = 256  # trials that say what is to be expected of a new one
 _LONGEST = 8  # trials whose curves say how far a curve falls
 _KEPT = (
     8  # paused trials that wait for more epochs when there are none: their checkpoints take disk
@@ -67,27 +68,34 @@ class FreezeThaw:
         epochs: R, the most epochs one trial trains.
         unit: epochs that each decision grants; by default a twentieth of R, at least 1.
         chance: a trial that will beat the best one with a smaller probability is abandoned.
+        end_below: the study ends when nothing, neither a paused trial nor a new one, is expected to beat
+            the best one with at least this probability, between 0 and 1. By default 0: only limits end
+            it. 0.01 takes a hundred trials, as the next one of n beats them all in 1 of n + 1 cases.
     """
 
     epochs: int
     unit: int | None = None
     chance: float = 0.005
+    end_below: float = 0.0
 
     def __post_init__(self) -> None:
         """Check the settings.
 
         Raises:
-            StudyError: epochs or unit below 1, or a chance that is not between 0 and 1.
+            StudyError: epochs or unit that are not whole or below 1, or a probability that is not between
+                0 and 1.
         """
-        check_ladder("Freeze–thaw", self.epochs, 2)
-        if self.unit is not None and not 1 <= self.unit <= self.epochs:
+        whole(self, epochs=1, unit=1)
+        if self.unit is not None and self.unit > self.epochs:
             raise StudyError(
                 f"Freeze–thaw: unit must lie between 1 and epochs={self.epochs}, got {self.unit!r}."
             )
-        if not 0 <= self.chance < 1:
-            raise StudyError(
-                f"Freeze–thaw: chance must lie between 0 and 1 (0.005), got {self.chance!r}."
-            )
+        for name, value in (("chance", self.chance), ("end_below", self.end_below)):
+            if not 0 <= value < 1:
+                usual = type(self).__dataclass_fields__[name].default
+                raise StudyError(
+                    f"Freeze–thaw: {name} must lie between 0 and 1 ({usual:g}), got {value!r}."
+                )
 
     @property
     def promotes(self) -> bool:
@@ -109,18 +117,19 @@ class FreezeThaw:
         """Grant the next epochs to a paused trial or to a new one."""
         left = epochs_left(history, limits)
         room = limits.trials is None or len(history.trials) < limits.trials
-        waiting = followed(history, "waiting", lambda: _Waiting(history.goals)).ordered
+        waiting = _waiting(history)
         if left < 1 or (not room and not waiting):
             return rest(history, "no epochs are left to grant" if left < 1 else "no trial is left")
+        if over := self._nothing_is_likely(history, room=room):
+            return rest(history, over)
         if room and (len(history.trials) < _FIRST or not waiting):
             return Start(min(self._unit, self.epochs, _whole(left)))
-        best = [history.trials[number] for _, number in waiting[:_CONSIDERED]]
-        scores = self._scores(history, best, new=room)
-        scores[[i for i, t in enumerate(best) if _breaks_what_the_best_kept(history, t)]] = -1.0
+        scores = self._scores(history, waiting, new=room)
+        scores[[i for i, t in enumerate(waiting) if _breaks_what_the_best_kept(history, t)]] = -1.0
         chosen = int(scores.argmax())
-        if chosen == len(best):
+        if chosen == len(waiting):
             return Start(min(self._unit, self.epochs, _whole(left)))
-        trial = best[chosen]
+        trial = waiting[chosen]
         granted = min(self._unit, self.epochs - trial.step, _whole(left))
         return Resume(trial.number, trial.step + granted)
 
@@ -137,16 +146,23 @@ class FreezeThaw:
         return PAUSE if chance >= self.chance else Verdict(Fate.STOP, words)
 
     def dropped(self, history: History, limits: Limits) -> list[tuple[int, str]]:
-        """Return, once no epochs are left, the paused trials but for those with the best chances.
+        """Return, at the study's end, the paused trials but for those with the best chances.
 
-        These stay paused: with more epochs the study goes on with them.
+        These stay paused: with more epochs the study goes on with them. Where it ends because nothing has a
+        chance, only the best one does.
         """
         best = history.best
-        if history.active or not history.paused or epochs_left(history, limits) >= 1:
+        if history.active or best is None or len(history.trials) <= _FIRST:
             return []
+        over = ""
+        if epochs_left(history, limits) >= 1:
+            room = limits.trials is None or len(history.trials) < limits.trials
+            over = self._nothing_is_likely(history, room=room)
+            if not over:
+                return []
         waiting = [trial for _, trial in sorted(history.paused.items()) if trial is not best]
-        if best is None or not waiting or len(history.trials) <= _FIRST:
-            return []
+        if over or not waiting:
+            return [(trial.number, over) for trial in waiting]
         outlooks = zip(waiting, self._outlooks(history, best, waiting), strict=True)
         ranked = sorted((-chance, trial.number, words) for trial, (chance, words) in outlooks)
         others = f"no epochs are left, and {_KEPT} others have a better chance to beat the best one"
@@ -171,6 +187,42 @@ class FreezeThaw:
             )
             for chance, mean, deviation in rows
         ]
+
+    def _nothing_is_likely(self, history: History, *, room: bool) -> str:
+        """Return in words that nothing is likely to beat the best any more, "" while something is."""
+        best = history.best
+        if not self.end_below or best is None or best.violation or history.queue:
+            return ""
+        if len(history.trials) <= _FIRST:
+            return ""
+        expected, waiting = self._expected(history), _waiting(history)
+        able = [t for t in waiting if not _breaks_what_the_best_kept(history, t)]
+        chances = [float(chance) for chance in self._chances(expected, able, best)]
+        if room:
+            chances.append(self._chance_of_new(expected, best))
+        chance = max(chances, default=0.0)
+        if chance >= self.end_below:
+            return ""
+        return f"nothing is likely to beat the best: chance {100 * chance:.2g} %"
+
+    def _chance_of_new(self, expected: _Expected, best: TrialRecord) -> float:
+        """Return the probability that one more trial ends below the best one's loss.
+
+        It ends as one of those before it does or would. Of *n* that are alike, the best one included, and
+        whose ends are known, the next beats all in 1 of n + 1 cases (Laplace's rule of succession).
+        """
+        others = [t for t in expected.told if t is not best]
+        going = [t for t in others if t.step < self.epochs]
+        return (1.0 + float(sum(self._chances(expected, going, best)))) / (len(others) + 2)
+
+    def _chances(
+        self, expected: _Expected, trials: list[TrialRecord], best: TrialRecord
+    ) -> Sequence[float]:
+        """Return for each of *trials* the probability that it ends below the best one's loss."""
+        if not trials:
+            return []
+        found = expected.at(trials, [self.epochs] * len(trials), new=False)
+        return found.below(best.best_loss).tolist()
 
     @property
     def _unit(self) -> int:
@@ -197,6 +249,18 @@ class FreezeThaw:
         return _Expected.of(curves, places, history)
 
 
+def _waiting(history: History) -> list[TrialRecord]:
+    """Return the paused trials of which one may go on, the best one by its last report first."""
+    goals = history.goals
+
+    def place(trial: TrialRecord) -> Place | None:
+        waits = trial.state is TrialState.PAUSED
+        return (goals.standing(trial, -1), trial.number) if waits else None
+
+    ordered = followed(history, "waiting", lambda: _Ordered(place)).ordered
+    return [history.trials[number] for _, number in ordered[:_CONSIDERED]]
+
+
 @dataclass(frozen=True)
 class _Expected:
     """What the study's trials so far lead to expect of a curve."""
@@ -205,36 +269,42 @@ class _Expected:
     places: Places
     space: Space
     belief: Belief
+    told: list[TrialRecord]  # the newest ones and the longest ones
+    usual: float  # where a new trial is expected to end
     known: Array  # (n, d) places
-    ends: Array  # (n,) last losses there
+    ends: Array  # (n,) where curves end there
 
     @classmethod
     def of(cls, curves: Curves, places: Places, history: History) -> _Expected:
         import numpy as np
 
         space = history.space
-        # Where some keep the constraints, what breaks them says nothing of what is looked for.
-        trials = [
-            t
-            for t in list(curves.trials.values())[-_KNOWN:]
-            if t.steps
-            and math.isfinite(t.best_loss)
-            and t.state is not TrialState.DIVERGED
-            and not _breaks_what_the_best_kept(history, t)
-        ]
-        if not trials:
+
+        lengths = followed(history, "lengths", lambda: _Ordered(_by_length))
+
+        def tells(trial: TrialRecord) -> bool:
+            # Where some keep the constraints, what breaks them says nothing of what is looked for.
+            return trial.number in lengths.of and not _breaks_what_the_best_kept(history, trial)
+
+        # A curve's fall is read off the trials that were trained longest: most have begun only, and with
+        # many workers, or after many trials, none of the newest has come far.
+        by_length = (history.trials[number] for _, number in lengths.ordered)
+        longest = list(islice(filter(tells, by_length), _LONGEST))
+        told = list(dict.fromkeys([*longest, *filter(tells, history.trials[-_NEWEST:])]))
+        if not told:
             nothing = Belief(0.0, 1.0, 0.0, 1.0)
-            return cls(curves, places, space, nothing, np.zeros((0, 1)), np.zeros(0))
-        # A curve's fall is read off the trials that were trained longest: most have begun only.
-        longest = sorted(trials, key=lambda t: (-len(t.steps), t.number))[:_LONGEST]
+            return cls(curves, places, space, nothing, told, 0.0, np.zeros((0, 1)), np.zeros(0))
         lows = [np.minimum.accumulate(t.losses) for t in longest]
         falls = np.array([low[0] - low[-1] for low in lows])
         fall = float(np.median(falls[np.isfinite(falls)])) if np.isfinite(falls).any() else 0.0
-        ends = np.array([t.best_loss - _still(lows, len(t.steps)) for t in trials])
-        low, middle, high = np.quantile(ends, [0.1, 0.5, 0.9])
+        known = list(dict.fromkeys([*told, *filter(tells, _waiting(history))]))
+        still = {reports: _still(lows, reports) for reports in {len(t.steps) for t in known}}
+        ends = np.array([t.best_loss - still[len(t.steps)] for t in known])
+        low, usual, middle, high = np.quantile(ends[: len(told)], [0.1, _NEW, 0.5, 0.9])
         spread = max(float(high - low) / 2.0, 1e-9 + 1e-6 * abs(float(middle)))
         belief = Belief(float(middle), spread, fall, max(spread, fall))
-        return cls(curves, places, space, belief, places.at(trials, space), ends)
+        at = places.at(known, space)
+        return cls(curves, places, space, belief, told, float(usual), at, ends)
 
     def at(self, trials: list[TrialRecord], steps: list[int], *, new: bool) -> Prediction:
         """Return the distribution of the losses of *trials*, and of a new one last, at *steps*."""
@@ -245,8 +315,7 @@ class _Expected:
         if new:
             zero = np.zeros_like(sums[0].shape) if sums else np.zeros(11)
             sums = [*sums, Sums(0.0, 0.0, 0.0, zero, zero, zero)]
-            usual = float(np.quantile(self.ends, _NEW)) if len(self.ends) else self.belief.level
-            levels = np.append(levels, usual)
+            levels = np.append(levels, self.usual)
         return predict(sums, levels, self.belief, np.array(steps), self.curves.budget)
 
     def _levels(self, trials: list[TrialRecord]) -> Array:
@@ -264,10 +333,10 @@ class _Expected:
 
 
 @dataclass(eq=False)
-class _Waiting:
-    """The paused trials by their last reports, the best one first."""
+class _Ordered:
+    """The trials that *place* gives a place, in the order of these."""
 
-    goals: Goals
+    place: Callable[[TrialRecord], Place | None]
     ordered: list[Place] = field(default_factory=list[Place])
     of: dict[int, Place] = field(default_factory=dict[int, Place])
 
@@ -275,9 +344,15 @@ class _Waiting:
         """Replace what is known of *trial*."""
         if (old := self.of.pop(trial.number, None)) is not None:
             del self.ordered[bisect_left(self.ordered, old)]
-        if trial.state is TrialState.PAUSED:
-            self.of[trial.number] = new = (self.goals.standing(trial, -1), trial.number)
+        if (new := self.place(trial)) is not None:
+            self.of[trial.number] = new
             insort(self.ordered, new)
+
+
+def _by_length(trial: TrialRecord) -> Place | None:
+    """Return the place of a trial among those whose curves say something, the longest one first."""
+    spoilt = trial.state is TrialState.DIVERGED or not math.isfinite(trial.best_loss)
+    return None if spoilt or not trial.reported else (-len(trial.steps), trial.number)
 
 
 def _breaks_what_the_best_kept(history: History, trial: TrialRecord) -> bool:

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
+from luthier.schedule.settings import whole
 from luthier.study.history import History
 from luthier.study.limits import epochs_left
 from luthier.study.protocols import (
@@ -31,6 +32,14 @@ class Full:
 
     epochs: int | None = None
     in_any_order: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        """Check the epochs.
+
+        Raises:
+            StudyError: they are no whole number of at least 1.
+        """
+        whole(self, epochs=1)
 
     @property
     def promotes(self) -> bool:

@@ -9,7 +9,8 @@ With R the most epochs one configuration may train and η the share carried forw
 
 For R = 81 and η = 3 this is the paper's Table 1 (brackets of 81, 34, 15, 8 and 5). Epochs are whole:
 r_i is rounded to the nearest one, and is at least 1. A configuration that goes on continues from its
-checkpoint, so a rung costs only the epochs that are new.
+checkpoint, so a rung costs only the epochs that are new. Where the first rungs must not be shorter than
+some r_min (*minimum*), s_max = ⌊log_η (R / r_min)⌋.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 from luthier.errors import StudyError
 from luthier.schedule.brackets import judge, left_behind, next_move, within
+from luthier.schedule.settings import whole
 from luthier.study.history import History
 from luthier.study.protocols import Bracket, Limits, Move, Plan, Rung, Verdict
 from luthier.study.records import TrialRecord
@@ -35,11 +37,14 @@ class Hyperband:
         factor: η, at least 2: the best 1/η of a rung go on.
         iterations: how often the whole of Algorithm 1 is run; by default once, or as often as the
             study's trials and epochs have room for where they are limited.
+        minimum: epochs of the first rungs at the least, from 1 to *epochs*; brackets that would begin
+            with fewer are left out.
     """
 
     epochs: int
     factor: int = 3
     iterations: int | None = None
+    minimum: int = 1
     in_any_order: ClassVar[bool] = True  # a rung is judged when all of it is there
     ends_by_its_plan: ClassVar[bool] = True
 
@@ -47,11 +52,11 @@ class Hyperband:
         """Check the settings.
 
         Raises:
-            StudyError: epochs or iterations below 1, or a factor below 2.
+            StudyError: a number that is not whole or below what it can be, or a first rung above the
+                last one.
         """
-        check_ladder("Hyperband", self.epochs, self.factor)
-        if self.iterations is not None and self.iterations < 1:
-            raise StudyError(f"Hyperband: iterations must be at least 1, got {self.iterations}.")
+        whole(self, factor=2, iterations=1)
+        check_ladder(self)
 
     @property
     def promotes(self) -> bool:
@@ -75,20 +80,33 @@ class Hyperband:
         return left_behind(_within(self, limits), history, limits)
 
 
-def check_ladder(name: str, epochs: int, factor: int, minimum: int = 1) -> None:
+class Ladder(Protocol):
+    """What has rungs."""
+
+    @property
+    def epochs(self) -> int:
+        """Return where the last rung ends."""
+        ...
+
+    @property
+    def minimum(self) -> int:
+        """Return where the first rung ends, at the earliest."""
+        ...
+
+
+def check_ladder(scheduler: Ladder) -> None:
     """Refuse a ladder that cannot be climbed.
 
     Raises:
-        StudyError: epochs below 1, a factor below 2, or a first rung that is not between 1 and epochs.
+        StudyError: epochs that are no whole number from 1 on, or a first rung that is not between 1 and
+            epochs.
     """
-    if epochs < 1:
-        raise StudyError(f"{name}: epochs, the most one trial trains, must be >= 1, got {epochs}.")
-    if factor < 2:
+    whole(scheduler, epochs=1, minimum=1)
+    if scheduler.minimum > scheduler.epochs:
         raise StudyError(
-            f"{name}: factor must be 2 or more (3 carries the top third forward), got {factor}."
+            f"{type(scheduler).__name__}: minimum must lie between 1 and epochs={scheduler.epochs}, "
+            f"got {scheduler.minimum}."
         )
-    if not 1 <= minimum <= epochs:
-        raise StudyError(f"{name}: minimum must lie between 1 and epochs={epochs}, got {minimum}.")
 
 
 def ladder(index: int, s: int, trials: int, epochs: int, factor: int) -> Bracket:
@@ -107,17 +125,17 @@ def ladder(index: int, s: int, trials: int, epochs: int, factor: int) -> Bracket
     return Bracket(index, f"s={s}", tuple(rungs))
 
 
-def deepest(epochs: int, factor: int) -> int:
-    """Return s_max = ⌊log_factor(epochs)⌋ without rounding errors."""
+def deepest(epochs: int, factor: float, minimum: int = 1) -> int:
+    """Return s_max = ⌊log_factor(epochs / minimum)⌋ without rounding errors."""
     s = 0
-    while factor ** (s + 1) <= epochs:
+    while minimum * factor ** (s + 1) <= epochs:
         s += 1
     return s
 
 
-def iteration(epochs: int, factor: int, first: int = 0) -> list[Bracket]:
+def iteration(epochs: int, factor: int, minimum: int = 1, first: int = 0) -> list[Bracket]:
     """Return the brackets of one run of Algorithm 1, their indices counted from *first*."""
-    s_max = deepest(epochs, factor)
+    s_max = deepest(epochs, factor, minimum)
     brackets: list[Bracket] = []
     for s in range(s_max, -1, -1):
         n = -(-(s_max + 1) * factor**s // (s + 1))  # ⌈(s_max + 1) η^s / (s + 1)⌉ in whole numbers
@@ -146,10 +164,11 @@ def _within(settings: Hyperband, limits: Limits) -> tuple[Bracket, ...]:
         s = int(bracket.name.removeprefix("s="))
         return ladder(bracket.index, s, trials, settings.epochs, settings.factor)
 
-    one = iteration(settings.epochs, settings.factor)
+    rules = settings.epochs, settings.factor, settings.minimum
+    one = iteration(*rules)
     brackets = [
         bracket
         for i in range(times(settings.iterations, one, limits))
-        for bracket in iteration(settings.epochs, settings.factor, i * len(one))
+        for bracket in iteration(*rules, first=i * len(one))
     ]
     return within(brackets, limits, shrink)

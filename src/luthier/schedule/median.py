@@ -2,6 +2,10 @@
 
 Abandon a trial at step s when its best objective by step s is strictly worse than the median of the
 running averages up to step s of the other trials that have come as far.
+
+The paper counts those that were completed. Here those still running and those abandoned further on count as
+well, as in Ray Tune: with many workers nobody is completed for long, and among the completed alone are only
+those that the rule let pass, which would raise the bar from trial to trial.
 """
 
 from __future__ import annotations
@@ -10,6 +14,7 @@ from dataclasses import dataclass
 
 from luthier.errors import StudyError
 from luthier.schedule.curves import ByStep, bounds_broken, kept, running_average
+from luthier.schedule.settings import real, whole
 from luthier.schedule.stopping import Stopping
 from luthier.study.following import followed
 from luthier.study.history import History
@@ -21,7 +26,8 @@ class MedianStopping(Stopping):
     """Full training, cut short for what is worse than the median of the runs before it.
 
     Attributes:
-        minimum: other trials that must have come as far before anybody is abandoned.
+        minimum: other trials that must have come as far before anybody is abandoned: completed, running
+            or abandoned since.
         percentile: how many in a hundred of the others' running averages are better than the bar; 50
             is the median, 75 is gentler, 25 keeps the best quarter.
     """
@@ -33,10 +39,11 @@ class MedianStopping(Stopping):
         """Check the settings.
 
         Raises:
-            StudyError: a number below what it can be, or a percentile above 100.
+            StudyError: a number that is not whole or below what it can be, or a percentile above 100.
         """
         super().__post_init__()
-        self._check({"minimum": 1, "percentile": 0})
+        whole(self, minimum=1)
+        real(self, percentile=0)
         if self.percentile > 100:
             raise StudyError(
                 f"MedianStopping: percentile must lie between 0 and 100, got {self.percentile!r}."

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+from luthier.schedule.settings import real, whole
 from luthier.schedule.stopping import Stopping
 from luthier.study.following import followed
 from luthier.study.history import History
-from luthier.study.records import TrialRecord, TrialState
+from luthier.study.records import TrialRecord
 
 
 @dataclass(frozen=True)
@@ -27,10 +28,11 @@ class Patience(Stopping):
         """Check the settings.
 
         Raises:
-            StudyError: a number below what it can be.
+            StudyError: a number that is not whole or below what it can be.
         """
         super().__post_init__()
-        self._check({"patience": 1, "better": 0})
+        whole(self, patience=1)
+        real(self, better=0)
 
     def against(self, history: History, trial: TrialRecord) -> str:
         """Return the words for a trial that has not become better."""
@@ -45,20 +47,25 @@ class Patience(Stopping):
 
 @dataclass(eq=False)
 class _Standing:
-    """For each trial the last value that was better by enough, its step, and the reports read."""
+    """For each trial the last value that was better by enough, its step, and what was read by then.
+
+    That is how many reports, and how often some had been taken back.
+    """
 
     better: float
-    of: dict[int, tuple[float, int, int]] = field(default_factory=dict[int, tuple[float, int, int]])
+    of: dict[int, tuple[float, int, int, int]] = field(
+        default_factory=dict[int, tuple[float, int, int, int]]
+    )
 
     def take(self, trial: TrialRecord) -> None:
         """Read the reports that are new; all of them when some were taken back."""
-        best, since, read = self.of.get(trial.number, (math.inf, 0, 0))
-        if read > len(trial.steps) or (trial.state is TrialState.RUNNING and not trial.steps):
+        best, since, read, rewound = self.of.get(trial.number, (math.inf, 0, 0, 0))
+        if rewound != trial.rewound:
             best, since, read = math.inf, 0, 0
         for at in range(read, len(trial.steps)):
             if trial.losses[at] < best - self.better:
                 best, since = trial.losses[at], trial.steps[at]
-        self.of[trial.number] = (best, since, len(trial.steps))
+        self.of[trial.number] = (best, since, len(trial.steps), trial.rewound)
 
     def since(self, trial: TrialRecord) -> int:
         """Return the step of the trial's last value that was better by enough."""

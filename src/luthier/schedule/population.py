@@ -18,7 +18,8 @@ from typing import Any, ClassVar
 from luthier.errors import StudyError, nearest
 from luthier.schedule.exploring import explored
 from luthier.schedule.full import rest
-from luthier.schedule.hyperband import check_ladder
+from luthier.schedule.settings import whole
+from luthier.space import Float, Space
 from luthier.study.chance import Chance
 from luthier.study.history import History
 from luthier.study.limits import epochs_left
@@ -75,7 +76,12 @@ class PopulationBasedTraining:
         Raises:
             StudyError: a setting outside its range.
         """
-        check_ladder("Population-based training", self.epochs, 2, self.interval or 1)
+        whole(self, epochs=1, population=1, interval=1)
+        if self.interval is not None and self.interval > self.epochs:
+            raise StudyError(
+                f"Population-based training: interval must lie between 1 and epochs={self.epochs}, got "
+                f"{self.interval!r}."
+            )
         if self.population < _FEWEST:
             raise StudyError(
                 f"Population-based training: population must be at least {_FEWEST}, got "
@@ -90,6 +96,31 @@ class PopulationBasedTraining:
                     f"Population-based training: {name} must lie between {low:g} and {high:g}, "
                     f"got {value!r}."
                 )
+
+    def fit(self, space: Space | None, limits: Limits) -> None:
+        """Refuse limits that leave nobody to copy, and a space that leaves nothing to change.
+
+        Raises:
+            StudyError: fewer than 4 trials, a name in *explores* that the space has not, or no ``Float``
+                in a space where *explores* names nothing else.
+        """
+        if limits.trials is not None and limits.trials < _FEWEST:
+            raise StudyError(
+                f"Population-based training: max_trials={limits.trials} leaves {limits.trials} members, and "
+                f"of fewer than {_FEWEST} none is replaced by a copy. Give {_FEWEST} at the least."
+            )
+        if space is None:
+            return
+        for name in self.explores or ():
+            _check_name(name, space)
+        if self.explores is None and not any(
+            isinstance(domain, Float) for domain in space.domains.values()
+        ):
+            raise StudyError(
+                "Population-based training: it changes every Float while training goes on, and the space has "
+                "none, so every copy would be as the trial that it is copied from. Name what else may change "
+                f"in explores=: the space has {', '.join(map(repr, space.domains))}."
+            )
 
     @property
     def promotes(self) -> bool:
@@ -210,16 +241,19 @@ class PopulationBasedTraining:
         parent = best[int(chance.uniform("parent") * len(best))]
         names = None if self.explores is None else tuple(self.explores)
         for name in names or ():
-            if name not in history.space.domains:
-                raise StudyError(
-                    f"Population-based training: explores names {name!r}, which the space has not: it "
-                    f"has {', '.join(map(repr, history.space.domains))}."
-                    f"{nearest(name, history.space.domains)}"
-                )
+            _check_name(name, history.space)
         child = explored(parent.configuration, history.space, names, self.anew, chance)
         start = parent.checkpoint
         to_step = min(start + self._interval, self.epochs, start + _whole(left))
         return Start(to_step, trial.bracket, child, (parent.number, start))
+
+
+def _check_name(name: str, space: Space) -> None:
+    if name not in space.domains:
+        raise StudyError(
+            f"Population-based training: explores names {name!r}, which the space has not: it has "
+            f"{', '.join(map(repr, space.domains))}.{nearest(name, space.domains)}"
+        )
 
 
 @dataclass(frozen=True)
@@ -241,10 +275,12 @@ class Replay:
         Raises:
             StudyError: none, or their ends do not rise to *epochs*.
         """
+        whole(self, epochs=1)
         ends = [segment.get("to_step", 0) for segment in self.segments]
-        if not ends or ends != sorted(set(ends)) or ends[0] < 1 or ends[-1] != self.epochs:
+        rise = ends == sorted(set(ends)) and all(isinstance(end, int) for end in ends)
+        if not ends or not rise or ends[0] < 1 or ends[-1] != self.epochs:
             raise StudyError(
-                "Replay: segments must end at rising epochs, the last one at "
+                "Replay: segments must end at rising epochs, whole numbers, the last one at "
                 f"epochs={self.epochs}, got {ends}. Take them from Replay.of(study)."
             )
 

@@ -80,11 +80,12 @@ class Race:
         trains_all = isinstance(inner, Full | Patience | Replay)
         if trains_all or (isinstance(inner, Auto) and not inner.saves(limits)):
             return None
-        if self.epochs in (None, 1):
+        if self.epochs is None:
             return None
-        if self.promotes:
-            return to_step if to_step is not None and to_step < self.epochs else None
-        return getattr(self.inner, "grace", 0) + 1
+        # Of a loop that is not known to write checkpoints, to_step is the end; most write them.
+        at_its_end = self.promotes or isinstance(inner, Auto)
+        at = to_step if at_its_end else getattr(inner, "first_look", 1)
+        return at if at is not None and at < self.epochs else None
 
     @property
     def in_any_order(self) -> bool:

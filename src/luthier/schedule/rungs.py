@@ -39,8 +39,8 @@ class Rungs:
     goals: Goals
     arrived: list[list[Place]] = field(default_factory=list[list[Place]])
     waiting: list[list[Place]] = field(default_factory=list[list[Place]])
-    known: dict[int, tuple[list[Place], int]] = field(
-        default_factory=dict[int, tuple[list[Place], int]]
+    known: dict[int, tuple[list[Place], int, int]] = field(
+        default_factory=dict[int, tuple[list[Place], int, int]]
     )
 
     def __post_init__(self) -> None:
@@ -51,15 +51,16 @@ class Rungs:
         """Replace what is known of *trial*."""
         if trial.bracket != self.bracket:
             return
-        before, paused_before = self.known.get(trial.number, ([], -1))
+        before, paused_before, rewound = self.known.get(trial.number, ([], -1, 0))
+        if rewound != trial.rewound:  # it went back to an older checkpoint
+            self._leave(before, paused_before)
+            before, paused_before = [], -1
         level = bisect_right(self.steps, trial.step)
-        places = before[:level] + [
+        places = before + [
             (standing_on_arrival(trial, step, self.goals), trial.number)
             for step in self.steps[len(before) : level]
         ]
         paused = level - 1 if trial.state is TrialState.PAUSED else -1
-        for rung in range(level, len(before)):  # it went back to an older checkpoint
-            _remove(self.arrived[rung], before[rung])
         for rung in range(len(before), level):
             insort(self.arrived[rung], places[rung])
         if paused != paused_before:
@@ -67,15 +68,21 @@ class Rungs:
                 _remove(self.waiting[paused_before], before[paused_before])
             if paused >= 0:
                 insort(self.waiting[paused], places[paused])
-        self.known[trial.number] = places, paused
+        self.known[trial.number] = places, paused, trial.rewound
 
-    def promotable(self, rung: int, factor: int) -> Iterator[int]:
+    def promotable(self, rung: int, factor: float) -> Iterator[int]:
         """Yield who waits at *rung* and is in the top 1/*factor* of those that arrived, the best first."""
         among = self.arrived[rung]
         for place in self.waiting[rung]:
             if bisect_left(among, place) >= len(among) // factor or place[0] == float("inf"):
                 return
             yield place[1]
+
+    def _leave(self, places: list[Place], paused: int) -> None:
+        for rung, place in enumerate(places):
+            _remove(self.arrived[rung], place)
+        if paused >= 0:
+            _remove(self.waiting[paused], places[paused])
 
 
 def _remove(places: list[Place], place: Place) -> None:

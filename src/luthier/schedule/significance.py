@@ -16,6 +16,7 @@ from statistics import NormalDist, median
 
 from luthier.errors import StudyError
 from luthier.schedule.curves import ByStep, bounds_broken, kept
+from luthier.schedule.settings import whole
 from luthier.schedule.stopping import Stopping
 from luthier.study.following import followed
 from luthier.study.history import History
@@ -33,7 +34,8 @@ class Significance(Stopping):
     """Full training, cut short for what is significantly worse than the median of the runs before it.
 
     Attributes:
-        minimum: other trials that must have come as far before anybody is abandoned.
+        minimum: other trials that must have come as far before anybody is abandoned; of so few that all
+            may lie below the median more often than *level* (fewer than 7 at 0.01) nothing follows.
         level: the share of trials as good as the median that each look may abandon by mistake.
     """
 
@@ -45,10 +47,11 @@ class Significance(Stopping):
         """Check the settings.
 
         Raises:
-            StudyError: a number below what it can be, or a level that is not between 0 and 0.5.
+            StudyError: a number that is not whole or below what it can be, or a level that is not between
+                0 and 0.5.
         """
         super().__post_init__()
-        self._check({"minimum": 2})
+        whole(self, minimum=2)
         if not 0 < self.level < 0.5:
             raise StudyError(f"Significance: level must lie between 0 and 0.5, got {self.level!r}.")
 
@@ -61,6 +64,8 @@ class Significance(Stopping):
             return ""
         if said := bounds_broken(history, trial, others, self.minimum):
             return said
+        if 0.5**count > self.level:  # as often the largest of them is below what it should bound
+            return ""
         z = NormalDist().inv_cdf(1 - self.level)
         rank = math.ceil(count / 2 + 0.5 * z * math.sqrt(count))
         bar = others[min(rank, count - 1)]

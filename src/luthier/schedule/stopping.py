@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-from luthier.errors import StudyError
 from luthier.schedule.full import Full
+from luthier.schedule.settings import whole
 from luthier.study.history import History
 from luthier.study.protocols import GO_ON, Fate, Limits, Move, Plan, Verdict
 from luthier.study.records import TrialRecord
@@ -30,14 +29,20 @@ class Stopping:
         """Check the settings.
 
         Raises:
-            StudyError: epochs or the interval below 1, or a negative grace period.
+            StudyError: a number that is not whole, epochs or the interval below 1, or a negative grace
+                period.
         """
-        self._check({"epochs": 1, "grace": 0, "interval": 1})
+        whole(self, epochs=1, grace=0, interval=1)
 
     @property
     def promotes(self) -> bool:
         """Return False: nothing is paused."""
         return False
+
+    @property
+    def first_look(self) -> int:
+        """Return the step at which a trial is first compared."""
+        return self.grace + self.interval
 
     def plan(self, limits: Limits) -> Plan | None:
         """Return the plan without any stop: an upper bound."""
@@ -70,10 +75,3 @@ class Stopping:
     def _looks_by(self, step: int) -> int:
         """Return how many looks are due by *step*; reports may come less often than they are."""
         return max(0, step - self.grace) // self.interval
-
-    def _check(self, least: Mapping[str, float]) -> None:
-        for name, lowest in least.items():
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or value < lowest:
-                kind = type(self).__name__
-                raise StudyError(f"{kind}: {name} must be at least {lowest:g}, got {value!r}.")

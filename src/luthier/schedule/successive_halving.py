@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import ClassVar
 
-from luthier.errors import StudyError
 from luthier.schedule.brackets import judge, left_behind, next_move, within
 from luthier.schedule.hyperband import check_ladder, deepest, ladder
+from luthier.schedule.settings import whole
 from luthier.study.history import History
 from luthier.study.protocols import Bracket, Limits, Move, Plan, Verdict
 from luthier.study.records import TrialRecord
@@ -18,9 +20,14 @@ from luthier.study.records import TrialRecord
 class SuccessiveHalving:
     """*trials* configurations begin; the best 1/factor of each rung train factor times longer.
 
+    The ladder has s + 1 rungs, s = ⌊log_factor (epochs / minimum)⌋, or as many as *trials* configurations can
+    climb: 10 of them begin with 9 of 81 epochs, so that one is left to train them all. Limits of the study
+    that hold fewer configurations cut it: the rungs that nobody would reach are left out.
+
     Attributes:
         epochs: epochs of those that reach the last rung.
-        trials: configurations that begin; by default factor**s, so that one is left at the end.
+        trials: configurations that begin; by default as many as the study's limits have room for, and
+            factor**s where it has none, so that one is left at the end.
         factor: η; 2 carries the top half forward, 3 the top third.
         minimum: epochs of the first rung at the least; by default the ladder goes down to about 1.
     """
@@ -36,11 +43,11 @@ class SuccessiveHalving:
         """Check the settings.
 
         Raises:
-            StudyError: a number below what it can be, or a first rung above the last one.
+            StudyError: a number that is not whole or below what it can be, or a first rung above the
+                last one.
         """
-        check_ladder("Successive halving", self.epochs, self.factor, self.minimum)
-        if self.trials is not None and self.trials < 1:
-            raise StudyError(f"Successive halving: trials must be at least 1, got {self.trials}.")
+        whole(self, factor=2, trials=1)
+        check_ladder(self)
 
     @property
     def promotes(self) -> bool:
@@ -57,8 +64,7 @@ class SuccessiveHalving:
 
     def judge(self, history: History, trial: TrialRecord) -> Verdict:
         """Pause the trial at the end of its rung."""
-        whole, *_ = _within(self, Limits())
-        return judge(whole.rungs[-1].step, trial)
+        return judge(self.epochs, trial)
 
     def dropped(self, history: History, limits: Limits) -> list[tuple[int, str]]:
         """Return the paused trials that did not make it to the next rung."""
@@ -67,10 +73,22 @@ class SuccessiveHalving:
 
 @lru_cache(maxsize=64)
 def _within(settings: SuccessiveHalving, limits: Limits) -> tuple[Bracket, ...]:
-    s = deepest(settings.epochs // settings.minimum, settings.factor)
+    epochs, factor = settings.epochs, settings.factor
+    s = deepest(epochs, factor, settings.minimum)
+    if settings.trials is not None:
+        s = min(s, deepest(settings.trials, factor))
 
-    def shrink(bracket: Bracket, trials: int) -> Bracket:
-        return ladder(bracket.index, s, trials, settings.epochs, settings.factor)
+    def begun_by(trials: int) -> Bracket:
+        return ladder(0, s, trials, epochs, factor)
 
-    whole = ladder(0, s, settings.trials or settings.factor**s, settings.epochs, settings.factor)
-    return within([whole], limits, shrink)
+    trials = settings.trials or _room(begun_by, limits) or factor**s
+    return within([begun_by(trials)], limits, lambda _, fewer: begun_by(fewer))
+
+
+def _room(begun_by: Callable[[int], Bracket], limits: Limits) -> int | None:
+    """Return how many configurations may begin within *limits*, at least 1; None without limits."""
+    if limits.epochs is None:
+        return limits.trials
+    most = limits.epochs if limits.trials is None else min(limits.trials, limits.epochs)
+    fits = range(1, most + 1)
+    return max(1, bisect_right(fits, limits.epochs, key=lambda n: begun_by(n).epochs))
