@@ -8,6 +8,7 @@ from typing import Any
 from luthier.app.result import Result
 from luthier.app.tune import tune as tune_training
 from luthier.craft.range_finder import RangeTest, read, sweep_rates
+from luthier.run.recording import out_of_memory
 from luthier.space import Space, discover
 from luthier.train.fused.choice import Fused, checked_fused
 
@@ -98,7 +99,7 @@ def tune(
 
     return tune_training(
         training,
-        discover(training.ask) if space is None else space,
+        discover(training.ask, unfit=out_of_memory) if space is None else space,
         maximize="val_accuracy" if maximize is None and minimize is None else maximize,
         minimize=minimize,
         epochs=epochs,

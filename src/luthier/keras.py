@@ -10,10 +10,11 @@ import keras
 from luthier.app.result import Result
 from luthier.app.tune import tune as tune_any
 from luthier.craft.range_finder import RangeTest, read, sweep_rates
-from luthier.space import discover
+from luthier.space import Space
 from luthier.train.data import length
 from luthier.train.fused.choice import Fused
 from luthier.train.keras import Build, Callbacks, State, Training, fit
+from luthier.train.keras_discovery import discovered
 from luthier.train.keras_range import sweeps as keras_sweeps
 from luthier.train.memory import cleared_session, tuning
 
@@ -29,6 +30,7 @@ def tune(
     callbacks: Callbacks = (),
     fused: Fused = "auto",
     class_weight: Mapping[int, float] | None = None,
+    space: Space | Mapping[str, Any] | None = None,
     **options: Any,
 ) -> Result:
     """Find good hyperparameters of a Keras model.
@@ -51,6 +53,8 @@ def tune(
             cannot; True raises instead; False trains by ``fit``. "auto" also trains several at a time
             where that is faster and no proposal is the worse for it; a number says how many.
         class_weight: how much an example of each class counts in training, ``{0: 1.0, 1: 5.0}``.
+        space: what is searched; by default what *build* asks ``hp`` for, for which it is run up to 64 times
+            before the first trial.
         **options: as for ``luthier.tune``: searcher, scheduler, workers, max_trials, seed, …
 
     Returns:
@@ -66,17 +70,16 @@ def tune(
         epochs = 10
     training = Training(build, data, batch_size, callbacks, fused, class_weight)
     with tuning():
-        space = discover(training.ask)
-        cleared_session(collects=True)
+        cleared_session()  # names begin anew, whatever models there are already
         return tune_any(
             training,
-            space,
+            discovered(training.ask) if space is None else space,
             maximize=maximize,
             minimize=minimize,
             epochs=epochs,
             load=training.load,
             data_size=length(training.data[0]),
-            define_by_run=True,
+            define_by_run=space is None,
             **options,
         )
 

@@ -8,6 +8,7 @@ from typing import Any
 from luthier.app.result import Result
 from luthier.app.tune import tune as tune_training
 from luthier.craft.range_finder import RangeTest, read, sweep_rates
+from luthier.run.recording import out_of_memory
 from luthier.space import Space, discover
 
 try:
@@ -93,7 +94,7 @@ def tune(
         maximize, minimize = ("val_accuracy", None) if training.classifies else (None, "val_loss")
     return tune_training(
         training,
-        discover(build) if space is None else space,
+        discover(build, unfit=out_of_memory) if space is None else space,
         maximize=maximize,
         minimize=minimize,
         epochs=epochs,

@@ -15,6 +15,10 @@ HERE = Path(__file__).parent
 
 def run(*arguments, backend, timeout=900):
     environment = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    if backend == "torch":
+        environment["OMP_NUM_THREADS"] = (
+            "1"  # threads that wait for each other cost thrice the time
+        )
     return subprocess.run(
         [sys.executable, *map(str, arguments)],
         env=environment,

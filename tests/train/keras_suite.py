@@ -21,8 +21,13 @@ DATA = luthier.datasets.fashion_mnist("subset")
 BACKEND = keras.backend.backend()
 # A graph is compiled anew for every job, which takes seconds, most on TensorFlow: each backend tries
 # some of them.
-OWN_SHARE = {"tensorflow": PROMOTING[:1], "torch": PROMOTING[1::2], "jax": PROMOTING[2::2]}[BACKEND]
+OTHERS = [name for name in PROMOTING if name != "asha"]
+OWN_SHARE = {"tensorflow": ["asha"], "torch": OTHERS[::2], "jax": OTHERS[1::2]}[BACKEND]
+QUICKER_ELSEWHERE = pytest.mark.skipif(
+    BACKEND == "tensorflow", reason="it hangs on no backend, and takes long on this one"
+)
 SMALL = tuple((x[:600], y[:600]) for x, y in (DATA.train, DATA.validation))
+FEW = tuple((x[:300], y[:300]) for x, y in SMALL)
 
 
 def build(hp):
@@ -72,7 +77,7 @@ def callbacks():
 )
 def test_continued_equals_uninterrupted(tmp_path, made, listeners, trials):
     """Paused at epochs 1 and 4, the curves are the same bit for bit, also of two trials in turns."""
-    training = Training(made, SMALL, 64, listeners)
+    training = Training(made, FEW, 64, listeners)
     space = discover(made)
     whole = run(training, tmp_path / "whole", stops=(6,), space=space, trials=trials)
     paused = run(training, tmp_path / "paused", stops=(1, 4, 6), space=space, trials=trials)
@@ -153,26 +158,27 @@ def test_an_heir_keeps_its_own_rate(tmp_path):
 
 def test_the_same_seed_gives_the_same_training_twice(tmp_path):
     results = [
-        tune(build, SMALL, epochs=2, max_trials=2, seed=0, name="s", storage=tmp_path / f"{i}.db")
+        tune(build, FEW, epochs=2, max_trials=2, seed=0, name="s", storage=tmp_path / f"{i}.db")
         for i in (1, 2)
     ]
     first, second = (curves(result.study) for result in results)
     assert first == second
-    other = tune(build, SMALL, epochs=2, max_trials=2, seed=1, name="s", storage=tmp_path / "3.db")
-    assert curves(other.study) != first
+    other = tune(build, FEW, epochs=2, max_trials=1, seed=1, name="s", storage=tmp_path / "3.db")
+    assert curves(other.study)[0] != first[0]
 
 
 def test_a_promoted_trial_goes_on_and_the_best_model_comes_back(tmp_path):
     result = tune(
-        build_with_a_rate, SMALL, epochs=3, scheduler="hyperband", name="s",
+        build_with_a_rate, SMALL, epochs=3, scheduler="successive halving", max_trials=3, name="s",
         storage=tmp_path / "l.db",
     )  # fmt: skip
-    assert [len(t.steps) for t in result.trials].count(3) == 3
+    assert sorted(len(t.steps) for t in result.trials) == [1, 1, 3]
     assert result.study.history.epochs == sum(len(t.steps) for t in result.trials)
     scores = result.model().evaluate(*SMALL[1], verbose=0, return_dict=True)
     assert math.isclose(scores["accuracy"], result.best_value, abs_tol=1e-6)
 
 
+@QUICKER_ELSEWHERE
 def test_a_cosine_over_the_full_budget_warns_and_one_tied_to_the_rung_does_not(tmp_path):
     def cosine(tied):
         def compiled(hp):
@@ -207,6 +213,7 @@ def test_a_trial_that_diverges_does_not_end_the_study(tmp_path):
     assert result.configuration == {"rate": 1e-3}
 
 
+@QUICKER_ELSEWHERE
 def test_batch_size_can_be_searched(tmp_path):
     def sized(hp):
         hp.choice("batch_size", [100, 300])
@@ -243,6 +250,7 @@ def test_ones_own_training_function(tmp_path):
     assert result.best.step == 3
 
 
+@QUICKER_ELSEWHERE
 def test_errors_are_the_users_own(tmp_path):
     options = {"epochs": 1, "max_trials": 2, "storage": tmp_path / "l.db"}
     with pytest.raises(ZeroDivisionError):
@@ -357,6 +365,7 @@ def test_data_that_cannot_be(settings, words):
         tune(called, minimize="val_loss", epochs=1, max_trials=1, storage="memory", **settings)
 
 
+@QUICKER_ELSEWHERE
 def test_a_model_is_no_function_that_makes_one():
     with pytest.raises(StudyError, match="build must be a function"):
         tune(

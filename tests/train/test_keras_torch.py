@@ -9,4 +9,4 @@ pytestmark = pytest.mark.frameworks
 
 
 def test_the_suite():
-    check_suite("torch", "keras_checkpoints_suite.py")
+    check_suite("torch", "keras_checkpoints_suite.py", "keras_reading_suite.py")

@@ -25,12 +25,18 @@ from luthier.study.trial import Trial
 from luthier.train.data import checked_size, joined, length, weighted
 from luthier.train.fused.choice import Fused, checked_fused, tell
 from luthier.train.fused.experience import runs_apart, wanted_width
-from luthier.train.fused.reasons import reason_against, wanted
+from luthier.train.fused.reasons import (
+    TOLD_OF_DATA,
+    own_methods,
+    reason_against,
+    run_code_of_the_user,
+    wanted,
+)
 from luthier.train.fused.starting import drawn_by_numpy
 from luthier.train.fused.turns import OneEpoch, Turn
 from luthier.train.horizons import warn_if_half_finished
 from luthier.train.keras_callbacks import Callbacks, OneTraining, made
-from luthier.train.keras_data import arguments, checked, in_order, steps_of, validated_at_once
+from luthier.train.keras_data import Given, checked, steps_of, validated_at_once
 from luthier.train.keras_optimizers import build_optimizer, finish, rated, unfinished
 from luthier.train.keras_state import State, averaged
 from luthier.train.keras_state import make_variables as make_variables
@@ -200,6 +206,7 @@ def fit(
 
     Reports every metric of every epoch, writes a checkpoint after it, and ends when the scheduler
     says so, or a callback. *data*, *callbacks*, *fused* and *class_weight* are as for ``tune``.
+    Afterwards Keras's automatic names begin anew (``dense``, ``auc``), as the next trial needs them.
 
     Raises:
         CheckpointError: the checkpoint does not fit the model.
@@ -288,22 +295,25 @@ def _epochs(
         if found is None:
             from luthier.train.fused.keras_epochs import compiled_epochs
 
-            found = compiled_epochs(model, train, validation, batch_size)
+            looks = run_code_of_the_user(callbacks)
+            found = compiled_epochs(model, train, validation, batch_size, looks_again=looks)
         if not isinstance(found, str):
             return found
         tell(trial, found, fused)
     if pipelined(model, train, validation):
         size = validated_at_once(batch_size, validation)
         return Pipeline(model, train, validation, batch_size, size, callbacks)
-    given = arguments(train, validation, batch_size)
+    own_loop = any(own_methods(model, TOLD_OF_DATA))
+    given = Given(train, validation, batch_size, as_arrays=own_loop)
+    weights: dict[str, Any] = {}
     if class_weight is not None and not isinstance(train, tuple | list):
-        given["class_weight"] = dict(class_weight)
+        weights["class_weight"] = dict(class_weight)
 
     def train_epoch(epoch: int, seed: int, listeners: keras.callbacks.CallbackList) -> None:
         seed_keras(keras, seed)
         model.fit(
-            **in_order(train, seed),
-            **given,
+            **given(seed),
+            **weights,
             initial_epoch=epoch,
             epochs=epoch + 1,
             callbacks=listeners,

@@ -9,11 +9,13 @@ import keras
 import numpy as np
 
 from luthier.errors import StudyError
-from luthier.train.data import arrays_of, length, mapped, order_of, pair
+from luthier.train.data import arrays_of, even_size, length, mapped, order_of, pair
+from luthier.train.on_disk import in_a_file, rows_of
 
 _TESTED_AT_ONCE = 256  # examples: larger batches of them change nothing but the time
 _BATCHES_AT_ONCE = 16  # of training; without gradients a batch needs less memory
 _BYTES_AT_ONCE = 16 * 2**20
+_COPIED = 2**30  # bytes of training data at most of which an epoch makes a shuffled copy
 _BY_POSITION = ("numpy", "torch", "jax", "jaxlib")  # whose arrays take rows by their numbers
 
 
@@ -23,7 +25,7 @@ def checked(data: Any) -> tuple[Any, Any]:
     Tables, series and tensors become numpy's arrays, once.
 
     Raises:
-        StudyError: it is no pair; a part is neither arrays nor what ends.
+        StudyError: it is no pair; a part is empty, or neither arrays nor what ends.
     """
     train, validation = pair(data, weighted=True)
     return _checked("training", train), _checked("validation", validation)
@@ -53,6 +55,8 @@ def as_array(part: Any, name: str = "training") -> Any:
 
 def _checked(name: str, part: Any) -> Any:
     if isinstance(part, tuple | list):
+        if not length(part):
+            raise StudyError(f"The {name} data are empty: expected at least one example.")
         return tuple(mapped(lambda array: as_array(array, name), each) for each in part)
     if _endless(part):
         raise StudyError(
@@ -91,13 +95,15 @@ def steps_of(train: Any, batch_size: int) -> int | None:
 def validated_at_once(batch_size: int, part: Any) -> int:
     """Return how many examples are measured at a time: many where memory has room, one by one is slow.
 
+    Every way to train measures in these batches: a metric may hang on them.
+
     Args:
         batch_size: examples of a step of training, which there is room for.
         part: arrays of validation, or their shapes.
     """
     row = sum(_row_bytes(array) for each in part for array in arrays_of(each))
     room = min(_TESTED_AT_ONCE, _BATCHES_AT_ONCE * batch_size, _BYTES_AT_ONCE // max(1, row))
-    return max(batch_size, room)
+    return even_size(cast(int, length(part)), max(batch_size, room))
 
 
 def _row_bytes(array: Any) -> int:
@@ -107,15 +113,86 @@ def _row_bytes(array: Any) -> int:
 # -- as ``fit`` takes them -------------------------------------------------------------------------
 
 
-def arguments(train: Any, validation: Any, batch_size: int) -> dict[str, Any]:
-    """Return what ``fit`` is told of the data in every epoch."""
-    given: dict[str, Any] = {}
-    if isinstance(train, tuple | list):
-        given = {"batch_size": batch_size, "shuffle": False}
-    if isinstance(validation, tuple | list):
-        given["validation_batch_size"] = validated_at_once(batch_size, validation)
-        validation = tuple(cast(Any, validation))
-    return {**given, "validation_data": validation}
+class Batches(keras.utils.PyDataset):
+    """Batches of arrays that are read one by one, as ``fit`` wants them.
+
+    Args:
+        part: (x, y) or (x, y, weights), each an array of numpy's or a structure of them.
+        size: examples in a batch.
+        order: rows of an epoch; by default as they lie there.
+    """
+
+    def __init__(self, part: Any, size: int, order: np.ndarray | None = None) -> None:
+        super().__init__()
+        self._part, self._size = part, size
+        self._order = np.arange(length(part) or 0) if order is None else order
+
+    @property
+    def num_batches(self) -> int:
+        """Return how many there are; the last may be smaller."""
+        return -(-len(self._order) // self._size)
+
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
+        """Return a batch."""
+        rows = self._order[index * self._size : (index + 1) * self._size]
+        return tuple(mapped(lambda array: _read(array, rows), each) for each in self._part)
+
+
+def _read(array: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Return rows, floats in the type in which Keras would give arrays to a model."""
+    found = rows_of(array, rows)
+    return found.astype(keras.config.floatx(), copy=False) if found.dtype.kind == "f" else found
+
+
+def read_one_by_one(part: Any) -> bool:
+    """Return whether batches of *part* are to be read one by one.
+
+    ``fit`` is given a shuffled copy of arrays else, and Keras makes another one of floats that are not of
+    its type: too much for what lies in a file, or fills a large part of the memory.
+    """
+    if not isinstance(part, tuple | list):
+        return False
+    arrays = [array for each in cast(Any, part) for array in arrays_of(each)]
+    if not all(isinstance(array, np.ndarray) for array in arrays):
+        return False
+    return any(map(in_a_file, arrays)) or sum(array.nbytes for array in arrays) > _COPIED
+
+
+class Given:
+    """What ``fit`` is given of the data, epoch by epoch.
+
+    Args:
+        train: as checked.
+        validation: the same.
+        batch_size: examples a step.
+        as_arrays: even where batches would be read one by one.
+    """
+
+    def __init__(
+        self, train: Any, validation: Any, batch_size: int, *, as_arrays: bool = False
+    ) -> None:
+        self._train, self._size = train, batch_size
+        self._one_by_one = not as_arrays and read_one_by_one(train)
+        self._always: dict[str, Any] = {}
+        if isinstance(train, tuple | list):
+            self._always["shuffle"] = False  # the order is ours
+            if not self._one_by_one:
+                self._always["batch_size"] = batch_size
+        if isinstance(validation, tuple | list):
+            at_once = validated_at_once(batch_size, validation)
+            if not as_arrays and read_one_by_one(validation):
+                validation = Batches(validation, at_once)
+            else:
+                self._always["validation_batch_size"] = at_once
+                validation = tuple(cast(Any, validation))
+        self._always["validation_data"] = validation
+
+    def __call__(self, seed: int) -> dict[str, Any]:
+        """Return the arguments of ``fit`` for the epoch with this seed."""
+        if self._one_by_one:
+            order = order_of(cast(int, length(self._train)), seed)
+            return {**self._always, "x": Batches(self._train, self._size, order)}
+        return {**self._always, **in_order(self._train, seed)}
 
 
 def in_order(train: Any, seed: int) -> dict[str, Any]:

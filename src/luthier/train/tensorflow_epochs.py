@@ -17,21 +17,25 @@ import numpy as np
 
 from luthier.run.seeding import seed_keras
 from luthier.train.data import order_of
-from luthier.train.fused.reasons import looks_at_batches, own_methods
+from luthier.train.fused.reasons import (
+    TOLD_OF_DATA,
+    looks_at_batches,
+    own_methods,
+    run_code_of_the_user,
+)
+from luthier.train.on_disk import in_a_file
 
 _STEPS = 8  # batches between two returns to Python; more gain nothing
-_TOLD_OF_DATA = ("fit", "evaluate")  # one's own may look for arrays
-_OF_THE_USER = (keras.callbacks.LambdaCallback, keras.callbacks.LearningRateScheduler)
 
 Arrays = Sequence[Any]
 
 
 def pipelined(model: Any, train: Any, validation: Any) -> bool:
-    """Return whether ``Pipeline`` can train *model* on these data."""
+    """Return whether ``Pipeline`` can train *model* on these data: all in memory."""
     if keras.backend.backend() != "tensorflow" or not all(map(_arrays, (train, validation))):
         return False
     strategy = keras.distribution.distribution() or getattr(model, "_distribute_strategy", None)
-    return strategy is None and not any(own_methods(model, _TOLD_OF_DATA))
+    return strategy is None and not any(own_methods(model, TOLD_OF_DATA))
 
 
 class Pipeline:
@@ -108,7 +112,8 @@ def _arrays(part: Any) -> bool:
         return False
     arrays = cast(Sequence[Any], part)
     return len(arrays) in (2, 3) and all(
-        isinstance(array, np.ndarray) and array.dtype.kind in "biuf" for array in arrays
+        isinstance(array, np.ndarray) and array.dtype.kind in "biuf" and not in_a_file(array)
+        for array in arrays
     )
 
 
@@ -155,7 +160,4 @@ def _draws(model: Any, callbacks: Sequence[keras.callbacks.Callback]) -> bool:
     import tensorflow as tf
 
     eager = model.run_eagerly or tf.config.functions_run_eagerly()
-    return eager or any(
-        type(c).__module__.partition(".")[0] != "keras" or isinstance(c, _OF_THE_USER)
-        for c in callbacks
-    )
+    return eager or run_code_of_the_user(callbacks)

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
-from keras_suite import SMALL, net, searched
+from keras_suite import SMALL, close, net, searched
 from pausing import curves, run
 
 import luthier
 from luthier.errors import StudyError
 from luthier.space import discover
-from luthier.train.fused import experience, loaded, programs, side_by_side
-from luthier.train.keras import Training
+from luthier.train.fused import experience, loaded, place, programs, side_by_side
+from luthier.train.keras import Training, fit
 
+LOSS = "sparse_categorical_crossentropy"
 ONCE = {"epochs": 1, "max_trials": 1, "batch_size": 100, "storage": "memory", "progress": False}
 
 
@@ -36,6 +38,52 @@ def test_data_that_were_changed_in_place_are_put_on_the_device_anew():
     assert len([kept for kept in loaded._kept if kept.given[0] is x]) == 1
     luthier.keras.tune(rated, ((x, y), validation), **ONCE)
     assert not loaded._kept
+
+
+def from_one_start(folder, fused, data, epochs=1, callbacks=(), metrics=("accuracy",)):
+    """Return the curve of a net whose first weights Keras draws, however it trains."""
+
+    def one(trial):
+        keras.utils.set_random_seed(trial.seed)
+        model = net(rate=trial["rate"])
+        model.compile(model.optimizer, LOSS, metrics=list(metrics))
+        fit(trial, model, data, batch_size=100, fused=fused, callbacks=callbacks)
+
+    space = luthier.Space(rate=luthier.Float(0.002, 0.01, scale="log"))
+    return curves(run(one, folder, stops=(epochs,), space=space, maximize="val_loss"))
+
+
+def test_what_a_callback_changes_in_the_data_is_seen_in_the_next_epoch(tmp_path):
+    def trained(fused, changes=True):
+        (x, y), validation = SMALL
+        x = x.astype("float64")  # floats of 32 bits a processor may use where they are
+
+        class Turns(keras.callbacks.Callback):
+            def on_epoch_end(self, epoch, logs=None):
+                if changes:
+                    x[:] = x[:, ::-1]
+
+        folder = tmp_path / f"{fused} {changes}"
+        return from_one_start(folder, fused, ((x, y), validation), 2, lambda: [Turns()])
+
+    compiled = trained(True)
+    close(compiled, trained(False))
+    still = trained(True, changes=False)
+    assert compiled[0][0] == still[0][0]
+    assert compiled[0][1] != still[0][1]
+
+
+def furthest(y_true, y_pred):
+    return keras.ops.max(y_pred)
+
+
+def test_what_a_metric_measures_of_a_batch_is_that_of_fit(tmp_path):
+    few = (SMALL[0], tuple(part[:300] for part in SMALL[1]))
+    [[(_, ours)]], [[(_, theirs)]] = (
+        from_one_start(tmp_path / str(fused), fused, few, metrics=[furthest])
+        for fused in (True, False)
+    )
+    assert ours["val_furthest"] == pytest.approx(theirs["val_furthest"], rel=0.005)
 
 
 HEARD = []  # copies of a callback share it
@@ -157,6 +205,28 @@ def test_a_callback_that_acts_before_validation_takes_the_ordinary_way(capsys):
     found, other = (curves(result.study)[0][0][1]["val_loss"] for result in (measured, plain))
     assert loss == pytest.approx(found, rel=1e-3)
     assert abs(other / found - 1) > 0.01
+
+
+def test_a_cache_that_cannot_be_looked_into_costs_time_alone(tmp_path, monkeypatch):
+    def denied(path, **options):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    def homeless():
+        raise RuntimeError("Could not determine home directory.")
+
+    def twice(key):
+        programs.forget()
+        return programs.program(key, lambda x: 2 * x, (np.ones(3),))(np.ones(3))
+
+    monkeypatch.setenv("LUTHIER_PROGRAMS", str(tmp_path))
+    with monkeypatch.context() as closed:
+        closed.setattr(Path, "stat", denied)
+        assert np.array_equal(twice("a"), [2, 2, 2])
+    monkeypatch.delenv("LUTHIER_PROGRAMS")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", homeless)
+    assert place.folder() is None
+    assert np.array_equal(twice("b"), [2, 2, 2])
 
 
 def test_programs_leave_other_files_alone(tmp_path, monkeypatch):

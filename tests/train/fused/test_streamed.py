@@ -11,6 +11,7 @@ from tests.train.pausing import curves, run
 from luthier.space import discover
 from luthier.train.fused import loaded, streamed
 from luthier.train.jax import Training, arrays
+from luthier.train.on_disk import rows_of
 
 pytestmark = pytest.mark.frameworks
 
@@ -73,7 +74,7 @@ def test_chunks_are_whole_batches_equal_where_they_can_be(examples, size, most, 
 
 def test_rows_are_read_as_asked_for():
     rows = CHANCE.permutation(len(X))[:50]
-    np.testing.assert_array_equal(streamed._read(X, rows), X[rows])
+    np.testing.assert_array_equal(rows_of(X, rows), X[rows])
 
 
 def test_where_data_are_put(tmp_path, monkeypatch):

@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from luthier.train.on_disk import in_a_file
+
 Arrays = tuple[Any, ...]
 
 _KEPT = 2  # training and validation
@@ -82,7 +84,7 @@ def placed(train: Arrays, validation: Arrays, floats: str | None = None) -> Data
     if not there:
         host = tuple(map(np.asarray, train)), tuple(map(np.asarray, validation))
         arrays = [array for part in host for array in part]
-        if any(map(_mapped, arrays)) or sum(array.nbytes for array in arrays) > room():
+        if any(map(in_a_file, arrays)) or sum(array.nbytes for array in arrays) > room():
             return Data(*host, True, floats)
     return Data(on_device(train, floats), on_device(validation, floats), False, floats)
 
@@ -149,12 +151,3 @@ def _content(array: Any) -> Content:
 
 def _is(one: Any, other: Any) -> bool:
     return one is other
-
-
-def _mapped(array: Any) -> bool:
-    """Return True for an array that is read from a file as it is used, or a view of one."""
-    while isinstance(array, np.ndarray):
-        if isinstance(array, np.memmap):
-            return True
-        array = array.base
-    return False

@@ -133,14 +133,14 @@ def _read(key: str) -> Any:
     from jax.experimental import serialize_executable
 
     path = _path(key)
-    if path is None or not path.exists():
+    if path is None:
         return None
     try:
-        if path.stat().st_uid != os.getuid():
+        if not path.exists() or path.stat().st_uid != os.getuid():
             return None  # it is unpickled: nobody else's
         found = serialize_executable.deserialize_and_load(*pickle.loads(path.read_bytes()))
         os.utime(path)
-    except Exception:  # of another version, or damaged: it is compiled anew
+    except Exception:  # of another version, damaged, or not for us to see: it is compiled anew
         return None
     return found
 

@@ -16,6 +16,9 @@ _PER_BATCH = tuple(
 )
 _OWN_LOOP = ("fit", "evaluate", "make_train_function", "make_test_function")
 _STEPS = ("train_step", "test_step")
+_CALLING = (keras.callbacks.LambdaCallback, keras.callbacks.LearningRateScheduler)
+
+TOLD_OF_DATA = ("fit", "evaluate")  # one's own may look for arrays
 
 
 def wanted(fused: Fused) -> bool:
@@ -74,6 +77,14 @@ def looks_at_batches(callbacks: Sequence[keras.callbacks.Callback]) -> Iterator[
         for name in _PER_BATCH:
             if _has_own(callback, name):
                 yield f"the callback {type(callback).__name__} has {name}(): it looks at each batch"
+
+
+def run_code_of_the_user(callbacks: Sequence[keras.callbacks.Callback]) -> bool:
+    """Return whether any of the *callbacks* is, or calls, code of the user's."""
+    return any(
+        type(callback).__module__.partition(".")[0] != "keras" or isinstance(callback, _CALLING)
+        for callback in callbacks
+    )
 
 
 def _has_own(callback: keras.callbacks.Callback, name: str) -> bool:

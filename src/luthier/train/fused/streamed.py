@@ -18,6 +18,7 @@ from luthier.train.fused import programs
 from luthier.train.fused.loaded import Arrays, Data, converted, room
 from luthier.train.fused.numbers import Lifted
 from luthier.train.fused.program import Epoch, Numbers, Steps, described, through
+from luthier.train.on_disk import rows_of
 
 CHUNK_BYTES = 64 * 2**20  # of data on the device at a time, and as many again on the way
 
@@ -64,7 +65,7 @@ class Stream:
             part = parts[0 if whole else 1]
             step = self._steps.parts[part]
             assert step is not None
-            chunk = tuple(converted(_read(array, some), self._data.floats) for array in arrays)
+            chunk = tuple(converted(rows_of(array, some), self._data.floats) for array in arrays)
             jax.block_until_ready(metrics[-1:])  # no more than two chunks are on the device
             arguments = (state, numbers[part], chunk)
             program = self._program(part, step, size if whole else len(some), arguments)
@@ -84,12 +85,6 @@ def batches_at_once(arrays: Arrays, size: int) -> int:
     """Return how many batches of *size* rows make a chunk; one may be more than ``CHUNK_BYTES``."""
     row = sum(array.nbytes // len(array) for array in arrays)
     return max(1, int(min(CHUNK_BYTES, room() / 2) // max(1, row * size)))
-
-
-def _read(array: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Return *rows* of an array, read in the order in which they lie there: a file likes that."""
-    ascending, places = np.unique(rows, return_inverse=True)
-    return array[ascending][places]
 
 
 def _chunks(rows: np.ndarray, size: int, most: int) -> Iterator[tuple[bool, np.ndarray]]:
