@@ -10,10 +10,11 @@ from luthier.craft.stages import story
 from luthier.insight import boundary
 from luthier.insight.race import race
 from luthier.run.places import storage_option
+from luthier.study.choosing import TIME_WAS_GIVEN
 from luthier.study.goals import outcome
 from luthier.study.history import History
 from luthier.study.protocols import Explains, Plan, SchedulerExplains, Store
-from luthier.study.study import TIME_WAS_GIVEN, Study
+from luthier.study.study import Study
 from luthier.study.words import counted
 
 _MOST_TOLD = 10  # trials of a front
