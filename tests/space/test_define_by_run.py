@@ -402,3 +402,13 @@ def test_values_of_a_space_that_was_declared_beside_the_code_are_read_by_name():
         trial.hp["rates"]
     study.tell(trial, loss=1.0)
     assert study.trials[0].configuration.keys() == space.sample(lambda _: 0.5).keys()
+
+
+def test_a_declared_constant_is_the_value_of_what_the_code_asks_for():
+    space = Space(layers=luthier.Constant(2), kind=luthier.Constant("b"), rate=Float(0, 1))
+    study = luthier.open("fixed", space, minimize="loss", storage="memory")
+    for _ in range(2):
+        trial = study.ask()
+        assert (trial.hp.int("layers", 1, 4), trial.hp.choice("kind", ["a", "b"])) == (2, "b")
+        study.tell(trial, loss=trial.hp.float("rate", 0, 1))
+    assert study.history.space == space

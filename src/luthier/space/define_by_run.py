@@ -18,6 +18,7 @@ from luthier.errors import SpaceError, nearest
 from luthier.space.asking import Asking, check_name, scoped
 from luthier.space.domains import Domain
 from luthier.space.hull import hull
+from luthier.space.options import Constant
 from luthier.space.plain import same
 from luthier.space.space import Space
 
@@ -116,7 +117,7 @@ class HyperParameters(Asking):
         self._grow(key, domain)
         value = self._given.get(key, _NOTHING)
         forms = self._forms(key)
-        if domain not in forms:
+        if domain not in forms and not _fixes(self.space[key].free, domain):
             forms = [domain]  # one of many ranges: the value lies in this one
             self.narrower[key] = domain
         holding = [form for form in forms if value is not _NOTHING and form.contains(value)]
@@ -155,7 +156,8 @@ class HyperParameters(Asking):
                     return key
         for key in active:  # of longer names only those that are branches of this one
             own = self._is_called(key, label) or self.space[key].condition
-            if own and hull(self.space[key].free, domain) is not None:
+            known = self.space[key].free
+            if own and (hull(known, domain) is not None or _fixes(known, domain)):
                 return key
         key, number = label, 2
         while (
@@ -206,3 +208,8 @@ class HyperParameters(Asking):
                 "for what the configuration was found with."
             )
         return self._draw(key, domain)
+
+
+def _fixes(known: Domain, asked: Domain) -> bool:
+    """Return whether *known*, which was declared, is one value of what the code asks for."""
+    return isinstance(known, Constant) and asked.contains(known.value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import re
@@ -100,7 +101,10 @@ def look(storage: str | None = None, *, quick: bool = False) -> Facts:
     """Return what there is; with *quick* without starting the frameworks, which takes seconds each."""
     total, free = memory()
     programs = folder()
-    files = list(programs.glob("*")) if programs is not None and programs.is_dir() else []
+    files: list[Path] = []
+    if programs is not None:
+        with contextlib.suppress(OSError):  # a folder that we may not look into
+            files = list(programs.glob("*")) if programs.is_dir() else []
     return Facts(
         luthier=__version__,
         python=platform.python_version(),
