@@ -159,7 +159,7 @@ class Driven:
         searcher = getattr(scheduler, "searcher", "random")
         opening = Opening("decisions", SPACE, goals, searcher, scheduler, None, 0)
         self.apply(header_for(opening, 0.0))
-        self.apply(ev.BudgetSet(time=0.0, trials=self.limits.trials))
+        self.apply(ev.BudgetSet(time=float(self.number), trials=self.limits.trials))
 
     def fill(self) -> None:
         """Train until there are enough trials; only what a job ends with is asked for."""
@@ -240,7 +240,7 @@ class Driven:
         configuration = move.configuration or drawn
         self.apply(
             ev.TrialProposed(
-                time=0.0, trial=number, configuration=configuration, seen=self.number,
+                time=float(self.number), trial=number, configuration=configuration, seen=self.number,
                 bracket=move.bracket, parent=parent, start=start,
             )
         )  # fmt: skip
@@ -251,7 +251,7 @@ class Driven:
         lease = self.history.last_lease + 1
         self.apply(
             ev.JobLeased(
-                time=0.0, trial=number, lease=lease, holder=self.holder, from_step=step,
+                time=float(self.number), trial=number, lease=lease, holder=self.holder, from_step=step,
                 to_step=to_step,
             )
         )  # fmt: skip
@@ -260,20 +260,22 @@ class Driven:
         trial = self.history.trials[number]
         away = sum((x - 0.3) ** 2 for x in trial.configuration.values())
         loss = away + 2 / step + 0.05 * self.draws.random()
-        said = {"time": 0.0, "trial": number, "lease": trial.lease, "step": step}
+        said = {"time": float(self.number), "trial": number, "lease": trial.lease, "step": step}
         self.apply(ev.Reported(**said, metrics={"loss": loss}))
         self.apply(ev.CheckpointWritten(**said))
 
     def end(self, number: int) -> None:
         trial = self.history.trials[number]
         verdict = self.scheduler.judge(self.history, trial)
-        for event in ending(0.0, number, trial.lease, trial.step, verdict):
+        for event in ending(float(self.number), number, trial.lease, trial.step, verdict):
             self.apply(event)
 
     def drop(self, dropped: list[tuple[int, str]]) -> None:
         for number, reason in dropped:
             step = self.history.trials[number].step
-            self.apply(ev.TrialStopped(time=0.0, trial=number, step=step, reason=reason))
+            self.apply(
+                ev.TrialStopped(time=float(self.number), trial=number, step=step, reason=reason)
+            )
 
     def apply(self, event: ev.AnyEvent) -> None:
         self.number += 1

@@ -32,6 +32,10 @@ class StorageError(LuthierError, OSError):
     """A store that cannot be opened, read or written."""
 
 
+class StoreMissingError(StorageError):
+    """There is no store yet where one was to be read."""
+
+
 class DataError(LuthierError, OSError):
     """A data set that is missing, half downloaded or damaged."""
 

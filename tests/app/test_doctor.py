@@ -160,6 +160,7 @@ def test_an_address_that_is_wrong_is_a_finding_and_shows_no_password(place, show
 @pytest.mark.processes
 def test_a_database_is_found_by_every_address_that_it_has(tmp_path):
     with running_postgres() as server:
+        assert looking._storage(server.url).state == "not made yet"
         open_store(server.url).close()
         for place in (
             server.url,

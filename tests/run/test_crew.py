@@ -10,7 +10,6 @@ import sys
 import tempfile
 import threading
 import time
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -35,10 +34,10 @@ def flag(tmp_path, monkeypatch):
 
 
 def first_time() -> bool:
-    flag = Path(os.environ["LUTHIER_TEST_FLAG"])
-    if flag.exists():
+    try:
+        os.close(os.open(os.environ["LUTHIER_TEST_FLAG"], os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
         return False
-    flag.touch()
     return True
 
 
@@ -50,12 +49,14 @@ def study_of(folder, trials, **options):
 def leaves_once(trial):
     for epoch in trial.epochs(save=lambda f: None, restore=lambda f: None):
         if epoch == 2 and first_time():
-            os._exit(3)  # as a library does that calls exit()
+            os._exit(int(os.environ["LUTHIER_TEST_CODE"]))  # as a library does that calls exit()
         time.sleep(0.02)
         trial.report(loss=trial["x"])
 
 
-def test_a_worker_that_exits_in_the_middle_of_a_trial_is_a_lost_one(tmp_path):
+@pytest.mark.parametrize("code", [0, 3])
+def test_a_worker_that_exits_in_the_middle_of_a_trial_is_a_lost_one(tmp_path, monkeypatch, code):
+    monkeypatch.setenv("LUTHIER_TEST_CODE", str(code))
     study = study_of(tmp_path, 4)
     supervise(study, leaves_once, 2)
     assert [t.state for t in study.trials] == [TrialState.COMPLETED] * 4
@@ -147,9 +148,10 @@ def test_workers_leave_no_temporary_files(tmp_path, monkeypatch):
     assert [p for p in temporary.glob("*") if f"-{os.getpid()}-" not in p.name] == []
 
 
-def trains_slowly(trial):
-    for _ in trial.epochs(save=lambda f: None, restore=lambda f: None):
-        time.sleep(0.1)
+def waits_once(trial):
+    for epoch in trial.epochs(save=lambda f: None, restore=lambda f: None):
+        if epoch == 2 and first_time():
+            time.sleep(60)  # until it is killed
         trial.report(loss=trial["x"])
 
 
@@ -166,7 +168,7 @@ def test_a_worker_is_replaced_when_the_temporary_files_were_tidied_up(tmp_path):
 
     killer = threading.Thread(target=tidy_and_kill)
     killer.start()
-    supervise(study, trains_slowly, 1)
+    supervise(study, waits_once, 1)
     killer.join()
     assert [t.state for t in study.trials] == [TrialState.COMPLETED]
     assert study.trials[0].retries == {"lost": 1}

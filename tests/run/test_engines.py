@@ -280,9 +280,11 @@ def test_loops_share_the_cards_of_a_machine_unless_each_was_given_its_own():
     places = [dask_engine.place_of(shared, index) for index in range(4)]
     assert places == [Place(0, 2), Place(0, 1), Place(1, 2), Place(0, 1)]
     own = [("a", "0,1"), ("a", "1,0")]  # as dask-cuda does
-    assert [dask_engine.place_of(own, index) for index in range(2)] == [Place(0, 2, share=1.0)] * 2
+    assert [dask_engine.place_of(own, index) for index in range(2)] == [
+        Place(0, 2, share=1.0, number=number) for number in range(2)
+    ]
     two = [dask_engine.place_of(own * 2, index) for index in range(4)]  # two loops on each worker
-    assert two == [Place(0, 4, share=0.5)] * 4
+    assert two == [Place(0, 4, share=0.5, number=number) for number in range(4)]
 
 
 def test_engines_refuse_what_cannot_be(tmp_path):

@@ -13,6 +13,7 @@ from driving import UNIT, simulate, study_of
 from luthier.run.simulation import heavy_tailed
 from luthier.run.simulation import simulate as simulated
 from luthier.schedule import PASHA, pasha
+from luthier.study.records import TrialState
 
 
 def rung_ends(epochs, factor, minimum=1):
@@ -105,6 +106,19 @@ def test_a_rung_that_was_opened_stays_open(tmp_path):
     trace = simulate(study, 1, by_place)
     assert trace == list(algorithm_1(loss, 9, 3, 12))
     assert trace[trace.index((6, 1, 3)) + 1] == (3, 3, 9)
+
+
+def test_it_stays_open_when_who_was_promoted_is_lost(tmp_path):
+    curves = {0: [0.10, 0.50, 0.30], 3: [0.15, 0.30, 0.20, math.nan], 6: [0.12, 0.40, 0.90]}
+    study = study_of(PASHA(27), tmp_path, max_trials=12)
+
+    def by_place(configuration, step):
+        (number,) = [t.number for t in study.trials if t.configuration == configuration]
+        return curves.get(number, [0.5])[min(step, len(curves.get(number, [0]))) - 1]
+
+    simulate(study, 1, by_place)
+    assert study.trials[3].state is TrialState.DIVERGED
+    assert max(t.step for t in study.trials) == 9
 
 
 def test_an_arrival_costs_the_same_however_long_the_curves_are(monkeypatch):

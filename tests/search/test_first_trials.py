@@ -31,7 +31,7 @@ def after(first, searcher, space=SQUARE, **options):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("enqueued", [0, 2, 4])
+@pytest.mark.parametrize("enqueued", [0, 2, 7])
 @pytest.mark.parametrize("searcher", ["auto", "tpe", "bohb", "cma_es", "differential_evolution"])
 def test_good_configurations_of_earlier_studies_come_first_whoever_took_the_numbers(
     searcher, enqueued
@@ -41,8 +41,11 @@ def test_good_configurations_of_earlier_studies_come_first_whoever_took_the_numb
     study = after(first, searcher)
     for n in range(enqueued):
         study.enqueue({"x": 0.9, "y": n / 10})
-    asked = [study.ask().configuration for _ in range(enqueued + 2)]
-    assert any(c == pytest.approx(best) for c in asked[enqueued:])
+    for _ in range(enqueued):
+        trial = study.ask()
+        study.tell(trial, loss=bowl(trial.configuration))
+    asked = [study.ask().configuration for _ in range(3)]
+    assert any(c == pytest.approx(best) for c in asked)
 
 
 def test_what_the_code_settles_otherwise_is_not_asked_for_for_ever():
@@ -50,7 +53,7 @@ def test_what_the_code_settles_otherwise_is_not_asked_for_for_ever():
     seen = observe(study.history, SQUARE)  # by which none of them was ever tried
     asked = [lent(seen, study.history, SQUARE, number) for number in range(40)]
     assert asked[0] is None
-    assert asked[1] is not None
+    assert len({tuple(asked[number].values()) for number in (1, 2, 3)}) == 3
     assert not any(asked[20:])
 
 

@@ -362,8 +362,22 @@ def test_a_range_that_may_come_to_one_value_in_a_training_function():
         study.tell(trial, loss=1.0)
     assert study.space["heads"] == Int(1, 3)
     assert [t.configuration for t in study.trials] == [
-        {"layers": 1}, {"layers": 3, "heads": study.trials[1].configuration["heads"]}, {"layers": 1}
-    ]  # fmt: skip
+        {"layers": 1},  # before the space had it
+        {"layers": 3, "heads": study.trials[1].configuration["heads"]},
+        {"layers": 1, "heads": 1},
+    ]
+
+
+def test_what_a_declared_hyperparameter_came_to_is_recorded():
+    study = luthier.open(
+        "s", {"layers": Int(1, 3), "heads": Int(1, 3)}, minimize="loss", storage="memory"
+    )
+    study.enqueue({"layers": 1, "heads": 3})
+    trial = study.ask()
+    assert trial.hp.int("heads", 1, trial.hp.int("layers", 1, 3)) == 1
+    study.tell(trial, loss=1.0)
+    assert trial["heads"] == 1
+    assert study.trials[0].configuration == {"layers": 1, "heads": 1}
 
 
 def test_options_from_a_set_have_one_order():

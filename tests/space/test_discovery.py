@@ -279,6 +279,21 @@ def test_branches_on_a_range_that_hangs_on_another_value():
     assert space["temperature"].condition == (("heads", (1,)),)
 
 
+def test_two_places_that_ask_through_one_function_stay_two():
+    def rate(hp, low, high):
+        return hp.float("learning_rate", low, high, scale="log")
+
+    def build(hp):
+        if hp.choice("optimizer", ["sgd", "adam"]) == "sgd":
+            rate(hp, 1e-2, 1.0)
+        else:
+            rate(hp, 1e-5, 1e-2)
+
+    space = assert_complete(build)
+    assert space["optimizer.sgd.learning_rate"].free == Float(1e-2, 1.0, scale="log")
+    assert space["optimizer.adam.learning_rate"].free == Float(1e-5, 1e-2, scale="log")
+
+
 def test_ranges_of_two_kinds_at_one_place_stay_two():
     def build(hp):
         scale = "log" if hp.bool("log") else "linear"
@@ -297,21 +312,27 @@ def test_a_range_of_one_value_is_that_value():
         hp.float("drop", 0.5, 0.5 if layers == 1 else 0.75)
 
     space = discover(build)
-    assert space["heads"] == Int(1, 3).when(layers=[2, 3])
-    assert space["drop"] == Float(0.5, 0.75).when(layers=[2, 3])
-    hp = HyperParameters(space, {"layers": 1}, refuse)
+    assert dict(space.domains) == {
+        "layers": Int(1, 3), "heads": Int(1, 3), "drop": Float(0.5, 0.75)
+    }  # fmt: skip
+    hp = HyperParameters(space, {"layers": 1, "heads": 3, "drop": 0.7}, refuse)
     build(hp)
-    assert hp.configuration == {"layers": 1}
+    assert hp.configuration == {"layers": 1, "heads": 1, "drop": 0.5}
 
 
-def test_a_branch_of_a_range_of_one_value():
+@pytest.mark.parametrize("default", [1, 2])
+def test_a_branch_of_a_range_of_one_value(default):
     def build(hp):
-        hp.int("heads", 1, hp.int("layers", 1, 3))
+        hp.int("heads", 1, hp.int("layers", 1, 3, default=default))
         with hp.when("heads", 1):
             hp.bool("shared")
 
     space = discover(build)
-    assert space["heads.1.shared"].condition[0] == ("heads", (1,))
+    assert list(space) == ["layers", "heads", "heads.1.shared"]
+    assert space["heads.1.shared"].condition == (("heads", (1,)),)
+    hp = HyperParameters(space, {"layers": 1, "heads": 1, "heads.1.shared": True}, refuse)
+    build(hp)
+    assert hp.configuration == {"layers": 1, "heads": 1, "heads.1.shared": True}
     hp = HyperParameters(Space(), {}, lambda key, domain: domain.default)
     hp.int("heads", 1, 1)
     with hp.when("heads", 1):

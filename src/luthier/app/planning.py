@@ -68,7 +68,9 @@ def plan(
         asked = planner.plan(
             scheduler, epochs=epochs, max_trials=trials, max_epochs=max_epochs, costs=costs
         )
-        found = (_as_long_as(study, storage, asked, costs) if study else asked,)
+        if study and asked.plan.to_end:
+            asked = _as_long_as(study, storage, asked, costs)
+        found = (asked,)
     else:
         if costs is None or epochs is None:
             raise StudyError(
@@ -80,7 +82,7 @@ def plan(
     if as_json:
         click.echo(strict_json([_plain(e) for e in found]))
         return
-    _tell(found[0])
+    _tell(found[0], needs="--epochs and --trials" if as_it_is else "--epochs")
     if others := found[1 : 1 + _SHOWN]:
         click.echo("other plans that fit:")
         for other in others:
@@ -150,7 +152,7 @@ def _needs_epoch_time(start: float | None) -> None:
         )
 
 
-def _tell(found: Estimate) -> None:
+def _tell(found: Estimate, *, needs: str) -> None:
     click.echo(f"{found.scheduler}: {_took(found)}")
     if found.why:
         click.echo(f"  why: {found.why}")
@@ -159,7 +161,7 @@ def _tell(found: Estimate) -> None:
     for line in others:
         click.echo(f"  {line}")
     if found.epochs is None:
-        click.echo("  no hours: how many epochs a trial trains is not known; say it with --epochs")
+        click.echo(f"  no hours: how many epochs a trial trains is not known; say it with {needs}")
 
 
 def _took(found: Estimate) -> str:

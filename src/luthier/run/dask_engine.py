@@ -143,7 +143,7 @@ def place_of(seen: list[tuple[str, str]], index: int) -> Place:
     if len(alike) == len(beside):
         return Place(beside.index(index), len(beside))
     # Somebody (dask-cuda does) has told each worker cards in an order of its own: its first is its own.
-    return Place(0, len(beside), share=1 / len(alike))
+    return Place(0, len(beside), share=1 / len(alike), number=beside.index(index))
 
 
 def dask(

@@ -33,6 +33,7 @@ class Place:
     Attributes:
         loop: its number among the loops that see the same cards, from 0.
         loops: how many these are.
+        number: its number among the loops on its machine, where that is another one.
         cores: what is reserved for it; None: its share of those that this process may use.
         share: the part of a GPU that is its own, 0.5 where two loops share one; None: all loops share the
             cards that they see, in turn.
@@ -42,6 +43,7 @@ class Place:
     loops: int = 1
     cores: float | None = None
     share: float | None = None
+    number: int | None = None
 
 
 ALONE = Place()
@@ -124,7 +126,8 @@ def environment(
     own = {name: value for name, value in own.items() if name not in os.environ}
     if cards is not None:
         own["CUDA_VISIBLE_DEVICES"] = ",".join(cards)
-    own["LUTHIER_SLOT"] = str(slot)
+    on_machine = 0 if place.number is None else (place.number - place.loop) * workers
+    own["LUTHIER_SLOT"] = str(slot + on_machine)
     return own
 
 

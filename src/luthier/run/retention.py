@@ -11,14 +11,13 @@ Repetitions keep none.
 from __future__ import annotations
 
 import heapq
-import math
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
-from luthier.study.goals import front_of
+from luthier.study.goals import joined_front
 from luthier.study.history import History
 from luthier.study.known import ranked_by
-from luthier.study.records import TrialRecord, TrialState
+from luthier.study.records import TrialRecord
 
 KEPT = 3
 ON_FRONT = 16
@@ -52,7 +51,8 @@ class Leaders:
 
     def __init__(self) -> None:
         self._history: weakref.ref[History] | None = None
-        self._leading: set[int] = set()  # the best and the whole front of the last time
+        self._leading: set[int] = set()  # the best of the last time
+        self._front: list[TrialRecord] = []  # the whole of it, with several objectives
         self._open: set[int] = set()
         self._seen = 0
         self._count = KEPT
@@ -70,36 +70,26 @@ class Leaders:
         if self._history is not None and self._history() is history and count == self._count:
             new = range(self._seen, len(trials))
             numbers = sorted({*self._leading, *self._open, *on_disk, *new})
-            ended = [trials[n] for n in numbers if n < len(trials) and _counts(trials[n])]
+            known = [trials[n] for n in numbers if n < len(trials)]
+            ended = [t for t in known if t.state.ended and history.counts_in_ranking(t)]
         else:
             ended = [trial for trial in history.ranking() if trial.state.ended]
+            self._front = []
         best = heapq.nsmallest(count, ended, key=ranked_by)
-        front = _front(ended, history)
+        goals = history.goals
+        if len(goals.objectives) > 1:  # the front of one is its best trial
+            able = [trial for trial in ended if history.may_lead(trial)]
+            self._front = joined_front(self._front, able, goals)
         self._history, self._count = weakref.ref(history), count
-        self._leading = {trial.number for trial in (*best, *front)}
+        self._leading = {trial.number for trial in best}
         self._open = {*history.active, *history.paused}
         self._seen = len(trials)
-        spread = _spread([trial for trial in front if trial.number in on_disk], history)
+        spread = _spread([trial for trial in self._front if trial.number in on_disk], history)
         found = {trial.number: {trial.best_checkpoint} for trial in (*best, *spread)}
         for number, steps in history.inherited().items():
             if trials[number].state.ended:
                 found.setdefault(number, set()).update(steps)
         return found
-
-
-def _counts(trial: TrialRecord) -> bool:
-    """Return whether the trial has ended and takes part in the history's ranking."""
-    done = trial.state in (TrialState.COMPLETED, TrialState.STOPPED)
-    return done and math.isfinite(trial.best_loss) and trial.repeats < 0
-
-
-def _front(ended: Sequence[TrialRecord], history: History) -> list[TrialRecord]:
-    """Return the front of several objectives; that of one is its best trial, which is kept anyway."""
-    goals = history.goals
-    if len(goals.objectives) == 1:
-        return []
-    allowed = (trial for trial in ended if not trial.violation)
-    return front_of([t for t in allowed if all(map(math.isfinite, goals.losses(t)))], goals)
 
 
 def _spread(front: list[TrialRecord], history: History) -> list[TrialRecord]:

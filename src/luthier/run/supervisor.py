@@ -237,7 +237,9 @@ class _Crew:
         pid = self._living.pop(slot, 0)
         kill_session(pid)  # what the worker itself had started
         self._pulses.pop(pid, None)
-        if code in (child.FINISHED, child.PREEMPTED):
+        if code in (child.FINISHED, child.PREEMPTED) and not held_here(
+            self._study.refresh(), self._study.leases, {pid}
+        ):
             return
         if code == child.FAILED:
             raise self._error_of(slot)
@@ -307,7 +309,8 @@ class _Crew:
 
     def _log(self, slot: int | None) -> Path:
         """Return the file, of this start alone, for what a worker prints; None is the fork server."""
-        first = self._place.loop * self._workers  # Dask may have several loops in one process
+        place = self._place  # Dask may have several loops in one process
+        first = (place.loop if place.number is None else place.number) * self._workers
         who = "server" if slot is None else f"worker-{first + slot}"
         return self._logs / f"{os.getpid()}-{who}.log"
 

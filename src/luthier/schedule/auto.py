@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from luthier.schedule.asha import ASHA
 from luthier.schedule.full import Full
 from luthier.schedule.settings import whole
-from luthier.study.exhausting import configurations
+from luthier.study.exhausting import configurations, left
 from luthier.study.following import followed
 from luthier.study.history import History
 from luthier.study.limits import epochs_left
@@ -129,7 +129,8 @@ class Auto:
         begun = len(history.trials)
         if begun >= _LEAST_TRIALS:
             return math.inf
-        known = (limits.trials, configurations(history))
+        few = configurations(history) is not None
+        known = (limits.trials, begun + left(history) if few else None)
         return max(begun, min((count for count in known if count is not None), default=math.inf))
 
     def _writes(self, history: History) -> bool:

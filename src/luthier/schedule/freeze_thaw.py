@@ -213,7 +213,7 @@ class FreezeThaw:
         """
         others = [t for t in expected.told if t is not best]
         going = [t for t in others if t.step < self.epochs]
-        return (1.0 + float(sum(self._chances(expected, going, best)))) / (len(others) + 2)
+        return (1.0 + float(sum(self._chances(expected, going, best)))) / (expected.count + 1)
 
     def _chances(
         self, expected: _Expected, trials: list[TrialRecord], best: TrialRecord
@@ -270,6 +270,7 @@ class _Expected:
     space: Space
     belief: Belief
     told: list[TrialRecord]  # the newest ones and the longest ones
+    count: int  # of all that have reported; of *told* where there are constraints
     usual: float  # where a new trial is expected to end
     known: Array  # (n, d) places
     ends: Array  # (n,) where curves end there
@@ -293,7 +294,7 @@ class _Expected:
         told = list(dict.fromkeys([*longest, *filter(tells, history.trials[-_NEWEST:])]))
         if not told:
             nothing = Belief(0.0, 1.0, 0.0, 1.0)
-            return cls(curves, places, space, nothing, told, 0.0, np.zeros((0, 1)), np.zeros(0))
+            return cls(curves, places, space, nothing, told, 0, 0.0, np.zeros((0, 1)), np.zeros(0))
         lows = [np.minimum.accumulate(t.losses) for t in longest]
         falls = np.array([low[0] - low[-1] for low in lows])
         fall = float(np.median(falls[np.isfinite(falls)])) if np.isfinite(falls).any() else 0.0
@@ -304,7 +305,8 @@ class _Expected:
         spread = max(float(high - low) / 2.0, 1e-9 + 1e-6 * abs(float(middle)))
         belief = Belief(float(middle), spread, fall, max(spread, fall))
         at = places.at(known, space)
-        return cls(curves, places, space, belief, told, float(usual), at, ends)
+        count = len(told) if history.goals.constraints else len(lengths.of)
+        return cls(curves, places, space, belief, told, count, float(usual), at, ends)
 
     def at(self, trials: list[TrialRecord], steps: list[int], *, new: bool) -> Prediction:
         """Return the distribution of the losses of *trials*, and of a new one last, at *steps*."""

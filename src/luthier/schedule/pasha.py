@@ -59,8 +59,7 @@ class PASHA(ASHA):
         steps = self.steps
         rungs = self.rungs(history)
         reached = max((i for i, places in enumerate(rungs.arrived) if places), default=0)
-        running = max((t.to_step or 0 for t in history.active.values()), default=0)
-        while reached + 1 < len(steps) and steps[reached] < running:
+        while reached + 1 < len(steps) and steps[reached] < arrivals.called:
             reached += 1
         top = min(max(reached, _LOWEST), len(steps) - 1)
         opens = top + 1 < len(steps) and arrivals.unsettled(top, rungs, history.trials)
@@ -98,10 +97,12 @@ class _Arrivals:
     Attributes:
         steps: where each rung ends.
         top: the index of the highest rung, found once until a trial changes: it is asked for several times.
+        called: the step to which somebody was promoted at most, whatever became of the trial.
     """
 
     steps: Sequence[int]
     top: int | None = None
+    called: int = 0
     of: dict[int, tuple[int, float, int]] = field(default_factory=dict[int, tuple[int, float, int]])
 
     def __post_init__(self) -> None:
@@ -111,6 +112,7 @@ class _Arrivals:
     def take(self, trial: TrialRecord) -> None:
         """Replace what is known of *trial*."""
         self.top = None
+        self.called = max(self.called, trial.to_step or 0)
         now = bisect_right(self.steps, trial.step) - 1, trial.last_sign, trial.rewound
         before = self.of.get(trial.number, (-1, 0.0, 0))
         if now == before:

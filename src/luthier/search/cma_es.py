@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from luthier.errors import StudyError
 from luthier.search.columns import Columns, columns_of
 from luthier.search.drawing import axes_of, clipped
-from luthier.search.novelty import early, first_new, untried
+from luthier.search.novelty import early, first_new, lent, untried
 from luthier.search.observations import Observations, observe
 from luthier.space import Space
 from luthier.study.chance import Chance
@@ -84,6 +84,8 @@ class CMAES:
 
         _package()  # not to be found missing only when the first trials have been trained
         seen = observe(history, space)
+        if (found := lent(seen, history, space, number)) is not None:
+            return found
         numbers, losses, points = _ended(history, seen)
         first = self.initial or min(12, max(4, seen.dimension + 1))
         if len(numbers) < first or not len(seen.losses) or seen.dimension == 0:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from luthier.errors import StudyError
 from luthier.search.columns import columns_of
 from luthier.search.models import Models
-from luthier.search.novelty import early, first_new, untried
+from luthier.search.novelty import early, first_new, lent, untried
 from luthier.search.observations import observe
 from luthier.search.one_at_a_time import stepped
 from luthier.search.room import Room, round_place
@@ -95,6 +95,8 @@ class GaussianProcess:
             SpaceError: constraints that leave (next to) nothing of the space.
         """
         seen = observe(history, space)
+        if (found := lent(seen, history, space, number)) is not None:
+            return found
         first = self.first(history, space)
         if number < first or len(seen.losses) < 2 or seen.dimension == 0:
             # Round defaults with which nothing trains there is nothing to learn.

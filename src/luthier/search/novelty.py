@@ -69,12 +69,18 @@ def lent(seen: Observations, history: History, space: Space, number: int) -> dic
     """Return a good configuration of an earlier study that was not tried; None without one.
 
     It is for one of the first trials, after the defaults. Enqueued ones may have taken their numbers, so what
-    was tried says whose turn it is.
+    was tried says whose turn it is; while nothing was, the number does: code may settle on something else.
     """
     import numpy as np
 
     places = _first_places(sources_of(history, space)) if 0 < number < _AMONG else []
-    return first_new(np.array(places), seen, history, space) if places else None
+    if not places:
+        return None
+    tried = _tried(seen)
+    if all(_is_new(place, tried) for place in places):
+        turn = (number - 1) % len(places)
+        places = places[turn:] + places[:turn]
+    return first_new(np.array(places), seen, history, space)
 
 
 def _first_places(sources: tuple[Source, ...]) -> list[Array]:

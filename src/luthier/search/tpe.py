@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from luthier.errors import StudyError
 from luthier.search.columns import Columns, columns_of
-from luthier.search.novelty import early, first_new, untried
+from luthier.search.novelty import early, first_new, lent, untried
 from luthier.search.observations import Observations, observe
 from luthier.search.surrogate.parzen import density
 from luthier.space import Space
@@ -71,6 +71,8 @@ class TPE:
             SpaceError: constraints that leave (next to) nothing of the space.
         """
         seen = observe(history, space)
+        if (found := lent(seen, history, space, number)) is not None:
+            return found
         if number < self.initial or len(seen.losses) < 2 or seen.dimension == 0:
             return early(seen, history, space, number, chance)
         ranked = self._ranked(seen, columns_of(space), chance.generator())

@@ -5,6 +5,7 @@ Two objects answer them: a trial's ``HyperParameters``, and the recorder of ``di
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ _Real: TypeAlias = float
 _Whole: TypeAlias = int
 _Truth: TypeAlias = bool
 
+_OURS = os.path.join(os.path.dirname(os.path.dirname(__file__)), "")
 _CALLS = ("float", "int", "choice", "bool", "constant", "when")
 _CALLED = {"boolean": "bool", "fixed": "constant", "conditional_scope": "when"}  # by KerasTuner
 Scope = tuple[tuple[str, tuple[Any, ...]], ...]
@@ -66,11 +68,12 @@ class Asking:
     ) -> _Real:
         """Return this trial's value of a real hyperparameter; the arguments are ``Float``'s.
 
-        Where *low* equals *high* that is the value, and nothing is recorded.
+        Where *low* equals *high* that is the value, and nothing is searched.
         """
         with _named(name):
             if low == high:
-                return self._only(name, finite(f"hp.float({low!r}, {high!r})", "low", low))
+                value = finite(f"hp.float({low!r}, {high!r})", "low", low)
+                return self._only(name, value, _site())
             domain = Float(
                 low,
                 high,
@@ -97,11 +100,12 @@ class Asking:
     ) -> _Whole:
         """Return this trial's value of a whole hyperparameter; the arguments are ``Int``'s.
 
-        Where *low* equals *high* that is the value, and nothing is recorded.
+        Where *low* equals *high* that is the value, and nothing is searched.
         """
         with _named(name):
             if low == high:
-                return self._only(name, whole(f"hp.int({low!r}, {high!r})", "low", low))
+                value = whole(f"hp.int({low!r}, {high!r})", "low", low)
+                return self._only(name, value, _site())
             domain = Int(
                 low,
                 high,
@@ -176,7 +180,7 @@ class Asking:
         finally:
             self._scope = outer
 
-    def _only(self, name: str, value: Any) -> Any:
+    def _only(self, name: str, value: Any, site: str) -> Any:
         """Return the one value of a range that leaves nothing to search; it can be read back."""
         check_name(name)
         self._single = {**self._single, name: value}
@@ -235,6 +239,14 @@ def _named(name: object) -> Generator[None]:
 
 
 def _site() -> str:
-    """Return file and line of the code that called ``hp.float(...)`` or its kin, by ``told_by_name``."""
+    """Return where ``hp.float(...)`` or its kin was called, by ``told_by_name``: file and line.
+
+    What called that function follows, up to the function that Luthier called: several places may ask
+    through one function of their own.
+    """
     frame = sys._getframe(3)  # pyright: ignore[reportPrivateUsage]
-    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+    calls: list[str] = []
+    while frame is not None and not frame.f_code.co_filename.startswith(_OURS):
+        calls.append(f"{frame.f_code.co_filename}:{frame.f_lineno}")
+        frame = frame.f_back
+    return " ".join(calls)

@@ -100,6 +100,33 @@ class HyperParameters(Asking):
         except SpaceError:
             return default
 
+    def _only(self, name: str, value: Any, site: str) -> Any:
+        super()._only(name, value, site)
+        label = scoped(self._scope, name)
+        if self._in_scope() and label not in self._asked:
+            key = self._key_holding(label, value)
+            if key is not None:  # else the space has nothing of that name yet
+                given = self._given.get(key, _NOTHING)
+                if given is not _NOTHING and not same(given, value):
+                    self.redrawn[key] = given
+                domain = self.space[key].free
+                self._enter(name, label, key, domain, domain.check(key, value))
+        return value
+
+    def _key_holding(self, label: str, value: Any) -> str | None:
+        """Return the full name of the active hyperparameter called *label* that can have *value*."""
+        for key, domain in self.space.domains.items():
+            called = self._is_called(key, label) or self._may_be(key, label)
+            active = called and self.space.is_active(key, self.configuration)
+            if active and domain.free.contains(value):
+                return key
+        return None
+
+    def _enter(self, name: str, label: str, key: str, domain: Domain, value: Any) -> None:
+        self._asked[label] = self._called[name] = key
+        self.asked_for[key] = domain
+        self.configuration[key] = value
+
     def _ask(self, name: str, domain: Domain, site: str) -> Any:
         check_name(name)
         if not self._in_scope():
@@ -126,9 +153,7 @@ class HyperParameters(Asking):
                 self.redrawn[key] = value
             holding = forms
             value = self._drawn(key, forms[0])
-        self._asked[label] = self._called[name] = key
-        self.asked_for[key] = domain
-        self.configuration[key] = holding[0].check(key, value)
+        self._enter(name, label, key, domain, holding[0].check(key, value))
         return self.configuration[key]
 
     def _forms(self, key: str) -> list[Domain]:

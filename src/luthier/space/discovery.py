@@ -19,9 +19,9 @@ from luthier.space.asking import Asking, Scope, check_name, scoped
 from luthier.space.define_by_run import HyperParameters
 from luthier.space.domains import Domain
 from luthier.space.hull import hull
-from luthier.space.options import Bool, Choice
+from luthier.space.options import Bool, Choice, Constant
 from luthier.space.plain import same
-from luthier.space.ranges import Int
+from luthier.space.ranges import Float, Int
 from luthier.space.space import Space
 
 _NOTHING = object()
@@ -40,6 +40,7 @@ class Variant(NamedTuple):
 @dataclass(frozen=True)
 class _Run:
     values: dict[Variant, Any]  # in the order in which they were asked for
+    single: frozenset[Variant]  # those of them that were ranges of one value
     whole: bool = True  # False where it was cut short: its values cannot be built
 
 
@@ -78,7 +79,7 @@ def discover(
         whole = _built(build, recorder, unfit)
         for parent, asked in recorder.parents.items():
             met[parent] = asked or met.get(parent, False)
-        run = _Run(recorder.values, whole)
+        run = _Run(recorder.values, frozenset(recorder.single), whole)
         runs.append(run)
         for variant, value in run.values.items():
             for other in _flips(variant.domain):
@@ -123,6 +124,7 @@ class _Recorder(Asking):
         self._by_label: dict[str, Variant] = {}
         self.parents: dict[str, bool] = {}  # of scopes, and whether they had been asked for
         self.values: dict[Variant, Any] = {}
+        self.single: set[Variant] = set()
 
     def __getitem__(self, name: str) -> Any:
         for label, variant in self._by_label.items():
@@ -146,10 +148,22 @@ class _Recorder(Asking):
                 return variant.domain
         return None
 
+    def _in_scope(self) -> bool:
+        return all(_in(self.get(parent, _NOTHING), list(values)) for parent, values in self._scope)
+
+    def _only(self, name: str, value: Any, site: str) -> Any:
+        super()._only(name, value, site)
+        label = scoped(self._scope, name)
+        if self._in_scope() and label not in self._by_label:
+            variant = Variant(label, Constant(value), site, self._scope)
+            self.values[variant] = value
+            self.single.add(variant)
+        return value
+
     def _ask(self, name: str, domain: Domain, site: str) -> Any:
         check_name(name)
         label = scoped(self._scope, name)
-        if not all(_in(self.get(parent, _NOTHING), list(values)) for parent, values in self._scope):
+        if not self._in_scope():
             return domain.default  # type: ignore[attr-defined]
         if label in self._by_label:
             known = self._by_label[label]
@@ -175,15 +189,15 @@ def _flips(domain: Domain) -> Sequence[Any]:
 
 
 def _joined(runs: list[_Run]) -> list[_Run]:
-    """Make one hyperparameter of the ranges that one place asks for, which hang on other values."""
+    """Make one hyperparameter of the ranges that one place asks for, which hang on other values.
+
+    Ranges of one value belong to it; where a place asks for nothing else they are no hyperparameter.
+    """
     ranges: dict[tuple[str, str, Scope], list[Domain]] = {}  # by place
     for run in runs:
-        for variant in run.values:
+        for variant in run.values.keys() - run.single:
             _take_in(ranges.setdefault(_place(variant), []), variant.domain)
-    return [
-        _Run({_with_all(ranges[_place(v)], v): x for v, x in run.values.items()}, run.whole)
-        for run in runs
-    ]
+    return [_with_all(ranges, run) for run in runs]
 
 
 def _place(variant: Variant) -> tuple[str, str, Scope]:
@@ -200,11 +214,21 @@ def _take_in(known: list[Domain], asked: Domain) -> None:
     known.append(asked)
 
 
-def _with_all(known: list[Domain], variant: Variant) -> Variant:
-    """Return *variant* with that of *known* which holds its range."""
-    asked = variant.domain
-    whole = next(d for d in known if d == asked or hull(d, asked) is d)
-    return variant._replace(domain=whole)
+def _with_all(ranges: dict[tuple[str, str, Scope], list[Domain]], run: _Run) -> _Run:
+    """Return *run* with those of *ranges* that hold what was asked for."""
+    values: dict[Variant, Any] = {}
+    for variant, value in run.values.items():
+        known = ranges.get(_place(variant), [])
+        if variant in run.single:
+            domain = next(
+                (d for d in known if isinstance(d, Float | Int) and d.contains(value)), None
+            )
+        else:
+            asked = variant.domain
+            domain = next(d for d in known if d == asked or hull(d, asked) is d)
+        if domain is not None:
+            values[variant._replace(domain=domain)] = value
+    return _Run(values, frozenset(), run.whole)
 
 
 def _space_of(runs: list[_Run]) -> Space:
@@ -218,7 +242,7 @@ def _space_of(runs: list[_Run]) -> Space:
     for variant in found:
         key = _key(variant, list(found), conditions, keys)
         if key not in space:
-            # What is in no run but for its one value is no parent.
+            # What comes to one value in every run is no parent.
             scope = [(_called(p, keys), v) for p, v in variant.scope]
             condition = tuple((p, v) for p, v in scope if p in space)
             if (own := conditions[variant]) is not None:  # a plain if, perhaps inside the scope

@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Generator, Sequence
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from luthier.errors import StorageError
+from luthier.errors import StorageError, StoreMissingError
 from luthier.storage.addresses import without_secrets
 from luthier.study.protocols import PAGE, Conflict
 
@@ -393,7 +393,7 @@ def _migrate(connection: Any, read_only: bool, place: str) -> None:
     if _version(connection) == SCHEMA:
         return
     if read_only:
-        raise StorageError(f"{place}: there is no Luthier store in this database.")
+        raise StoreMissingError(f"{place}: there is no Luthier store in this database.")
     with connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(%s, 0)", (_KEY,))
         connection.execute("CREATE TABLE IF NOT EXISTS luthier_schema (version int NOT NULL)")

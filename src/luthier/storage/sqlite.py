@@ -141,7 +141,8 @@ class SQLiteStore:
             with _Writing(self) as connection:
                 waiting = sorted(estate.waiting(), key=lambda one: one.study)
                 for study, group in groupby(waiting, lambda one: one.study):
-                    self._insert(connection, study, self._still_new(connection, study, list(group)))
+                    if bodies := self._still_new(connection, study, list(group)):
+                        self._insert(connection, study, bodies)
             estate.delete()
 
     def _still_new(
@@ -218,8 +219,6 @@ class SQLiteStore:
         expect: int | None = None,
     ) -> int:
         """Insert *bodies* and return the number of the event before them."""
-        if not bodies and expect is None:
-            return 0
         key = self._id(connection, study, create=True)
         (last,) = connection.execute(_LAST, (key,)).fetchone()
         if expect is not None and expect != last:
@@ -318,9 +317,10 @@ class SQLiteStore:
         """Give back to the disk what the file no longer needs."""
         with self._thread_lock, _translated(self.path):
             connection = self._connected()
-            queued = self._write_lock.acquire()  # where writers wait longer than SQLite lets them
+            # First this one: whoever has it may wait for a thread that waits for the other.
             moving = FileLock(Path(f"{self.path}-checkpointing"), self.path)
             moving.acquire()
+            queued = self._write_lock.acquire()  # where writers wait longer than SQLite lets them
             try:
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
                 connection.execute("VACUUM")

@@ -430,7 +430,8 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} is no plain data")
 
 
-_encoder = msgspec.msgpack.Encoder(enc_hook=_plain)
+_encoder = msgspec.msgpack.Encoder()
+_plain_encoder = msgspec.msgpack.Encoder(enc_hook=_plain)
 _decoder = msgspec.msgpack.Decoder(AnyEvent)
 _list_decoder = msgspec.msgpack.Decoder(list[AnyEvent])
 
@@ -448,6 +449,14 @@ def encode(event: Event) -> bytes:
     """
     try:
         return _encoder.encode(event)
+    except UnicodeEncodeError:
+        return _encoder.encode(_spelt(msgspec.to_builtins(event, builtin_types=(bytes,))))
+
+
+def encode_plain(event: Event) -> bytes:
+    """Return what is written of *event*, numpy's numbers and arrays in it as Python's own; see ``encode``."""
+    try:
+        return _plain_encoder.encode(event)
     except UnicodeEncodeError:
         told = msgspec.to_builtins(event, builtin_types=(bytes,), enc_hook=_plain)
         return _encoder.encode(_spelt(told))

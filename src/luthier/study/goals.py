@@ -125,9 +125,28 @@ def front_of(trials: Sequence[TrialRecord], goals: Goals) -> list[TrialRecord]:
     scored = sorted((goals.losses(trial), trial.number, trial) for trial in trials)
     front: list[tuple[tuple[float, ...], TrialRecord]] = []
     for losses, _, trial in scored:
-        if not any(all(a <= b for a, b in zip(other, losses, strict=True)) for other, _ in front):
+        if not any(_beats(other, losses) for other, _ in front):
             front.append((losses, trial))
     return [trial for _, trial in front]
+
+
+def joined_front(
+    front: Sequence[TrialRecord], more: Sequence[TrialRecord], goals: Goals
+) -> list[TrialRecord]:
+    """Return the front of *front*, which is one, and *more*: as ``front_of``, in time for each of *more*."""
+    known = [(goals.losses(trial), trial.number, trial) for trial in front]
+    for trial in more:
+        mine, number = goals.losses(trial), trial.number
+        if any(_beats(other, mine) and (other != mine or n < number) for other, n, _ in known):
+            continue
+        known = [one for one in known if one[1] != number and not _beats(mine, one[0])]
+        known.append((mine, number, trial))
+    return [trial for _, _, trial in sorted(known)]
+
+
+def _beats(losses: tuple[float, ...], others: tuple[float, ...]) -> bool:
+    """Return whether *losses* are at most *others* in every objective."""
+    return all(a <= b for a, b in zip(losses, others, strict=True))
 
 
 def goals_from(

@@ -100,11 +100,16 @@ class History(Known):
         self.cursor = number
         self.last_time = event.time
         unknown = getattr(event, "trial", -1) >= len(self.trials)
-        if unknown and type(event) is not ev.TrialProposed:
-            # Of a trial from before the study began anew, or whose proposal a power cut took away.
-            self.late_reports += 1
+        unknown = unknown and type(event) is not ev.TrialProposed
+        if unknown and self.anew:
+            self.late_reports += 1  # of a trial from before the study began anew
             return
-        self._fold[type(event)](event)
+        try:
+            self._fold[type(event)](event)
+        except IndexError:
+            if not unknown:
+                raise
+            self.late_reports += 1  # of a trial whose proposal a power cut took away
 
     # -- one method an event ---------------------------------------------------------------------
 
@@ -360,17 +365,19 @@ class History(Known):
         """Judge *trial* by its constraints; a later report may change what was known of them."""
         before, trial.violation = trial.violation, self.goals.violation(trial)
         if self.best is trial and trial.violation > before:
-            self.best = self.ranking()[0] if self._counts(trial) else None
+            self.best = self.ranking()[0] if self.counts_in_ranking(trial) else None
         else:
             self._improve_best(trial)
 
     def _improve_best(self, trial: TrialRecord) -> None:
         """Let *trial* be the best if it is by the order of ``ranking``."""
-        if self._counts(trial) and (self.best is None or ranked_by(trial) < ranked_by(self.best)):
+        if self.counts_in_ranking(trial) and (
+            self.best is None or ranked_by(trial) < ranked_by(self.best)
+        ):
             self.best = trial
 
     def _refresh_best(self, trial: TrialRecord) -> None:
-        if self.best is trial and not (self._counts(trial) and trial.state.ended):
+        if self.best is trial and not (self.counts_in_ranking(trial) and trial.state.ended):
             ranking = self.ranking()
             self.best = ranking[0] if ranking else None
 

@@ -133,7 +133,7 @@ class Known:
         By the first objective; those that break a constraint come after all others. Repetitions are
         left out.
         """
-        scored = [t for t in self.trials if self._counts(t)]
+        scored = [t for t in self.trials if self.counts_in_ranking(t)]
         return sorted(scored, key=ranked_by)
 
     def inherited(self) -> dict[int, set[int]]:
@@ -148,9 +148,12 @@ class Known:
 
         The best by the first objective comes first. With one objective it is that trial alone.
         """
-        allowed = [t for t in self.trials if self._counts(t) and not t.violation]
-        goals = self.goals
-        return front_of([t for t in allowed if all(map(math.isfinite, goals.losses(t)))], goals)
+        return front_of([t for t in self.trials if self.may_lead(t)], self.goals)
+
+    def may_lead(self, trial: TrialRecord) -> bool:
+        """Return whether *trial* may be on the front: in the ranking, within the constraints, all measured."""
+        counts = self.counts_in_ranking(trial) and not trial.violation
+        return counts and all(map(math.isfinite, self.goals.losses(trial)))
 
     @property
     def barren(self) -> bool:
@@ -204,7 +207,9 @@ class Known:
         if trial.parent >= 0 and not trial.checkpoint:
             self.heirs[trial.number] = trial
 
-    def _counts(self, trial: TrialRecord) -> bool:
+    @staticmethod
+    def counts_in_ranking(trial: TrialRecord) -> bool:
+        """Return whether *trial* has a finite value, did not diverge or fail, and repeats none."""
         spoilt = trial.state in (TrialState.DIVERGED, TrialState.FAILED)
         return not spoilt and math.isfinite(trial.best_loss) and trial.repeats < 0
 

@@ -71,11 +71,13 @@ class Writing(Reading):
             trial: its number; -1 for the whole study.
 
         Raises:
-            StudyError: *value* is something else, or a whole number beyond 64 bits.
+            StudyError: *value* is something else, or a whole number beyond 64 bits; there is no such trial.
         """
+        if trial >= len(self._history.trials) and trial >= len(self.refresh().trials):
+            raise StudyError(f"There is no trial {trial} to write {name!r} down about.")
         said = ev.AttributeSet(time=self.clock.time(), trial=trial, name=name, value=value)
         try:
-            said = ev.decode(ev.encode(said))  # as whoever reads the log will have it
+            said = ev.decode(ev.encode_plain(said))  # as whoever reads the log will have it
         except (TypeError, OverflowError, RecursionError, MsgspecError) as error:
             raise StudyError(
                 f"{name!r} cannot be written down, it is {value!r} ({error}): expected plain data, such as "

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from luthier.app.doctor.frameworks import Framework, look_at_frameworks, version_of
 from luthier.app.stores import store_to_read
-from luthier.errors import LuthierError
+from luthier.errors import LuthierError, StoreMissingError
 from luthier.run.devices import THREADS, cores, quota
 from luthier.run.vital_signs import memory
 from luthier.storage import DEFAULT, VARIABLE, PostgresStore
@@ -162,6 +162,8 @@ def _storage(given: str | None) -> Storage:
         if local and not path.exists():
             return Storage(shown, "not made yet", system=system, free=free)
         count = len(_opened(place).names())
+    except StoreMissingError:
+        return Storage(shown, "not made yet", system=system, free=free)
     except Exception as error:
         words = (
             str(error) if isinstance(error, LuthierError) else f"{type(error).__name__}: {error}"

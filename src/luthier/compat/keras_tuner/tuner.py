@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import traceback
 import warnings
 from collections.abc import Mapping, Sequence
@@ -27,6 +28,7 @@ from luthier.run.seeding import seed_keras
 from luthier.run.worker import out_of_memory, work
 from luthier.space import Space, discover
 from luthier.space.asking import Asking
+from luthier.storage import WORKER
 from luthier.study.records import TrialState
 from luthier.study.trial import Trial as OwnTrial
 from luthier.train.memory import cleared_session, give_back
@@ -124,7 +126,7 @@ class Tuner:
             Exception: what the hypermodel raises, if no trial has completed yet, or after
                 ``max_consecutive_failed_trials`` in a row.
         """
-        self.study.retry_errors()
+        self.study.retry_errors(lost=not os.environ.get(WORKER))
         self.study.steer.go_on("the search was started again")
         self._failures = 0
 
@@ -326,7 +328,7 @@ class Tuner:
         """Return the best trials' trained models, each at its best epoch.
 
         Raises:
-            CheckpointError: only the best three keep theirs.
+            CheckpointError: the trial is not of those that keep theirs: the best three, the front.
         """
         return [self.load_model(trial) for trial in self.best_trials(num_models)]
 
