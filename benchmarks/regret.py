@@ -35,11 +35,12 @@ import tasks as every
 from peers.install import install
 from peers.kept import pack, unpack, without_runs
 from peers.luthier_tuner import source_digest
-from peers.ranks import best_so_far, mean_ranks
+from peers.ranks import best_so_far, leads, mean_ranks, ranks
 from peers.results import FIGURES, conditions, note, one_thread, write_section
 from peers.runs import Record, Runs, gathered, perform
 
 BUDGETS = (25, 50, 100)
+OWN = "luthier-auto"
 QUICK = ("bbob-f01-5d", "hartmann-6", "net-small", "fcnet-protein_structure")
 CACHE = Path("~/.cache/luthier-regret").expanduser()
 
@@ -216,6 +217,7 @@ def section(
         lines += ["- runs of Luthier may be of older code (--stale)"]
     lines += [f"- {line}" for line in [*gaps(runs, tasks, names, options.seeds), *failures(runs)]]
     lines += ["", *rank_table(runs, curves, tuners, known)]
+    lines += ["", *goal_lines(curves, tuners)] if OWN in tuners else []
     for budget in budgets:
         lines += ["", *median_table(budget, curves[budget], tuners)]
     lines += ["", *figure_lines(curves[budgets[-1]], known, options.write)]
@@ -296,6 +298,32 @@ def ranked(
         return {}
     finals = [[curves[task][tuner][:, -1] for tuner in able] for task in tasks]
     return dict(zip(able, mean_ranks(finals, np.random.default_rng(0)).T, strict=True))
+
+
+def goal_lines(curves: dict[int, dict[str, dict[str, np.ndarray]]], tuners: list[str]) -> list[str]:
+    """Return whether the default is the best after each budget, clear of the second, and last nowhere."""
+    lines: list[str] = []
+    for budget, found in curves.items():
+        able = [u for u in tuners if all(u in found[task] for task in found)]
+        if OWN not in able or len(able) < 2:
+            continue
+        finals = [[found[task][tuner][:, -1] for tuner in able] for task in found]
+        mine = able.index(OWN)
+        behind = leads(finals, mine, np.random.default_rng(0))
+        second = min((i for i in range(len(able)) if i != mine), key=lambda i: behind[0, i])
+        difference, low, high = behind[:, second]
+        lines.append(
+            f"- Goal: {OWN} best in mean rank after {budget}, clear of the second: {able[second]} is "
+            f"{difference:.2f} [{low:.2f}, {high:.2f}] behind (95 % interval of the difference in the same "
+            f"resample). {'**PASS**' if low > 0 else '**FAIL**'}"
+        )
+        placed = ranks(np.array([[np.median(own) for own in task] for task in finals]))
+        last = [task for task, row in zip(found, placed, strict=True) if row[mine] == max(row)]
+        lines.append(
+            f"- Goal: {OWN} last on no task after {budget}: {', '.join(last) or 'on none'}. "
+            f"{'**FAIL**' if last else '**PASS**'}"
+        )
+    return lines
 
 
 def rank_cell(found: np.ndarray | None, short: bool) -> str:

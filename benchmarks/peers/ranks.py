@@ -39,12 +39,32 @@ def mean_ranks(tasks: list[list[np.ndarray]], draws: np.random.Generator) -> np.
     Returns:
         An array of shape (3, tuners): mean, low, high.
     """
+    mean, means = _resampled(tasks, draws)
+    return np.array([mean, *np.percentile(means, [2.5, 97.5], axis=0)])
+
+
+def leads(tasks: list[list[np.ndarray]], first: int, draws: np.random.Generator) -> np.ndarray:
+    """Return how far each tuner's mean rank is behind that of tuner *first*, and the ends of its interval.
+
+    The interval is of differences in the same resample: tuners are compared on the same tasks.
+
+    Returns:
+        An array of shape (3, tuners): difference, low, high.
+    """
+    mean, means = _resampled(tasks, draws)
+    behind = means - means[:, first, None]
+    return np.array([mean - mean[first], *np.percentile(behind, [2.5, 97.5], axis=0)])
+
+
+def _resampled(
+    tasks: list[list[np.ndarray]], draws: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean ranks (tuners,), and those of the resamples (resamples, tuners)."""
     medians = np.array([[np.median(own) for own in task] for task in tasks])
-    mean = ranks(medians).mean(axis=0)
     resampled = np.array([ranks(resampled_medians(task, draws)) for task in tasks])
     picked = draws.integers(len(tasks), size=(RESAMPLES, len(tasks)))
     means = resampled[picked, np.arange(RESAMPLES)[:, None]].mean(axis=1)
-    return np.array([mean, *np.percentile(means, [2.5, 97.5], axis=0)])
+    return ranks(medians).mean(axis=0), means
 
 
 def resampled_medians(task: list[np.ndarray], draws: np.random.Generator) -> np.ndarray:
