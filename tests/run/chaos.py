@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import luthier
-from luthier.run.retention import is_over, kept_steps
+from luthier.run.retention import Leaders, is_over
 from luthier.run.worker import work
 from luthier.storage import open_store
 from luthier.study import events as ev
@@ -331,14 +331,15 @@ def trained_again(place: Place, counts: Counter[str]) -> list[str]:
 
 def wrong_checkpoints(place: Place, folded: History) -> list[str]:
     """Return what lies in the checkpoint folders beside what the rule keeps, or is missing there."""
+    root = place.study.checkpoints.root
+    there = {path.relative_to(root).as_posix() for path in root.glob("*/*")}
+    on_disk = {int(path[6:11]) for path in there}
     kept = {
         f"trial-{trial:05d}/step-{step:06d}"
-        for trial, steps in kept_steps(folded).items()
+        for trial, steps in Leaders().kept_steps(folded, on_disk).items()
         for step in steps
         if step > 0
     }
-    root = place.study.checkpoints.root
-    there = {path.relative_to(root).as_posix() for path in root.glob("*/*")}
     found = [
         f"{path} was left on the disk"
         for path in sorted(there - kept)
