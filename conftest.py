@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 
+import pytest
 from hypothesis import settings
 from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser
@@ -14,8 +15,9 @@ from sybil.parsers.markdown import PythonCodeBlockParser
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 
-# How long an example takes is the machine's affair: speed is measured in benchmarks/.
-settings.register_profile("luthier", deadline=None)
+# How long an example takes is the machine's affair: speed is measured in benchmarks/. Half as many of them as
+# usual, others each time: the suite has to end within minutes.
+settings.register_profile("luthier", deadline=None, max_examples=50)
 settings.load_profile("luthier")
 
 
@@ -49,3 +51,12 @@ def pytest_collection_modifyitems(items):
     """Have the longest files begin first (the sort keeps the order of all others)."""
     places = {name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: places.get(item.path.name, len(places)))
+
+
+@pytest.fixture(autouse=True)
+def no_frameworks(monkeypatch):
+    """Workers begin as a script starts them that has loaded no framework.
+
+    Other tests had this process load all of them, and each study would load them again, ten seconds each time.
+    """
+    monkeypatch.setattr("luthier.run.supervisor.FRAMEWORKS", ())
