@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from told import bowl, proposal, told
+from told import MIXED, bowl, proposal, told
 
 import luthier as lt
 from luthier.errors import SpaceError
@@ -31,16 +31,7 @@ GUIDED = [
 
 BY_RANK = ("cma_es", "differential_evolution")  # which model no feasibility
 
-SPACE = Space(
-    rate=Float(1e-4, 1e-1, scale="log"),
-    optimizer=Choice(
-        {"sgd": Space(momentum=Float(0.9, 0.999, scale="one_minus_log")), "adam": Space()}
-    ),
-    units=Int(8, 64, step=8),
-    width=Int(1, 900, scale="log"),
-    flag=Bool(prior=True),
-    version=Constant("a"),
-)
+SPACE = Space(MIXED)
 
 
 @pytest.mark.parametrize("name", GUIDED)

@@ -10,23 +10,16 @@ import sys
 from pathlib import Path
 
 import pytest
-from told import proposal, told
+from told import MIXED, proposal, told
 
 from luthier.run.earlier import earlier_trials
 from luthier.run.simulation import simulate
 from luthier.search import SEARCHERS
-from luthier.space import Bool, Choice, Constant, Float, Int, Space
+from luthier.space import Float, Int, Space
 from luthier.study.records import TrialState
 
 SPACE = Space(
-    rate=Float(1e-4, 1e-1, scale="log"),
-    optimizer=Choice(
-        {"sgd": Space(momentum=Float(0.9, 0.999, scale="one_minus_log")), "adam": Space()}
-    ),
-    units=Int(8, 64, step=8),
-    width=Int(1, 900, scale="log"),
-    flag=Bool(prior=True),
-    version=Constant("a"),
+    MIXED,
     constraints=["units * width <= 20000", "rate < 0.05 or units > 16"],
 )
 TRIALS, PENDING = 40, 3

@@ -9,9 +9,20 @@ from collections.abc import Callable
 from typing import Any
 
 import luthier
-from luthier.space import Space
+from luthier.space import Bool, Choice, Constant, Float, Int, Space
 from luthier.study.chance import Chance
 from luthier.study.study import Study
+
+MIXED = {
+    "rate": Float(1e-4, 1e-1, scale="log"),
+    "optimizer": Choice(
+        {"sgd": Space(momentum=Float(0.9, 0.999, scale="one_minus_log")), "adam": Space()}
+    ),
+    "units": Int(8, 64, step=8),
+    "width": Int(1, 900, scale="log"),
+    "flag": Bool(prior=True),
+    "version": Constant("a"),
+}
 
 _names = (f"study {i}" for i in itertools.count())
 

@@ -99,17 +99,19 @@ class History(Known):
             raise StorageError(f"Event {self.cursor + 1} is missing from the log: got {number}.")
         self.cursor = number
         self.last_time = event.time
-        unknown = getattr(event, "trial", -1) >= len(self.trials)
-        unknown = unknown and type(event) is not ev.TrialProposed
-        if unknown and self.anew:
+        if self.anew and self._is_of_an_unknown_trial(event):
             self.late_reports += 1  # of a trial from before the study began anew
             return
         try:
             self._fold[type(event)](event)
         except IndexError:
-            if not unknown:
+            if not self._is_of_an_unknown_trial(event):
                 raise
             self.late_reports += 1  # of a trial whose proposal a power cut took away
+
+    def _is_of_an_unknown_trial(self, event: ev.AnyEvent) -> bool:
+        known = type(event) is ev.TrialProposed or getattr(event, "trial", -1) < len(self.trials)
+        return not known
 
     # -- one method an event ---------------------------------------------------------------------
 
