@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 import luthier as lt
 from luthier.errors import LuthierWarning, StudyError
 from luthier.insight.chronicle import chronicle
+from luthier.run.beginning import header_of
 from luthier.run.worker import work
+from luthier.schedule import ASHA
 from luthier.study import events as ev
 from luthier.study.log import read_log
 
@@ -130,6 +133,24 @@ def test_who_had_it_open_is_told_each_time(open_it):
 def test_the_same_settings_go_on(open_it):
     open_it("val_loss")
     assert len(list(read_log(open_it("val_loss").store, "s"))) == 2
+
+
+def test_a_study_from_before_a_setting_existed_goes_on(open_it):
+    options = {"minimize": "loss", "epochs": 9, "searcher": "random"}
+    store = open_it(scheduler=ASHA(9, stops=True), epochs=9).store
+    header = header_of(store, "s")
+    older = {key: value for key, value in header.scheduler.items() if key != "minimum"}
+    first = msgspec.structs.replace(
+        header, name="older", searcher={"name": "random"}, scheduler=older
+    )
+    store.append("older", [ev.encode(first)])
+    study = lt.open("older", SPACE, storage=store, scheduler=ASHA(9, stops=True), **options)
+    trial = study.ask()
+    trial.report(loss=1.0)
+    with pytest.raises(
+        StudyError, match=r"scheduler was 'asha'.* minimum=1.*, is now .* minimum=3"
+    ):
+        lt.open("older", SPACE, storage=store, scheduler=ASHA(9, minimum=3, stops=True), **options)
 
 
 def test_code_that_was_edited_goes_on_with_what_it_asked_for_before(open_it):

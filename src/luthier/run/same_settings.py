@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from luthier.errors import StudyError
+from luthier.schedule import SCHEDULERS
+from luthier.search import SEARCHERS
 from luthier.space import Space
 from luthier.study import events as ev
 from luthier.study.objective import Objective
@@ -36,8 +39,8 @@ def check_same(
         ("other objectives", stored.also, wanted.also),
         ("subject_to", stored.subject_to, wanted.subject_to),
         ("noisy", stored.noisy, wanted.noisy),
-        ("searcher", stored.searcher, wanted.searcher),
-        ("scheduler", stored.scheduler, wanted.scheduler),
+        ("searcher", *(_settled(part.searcher, SEARCHERS) for part in (stored, wanted))),
+        ("scheduler", *(_settled(part.scheduler, SCHEDULERS) for part in (stored, wanted))),
         ("seed", stored.seed, wanted.seed),
         ("halve", stored.halve, wanted.halve),
         ("checkpoints", stored.checkpoints, wanted.checkpoints or stored.checkpoints),
@@ -50,6 +53,15 @@ def check_same(
             "Use the same ones to go on with it, or give this study another name."
             + (_STEER.format(shlex.quote(stored.name)) if spaces else "")
         )
+
+
+def _settled(spec: dict[str, Any], registry: Mapping[str, type]) -> dict[str, Any]:
+    """Return a searcher or scheduler with the settings that did not exist yet when its study was made."""
+    kind: Any = registry.get(spec["name"])
+    if kind is None:
+        return spec
+    fields = [f for f in dataclasses.fields(kind) if f.init and f.name not in spec]
+    return {**spec, **{f.name: f.default for f in fields if f.default is not dataclasses.MISSING}}
 
 
 def _in_words(setting: Any) -> str:
