@@ -1,5 +1,6 @@
 // What the server knows, kept up to date: one stream says when there is something new.
 import { useEffect, useRef, useState } from "preact/hooks";
+import { many } from "./words";
 
 export interface Hyperparameter {
   name: string;
@@ -42,11 +43,13 @@ export interface Line {
   counts: Record<string, number>;
   trials: number; // all of them
   repetitions: number; // those of a race among them: no candidates, and not of the budget
+  copies: number; // members of a population that took another one's place: not of the budget either
   epochs: number;
   max_trials: number | null;
   max_epochs: number | null;
   best: number | null;
   best_trial: number | null;
+  best_breaks: string; // the constraints that even the best breaks, "" where it keeps to them
   created: number;
   last_sign: number;
   stage: string;
@@ -109,7 +112,12 @@ export interface Summary extends Line {
 }
 
 // The trials of the search, which a budget of trials is of.
-export const searched = (line: Line): number => line.trials - line.repetitions;
+export const searched = (line: Line): number => line.trials - line.repetitions - line.copies;
+
+// What there is beside them, in words.
+export const copied = (line: Line): string => `${line.copies} ${line.copies === 1 ? "copy" : "copies"} of better ones`;
+export const beside = (line: Line): string =>
+  (line.repetitions ? ` and ${many(line.repetitions, "repetition")}` : "") + (line.copies ? ` and ${copied(line)}` : "");
 
 export const STATES = ["queued", "running", "paused", "completed", "stopped", "diverged", "failed"];
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import yaml
 from click.testing import CliRunner
 
@@ -114,13 +115,16 @@ def test_what_was_lost_is_counted_by_how_it_ended(tmp_path):
     assert "Only 1 trial ended with a value." in body
 
 
-def test_a_race_that_goes_on_is_no_race_that_was_not_run(tmp_path):
-    result = tuned(tmp_path, finalists=3, repetitions=3, max_epochs=12 * 2 + 4)
-    from luthier.insight.race import race
-
-    raced = race(result.study.history)
-    assert raced is not None
-    assert raced.winner is None
+def test_a_race_that_is_not_decided_is_no_race_that_was_not_run(tmp_path):
+    with pytest.warns(
+        lt.LuthierWarning, match="28 epochs leave the race of 3 finalists 5 trainings"
+    ):
+        result = tuned(tmp_path, finalists=3, repetitions=3, max_epochs=12 * 2 + 4)
+    assert result.race is not None
+    assert result.race.winner is None
     _, body = parts(result.card(tmp_path / "c.md"))
     assert "New seeds were not tried" not in body
+    assert "The race on new seeds decided nothing: 28 epochs held 5 of the 9 trainings" in body
+    result.study.steer.budget(trials=12)
+    _, body = parts(result.card(tmp_path / "d.md"))
     assert "The race on new seeds goes on" in body

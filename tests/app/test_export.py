@@ -162,7 +162,7 @@ def test_a_result_and_its_trials_are_short_to_read(tmp_path):
     )  # fmt: skip
     best = "<trial 0: completed, epoch 1, {'x': 0.5}>"
     assert repr(result.best) == best
-    assert repr(result) == f"<Result of study 's': 1 trials, best loss 0.5 of {best}>"
+    assert repr(result) == f"<Result of study 's': 1 trial, best loss 0.5 of {best}>"
     result.study.steer.budget(trials=2)
     assert repr(result.study.ask()) == "<Trial 1: epoch 0, {'x': 0.5}>"
     with export(tmp_path, "s", "all.csv").open(newline="") as file:

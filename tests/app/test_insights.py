@@ -47,6 +47,14 @@ def test_json_has_null_where_a_number_is_none(storage):
     assert None in [v["median"] for v in json.loads(text, parse_constant=refused)["values"]]
 
 
+def test_a_method_that_pairs_would_ignore_is_refused(storage):
+    wrong = ["importance", "net", "--pairs", "--method", "ped_anova"]
+    done = CliRunner().invoke(commands, wrong)
+    assert done.exit_code == 2
+    assert "--method ped_anova would be ignored" in done.output
+    assert told("importance", "net", "--pairs", "--method", "fanova")
+
+
 def test_insight_and_pictures_take_the_result_of_a_search_and_refuse_what_is_none(tmp_path):
     def train(trial):
         trial.report(loss=trial["x"] + trial["rate"])
@@ -78,6 +86,10 @@ def test_isolation_and_enough(storage):
 def test_the_boundary_check_says_and_acts(storage):
     assert "rate: " in told("boundary", "net")
     assert lt.open("net").space == SPACE
+    few = lt.open("few", SPACE, minimize="loss", searcher="random")
+    few.tell(few.ask(), loss=1.0)
+    too_few = "Too few trials to tell whether an edge is crowded (1 of 10).\n"
+    assert told("boundary", "few") == too_few
     told("boundary", "net", "--act")
     assert lt.open("net").space["rate"].low == pytest.approx(1e-4)
     assert len(lt.open("net").trials) == 60
@@ -218,5 +230,5 @@ def test_the_hours_of_a_study_count_the_rounds_of_its_race(storage):
         finalists=2, repetitions=6, progress=False, storage="luthier.db",
     )  # fmt: skip
     [found] = json.loads(told("plan", "raced", "--epoch-time", "1h", "--workers", "4", "--json"))
-    # The search at most 12 / 4 + 2 x 3 / 4 hours; then 6 trainings of 2 h on 4 workers, and 3 rounds of 2.
-    assert found["hours"] == pytest.approx(4.5 + 2 * 2 + 3 * 2)
+    # The search 6 trainings of 2 h on 4 workers; then the race as many, and 3 rounds of 2.
+    assert found["hours"] == pytest.approx(2 * 2 + 2 * 2 + 3 * 2)

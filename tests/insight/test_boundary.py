@@ -218,3 +218,16 @@ def test_a_range_that_a_stage_narrowed_is_no_wonder_but_an_optimum_outside_is_fo
     assert "units" not in found
     assert found["learning_rate"].side == "low"
     assert " would hold " in str(found["learning_rate"])
+
+
+def test_too_few_trials_are_said_to_be_too_few():
+    said = "Too few trials to tell whether an edge is crowded ({} of 10)."
+    study = taught({"x": UNIT}, lambda c, _: (c["x"] - 0.5) ** 2, 9)
+    assert boundary.check(study) == ()
+    assert boundary.too_few(study) == said.format(9)
+    assert boundary.too_few(taught({"x": UNIT}, lambda c, _: (c["x"] - 0.5) ** 2, 10)) == ""
+    lost = taught({"x": UNIT}, lambda c, _: c["x"] if c["x"] < 0.2 else math.nan, 12)
+    finite = sum(math.isfinite(t.best_loss) for t in lost.trials)
+    assert boundary.too_few(lost) == said.format(finite)
+    kinds = {"kind": luthier.Choice("a", "b", "c")}  # which has no edge
+    assert boundary.too_few(taught(kinds, lambda c, _: 1.0, 3)) == ""

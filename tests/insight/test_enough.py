@@ -127,6 +127,17 @@ def test_noise_is_pooled_over_repeats():
     assert insight.noise(study.history).source == "repeats"
 
 
+def test_copies_that_share_weights_are_no_repeats():
+    """Two copies of one parent often have the same configuration; they are no independent trainings."""
+    study = luthier.simulate(
+        lambda c, step: c["rate"] + 1 / step, {"rate": luthier.Float(0.1, 1.0)}, minimize="loss",
+        scheduler=luthier.schedule.PopulationBasedTraining(20, population=20), searcher="random",
+    ).study  # fmt: skip
+    copies = [t for t in study.trials if t.parent >= 0]
+    assert len({(t.configuration["rate"], t.step) for t in copies}) < len(copies)
+    assert insight.noise(study.history).source != "repeats"
+
+
 def test_noise_is_guessed_from_the_end_of_curves_whatever_their_trend():
     generator = np.random.default_rng(0)
 
@@ -240,3 +251,21 @@ def test_the_trials_that_a_race_repeats_do_not_count_as_seeds():
         )
         deviations.append(found.deviation)
     assert statistics.fmean(deviations) == pytest.approx(1.0, abs=0.15)
+
+
+def test_a_later_half_without_a_value_shows_nothing():
+    """Its chance would be that of a record among trials of which none has come to anything."""
+    for settings in ({"searcher": "differential_evolution"}, {"searcher": "auto"}):
+        study = taught(UNIT, lambda c, n: 1.0 + n if n < 10 else math.nan, 20, **settings)
+        verdict = insight.enough(study)
+        assert math.isnan(verdict.chance)
+        assert not verdict.stop
+        assert "none of the later half of them has a value that counts" in str(verdict)
+        assert "cannot be told" in insight.picture(verdict).get_title()
+    # The order of random trials says nothing.
+    blind = insight.enough(taught(UNIT, lambda c, n: 1.0 + n if n < 10 else math.nan, 20))
+    assert 0 <= blind.chance <= 1
+
+
+def test_one_trial_is_one_trial():
+    assert "is 1 after 1 trial, and" in str(insight.enough(taught(UNIT, lambda c, n: 1.0, 1)))

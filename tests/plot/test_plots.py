@@ -242,3 +242,31 @@ def test_studies_are_compared_by_one_objective(history: History) -> None:
         plot.compare({"one": history}, by="epoch")  # type: ignore[arg-type]
     with pytest.raises(StudyError, match="there is no study"):
         plot.compare({})
+
+
+def test_what_diverged_is_not_drawn_beside_the_front_that_it_seems_to_beat() -> None:
+    space = luthier.Space(x=luthier.Float(0, 1))
+    study = luthier.open("f", space, minimize=["a", "b"], searcher="random", storage="memory")
+    for number in range(6):
+        trial = study.ask()
+        if number < 3:
+            trial.report(a=0.01 * number, b=0.0)
+            trial.report(a=math.nan, b=0.0)
+        else:
+            study.tell(trial, a=float(number), b=1.0)
+    drawn = {k: list(line.get_xdata()) for k, line in lines(plot.front(study)).items()}
+    assert drawn == {"trials": [4.0, 5.0], "front": [3.0]}
+
+
+def test_the_best_share_of_very_many_trials_is_that_of_all_of_them() -> None:
+    space = luthier.Space(x=luthier.Float(0, 1))
+    study = luthier.open("many", space, minimize="loss", searcher="random", storage="memory")
+    for trial in study.ask(700):
+        study.tell(trial, loss=trial["x"])
+    for top, coloured in ((0.1, 70), (0.9, 500)):
+        axes = plot.parallel(study, top).axes[0]
+        drawn = [line for line in axes.lines if len(line.get_xdata()) == 2 and line.get_lw() > 1]
+        assert len(drawn) == coloured
+        assert axes.get_title() == (
+            f"The best {coloured} of 700 trials by loss, in colour; those after the first 500 are left out"
+        )

@@ -16,7 +16,7 @@ export function budgetOf(summary: Summary): Record<Spent, number | null> {
 }
 
 // What was spent of it by when.
-function course(chronicle: Chronicle, of: Spent): { seconds: number[]; spent: number[] } {
+export function course(chronicle: Chronicle, of: Spent): { seconds: number[]; spent: number[] } {
   const own = of === "epochs" ? chronicle.burn : chronicle.finished;
   return { seconds: own.seconds as number[], spent: of === "epochs" ? chronicle.burn.epochs : chronicle.finished.trials };
 }

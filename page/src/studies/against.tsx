@@ -1,6 +1,6 @@
 // Whole studies side by side: how each came to its best, what it found, where and how it searched.
 import { useState } from "preact/hooks";
-import { type Line, searched, useAnswer, useLive, usePaused } from "../data";
+import { beside, type Line, searched, useAnswer, useLive, usePaused } from "../data";
 import { Select, Toggle } from "../parts";
 import { Picture, short, Tabled } from "../picture";
 import type { Draw } from "../pictures/draw";
@@ -91,9 +91,9 @@ export function CompareStudies({ query }: { query: URLSearchParams }) {
   const first = studies[0];
   const alike = studies.filter((one) => one.metric === first.metric && one.direction === first.direction);
   const sign = first?.direction === "maximize" ? -1 : 1;
-  const winner = alike.filter((one) => one.best !== null).sort((a, b) => sign * (a.best! - b.best!))[0];
+  const winner = alike.filter((one) => one.best !== null && !one.best_breaks).sort((a, b) => sign * (a.best! - b.best!))[0];
   const others = studies.length - alike.length;
-  const sentence = (winner ? `The best ${first.metric} is ${number(winner.best, 5)}, of ${cut(winner.name, 60)}.` : "None has a finite value yet.") + (others ? ` ${many(others, "study").replace("studys", "studies")} with another objective ${others === 1 ? "is" : "are"} left out of the picture.` : "");
+  const sentence = (winner ? `The best ${first.metric} is ${number(winner.best, 5)}, of ${cut(winner.name, 60)}.` : alike.some((one) => one.best !== null) ? "None keeps its constraints yet." : "None has a finite value yet.") + (others ? ` ${many(others, "study").replace("studys", "studies")} with another objective ${others === 1 ? "is" : "are"} left out of the picture.` : "");
   const group = (title: string, of: (one: Against) => Record<string, string>) => {
     const keys = [...new Set(studies.flatMap((one) => Object.keys(of(one))))];
     const differ = (k: string) => new Set(studies.map((one) => of(one)[k])).size > 1;
@@ -139,8 +139,8 @@ export function CompareStudies({ query }: { query: URLSearchParams }) {
                 <tbody>
                   <tr><th scope="row">state</th>{studies.map((one) => <td><State state={one.state} /></td>)}</tr>
                   <tr><th scope="row">objective</th>{studies.map((one) => <td>{cut(one.objective, 100)}</td>)}</tr>
-                  <tr><th scope="row">best</th>{studies.map((one) => <td><strong>{number(one.best, 5)}</strong>{one.best_trial !== null && <> <a href={link("/trial", { name: one.name, n: one.best_trial })}>trial {one.best_trial}</a></>}</td>)}</tr>
-                  <tr><th scope="row">trials</th>{studies.map((one) => <td>{searched(one)}{one.max_trials ? ` of ${one.max_trials}` : ""}{one.repetitions ? ` and ${many(one.repetitions, "repetition")}` : ""}{one.trials > 0 && ": "}{Object.entries(one.counts).map(([state, n]) => `${n} ${state}`).join(", ")}</td>)}</tr>
+                  <tr><th scope="row">best</th>{studies.map((one) => <td><strong>{number(one.best, 5)}</strong>{one.best_trial !== null && <> <a href={link("/trial", { name: one.name, n: one.best_trial })}>trial {one.best_trial}</a>{one.best_breaks && `, breaks ${one.best_breaks}`}</>}</td>)}</tr>
+                  <tr><th scope="row">trials</th>{studies.map((one) => <td>{searched(one)}{one.max_trials ? ` of ${one.max_trials}` : ""}{beside(one)}{one.trials > 0 && ": "}{Object.entries(one.counts).map(([state, n]) => `${n} ${state}`).join(", ")}</td>)}</tr>
                   <tr><th scope="row">epochs</th>{studies.map((one) => <td>{one.epochs}{one.max_epochs ? ` of ${one.max_epochs}` : ""}</td>)}</tr>
                   {group("How it searched", (one) => one.settings)}
                   {group("Best configuration", (one) => one.configuration)}

@@ -1,6 +1,6 @@
 // The list of studies.
 import { useState } from "preact/hooks";
-import { type Line, searched, useAnswer, useLive, usePaused } from "../data";
+import { beside, type Line, searched, useAnswer, useLive, usePaused } from "../data";
 import { Spark } from "../parts";
 import { link, namesFrom, put, useRoute } from "../route";
 import { State } from "../study/trials-table";
@@ -58,7 +58,7 @@ export function Studies() {
             <p class="objective" title={l.objective}>{l.objective}</p>
             <p class="best-value">
               <strong>{number(l.best, 5)}</strong>
-              {l.best_trial !== null && <span class="dim"> trial {l.best_trial}</span>}
+              {l.best_trial !== null && <span class="dim"> trial {l.best_trial}{l.best_breaks && `, breaks ${l.best_breaks}`}</span>}
             </p>
             <Spark values={l.spark} label={`Best so far of ${l.name}`} />
             <p class="counts">
@@ -68,7 +68,7 @@ export function Studies() {
             </p>
             <p class="dim">
               {l.max_trials ? `${searched(l)} of ${many(l.max_trials, "trial")}` : many(searched(l), "trial")}
-              {l.repetitions ? ` and ${many(l.repetitions, "repetition")}` : ""}, {l.max_epochs ? `${l.epochs} of ${many(l.max_epochs, "epoch")}` : many(l.epochs, "epoch")},
+              {beside(l)}, {l.max_epochs ? `${l.epochs} of ${many(l.max_epochs, "epoch")}` : many(l.epochs, "epoch")},
               last sign {duration(now - l.last_sign)} ago
             </p>
             {l.note && <p class="note">{l.note}</p>}

@@ -1,8 +1,8 @@
 // How the study stands: the best so far, the budget, what runs, what happened.
-import { searched, STATES } from "../data";
+import { copied, searched, STATES } from "../data";
 import { Card, Meter, Prune, Select, Toggle, useSteers } from "../parts";
 import { Picture, Tabled } from "../picture";
-import { budgetOf, burn, type Spent, timeLeft } from "../pictures/budget";
+import { budgetOf, burn, course, type Spent, timeLeft } from "../pictures/budget";
 import { counts } from "../pictures/draw";
 import { front } from "../pictures/objectives";
 import { best, bestByTrial } from "../pictures/progress";
@@ -28,6 +28,8 @@ export function Overview({ view }: { view: View }) {
   const left = timeLeft(study, chronicle);
   const asked = query.get("spent");
   const spent: Spent = asked === "trials" || asked === "epochs" ? asked : budget.epochs === null && budget.trials !== null ? "trials" : "epochs";
+  // Not the last sign, which a note or a changed budget gives as well: what the picture's axis ends at.
+  const took = chronicle ? course(chronicle, spent).seconds.at(-1) : undefined;
   const over = columns.state.filter((state, i) => state >= ENDED && columns.repeats[i] < 0).length;
   const running = Array.from({ length: study.count }, (_, i) => i).filter((i) => STATES[columns.state[i]] === "running");
   const after = last ? columns.repeats.filter((repeats, i) => i > last.trial && repeats < 0).length : 0;
@@ -48,16 +50,18 @@ export function Overview({ view }: { view: View }) {
   return (
     <>
       <div class="cards">
-        <Card title="Best" kind={summary.best === null ? "plain" : "good"}>
+        <Card title="Best" kind={summary.best === null ? "plain" : summary.best_breaks ? "warn" : "good"}>
           <p class="large">{number(summary.best, 5)}</p>
           <p>
             {summary.best_trial === null ? "nothing finite yet" : <a href={link("/trial", { name: summary.name, n: summary.best_trial })}>trial {summary.best_trial}</a>}
           </p>
+          {summary.best_breaks && <p class="dim">breaks {summary.best_breaks}, as all others do; it comes closest</p>}
         </Card>
         <Card title="Budget">
           <Meter label="trials" value={searched(summary)} most={budget.trials} />
           <Meter label="epochs" value={summary.epochs} most={budget.epochs} />
           {summary.repetitions > 0 && <p class="dim">and {many(summary.repetitions, "repetition")} of finalists, which only count as epochs</p>}
+          {summary.copies > 0 && <p class="dim">and {copied(summary)}, which only count as epochs</p>}
           {summary.until !== null && <p class="dim">until {when(summary.until)}</p>}
           {left !== null && (
             <p class="dim">
@@ -98,7 +102,8 @@ export function Overview({ view }: { view: View }) {
         <Picture
           title="Budget spent"
           sentence={
-            `${spent === "epochs" ? many(summary.epochs, "epoch") : `${many(over, "trial")} ended`} in ${duration(summary.last_sign - summary.created)}` +
+            (spent === "epochs" ? many(summary.epochs, "epoch") : `${many(over, "trial")} ended`) +
+            (took === undefined ? "" : ` in ${duration(took)}`) +
             (budget[spent] ? `, of ${budget[spent]} planned.` : budget.epochs || budget.trials || summary.until !== null ? "." : "; no end is planned.")
           }
           height={300}

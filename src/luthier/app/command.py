@@ -85,6 +85,7 @@ def show_study(
     if form is not None:
         text = export.best_as(form, history, trial)
         click.echo(text.encode(), nl=False)  # UTF-8 whatever the locale
+        _tell_of_the_best(history, number)
     elif number is None or trial is None:
         show.print_study(history, top)
     else:
@@ -125,6 +126,7 @@ def export_study(
     --as overrides  the same on Hydra's command line, by xargs as well
     """
     from luthier.app.export import best_as, checked_call, export
+    from luthier.app.forms import SUFFIXES
     from luthier.app.reading import finite_best, trial_of
 
     if to is None and form is None:
@@ -136,9 +138,19 @@ def export_study(
     trial = finite_best(history) if number is None else trial_of(history, number)
     if to is None:
         click.echo(best_as(form or "", history, trial).encode(), nl=False)
-        return
-    export(history, trial, to, curves=curves, form=form or "")
-    click.echo(f"wrote {to}", err=True)
+    else:
+        export(history, trial, to, curves=curves, form=form or "")
+        click.echo(f"wrote {to}", err=True)
+    if to is None or form or to.suffix.lower() in SUFFIXES:
+        _tell_of_the_best(history, number)
+
+
+def _tell_of_the_best(history: History, asked: int | None) -> None:
+    """Tell what the best configuration does not say of itself, unless one trial's was asked for."""
+    from luthier.app.reading import beside_the_best
+
+    for line in beside_the_best(history) if asked is None else ():
+        click.echo(f"luthier: {line}", err=True)
 
 
 @commands.command("demo")
@@ -230,6 +242,7 @@ def history_for(study: str, storage: str | None) -> History:
 
 def _summary(name: str, history: History) -> dict[str, Any]:
     from luthier.app import reading
+    from luthier.study.words import rules_broken
 
     best = reading.finite_best(history)
     return {
@@ -239,6 +252,7 @@ def _summary(name: str, history: History) -> dict[str, Any]:
         "epochs": history.epochs,
         "best": None if best is None else history.value(best.best_loss),
         "best_trial": None if best is None else best.number,
+        "best_breaks": rules_broken(history),
         "state": reading.activity(history),
         "last_sign": history.last_time,
     }

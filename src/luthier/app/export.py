@@ -135,6 +135,9 @@ def trial_rows(history: History) -> Rows:
     own = ["trial", "state", "bracket", "epochs", "best", "best_epoch", "seconds", "why"]
     if history.repetitions:
         own.append("repeats")
+    inherited = any(t.parent >= 0 for t in history.trials)
+    if inherited:  # its first epochs are another one's: epochs - start are its own
+        own += ["parent", "start"]
     reported = {name for names in {n for t in history.trials for n in t.names} for name in names}
     first, *goals = history.goals.metrics
     others = [*goals, *sorted(reported - {first, *goals})]
@@ -148,6 +151,8 @@ def trial_rows(history: History) -> Rows:
         ours = (t.number, str(t.state), t.bracket, t.step, *best, sum(t.seconds), t.why or None)
         if history.repetitions:
             ours = (*ours, t.repeats if t.repeats >= 0 else None)
+        if inherited:
+            ours = (*ours, *((t.parent, t.start) if t.parent >= 0 else (None, 0)))
         values: dict[str, Any] = {
             column: outcome(t, name) if any(name in n for n in t.names) else None
             for name, column in metrics.items()

@@ -34,6 +34,10 @@ def importance(
     from luthier import insight
     from luthier.app.command import history_for
 
+    if pairs and method == "ped_anova":
+        raise click.UsageError(
+            "--pairs is told by fANOVA, so --method ped_anova would be ignored: leave one of them out."
+        )
     history = history_for(study, storage)
     if pairs:
         found: Any = insight.interactions(history, good)
@@ -105,8 +109,10 @@ def boundary(study: str, act: bool, storage: str | None, as_json: bool) -> None:
     from luthier.app.command import history_for
     from luthier.insight import boundary as edges
 
-    found = edges.check(history_for(study, storage))
-    _give(found, [str(f) for f in found] or ["no edge is crowded"], None, as_json)
+    history = history_for(study, storage)
+    found = edges.check(history)
+    none = edges.too_few(history) or "no edge is crowded"
+    _give(found, [str(f) for f in found] or [none], None, as_json)
     if act and found:
         from luthier.app.stores import store_to_steer
         from luthier.run.opening import open_study

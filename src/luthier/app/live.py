@@ -20,6 +20,7 @@ from luthier.study.notebook import best_so_far, curve
 from luthier.study.protocols import Plan, Store
 from luthier.study.records import TrialRecord, TrialState
 from luthier.study.snapshot import follow
+from luthier.study.words import copies, rules_broken
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -176,7 +177,7 @@ class Progress:
         history = self._history
         lines: list[Any] = [Text(self._headline(), style="bold")]
         if best := self._best():
-            lines.append(Text(best, style="green"))
+            lines.append(Text(best, style="yellow" if rules_broken(history) else "green"))
         if (rungs := self._rungs()) is not None:
             lines.append(Text(rungs))
         if running := self._running():
@@ -195,7 +196,7 @@ class Progress:
             return ""
         value = words.number(history.value(best.best_loss))
         return (
-            f"best {history.objective.metric} {value} (trial {best.number}, epoch {best.best_step}): "
+            f"{words.best(history)} {value} (trial {best.number}, epoch {best.best_step}): "
             f"{words.configuration(best.configuration)}"
         )
 
@@ -210,7 +211,7 @@ class Progress:
     def _headline(self) -> str:
         history = self._history
         parts = [self._study]
-        trials, epochs = str(len(history.trials)), str(history.epochs)
+        trials, epochs = str(len(history.trials) - copies(history)), str(history.epochs)
         if self._plan is not None:
             trials += f"/{self._plan.trials}"
             if not self._plan.to_end:

@@ -15,6 +15,7 @@ from luthier.insight.race import RaceResult, race
 from luthier.run.places import place
 from luthier.study.records import StageRecord, TrialRecord
 from luthier.study.study import Study
+from luthier.study.words import rules_broken, tried
 
 Load = Callable[[TrialRecord, Path, Study], Any]
 
@@ -41,7 +42,9 @@ class Result:
         found = "no finite value" if best is None else f"best {history.objective.metric} "
         if best is not None:
             found += f"{history.value(best.best_loss):.6g} of {best!r}"
-        return f"<Result of study {self.study.name!r}: {len(history.trials)} trials, {found}>"
+            if rules := rules_broken(history):
+                found += f", which breaks {rules}"
+        return f"<Result of study {self.study.name!r}: {tried(history)}, {found}>"
 
     def _repr_html_(self) -> str:
         from luthier.space.notebook import dim

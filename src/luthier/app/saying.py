@@ -10,12 +10,13 @@ from luthier.craft.stages import story
 from luthier.insight import boundary
 from luthier.insight.race import race
 from luthier.run.places import storage_option
+from luthier.schedule.race import Race
 from luthier.study.choosing import TIME_WAS_GIVEN
 from luthier.study.goals import outcome
 from luthier.study.history import History
 from luthier.study.protocols import Explains, Plan, SchedulerExplains, Store
 from luthier.study.study import Study
-from luthier.study.words import counted
+from luthier.study.words import counted, rules_broken, tried
 
 _MOST_TOLD = 10  # trials of a front
 
@@ -47,8 +48,7 @@ def introduce(study: Study, plan: Plan | None, say: Say) -> None:
         say(line)
     done = study.history
     if done.trials:
-        trials, epochs = counted(len(done.trials), "trial"), counted(done.epochs, "epoch")
-        say(f"going on: {trials} and {epochs} are there already")
+        say(f"going on: {tried(done)} and {counted(done.epochs, 'epoch')} are there already")
     if plan is None:
         say("plan: new trials until the time is up")
         return
@@ -62,7 +62,8 @@ def too_short(plan: Plan | None, epochs: int | None) -> str:
     """Return a sentence where the limits let no trial train to its end, '' where they do."""
     if plan is None or plan.about or plan.at_most or plan.to_end or not epochs:
         return ""
-    longest = max((rung.step for bracket in plan.brackets for rung in bracket.rungs), default=0)
+    searched = (bracket for bracket in plan.brackets if bracket.index >= 0)  # not of a race
+    longest = max((rung.step for bracket in searched for rung in bracket.rungs), default=0)
     if not 0 < longest < epochs:
         return ""
     return (
@@ -72,13 +73,17 @@ def too_short(plan: Plan | None, epochs: int | None) -> str:
     )
 
 
+def short_race(study: Study) -> str:
+    """Return a sentence where the epochs do not hold what the study's race needs, '' where they may."""
+    scheduler, history = study.scheduler, study.refresh()
+    return scheduler.doubt(history, history.limits) if isinstance(scheduler, Race) else ""
+
+
 def conclude(study: Study, store: Store, reason: str, say: Say) -> None:
     """Tell why the search ended, what it found, and where to look further."""
     history = study.refresh()
     counts = ", ".join(f"{count} {state}" for state, count in history.counts().items())
-    say(
-        f"{reason}: {counted(len(history.trials), 'trial')} ({counts}), {counted(history.epochs, 'epoch')}"
-    )
+    say(f"{reason}: {tried(history)} ({counts}), {counted(history.epochs, 'epoch')}")
     if reason == TIME_WAS_GIVEN:
         say(
             f"to take that back: luthier budget {shlex.quote(study.name)} --time none{storage_option(store)}"
@@ -87,8 +92,7 @@ def conclude(study: Study, store: Store, reason: str, say: Say) -> None:
         say(paragraph)
     if history.best is not None:
         best = history.best
-        if best.violation:
-            rules = " and ".join(map(str, history.goals.constraints))
+        if rules := rules_broken(history):
             say(f"no trial keeps to {rules}; the one that comes closest:")
         say(
             f"best {study.objective.metric} {words.number(history.value(best.best_loss))} by trial "

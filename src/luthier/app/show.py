@@ -4,19 +4,31 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 import sys
 import time
 from typing import TYPE_CHECKING, Any
 
 from luthier.app import words
-from luthier.app.reading import activity, failure, failures, finite_best, returns
+from luthier.app.reading import (
+    activity,
+    failure,
+    failures,
+    finite_best,
+    last_of_several,
+    mark,
+    marks_told,
+    on_front,
+    race_winner,
+    returns,
+)
 from luthier.app.sparkline import sparkline
 from luthier.craft.stages import story
 from luthier.insight.race import RaceResult, race
 from luthier.study.goals import outcome
 from luthier.study.history import History
 from luthier.study.records import TrialRecord, TrialState
-from luthier.study.words import counted
+from luthier.study.words import counted, rules_broken, tried
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -80,11 +92,19 @@ def print_list(histories: dict[str, History]) -> None:
             _cell(str(history.goals)),
             _counts(history),
             str(history.epochs),
-            "-" if best is None else words.number(history.value(best.best_loss)),
+            _cell(_best_value(history, best)),
             activity(history),
             words.duration(time.time() - history.last_time) + " ago",
         )
     console().print(table)
+
+
+def _best_value(history: History, best: TrialRecord | None) -> str:
+    if best is None:
+        return "-"
+    rules = rules_broken(history)
+    breaks = f" (breaks {rules})" if rules else ""
+    return words.number(history.value(best.best_loss)) + breaks
 
 
 def print_study(history: History, top: int) -> None:
@@ -97,9 +117,7 @@ def print_study(history: History, top: int) -> None:
             f"seed {header.seed}; {activity(history)}"
         )
     )
-    again = len(history.repetitions)
-    repeated = f"; {counted(again, 'repetition')} of finalists among them" if again else ""
-    out.print(f"{_counts(history)}; {counted(history.epochs, 'epoch')}{repeated}")
+    out.print(f"{_counts(history)}; {counted(history.epochs, 'epoch')}")
     for kind, count in failures(history).items():
         out.print(f"  {count} {clean(kind)}: {ADVICE.get(kind, _OTHER)}")
     if put_back := returns(history):
@@ -115,10 +133,8 @@ def print_study(history: History, top: int) -> None:
     if table.__rich_measure__(out, out.options.update(width=_UNCUT)).maximum > out.width:
         table = _ranking_table(history, ranking[:top], narrow=True)
     out.print(table)
-    if len(history.goals.objectives) > 1:
-        out.print(
-            "* on the front: no other trial is better in one objective and as good in the rest"
-        )
+    for line in marks_told(history, ranking[:top]):
+        out.print(clean(line))
     if len(ranking) > top:
         out.print(f"... and {len(ranking) - top} more: --top {len(ranking)}")
     if (raced := race(history)) is not None:
@@ -126,11 +142,32 @@ def print_study(history: History, top: int) -> None:
         out.print(_race_table(history, raced))
         for line in words.race_lines(raced, history.objective.metric):
             out.print(clean(line))
-    out.print()
-    out.print("best configuration (luthier export writes it to a file):")
+    _print_best(history, ranking[0], out)
+
+
+def _print_best(history: History, best: TrialRecord, out: Console) -> None:
+    """Print the configuration with the best value, and that of a race's winner where it is another."""
     from luthier.app.forms import as_yaml
 
-    print(as_yaml(ranking[0].configuration), end="")
+    what = "the best value"
+    if rules := rules_broken(history):
+        what = f"which comes closest (no trial keeps to {rules})"
+    export = f"luthier export {shlex.quote(history.header.name)}"
+    told = [(best, what, export)]
+    won = race_winner(history)
+    if won is not None and won[0] is not best:
+        winner, wins = won
+        told.append(
+            (winner, f"which {wins} the race on new seeds", f"{export} --trial {winner.number}")
+        )
+    for trial, what, command in told:
+        out.print()
+        out.print(
+            clean(f"configuration of trial {trial.number}, {what}; to a file: {command} --to yaml")
+        )
+        if several := last_of_several(trial):
+            out.print(clean(several))
+        print(as_yaml(trial.configuration), end="")
 
 
 def _print_story(history: History, out: Console) -> None:
@@ -155,7 +192,9 @@ def print_trial(history: History, trial: TrialRecord) -> None:
     out.print(_titled(f"trial {trial.number}", f", {trial.state}{why}"))
     if kind := failure(trial):
         out.print(f"  {clean(kind)}: {ADVICE.get(kind, 'what was raised is below')}")
-    spent = f"{counted(trial.step, 'epoch')}, {words.duration(sum(trial.seconds))}"
+    spent = f"{counted(trial.step - trial.start, 'epoch')}, {words.duration(sum(trial.seconds))}"
+    if trial.parent >= 0:
+        spent += f", on from trial {trial.parent} after epoch {trial.start}"
     if math.isfinite(trial.best_loss):
         value = words.number(history.value(trial.best_loss))
         spent += f"; best {history.objective.metric} {value} at epoch {trial.best_step}"
@@ -180,7 +219,7 @@ def _reports_table(trial: TrialRecord) -> Table:
 def _ranking_table(history: History, ranking: list[TrialRecord], *, narrow: bool = False) -> Table:
     """Return the ranking, a column for each hyperparameter; *narrow*: one, of several lines."""
     metric, *others = history.goals.metrics
-    front = {t.number for t in history.front()} if len(history.goals.objectives) > 1 else set[int]()
+    front = on_front(history)
     full = list(dict.fromkeys(name for trial in ranking for name in trial.configuration))
     # Short names must tell the columns apart in the whole table, not within one trial.
     names = {key: short for short, key in words.shortened({key: key for key in full}).items()}
@@ -194,7 +233,7 @@ def _ranking_table(history: History, ranking: list[TrialRecord], *, narrow: bool
         else:
             cells = [values.get(key, "") for key in full]
         table.add_row(
-            f"{rank}*" if trial.number in front else str(rank),
+            f"{rank}{mark(trial, front)}",
             str(trial.number),
             str(trial.state),
             str(trial.step),
@@ -213,9 +252,12 @@ def _race_table(history: History, raced: RaceResult) -> Table:
     table = _table("finalist", "in the search", f"{metric} on new seeds", "95 %", "seeds", "")
     for one in raced.finalists:
         ends = f"[{words.number(one.low)}, {words.number(one.high)}]"
-        bad = [
-            f"{n} {what}" for n, what in ((one.diverged, "diverged"), (one.failed, "failed")) if n
-        ]
+        counts = (
+            (one.diverged, "diverged"),
+            (one.broke, "beyond the bounds"),
+            (one.failed, "failed"),
+        )
+        bad = [f"{n} {what}" for n, what in counts if n]
         out = f"dropped after {one.dropped}: {one.why}" if one.dropped is not None else ""
         table.add_row(
             f"trial {one.trial}",
@@ -252,8 +294,7 @@ def _titled(title: str, rest: str) -> Text:
 def _counts(history: History) -> str:
     counts = history.counts()
     listed = ", ".join(f"{counts[s]} {s}" for s in TrialState if s in counts)
-    trials = counted(len(history.trials), "trial")
-    return f"{trials} ({listed})" if listed else trials
+    return f"{tried(history)} ({listed})" if listed else tried(history)
 
 
 def settings_words(spec: dict[str, Any]) -> str:

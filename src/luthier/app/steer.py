@@ -140,8 +140,13 @@ def race(study: str, finalists: int, repetitions: int, storage: str | None, reas
 
     Worse ones are dropped by a test on the way. A finished study goes on with it: run it again.
     """
-    _opened(study, storage).steer.race(finalists, repetitions, reason=reason)
+    from luthier.app.saying import short_race
+
+    opened = _opened(study, storage)
+    opened.steer.race(finalists, repetitions, reason=reason)
     click.echo(f"luthier: {study}: {finalists} finalists are raced", err=True)
+    if doubt := short_race(opened):
+        click.echo(f"luthier: {doubt}", err=True)
 
 
 @click.command()

@@ -21,7 +21,7 @@ from luthier.app.live import Progress
 from luthier.app.notebook import in_kernel
 from luthier.app.refit import Refits
 from luthier.app.result import Load, Result
-from luthier.app.saying import Say, conclude, introduce, too_short
+from luthier.app.saying import Say, conclude, introduce, short_race, too_short
 from luthier.craft.stages import Stages, may_widen, searcher_for
 from luthier.errors import LuthierWarning, StudyError
 from luthier.run.devices import checked_share
@@ -116,12 +116,14 @@ def tune(
         hang_after: with several workers, how long a worker may use no processor time at all before it
             is killed and its trial goes on from its checkpoint. An engine has its own ``hang_after=``.
         max_trials: stop after so many trials in all.
-        max_epochs: stop before all trials together train more epochs than this.
+        max_epochs: stop before all trials together train more epochs than this; without *epochs* that stops
+            the trials that are running then, wherever they are.
         max_time: stop after so many seconds, or ``"45m"``, ``"2h"``, counted from this call.
         finalists: when the search is over, train so many of its best trials again on new seeds, and drop
             those that are worse than the leader beyond chance; ``Result.race`` has the outcome. Of
             *max_epochs*, up to a third is kept for it; *max_trials* counts the search's trials only. A
-            study that was finished without it goes on with it.
+            study that was finished without it goes on with it; one that has used up its *max_epochs*
+            needs more of them.
         repetitions: how often each finalist is trained again at most, at least 3.
         seed: decides every configuration and every trial's own seed; 0 is one.
         storage: a path, ``"memory"``, or a store; by default ``luthier.db`` in the working directory.
@@ -195,7 +197,7 @@ def tune(
             "(--max-trials and so on, on the command line)."
         )
     doubts = [said for goal in study.goals.objectives if (said := doubt(goal))]
-    doubts += [said] if (said := too_short(plan, epochs)) else []
+    doubts += [said for said in (too_short(plan, epochs), short_race(study)) if said]
     for sentence in [*doubts, *lint(study.space, data_size=data_size)]:
         warnings.warn(sentence, LuthierWarning, stacklevel=_users_level())
     say = Say(quiet=progress is False)

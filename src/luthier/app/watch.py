@@ -24,6 +24,7 @@ from luthier.study.history import History
 from luthier.study.protocols import Store
 from luthier.study.records import TrialRecord, TrialState
 from luthier.study.snapshot import follow
+from luthier.study.words import rules_broken, tried
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -136,12 +137,7 @@ def picture(history: History, width: int, height: int, now: float) -> list[Text]
 def _head(history: History, now: float) -> list[tuple[str, str]]:
     header, limits = history.header, history.limits
     counts = ", ".join(f"{n} {state}" for state, n in history.counts().items()) or "no trial yet"
-    # A race's repetitions are trials in the log, and none of the search's, which the budget is of.
-    again = len(history.repetitions)
-    searched = len(history.trials) - again
-    race = f" and {again} repetitions of finalists" if again else ""
-    of = (limits.trials, limits.epochs)
-    trials, epochs = (f" of {n}" if n else "" for n in of)
+    epochs = f" of {limits.epochs}" if limits.epochs else ""
     lines = [
         (f"{header.name}: {history.goals}", "bold"),
         (
@@ -149,7 +145,7 @@ def _head(history: History, now: float) -> list[tuple[str, str]]:
             f"{words.duration(now - header.time)} since it began",
             "",
         ),
-        (f"{searched}{trials} trials{race}, {history.epochs}{epochs} epochs ({counts})", ""),
+        (f"{tried(history, limits.trials)}, {history.epochs}{epochs} epochs ({counts})", ""),
     ]
     if history.stages:
         lines.append((f"stage {len(history.stages)}: {history.stages[-1].name}", ""))
@@ -157,9 +153,8 @@ def _head(history: History, now: float) -> list[tuple[str, str]]:
     if best is not None:
         curve = sparkline([v if v is not None else float("inf") for v in sparks(history)], 40)
         value = words.number(history.value(best.best_loss))
-        lines.append(
-            (f"best {history.objective.metric} {value}, trial {best.number}  {curve}", "green")
-        )
+        colour = "yellow" if rules_broken(history) else "green"
+        lines.append((f"{words.best(history)} {value}, trial {best.number}  {curve}", colour))
     return lines
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -12,14 +13,24 @@ from luthier.schedule.race import BRACKET
 from luthier.space import Space
 from luthier.study.history import History
 from luthier.study.protocols import Bracket, Plan
-from luthier.study.words import counted
+from luthier.study.words import counted, rules_broken
+
+_COUNTS = 1e7  # below it a whole number is written out
 
 
 def number(value: float) -> str:
-    """Return four significant digits, or a power of ten where that reads better."""
-    if value == 0 or 1e-3 <= abs(value) < 1e5:
-        return f"{value:.4g}"
-    return f"{value:.1e}" if abs(value) != float("inf") and value == value else str(value)
+    """Return four significant digits, with a power of ten where that reads better.
+
+    Whole numbers below ten million keep all of theirs: they are counts.
+    """
+    if not math.isfinite(value):
+        return str(value)
+    if abs(value) < _COUNTS and float(value).is_integer():
+        return str(int(value))
+    if 1e-3 <= abs(value) < 1e5:
+        return f"{float(f'{value:.4g}'):g}"  # 12345.6 is 12350, not 1.235e+04
+    digits, power = f"{value:.3e}".split("e")
+    return f"{digits.rstrip('0').rstrip('.')}e{power}"
 
 
 def duration(seconds: float) -> str:
@@ -65,6 +76,12 @@ def readable(value: Any) -> str:
     return number(value) if isinstance(value, float) else str(value)
 
 
+def best(history: History) -> str:
+    """Return what the best value is one of: 'best val_loss', or that it breaks the constraints."""
+    metric, rules = history.objective.metric, rules_broken(history)
+    return f"no trial keeps to {rules}; closest: {metric}" if rules else f"best {metric}"
+
+
 def plan_lines(plan: Plan) -> list[str]:
     """Return the plan in words: every bracket and rung with its trials and epochs."""
     if plan.brackets and plan.brackets[-1].index == BRACKET:
@@ -102,12 +119,13 @@ def race_lines(race: RaceResult, metric: str) -> list[str]:
     """Return the outcome of a race: who leads, with its interval, and who it beat."""
     first = race.winner
     if first is None:
-        return [f"race of {len(race.finalists)} finalists on new seeds: too early to say who leads"]
+        said = f"undecided: {race.undecided}" if race.undecided else "too early to say who leads"
+        return [f"race of {counted(len(race.finalists), 'finalist')} on new seeds: {said}"]
     seeds = len(first.values)
     return [
         f"race on new seeds: trial {first.trial} {'wins' if race.over else 'leads'}: mean {metric} "
         f"{number(first.mean)} [{number(first.low)}, {number(first.high)}] (95 %) on {seeds} seeds",
-        *(f"  {sentence}" for sentence in race.sentences),
+        *(f"  {sentence}" for sentence in (*race.sentences, race.caution) if sentence),
     ]
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from luthier.insight.trials import Source, history_of
-from luthier.search.crowding import LEVEL, TOP, Crowded, crowded, widened
+from luthier.search.crowding import FEWEST, LEVEL, TOP, Crowded, crowded, judged_by, widened
 from luthier.study.study import Study
 
 
@@ -24,6 +24,14 @@ def check(
     For the test, the other arguments and what is raised see ``search.crowding.crowded``.
     """
     return crowded(history_of(source), level=level, top=top, limits=limits)
+
+
+def too_few(source: Source) -> str:
+    """Return in a sentence that there are too few trials to judge an edge by, '' where there are enough."""
+    count = judged_by(history_of(source))
+    if count is None or count >= FEWEST:
+        return ""
+    return f"Too few trials to tell whether an edge is crowded ({count} of {FEWEST})."
 
 
 def act(study: Study, findings: Sequence[Crowded] | None = None) -> tuple[Crowded, ...]:
@@ -43,4 +51,4 @@ def act(study: Study, findings: Sequence[Crowded] | None = None) -> tuple[Crowde
     return moved
 
 
-__all__ = ["Crowded", "act", "check", "widened"]
+__all__ = ["Crowded", "act", "check", "too_few", "widened"]

@@ -60,6 +60,11 @@ class Job:
     again: str = ""
 
 
+_Record = tuple[
+    int, float, tuple[float, int]
+]  # a better loss of a trial: the step, it, when as in ``best``
+
+
 def _feed() -> deque[dict[str, Any]]:
     return deque(maxlen=_FEED)
 
@@ -90,7 +95,7 @@ class Chronicle:
     epochs: int = 0
     _sign: float = 1.0
     _metric: str = ""
-    _loss: dict[int, float] = field(default_factory=dict[int, float])
+    _records: dict[int, list[_Record]] = field(default_factory=dict[int, list[_Record]])
     _step: dict[int, int] = field(default_factory=dict[int, int])
     _open: dict[int, Job] = field(default_factory=dict[int, Job])  # by trial
     _put_back: dict[int, str] = field(default_factory=dict[int, str])  # why, by trial
@@ -147,7 +152,7 @@ class Chronicle:
     def _forget(self) -> None:
         """Begin anew, as the study does: trials are counted from 0 again."""
         for known in (
-            self.jobs, self.best, self.burn, self.workers, self.finished, self._loss, self._step,
+            self.jobs, self.best, self.burn, self.workers, self.finished, self._records, self._step,
             self._open, self._put_back, self._mishaps, self._deeds,
         ):  # fmt: skip
             known.clear()
@@ -172,13 +177,28 @@ class Chronicle:
         self.jobs.append(job)
         self._open[trial] = job
         self._step[trial] = start
+        self.finished.pop(trial, None)
+        self._forget_after(trial, start)
+
+    def _forget_after(self, trial: int, step: int) -> None:
+        """Drop what was reported after *step*: it is trained again from the checkpoint there."""
+        records = self._records.get(trial, [])
+        while records and records[-1][0] > step:
+            records.pop()
+            self.best.pop(trial, None)
+        if records:
+            self.best[trial] = records[-1][2]
 
     def _ended(self, event: Any) -> None:
-        kind = _END_OF[type(event)]
+        kind, job = _END_OF[type(event)], self._open.get(event.trial)
+        if job is not None and getattr(event, "lease", 0) not in (0, job.lease):
+            return  # fenced off
         if kind in ("completed", "stopped", "diverged", "failed"):
-            self.finished[event.trial] = event.time - self.created
-        job = self._open.get(event.trial)
-        if job is None or getattr(event, "lease", 0) not in (0, job.lease):
+            # Who gives a trial up that had failed ends it no second time.
+            self.finished.setdefault(event.trial, event.time - self.created)
+            if kind != "failed":  # it may be tried again, from a checkpoint
+                del self._records.get(event.trial, [])[:-1]
+        if job is None:
             return
         del self._open[event.trial]
         job.end = event.time - self.created
@@ -194,8 +214,9 @@ class Chronicle:
         self.epochs += event.step - job.step
         job.step, job.sign = event.step, now
         loss = self._sign * event.metrics.get(self._metric, math.nan)
-        if loss < self._loss.get(event.trial, math.inf):
-            self._loss[event.trial] = loss
+        records = self._records.setdefault(event.trial, [])
+        if loss < (records[-1][1] if records else math.inf):
+            records.append((event.step, loss, (now, self.epochs)))
             self.best[event.trial] = (now, self.epochs)
         self._reports += 1
         if self._reports % self._stride == 0:

@@ -128,6 +128,8 @@ def _enough(found: Enough, axes: Any) -> Any:
     axes.set_xlabel("trials")
     axes.set_ylabel(plain(f"best {found.metric} of so many"))
     chance = f"{found.more} more improve it with a chance of {percent(found.chance)}"
+    if math.isnan(found.chance):
+        chance = "Whether more would help cannot be told"
     axes.set_title(chance if found.more else "Everything was tried")
     axes.legend()
     return axes

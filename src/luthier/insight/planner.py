@@ -82,7 +82,7 @@ class Estimate:
     @property
     def trials(self) -> int:
         """Return how many configurations are tried."""
-        return self.plan.trials
+        return self.plan.searched
 
     @property
     def epochs(self) -> int | None:

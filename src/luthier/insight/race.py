@@ -9,7 +9,7 @@ from typing import Any
 
 from luthier.schedule.comparing import interval
 from luthier.schedule.contest import Contest, finite, p
-from luthier.schedule.race import runs_of, standing
+from luthier.schedule.race import breaches_of, runs_of, standing, undecided
 from luthier.study.history import History
 
 
@@ -26,6 +26,7 @@ class Finalist:
         low: lower end of the 95 % interval of the mean (Student's); -inf with fewer than two values.
         high: its upper end.
         diverged: seeds on which it diverged.
+        broke: seeds on which it broke a bound (``subject_to=``) that it had kept in the search.
         failed: repetitions that ended without a result.
         p: of the test against the winner, adjusted for all tests of the race; 1 for the winner itself,
             nan where there was no test.
@@ -45,6 +46,7 @@ class Finalist:
     p: float
     dropped: int | None
     why: str
+    broke: int = 0
 
 
 @dataclass(frozen=True)
@@ -56,12 +58,14 @@ class RaceResult:
         rounds: rounds after which somebody could be dropped or was.
         over: whether it has been run to its end.
         significance: the risk that the best finalist was dropped.
+        undecided: why nobody leads and nobody will before something is changed, in words; "" elsewhere.
     """
 
     finalists: tuple[Finalist, ...]
     rounds: int
     over: bool
     significance: float
+    undecided: str = ""
 
     @property
     def winner(self) -> Finalist | None:
@@ -76,6 +80,15 @@ class RaceResult:
         first = f"trial {self.winner.trial}"
         return [self._against(first, other) for other in self.finalists[1:]]
 
+    @property
+    def caution(self) -> str:
+        """Return on how many seeds the winner itself broke a bound, in words; "" where it kept them."""
+        first = self.winner
+        if first is None or not first.broke:
+            return ""
+        seeds = len(first.values) + first.diverged + first.broke
+        return f"trial {first.trial} itself broke a bound on {first.broke} of {seeds} seeds"
+
     def _against(self, first: str, other: Finalist) -> str:
         if other.dropped is not None and math.isnan(other.p):
             return f"{first} over trial {other.trial}: {other.why}"
@@ -86,7 +99,7 @@ class RaceResult:
         return f"{first} or trial {other.trial}: no difference beyond chance ({p(other.p)})"
 
     def __str__(self) -> str:
-        return "\n".join(self.sentences)
+        return "\n".join([*self.sentences, *filter(None, [self.caution])])
 
 
 def race(history: History) -> RaceResult | None:
@@ -98,12 +111,17 @@ def race(history: History) -> RaceResult | None:
     rules, state = history.race, standing(history)
     if rules is None or state is None:
         return None
-    runs = runs_of(history)
-    found = tuple(_finalist(history, n, runs[n], state) for n in state.order)
-    return RaceResult(found, state.rounds, state.over, rules.significance)
+    runs, breaches = runs_of(history), breaches_of(history)
+    found = tuple(
+        _finalist(history, n, runs[n], sum(map(bool, breaches[n])), state) for n in state.order
+    )
+    why = undecided(history)
+    return RaceResult(found, state.rounds, state.over, rules.significance, why)
 
 
-def _finalist(history: History, number: int, runs: list[float | None], state: Contest) -> Finalist:
+def _finalist(
+    history: History, number: int, runs: list[float | None], broke: int, state: Contest
+) -> Finalist:
     trial, drop = history.trials[number], state.drops.get(number)
     values = [history.value(loss) for loss in finite(runs)]
     low, high = interval(values)
@@ -115,7 +133,8 @@ def _finalist(history: History, number: int, runs: list[float | None], state: Co
         mean=fmean(values) if values else math.nan,
         low=low,
         high=high,
-        diverged=sum(loss == math.inf for loss in runs),
+        diverged=sum(loss == math.inf for loss in runs) - broke,
+        broke=broke,
         failed=sum(loss is not None and math.isnan(loss) for loss in runs),
         p=drop.chance if drop else state.chances.get(number, math.nan),
         dropped=drop.after if drop else None,

@@ -40,15 +40,16 @@ def noise(history: History) -> Noise:
 
     From configurations that were tried more than once, trained for equally many epochs, pooled over
     them; those that a race trained again on other seeds are among them, without the trials of the search
-    that they repeat: these were chosen for being the best, and lie apart. Without any, from the second
-    half of the better trials' curves: the second differences of white noise of deviation σ have the
-    deviation √6 σ, and no trend that is a line changes them. That is no more than a guess: epochs of one
-    training differ less than trainings do.
+    that they repeat: these were chosen for being the best, and lie apart. Trials that went on from
+    another one's weights (population-based training) are none of them: what they share of their training
+    makes them alike. Without any, from the second half of the better trials' curves: the second
+    differences of white noise of deviation σ have the deviation √6 σ, and no trend that is a line changes
+    them. That is no more than a guess: epochs of one training differ less than trainings do.
     """
     ranked = history.ranking()
     again = [t for t in history.repetitions.values() if t.state is TrialState.COMPLETED]
     raced = {_words(t) for t in again}
-    chosen = [t for t in ranked if _words(t) not in raced]
+    chosen = [t for t in ranked if t.parent < 0 and _words(t) not in raced]
     repeats = _by_repeats([*chosen, *(t for t in again if math.isfinite(t.best_loss))])
     if repeats is not None:
         return repeats

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from luthier.study.deciding import within_space
 from luthier.study.history import History
 from luthier.study.limits import Limits
 from luthier.study.searched import searched
+from luthier.study.words import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,7 +53,8 @@ class Enough:
         best: value of the best one.
         noise: of the objective.
         more: trials that are asked about; no more than a grid or a small space has left.
-        chance: that they improve the best by more than the noise, in [0, 1].
+        chance: that they improve the best by more than the noise, in [0, 1]; nan where it cannot be told, as
+            none of the later half of the trials has a finite value within the constraints.
         stop: whether the chance is too small to go on, or nothing is left to try.
         words: all of it in a sentence or two.
     """
@@ -127,10 +130,12 @@ def enough(source: Source, more: int | None = None, least: float = _LEAST) -> En
     considered = losses
     if history.header.searcher["name"] not in _BLIND:
         considered = np.sort(reported(history, tried(source))[total // 2 :])
-    margin = found.deviation + max(0.0, float(considered[0] - losses[0]))
-    near = int(np.sum(considered <= considered[0] + margin))
-    kept = len(considered) * total / (total + more)
-    chance = beaten(len(considered), near, kept)
+    chance = math.nan if more else 0.0
+    if math.isfinite(considered[0]):  # else the later ones show nothing
+        margin = found.deviation + max(0.0, float(considered[0] - losses[0]))
+        near = int(np.sum(considered <= considered[0] + margin))
+        kept = len(considered) * total / (total + more)
+        chance = beaten(len(considered), near, kept)
     stop = more == 0 or (total >= FEWEST and chance < least)
     best = history.value(_best_loss(history))
     metric = history.objective.metric
@@ -138,6 +143,8 @@ def enough(source: Source, more: int | None = None, least: float = _LEAST) -> En
     words = _words(metric, total, best, found, more, chance, stop, all_left=all_left)
     if found.deviation == 0 and more:
         words += _so_far(history)
+    if len(history.goals.objectives) > 1:
+        words += f" This is by {metric} alone: what more trials add to the front is not known."
     return Enough(best_of(source), metric, total, best, found, more, chance, stop, words)
 
 
@@ -199,9 +206,14 @@ def _words(
     metric: str, total: int, best: float, found: Noise, more: int, chance: float, stop: bool,
     *, all_left: bool,
 ) -> str:  # fmt: skip
+    so_far = f"the best {metric} is {best:.4g} after {counted(total, 'trial')}"
     if not more:
-        said = f"the best {metric} is {best:.4g} after {total} trials"
-        return f"Everything that would be proposed was tried: {said}."
+        return f"Everything that would be proposed was tried: {so_far}."
+    if math.isnan(chance):
+        return (
+            f"Whether more trials would help cannot be told: {so_far}, and none of the later half of them has "
+            "a value that counts."
+        )
     asked = f"the {more} that are left" if all_left else f"{more} more"
     margin = "at all" if found.deviation == 0 else "by more than the seed noise"
     verdict = (
@@ -211,7 +223,5 @@ def _words(
         if total >= FEWEST
         else f"Too early to tell before {FEWEST} trials"
     )
-    return (
-        f"{verdict}: the best {metric} is {best:.4g} after {total} trials, and {asked} would "
-        f"improve it {margin} with a chance of {percent(chance)}; {found}."
-    )
+    improve = f"{asked} would improve it {margin} with a chance of {percent(chance)}"
+    return f"{verdict}: {so_far}, and {improve}; {found}."

@@ -15,7 +15,8 @@ from luthier.study.goals import outcome
 def front(source: Source, first: int = 0, second: int = 1) -> Any:
     """Return two objectives of every trial, and the front: those that no other trial beats in all.
 
-    Trials that break a bound are crosses. The repetitions of a race are left out.
+    Trials that break a bound are crosses. Those that diverged or failed, and the repetitions of a race, are
+    left out.
 
     Args:
         source: a study or its history.
@@ -34,8 +35,8 @@ def front(source: Source, first: int = 0, second: int = 1) -> Any:
         )
     names = goals[first].metric, goals[second].metric
     best = {t.number for t in history.front()}
-    searched = [t for t in history.trials if t.steps and t.repeats < 0]
-    points = [(t, outcome(t, names[0]), outcome(t, names[1])) for t in searched]
+    counting = filter(history.counts_in_ranking, history.trials)
+    points = [(t, outcome(t, names[0]), outcome(t, names[1])) for t in counting]
     points = [(t, x, y) for t, x, y in points if math.isfinite(x) and math.isfinite(y)]
     axes = axes_or_new(None)
     others = [(x, y) for t, x, y in points if t.number not in best and not t.violation]

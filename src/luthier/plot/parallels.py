@@ -44,7 +44,7 @@ def parallel(source: Source, top: float = 0.1) -> Any:
     order = finite[np.argsort(found.losses[finite], kind="stable")][:_MOST]
     if not len(order):
         raise StudyError("There is no trial with a finite value to draw yet.")
-    coloured = max(1, round(top * len(order)))
+    coloured = min(len(order), max(1, round(top * len(finite))))
     axes = axes_or_new(None, width=max(7.0, 1.2 * (columns.dimension + 1)))
     blues = colormaps["viridis"]
     at = range(columns.dimension + 1)
@@ -69,8 +69,9 @@ def parallel(source: Source, top: float = 0.1) -> Any:
     axes.set_ylim(-0.02, 1.02)
     for spine in axes.spines.values():
         spine.set_visible(False)
-    by = f"The best {coloured} of {len(order)} trials by {' and '.join(history.goals.metrics)}, in colour"
-    axes.set_title(plain(by), pad=18)
+    by = f"The best {coloured} of {len(finite)} trials by {' and '.join(history.goals.metrics)}, in colour"
+    others = f"; those after the first {len(order)} are left out" * (len(order) < len(finite))
+    axes.set_title(plain(by + others), pad=18)
     return axes.figure
 
 

@@ -21,7 +21,8 @@ from luthier.schedule.comparing import holm, welch
 FEWEST = 3  # runs of each candidate before anybody is dropped
 
 Runs = Sequence[float | None]
-"""Losses in the order of the runs: inf when it diverged, nan when it failed, None while it goes on."""
+"""Losses in the order of the runs: inf when it diverged or broke a bound, nan when it failed, None while it
+goes on."""
 
 
 @dataclass(frozen=True)
@@ -61,13 +62,19 @@ class Contest:
     rounds: int = 0
 
 
-def contest(runs: Mapping[int, Runs], repetitions: int, significance: float) -> Contest:
+def contest(
+    runs: Mapping[int, Runs],
+    repetitions: int,
+    significance: float,
+    breaches: Mapping[int, Sequence[str]] | None = None,
+) -> Contest:
     """Return how the race stands.
 
     Args:
         runs: of each candidate, in the order in which equals rank.
         repetitions: rounds at most, at least ``FEWEST``.
         significance: greatest probability that the best candidate is dropped.
+        breaches: of each candidate the bounds that each of its runs broke, in words, "" for none.
     """
     drops: dict[int, Drop] = {}
     looks = repetitions - FEWEST + 1
@@ -85,14 +92,15 @@ def contest(runs: Mapping[int, Runs], repetitions: int, significance: float) -> 
             continue  # nobody is judged yet, so nobody has to be waited for
         if any(None in runs[n][:turn] for n in alive):
             break
-        drops |= _dropped({n: runs[n][:turn] for n in alive}, turn, looks, significance)
+        upto = {n: runs[n][:turn] for n in alive}
+        drops |= _dropped(upto, turn, looks, significance, breaches or {})
         done = turn
     else:
         over = True
     alive = {n: runs[n] for n in runs if n not in drops}
     last = [n for n in runs if n in drops]
     order = _ranked(alive) + sorted(
-        last, key=lambda n: (-drops[n].after, _diverged(runs[n]), _mean(runs[n]))
+        last, key=lambda n: (-drops[n].after, _spoilt(runs[n]), _mean(runs[n]))
     )
     return Contest(order, drops, _chances(alive, looks), wanted, over, done)
 
@@ -103,17 +111,22 @@ def finite(runs: Runs) -> list[float]:
 
 
 def _dropped(
-    runs: Mapping[int, Runs], turn: int, looks: int, significance: float
+    runs: Mapping[int, Runs],
+    turn: int,
+    looks: int,
+    significance: float,
+    breaches: Mapping[int, Sequence[str]],
 ) -> dict[int, Drop]:
     """Return who leaves after round *turn*."""
     leader = _ranked(runs)[0]
     if len(finite(runs[leader])) < 2:
         return {}
     drops: dict[int, Drop] = {}
-    often = _diverged(runs[leader])
+    often = _spoilt(runs[leader])
     for number, own in runs.items():
-        if _diverged(own) > often:
-            words = f"it diverged on {_diverged(own)} of {turn} seeds, the leader on {often}"
+        if _spoilt(own) > often:
+            how = _how(own, breaches.get(number, ()))
+            words = f"it {how} on {_spoilt(own)} of {turn} seeds, the leader on {often}"
             drops[number] = Drop(turn, math.nan, words)
         elif len(finite(own)) < 2:
             failed = sum(loss is not None and math.isnan(loss) for loss in own)
@@ -139,13 +152,21 @@ def _chances(runs: Mapping[int, Runs], looks: int) -> dict[int, float]:
 
 
 def _ranked(runs: Mapping[int, Runs]) -> list[int]:
-    """Return the candidates, the best first; whoever diverged more often comes later."""
+    """Return the candidates, the best first; whoever diverged or broke a bound more often comes later."""
     few = {n: len(finite(own)) < 2 for n, own in runs.items()}
-    return sorted(runs, key=lambda n: (few[n], _diverged(runs[n]), _mean(runs[n])))
+    return sorted(runs, key=lambda n: (few[n], _spoilt(runs[n]), _mean(runs[n])))
 
 
-def _diverged(runs: Runs) -> int:
+def _spoilt(runs: Runs) -> int:
     return sum(loss == math.inf for loss in runs)
+
+
+def _how(runs: Runs, breaches: Sequence[str]) -> str:
+    """Return what spoilt some of *runs*: 'diverged', 'broke latency <= 20', or both."""
+    broken = list(dict.fromkeys(filter(None, breaches[: len(runs)])))
+    diverged = _spoilt(runs) > sum(map(bool, breaches[: len(runs)]))
+    words = ["diverged"] * diverged + [f"broke {' and '.join(broken)}"] * bool(broken)
+    return " or ".join(words)
 
 
 def _mean(runs: Runs) -> float:

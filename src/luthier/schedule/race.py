@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, insort
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from luthier.errors import StudyError
 from luthier.schedule.auto import Auto
-from luthier.schedule.contest import Contest, contest
+from luthier.schedule.contest import FEWEST, Contest, contest, finite
+from luthier.schedule.freeze_thaw import FreezeThaw
 from luthier.schedule.full import Full, rest
 from luthier.schedule.patience import Patience
-from luthier.schedule.population import Replay
+from luthier.schedule.population import PopulationBasedTraining, Replay
 from luthier.study.following import followed
 from luthier.study.history import History
 from luthier.study.limits import epochs_left
@@ -43,6 +44,7 @@ from luthier.study.searched import searched
 BRACKET = -1  # of repetitions: no bracket of any search
 REPETITIONS = 10  # of a finalist, at most, where nobody says otherwise
 _RESERVED = 3  # one of so many epochs is kept for the race, at most
+_FEWEST_FINALISTS = 2  # one alone has nobody to lead
 
 
 def check_repetitions(finalists: int | None, repetitions: int) -> None:
@@ -88,6 +90,15 @@ class Race:
         return at if at is not None and at < self.epochs else None
 
     @property
+    def in_rungs(self) -> bool:
+        """Return whether jobs end at a few rungs, where trials are compared.
+
+        Not where a trial goes on through all looks at it, nor where it is granted a few epochs at a time.
+        """
+        grants = isinstance(self.inner, FreezeThaw | PopulationBasedTraining)
+        return isinstance(self.inner, Auto) or (self.promotes and not grants)
+
+    @property
     def in_any_order(self) -> bool:
         """Return whether the search's scheduler decides the same in whatever order results come."""
         return getattr(self.inner, "in_any_order", False)
@@ -118,17 +129,58 @@ class Race:
 
     def planned(self, history: History, limits: Limits) -> Plan | None:
         """Return what the search and the race of this study will train."""
-        plan = self.inner.plan(self._for_search(history, limits))
-        rules = history.race
+        plan, rules = self._search_plan(history, limits), history.race
         if plan is None or rules is None:
             return plan
-        count = min(rules.finalists, plan.trials) * rules.repetitions
-        if limits.epochs is not None:
-            count = min(count, max(0, limits.epochs - plan.epochs) // (self.epochs or 1))
+        count = self._trainings(history, limits, plan)
         if not count:
             return plan
         race = Bracket(BRACKET, "race", (Rung(count, self.epochs or 1),))
-        return Plan((*plan.brackets, race), at_most=True, to_end=plan.to_end)
+        return replace(plan, brackets=(*plan.brackets, race))
+
+    def doubt(self, history: History, limits: Limits) -> str:
+        """Return that the epochs do not hold what a race needs, and what would; "" where they may."""
+        plan, rules, state = self._search_plan(history, limits), history.race, standing(history)
+        if plan is None or rules is None or limits.epochs is None or self.epochs is None:
+            return ""
+        if state is not None and state.rounds:
+            return ""  # it has been judged
+        room, count = self._trainings(history, limits, plan), min(rules.finalists, plan.trials)
+        # A search that goes on may find others, and whoever was raced before stays a finalist.
+        before = (
+            len(_raced(history)) if history.epochs - history.repeated_epochs < plan.epochs else 0
+        )
+        count = min(count + before, plan.trials)
+        if room >= count * FEWEST or count < _FEWEST_FINALISTS:
+            return ""
+        enough = epochs_for(history, rules.finalists)
+        less = room // FEWEST
+        fewer = f", or finalists={less}" * (_FEWEST_FINALISTS <= less < rules.finalists)
+        may = "may " * (plan.at_most or plan.about or bool(before))
+        return (
+            f"{limits.epochs} epochs {may}leave the race of {count} finalists {room} trainings of "
+            f"{self.epochs} epochs, and nobody is judged before {count * FEWEST} ({FEWEST} of each): it would "
+            f"end undecided. Raise max_epochs to {enough} (luthier budget STUDY --epochs {enough}){fewer}."
+        )
+
+    def _search_plan(self, history: History, limits: Limits) -> Plan | None:
+        """Return what the search trains of its share, or has trained before a race was asked for."""
+        share, spent = self._for_search(history, limits), history.epochs - history.repeated_epochs
+        if history.race is not None and share.epochs is not None and spent > share.epochs:
+            share = Limits(share.trials, spent)
+        return self.inner.plan(share)
+
+    def _trainings(self, history: History, limits: Limits, plan: Plan) -> int:
+        """Return how many repetitions the race may begin at most, beside *plan*, the search's."""
+        rules = history.race
+        candidates = 0 if rules is None else min(rules.finalists, plan.trials)
+        if rules is None or candidates < _FEWEST_FINALISTS:
+            return 0
+        count = candidates * rules.repetitions
+        if limits.epochs is None:
+            return count
+        spent = max(plan.epochs, history.epochs - history.repeated_epochs)
+        return min(count, max(0, limits.epochs - spent) // (self.epochs or 1))
 
     def next(self, history: History, limits: Limits) -> Move:
         """Let the search go on; when it is over, begin the repetition that the race needs next."""
@@ -150,14 +202,26 @@ class Race:
 
     def judge(self, history: History, trial: TrialRecord) -> Verdict:
         """Train a repetition to its end; of the others the search's scheduler says."""
-        if trial.repeats >= 0:
-            return Full(self.epochs).judge(history, trial)
-        view, limits = searched(history), self._for_search(history, history.limits)
-        verdict = self.inner.judge(view, trial)
-        if verdict.fate is Fate.GO_ON and not holds(self.inner, view, trial, limits):
-            reason = f"{limits.epochs} epochs do not hold its next rung"
+        rule, view, limits = self._of(history, trial, history.limits)
+        verdict = rule.judge(view, trial)
+        if verdict.fate is Fate.GO_ON and not holds(rule, view, trial, limits):
+            what = "another one of it" if trial.to_step is None else "its next rung"
+            reason = f"{limits.epochs} epochs do not hold {what}"
             return Verdict(Fate.STOP, _said_of_share(reason, limits, history.limits))
         return verdict
+
+    def holds(self, history: History, trial: TrialRecord, limits: Limits) -> bool:
+        """Return whether the epochs, of a trial of the search its share of them, hold that *trial* goes on."""
+        rule, view, share = self._of(history, trial, limits)
+        return holds(rule, view, trial, share)
+
+    def _of(
+        self, history: History, trial: TrialRecord, limits: Limits
+    ) -> tuple[Scheduler, History, Limits]:
+        """Return who judges *trial*, what of the study it sees, and how much of the limits it has."""
+        if trial.repeats >= 0:
+            return Full(self.epochs), history, limits
+        return self.inner, searched(history), self._for_search(history, limits)
 
     def dropped(self, history: History, limits: Limits) -> list[tuple[int, str]]:
         """Return the paused trials that the search leaves behind."""
@@ -189,6 +253,46 @@ class Race:
         return rest(history, f"{limits.epochs} epochs do not hold another {what}")
 
 
+def epochs_for(history: History, count: int) -> int:
+    """Return a limit of epochs of which a race of *count* finalists gets enough for its first judgement.
+
+    The search gets its share of it as well, and may find others than those that were raced before.
+    """
+    needed = (count + len(_raced(history))) * FEWEST * _each(history)
+    return max(_RESERVED * needed, history.epochs - history.repeated_epochs + needed)
+
+
+def undecided(history: History) -> str:
+    """Return why a race has nobody who leads, and will not have by itself; "" while that may still come."""
+    state = standing(history)
+    if state is None or history.active:
+        return ""
+    count, begun = len(state.order), len(history.repetitions)
+    if count < _FEWEST_FINALISTS:
+        return "there is one configuration with a finite value, and nobody to race it against"
+    leads = state.rounds and finite(runs_of(history)[state.order[0]])
+    if leads or not (state.over or epochs_left(history, history.limits) < _each(history)):
+        return ""
+    if state.rounds:
+        kept = " that keeps to the bounds" * bool(history.goals.constraints)
+        return f"no finalist has a finite value{kept}"
+    enough = epochs_for(history, history.race.finalists if history.race else count)
+    return (
+        f"{history.limits.epochs} epochs held {begun} of the {count * FEWEST} trainings after which somebody "
+        f"is judged; raise that with luthier budget STUDY --epochs {enough}, and go on"
+    )
+
+
+def _raced(history: History) -> dict[int, None]:
+    """Return the trials that have been repeated, in the order in which that began."""
+    return dict.fromkeys(t.repeats for t in history.repetitions.values())
+
+
+def _each(history: History) -> int:
+    """Return the epochs of one repetition, 1 where only the training code knows."""
+    return history.header.scheduler.get("epochs") or 1
+
+
 def standing(history: History) -> Contest | None:
     """Return how the race of a study stands; None without one, or without a finite trial."""
     if history.race is None:
@@ -196,7 +300,8 @@ def standing(history: History) -> Contest | None:
     runs = runs_of(history)
     if not runs:
         return None
-    return contest(runs, history.race.repetitions, history.race.significance)
+    breaches = breaches_of(history) if history.goals.constraints else None
+    return contest(runs, history.race.repetitions, history.race.significance, breaches)
 
 
 def runs_of(history: History) -> dict[int, list[float | None]]:
@@ -205,6 +310,15 @@ def runs_of(history: History) -> dict[int, list[float | None]]:
     for trial in history.repetitions.values():
         runs[trial.repeats].append(_loss(history, trial))
     return runs
+
+
+def breaches_of(history: History) -> dict[int, list[str]]:
+    """Return for each repetition of each finalist which bounds it broke, "" for none: see ``runs_of``."""
+    broken: dict[int, list[str]] = {number: [] for number in finalists(history)}
+    for trial in history.repetitions.values():
+        spoilt = _loss(history, trial) == math.inf
+        broken[trial.repeats].append(_breach(history, trial) if spoilt else "")
+    return broken
 
 
 def finalists(history: History) -> list[int]:
@@ -216,8 +330,7 @@ def finalists(history: History) -> list[int]:
     if rules is None:
         return []
     best = followed(history, "best", _Best)
-    before = dict.fromkeys(t.repeats for t in history.repetitions.values())
-    chosen = [history.trials[number] for number in before]
+    chosen = [history.trials[number] for number in _raced(history)]
     count = 0
     for violation, _, number in best.ranked:
         if count == rules.finalists or (violation and not best.ranked[0][0]):
@@ -238,12 +351,26 @@ def _loss(history: History, trial: TrialRecord) -> float | None:
         return math.inf
     if not trial.state.ended:
         return None
-    other = trial.configuration != history.trials[trial.repeats].configuration  # half the batch
-    # Stopped: by hand, before its end.
-    cut = trial.state in (TrialState.FAILED, TrialState.STOPPED)
-    if cut or other or not math.isfinite(trial.best_loss):
+    original = history.trials[trial.repeats]
+    other = trial.configuration != original.configuration  # half the batch
+    # By hand, or by the limit on epochs, before its end: where nobody knows that, before its original's.
+    cut = trial.state is TrialState.STOPPED and (
+        trial.to_step is not None or trial.step < original.step
+    )
+    failed = trial.state is TrialState.FAILED
+    if failed or cut or other or not math.isfinite(trial.best_loss):
         return math.nan
-    return trial.best_loss
+    return math.inf if _breach(history, trial) else trial.best_loss
+
+
+def _breach(history: History, trial: TrialRecord) -> str:
+    """Return which bounds a repetition broke, "" where its finalist broke one in the search already."""
+    kept_once = not history.trials[trial.repeats].violation
+    if trial.state is TrialState.DIVERGED or not trial.violation or not kept_once:
+        return ""
+    goals = history.goals
+    rules = zip(goals.constraints, goals.excesses(trial), strict=True)
+    return " and ".join(str(rule) for rule, excess in rules if excess > 0)
 
 
 def _said_of_share(reason: str, share: Limits, limits: Limits) -> str:

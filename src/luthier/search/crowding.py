@@ -31,6 +31,7 @@ Side = Literal["low", "high"]
 EDGE = 0.1  # of the range, on its own scale, is at an edge
 TOP = 0.2  # of the trials are the best
 _FEWEST = 5  # best trials by which anything is judged
+FEWEST = 2 * _FEWEST  # trials with a finite value, before any edge is judged
 LEVEL = 0.05  # chance of any finding where the best trials lie anywhere
 _TURNS = 0.1  # level at which the loss rises towards the edge
 _ROUNDING = 1e-6  # of a range
@@ -108,7 +109,7 @@ def crowded(
             f"limits has {unknown[0]!r}, which is not searched: expected one of "
             f"{', '.join(map(repr, columns.names))}."
         )
-    ranges = [c for c, domain in enumerate(columns.domains) if isinstance(domain, Float | Int)]
+    ranges = _ranges(found)
     several: list[Crowded] = []
     for column in ranges:
         name = columns.names[column]
@@ -121,6 +122,28 @@ def crowded(
             if one is not None:
                 several.append(dataclasses.replace(one, p=min(1.0, one.p * 2 * len(ranges))))
     return tuple(sorted(several, key=lambda c: c.p))
+
+
+def judged_by(history: History) -> int | None:
+    """Return how many trials with a finite value say something of a hyperparameter's edges.
+
+    Of the one of which most do: where they are fewer than ``FEWEST``, no edge is judged. None where the space
+    has no range, so no edge.
+    """
+    import numpy as np
+
+    found = tried(history)
+    low, high = _free(history, found)
+    finite = np.isfinite(found.losses)
+    return max(
+        (int(np.sum(finite & _usable(found, (low[:, c], high[:, c]), c))) for c in _ranges(found)),
+        default=None,
+    )
+
+
+def _ranges(found: Tried) -> list[int]:
+    """Return the columns of hyperparameters that have edges."""
+    return [c for c, d in enumerate(found.columns.domains) if isinstance(d, Float | Int)]
 
 
 def widened(space: Space, findings: Sequence[Crowded]) -> Space:
@@ -172,13 +195,12 @@ def _crowded(
     from scipy.special import bdtrc
 
     domain = found.columns.domains[column]
-    active = ~np.isnan(found.points[:, column]) & (ends[0] < ends[1])
-    active &= ~_at_default(found, column)
+    active = _usable(found, ends, column)
     places, losses = found.points[active, column], found.losses[active]
     low, high = ends[0][active], ends[1][active]
     finite = np.isfinite(losses)
     count = max(_FEWEST, min(math.ceil(top * len(losses)), math.ceil(2 * math.sqrt(len(losses)))))
-    if finite.sum() < 2 * _FEWEST:
+    if finite.sum() < FEWEST:
         return None
     best = np.argsort(losses, kind="stable")[: min(count, int(finite.sum()))]
     outward = places if side == "high" else 1 - places
@@ -201,6 +223,14 @@ def _crowded(
     return _finding(
         found.columns.names[column], domain, side, hard, near, len(best), share, expected, p
     )
+
+
+def _usable(found: Tried, ends: tuple[Array, Array], column: int) -> Flags:
+    """Return which trials say something of a hyperparameter's edges."""
+    import numpy as np
+
+    free = ~np.isnan(found.points[:, column]) & (ends[0] < ends[1])
+    return free & ~_at_default(found, column)
 
 
 def _at_default(found: Tried, column: int) -> Flags:

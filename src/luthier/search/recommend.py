@@ -9,6 +9,7 @@ from luthier.search.observations import observe
 from luthier.search.surrogate.threads import one_thread
 from luthier.study.history import History
 from luthier.study.records import TrialRecord, TrialState
+from luthier.study.steering import inherits
 
 _FEWEST = 5  # trials below which there is nothing to smooth
 
@@ -19,7 +20,8 @@ def recommended(history: History) -> TrialRecord:
     The expectation is a Gaussian process's, which has learned how much of the differences is noise and
     sees repeats and neighbours together. Where there is none it is the best trial, or nearly so. A trial
     that a scheduler ended before the best one's last epoch is expected to be something, but was not trained:
-    it is left out, and all others count with what they have really come to.
+    it is left out, and all others count with what they have really come to. In population-based training it
+    is the best trial.
 
     Raises:
         StudyError: no trial has a finite value.
@@ -32,6 +34,8 @@ def recommended(history: History) -> TrialRecord:
             f"Study {history.header.name!r} has no trial with a finite {history.objective} yet."
         )
     if best.violation:  # nobody keeps the constraints: it comes closest to that
+        return best
+    if inherits(history):  # a value is that of a whole schedule, and a model sees its end alone
         return best
     space = history.space
     seen = observe(history, space)

@@ -36,6 +36,23 @@ def changed_now(history: History) -> bool:
     return bool(history.changes) and history.changes[-1].first == len(history.trials)
 
 
+def wider_since(history: History, number: int, *, by_hand: bool = False) -> int:
+    """Return how many trials were begun before the space was last made wider; 0 where it never was.
+
+    Trials before that say nothing of what is new. A change that only narrows leaves nothing to look at anew.
+
+    Args:
+        history: without repetitions, see ``searched``.
+        number: of the trial that is proposed; later changes do not count.
+        by_hand: whether what the study did by itself does not count: there the best trials crowd the edge
+            that moved, so whoever follows them gets to what is new.
+    """
+    wider = [record for record in history.changes if record.wider]
+    firsts = [record.first for record in wider if not (by_hand and record.change.itself)]
+    counts = (sum(trial.number < first for trial in history.trials) for first in firsts)
+    return max((count for count in counts if count <= number), default=0)
+
+
 def change(history: History, findings: Sequence[Crowded]) -> ev.SpaceChanged | None:
     """Return the event by which the space widens for *findings*, at time 0; None where none can move."""
     moved = [finding for finding in findings if finding.to is not None]

@@ -8,6 +8,7 @@ from typing import Any
 
 from luthier.space.notebook import box, dim, table
 from luthier.study.history import History
+from luthier.study.words import rules_broken, tried
 
 _BEST = 5
 _WIDTH, _HEIGHT = 240, 44
@@ -16,12 +17,15 @@ _POINTS = 200
 
 def study_html(name: str, history: History) -> str:
     """Return a study in a frame: how many trials ended how, the best so far, the best trials."""
-    counts = ", ".join(f"{n} {state}" for state, n in history.counts().items()) or "none yet"
+    counts = ", ".join(f"{n} {state}" for state, n in history.counts().items())
+    ended = f" ({counts})" if counts else ""
     ranked = history.ranking()[:_BEST]
-    parts = [dim(f"{history.goals}; {history.epochs} epochs; trials: {counts}")]
+    parts = [dim(f"{history.goals}; {history.epochs} epochs; {tried(history)}{ended}")]
     if history.held:
         parts.append(dim(f"{history.held} by hand {history.held_why}"))
     parts.append(curve(best_so_far(history)))
+    if rules := rules_broken(history):
+        parts.append(dim(f"No trial keeps to {rules}; the first one comes closest."))
     if ranked:
         names = [n for n in history.space.searched if any(n in t.configuration for t in ranked)]
         rows = [

@@ -148,7 +148,7 @@ class Bracket:
 
 @dataclass(frozen=True)
 class Plan:
-    """What will be trained, exactly; ``at_most`` where a rule may stop trials earlier.
+    """What will be trained, exactly; ``at_most`` where a rule of the search may stop trials earlier.
 
     ``about`` where what is trained depends on the results, and may be somewhat more than this, too.
     ``to_end`` where nobody has said how long a training is: each trial counts as one epoch.
@@ -162,12 +162,18 @@ class Plan:
     @property
     def word(self) -> str:
         """Return what to say before its numbers: "about ", "at most " or nothing."""
-        return "about " if self.about else "at most " if self.at_most else ""
+        raced = any(b.index < 0 for b in self.brackets)  # which drops finalists as it goes
+        return "about " if self.about else "at most " if self.at_most or raced else ""
 
     @property
     def trials(self) -> int:
-        """Return how many configurations are tried."""
+        """Return how many trials are begun, the repetitions of a race among them."""
         return sum(b.rungs[0].trials for b in self.brackets)
+
+    @property
+    def searched(self) -> int:
+        """Return how many configurations are tried: a race, whose index is below 0, tries none."""
+        return sum(b.rungs[0].trials for b in self.brackets if b.index >= 0)
 
     @property
     def epochs(self) -> int:

@@ -20,6 +20,14 @@ from luthier.study.protocols import Searcher
 _INHERITS = ("population", "replay")  # schedulers whose trials go on from one another's weights
 
 
+def inherits(history: History) -> bool:
+    """Return whether the study's trials go on from one another's weights.
+
+    Then the configuration with which a trial ended does not train the same again, nor explain its value.
+    """
+    return history.header.scheduler["name"] in _INHERITS
+
+
 @dataclass(frozen=True)
 class Steering:
     """The controls of one study; ``study.steer``. *who* is the person whose wish the log tells."""
@@ -171,8 +179,8 @@ class Steering:
                 f"(0.05), got {significance!r}."
             )
         history = self._refresh()
-        scheduler = history.header.scheduler["name"]
-        if scheduler in _INHERITS:
+        if inherits(history):
+            scheduler = history.header.scheduler["name"]
             raise StudyError(
                 f"The scheduler {scheduler!r} has no finalists to race: its trials go on from one "
                 "another's weights, so that a configuration alone does not train the same again. "

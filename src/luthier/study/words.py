@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from luthier.study.history import History
+
 
 def counted(count: int, noun: str) -> str:
     """Return the count with its noun: '1 trial', '2 trials'."""
@@ -11,3 +16,33 @@ def counted(count: int, noun: str) -> str:
 def were_tried(trials: int | None) -> str:
     """Return why a study ends that its limit of *trials* ends: '1 trial was tried'."""
     return f"{counted(trials or 0, 'trial')} {'was' if trials == 1 else 'were'} tried"
+
+
+def copies(history: History) -> int:
+    """Return how many trials took another one's place with a better one's weights."""
+    return sum(trial.parent >= 0 for trial in history.trials)
+
+
+def searched_count(history: History) -> int:
+    """Return how many trials a budget of trials counts: neither repetitions nor copies."""
+    return len(history.trials) - len(history.repetitions) - copies(history)
+
+
+def tried(history: History, limit: int | None = None) -> str:
+    """Return the trials that a budget counts, of their *limit*, and the others beside them.
+
+    Such as '6 of 10 trials and 4 repetitions of finalists', or '20 trials and 8 copies of better ones'.
+    """
+    searched, again, copied = searched_count(history), len(history.repetitions), copies(history)
+    said = f"{searched} of {counted(limit, 'trial')}" if limit else counted(searched, "trial")
+    said += f" and {counted(again, 'repetition')} of finalists" * bool(again)
+    return said + f" and {copied} {'copy' if copied == 1 else 'copies'} of better ones" * bool(
+        copied
+    )
+
+
+def rules_broken(history: History) -> str:
+    """Return which constraints even the best trial breaks: 'latency <= 20'; '' where it keeps to them."""
+    if history.best is None or not history.best.violation:
+        return ""
+    return " and ".join(map(str, history.goals.constraints))

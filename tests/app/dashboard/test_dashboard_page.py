@@ -13,9 +13,10 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 from tests.app.dashboard.browsing import Browser
 from tests.app.dashboard.conftest import Served
-from tests.app.dashboard.example_studies import HOSTILE, LONG
+from tests.app.dashboard.example_studies import HOSTILE, LONG, told
 
 import luthier
+from luthier.space import Float, Space
 from luthier.study.records import TrialState
 
 pytestmark = pytest.mark.processes
@@ -319,6 +320,30 @@ def test_a_click_prunes_the_trial_that_really_trains(
     feed = "return document.querySelector('.feed').innerText"
     said = f"trial {number} was pruned: pruned by hand by "
     browser.until(lambda: said in browser.run(feed), "the page to tell who did it")
+
+
+def test_a_best_that_breaks_its_constraints_is_not_called_good(
+    browser: Browser, storage: Path
+) -> None:
+    bad = [{"loss": 1.0, "latency": 50.0}, {"loss": 2.0, "latency": 60.0}]
+    told("none keeps it", storage, Space(x=Float(0, 1)), bad, subject_to="latency <= 20")
+    browser.open("/study", name="none keeps it")
+    card = browser.driver.find_element("css selector", "section[aria-label=Best]")
+    assert "good" not in card.get_attribute("class").split()
+    assert "breaks latency <= 20, as all others do" in card.text
+
+
+def test_a_note_spends_nothing(browser: Browser, storage: Path) -> None:
+    said = (
+        "return [...document.querySelectorAll('figcaption')].map(c => c.innerText)"
+        ".find(t => / epochs in /.test(t))"
+    )
+    browser.open("/study", name="troubled workers", spent="epochs")
+    before = browser.run(said)
+    luthier.open("troubled workers", storage=storage).steer.by("Ada").note("an hour later")
+    browser.open("/study", name="troubled workers", spent="epochs")
+    assert browser.run(said) == before
+    assert "in 35 min 50 s" in before  # at the last report; the log was begun 4,000 s ago
 
 
 def test_a_budget_is_typed_beside_what_others_set_and_no_number_is_no_budget(

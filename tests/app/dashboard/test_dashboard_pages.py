@@ -433,3 +433,12 @@ def test_a_configuration_is_told_as_python_that_runs() -> None:
     values = {"rate": math.inf, "odd name": -math.inf, "shape": (3, 3), "kind": "a'b", "x": None}
     assert eval(written(values)) == values
     assert written({}) == "{}"
+
+
+def test_too_few_trials_for_the_edges_are_told_as_such() -> None:
+    space = Space(x=Float(0, 1))
+    few = lesson(asked(space, [[float(i)] for i in range(9)]), "boundary", "")
+    assert few["rows"] == []
+    assert few["why_not"].startswith("Too few trials to tell whether an edge is crowded (9 of 10)")
+    middle = asked(space, [[0.0]] * 12)
+    assert "why_not" not in lesson(middle, "boundary", "")

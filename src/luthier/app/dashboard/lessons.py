@@ -33,7 +33,9 @@ def boundary(history: History) -> dict[str, Any]:
     """Return the edges of the space that the best trials crowd."""
     from luthier.insight import boundary as edges
 
-    return {"rows": [dataclasses.asdict(c) for c in edges.check(history)]}
+    rows = [dataclasses.asdict(c) for c in edges.check(history)]
+    few = "" if rows else edges.too_few(history)
+    return {"rows": rows} | ({"why_not": few} if few else {})
 
 
 def isolation(history: History, name: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import msgspec
 
 from luthier.app import words
 from luthier.app.dashboard.columns import label
+from luthier.app.saying import short_race
 from luthier.app.told_domains import with_ends, with_options
 from luthier.errors import SpaceError, StudyError, nearest
 from luthier.space import Bool, Choice, Constant, Domain, Float, Int
@@ -120,7 +121,8 @@ def granted(study: Study, wish: Wish, who: str) -> str:
             return f"The budget is now: {words.budget(study.refresh(), time.time())}."
         case "race":
             steer.race(wish.finalists, wish.repetitions, reason=wish.reason)
-            return f"The {wish.finalists} best trials are raced once the search is over."
+            done = f"The {wish.finalists} best trials are raced once the search is over."
+            return f"{done} {short_race(study)}".strip()
         case "note":
             steer.note(wish.text, wish.trial)
             return "The note is kept." if wish.text else "The note is taken back."

@@ -11,10 +11,10 @@ from luthier.app.dashboard.curves import metrics_of
 from luthier.craft.stages import story
 from luthier.insight.ladder import plan_of
 from luthier.insight.race import race
-from luthier.schedule.race import BRACKET
 from luthier.space import Space
 from luthier.study.history import History
 from luthier.study.records import TrialState
+from luthier.study.words import copies, rules_broken
 
 _SPARKS = 40
 
@@ -30,11 +30,13 @@ def listed(name: str, history: History) -> dict[str, Any]:
         "counts": {str(state): count for state, count in history.counts().items()},
         "trials": len(history.trials),
         "repetitions": len(history.repetitions),
+        "copies": copies(history),
         "epochs": history.epochs,
         "max_trials": history.limits.trials,
         "max_epochs": history.limits.epochs,
         "best": None if best is None else rounded([history.value(best.best_loss)])[0],
         "best_trial": None if best is None else best.number,
+        "best_breaks": rules_broken(history),
         "created": history.header.time,
         "last_sign": history.last_time,
         "stage": history.stages[-1].name if history.stages else "",
@@ -113,9 +115,8 @@ def _plan(history: History) -> dict[str, Any] | None:
         return None
     lines = words.plan_lines(plan)[:12] if plan.brackets else []
     # A race trains nothing that the search has not tried, but its epochs are spent from the same budget.
-    trials = sum(b.rungs[0].trials for b in plan.brackets if b.index != BRACKET)
     epochs = None if plan.to_end else plan.epochs  # nobody has said how long a training is
-    return {"trials": trials, "epochs": epochs, "word": plan.word, "lines": lines}
+    return {"trials": plan.searched, "epochs": epochs, "word": plan.word, "lines": lines}
 
 
 def _stage(history: History, index: int) -> dict[str, Any]:

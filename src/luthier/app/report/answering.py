@@ -7,6 +7,7 @@ import shlex
 
 from luthier.app import words
 from luthier.app.reading import finite_best
+from luthier.app.refit import best_epoch
 from luthier.app.report.parts import Code, Part, Table, Text
 from luthier.insight.race import race
 from luthier.insight.seed_noise import noise
@@ -14,8 +15,11 @@ from luthier.search import recommended
 from luthier.study.goals import outcome
 from luthier.study.history import History
 from luthier.study.records import TrialRecord
+from luthier.study.steering import inherits
+from luthier.study.words import counted
 
 _LEVEL = 0.975  # of Student's distribution: 95 % lie within its quantile on both sides
+_MOST_NAMED = 20  # trials of a front
 _NORMAL = 1.96  # the same of the normal distribution
 
 
@@ -36,13 +40,9 @@ def answer(history: History) -> list[Part]:
     parts: list[Part] = [Text(_worth(history, trial))]
     best = finite_best(history)
     if best is not None and trial is not best:
-        value = words.number(history.value(best.best_loss))
-        parts.append(
-            Text(
-                f"The best value seen, {value}, is that of trial {best.number} (result.best). By what is "
-                "known of trials like it, it was lucky; this one (result.recommended) is expected to be better."
-            )
-        )
+        parts.append(Text(_not_the_best(history, best)))
+    if len(history.goals.objectives) > 1 and (front := history.front()):
+        parts.append(Text(_others_on_the_front(history, front)))
     if trial.violation:
         rules = " and ".join(map(str, history.goals.constraints))
         parts.append(Text(f"No trial keeps to {rules}; this is the one that comes closest."))
@@ -67,6 +67,33 @@ def answer(history: History) -> list[Part]:
     return parts
 
 
+def _not_the_best(history: History, best: TrialRecord) -> str:
+    """Return why the trial with the best value is not the answer."""
+    value, raced = words.number(history.value(best.best_loss)), race(history)
+    seen = (
+        f"The best value seen, {value}, is that of trial {best.number} (result.best): one training, "
+        "which may have been lucky."
+    )
+    if raced is None or raced.winner is None:
+        return (
+            f"{seen} By a model of the trials like it, which gives no interval here, this one "
+            "(result.recommended) is expected to be better."
+        )
+    others = [one.trial for one in raced.finalists[1:]]
+    against = dict(zip(others, raced.sentences, strict=True)).get(best.number)
+    return f"{seen} On new seeds: {against}." if against else seen
+
+
+def _others_on_the_front(history: History, front: list[TrialRecord]) -> str:
+    named = ", ".join(str(trial.number) for trial in front[:_MOST_NAMED])
+    more = f" and {len(front) - _MOST_NAMED} more" if len(front) > _MOST_NAMED else ""
+    goals = ", ".join(goal.metric for goal in history.goals.objectives)
+    return (
+        f"It is chosen by {history.objective.metric} alone. No other trial beats one on the front in all of "
+        f"{goals} ({counted(len(front), 'trial')}: {named}{more}): choose among those by what you need."
+    )
+
+
 def _worth(history: History, trial: TrialRecord) -> str:
     metric, raced = history.objective.metric, race(history)
     value = words.number(history.value(trial.best_loss))
@@ -81,14 +108,14 @@ def _worth(history: History, trial: TrialRecord) -> str:
     spread = noise(history)
     text = f"Trial {trial.number}: {metric} {value} {epochs}, from a single training."
     if not spread.deviation or not math.isfinite(spread.deviation):
-        return f"{text} How much of that is luck is not known: race the best trials on new seeds."
+        return f"{text} How much of that is luck is not known: {_to_know(history)}."
     luckiest = trial is finite_best(history)
     lucky = f"; as the best of {len(history.ranking())} it is more likely a lucky one" * luckiest
     if spread.source != "repeats":
         reach = words.number(_NORMAL * spread.deviation)
         return (
             f"{text} Of trainings with other seeds 95 % lie within ±{reach} of it at best ({spread}: trainings "
-            f"differ more than epochs of one do){lucky}. Race the best trials on new seeds to know."
+            f"differ more than epochs of one do){lucky}. To know it, {_to_know(history)}."
         )
     from scipy.special import stdtrit
 
@@ -98,6 +125,13 @@ def _worth(history: History, trial: TrialRecord) -> str:
         f"{text} Other seeds would give [{words.number(low)}, {words.number(high)}] in 95 % of "
         f"trainings if this one were typical ({spread}){lucky}."
     )
+
+
+def _to_know(history: History) -> str:
+    """Return what tells luck from skill."""
+    if inherits(history):
+        return "train its schedule again on other seeds"
+    return "race the best trials on new seeds"
 
 
 def code(history: History, storage: str) -> list[Part]:
@@ -131,7 +165,7 @@ def code(history: History, storage: str) -> list[Part]:
     text = (
         f"{opened}"
         f"configuration = {{\n{lines},\n}}\n"
-        f"epochs = {trial.best_step or trial.step}\n"
+        f"epochs = {best_epoch(history, trial)}\n"
         "hp = study.hyperparameters(configuration)\n"
         "# model = build(hp)                     # with the function that was tuned, and then train it\n"
         "# train(configuration, epochs)          # or with a training loop of your own\n"

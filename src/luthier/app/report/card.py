@@ -24,7 +24,7 @@ from luthier.app.whole_files import replace
 from luthier.errors import LuthierError
 from luthier.insight.race import race
 from luthier.study.history import History
-from luthier.study.words import counted
+from luthier.study.words import counted, tried
 
 _FEW = 20  # trials: below, the best of them says little of the space
 
@@ -129,11 +129,10 @@ def _searched(lessons: Lessons) -> list[Part]:
     history = lessons.history
     ranges = tuple((name, repr(domain)) for name, domain in history.space.domains.items())
     counts = ", ".join(f"{count} {state}" for state, count in history.counts().items())
-    header, again = history.header, len(history.repetitions)
-    raced = f", {again} of them repetitions in the race of the best" if again else ""
+    header = history.header
     return [
         Text(
-            f"{len(history.trials)} trials ({counts or 'none'}{raced}) of {history.epochs} epochs together, by "
+            f"{tried(history)} ({counts or 'none'}) of {history.epochs} epochs together, by "
             f"{header.searcher['name']} search with scheduler {header.scheduler['name']}: "
             f"{history.goals}."
         ),
@@ -164,8 +163,11 @@ def _limitations(lessons: Lessons) -> list[Part]:
     lines: list[str] = []
     if ranking and (raced is None or raced.winner is None):
         seeds = "The race on new seeds goes on." if raced else "New seeds were not tried."
+        if raced is not None and raced.undecided:
+            seeds = f"The race on new seeds decided nothing: {raced.undecided}."
+        side = "high" if history.objective.direction == "maximize" else "low"
         lines.append(
-            f"The value is that of one training, the best of {len(ranking)}: chosen for being high, so "
+            f"The value is that of one training, the best of {len(ranking)}: chosen for being {side}, so "
             f"it is too good on the average. {seeds}"
         )
     if ranking and not history.test_reads:

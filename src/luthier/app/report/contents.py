@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from luthier.app import words
-from luthier.app.reading import failures, returns
+from luthier.app.reading import failures, mark, marks_told, on_front, returns
 from luthier.app.report.answering import answer, code
 from luthier.app.report.learned import Lessons, boundaries, diagnosis, importances, sufficiency
 from luthier.app.report.next_steps import next_steps
@@ -15,7 +15,9 @@ from luthier.app.show import ADVICE
 from luthier.craft.stages import story
 from luthier.insight.ladder import ladder
 from luthier.insight.race import race
+from luthier.study.goals import outcome
 from luthier.study.history import History
+from luthier.study.words import searched_count, tried
 
 _TOP = 10
 
@@ -102,20 +104,23 @@ def _best(history: History) -> list[Part]:
     ranking = history.ranking()[:_TOP]
     if not ranking:
         return []
+    metric, *others = history.goals.metrics
+    front = on_front(history)
     full = list(dict.fromkeys(name for t in ranking for name in t.configuration))
     short = {key: name for name, key in words.shortened({key: key for key in full}).items()}
     rows = tuple(
         (
-            str(trial.number),
+            f"{trial.number}{mark(trial, front)}",
             words.number(history.value(trial.best_loss)),
+            *(words.number(outcome(trial, name)) for name in others),
             f"{trial.best_step} of {trial.step}",
             str(trial.state),
             *(words.readable(trial.configuration.get(key, "")) for key in full),
         )
         for trial in ranking
     )
-    headings = ("trial", history.objective.metric, "best epoch", "state", *short.values())
-    parts: list[Part] = [Table(headings, rows)]
+    headings = ("trial", metric, *others, "best epoch", "state", *short.values())
+    parts: list[Part] = [Table(headings, rows), *map(Text, marks_told(history, ranking))]
     if len(history.trials) > 2 and history.space.dimension:
         parts += [
             Picture(
@@ -145,7 +150,8 @@ def _best(history: History) -> list[Part]:
 def _ended(history: History) -> list[Part]:
     counts = tuple((str(state), str(count)) for state, count in history.counts().items())
     parts: list[Part] = [Table(("state", "trials"), counts)] if counts else []
-    lines = [
+    lines = [f"in all: {tried(history)}"] if searched_count(history) < len(history.trials) else []
+    lines += [
         f"{count} {kind}: {ADVICE.get(kind, 'see luthier show STUDY --trial N')}"
         for kind, count in failures(history).items()
     ]

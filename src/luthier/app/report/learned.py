@@ -126,6 +126,8 @@ def boundaries(lessons: Lessons) -> list[Part]:
     )
     if not found and lessons.history.best is None:
         return [Text("No trial has a finite value, so none shows where the space is too narrow.")]
+    if not found and (few := boundary.too_few(lessons.history)):
+        return [Text(few)]
     if not found:
         return [Text("The best trials crowd no edge of the space."), picture]
     return [Items(tuple(map(str, found))), picture]

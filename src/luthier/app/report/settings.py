@@ -10,6 +10,7 @@ from luthier.app import words
 from luthier.app.report.parts import Part, Table
 from luthier.app.show import settings_words
 from luthier.study.history import History
+from luthier.study.words import tried
 from luthier.version import __version__
 
 _TOLD = ("keras", "tensorflow", "torch", "jax", "scikit-learn", "numpy")
@@ -27,7 +28,7 @@ def settings(history: History) -> list[Part]:
         ("scheduler", settings_words(header.scheduler)),
         ("seed", str(header.seed)),
         ("at most", f"{limits.trials or 'any'} trials, {limits.epochs or 'any'} epochs"),
-        ("done", f"{len(history.trials)} trials, {history.epochs} epochs"),
+        ("done", f"{tried(history)}, {history.epochs} epochs"),
         ("first event", _moment(header.time)),
         ("last event", f"{_moment(history.last_time)}, {_later(history)} later"),
         ("luthier of the study", header.luthier),

@@ -54,9 +54,14 @@ class StudyFinding:
     of_top: int
     action: str
 
-    def __str__(self) -> str:
+    @property
+    def seen(self) -> str:
+        """Return what it is and how many show it: 'diverging: 0 of the 5 best trials, 3 of 24 in all'."""
         best = f"{self.top} of the {self.of_top} best trials, " if self.of_top else ""
-        return f"{self.kind}: {best}{len(self.trials)} of {self.of} in all. To do: {self.action}."
+        return f"{self.kind}: {best}{len(self.trials)} of {self.of} in all"
+
+    def __str__(self) -> str:
+        return f"{self.seen}. To do: {self.action}."
 
 
 @dataclass(frozen=True)
