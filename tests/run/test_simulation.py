@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,6 +13,7 @@ from luthier.run.opening import made_parts
 from luthier.run.simulation import VirtualLeases, heavy_tailed, simulate
 from luthier.schedule import SCHEDULERS
 from luthier.space import Choice, Float, Int, Space
+from luthier.study import events as ev
 from luthier.study.history import fold
 from luthier.study.log import read_log
 from luthier.study.records import TrialState
@@ -250,3 +253,36 @@ def test_a_run_that_is_stuck_ends_and_says_which_trials_are(monkeypatch):
     monkeypatch.setattr(VirtualLeases, "lapsed", lambda self, trial: False)
     run = simulate(loss, SPACE, minimize="loss", workers=3, epochs=2, max_trials=3, failures=1.0)
     assert [t.number for t in run.stuck] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("lost", [{"failures": 0.5}, {"cut_off": 0.3}])
+def test_what_a_lost_worker_held_goes_on_when_its_lease_is_over_though_others_train_for_long(lost):
+    """Idle workers looked at nobody's lease before somebody else acted: here an hour later."""
+
+    def seconds(configuration, step, chance):
+        return 5000.0 if configuration["x"] > 0.7 else 10.0
+
+    run = simulate(
+        loss, SPACE, minimize="loss", workers=30, searcher="random", scheduler=None, epochs=1,
+        max_trials=12, epoch_seconds=seconds, restart_seconds=1e5, **lost,
+    )  # fmt: skip
+    begun = {}
+    for _, event in read_log(run.study.store, "simulation"):
+        if isinstance(event, ev.JobLeased):
+            begun.setdefault(event.trial, []).append(event.time)
+    quick = [t.number for t in run.study.trials if t.configuration["x"] <= 0.7]
+    waits = [b - a for number in quick for a, b in pairwise(begun[number])]
+    assert len(quick) < 12
+    assert waits
+    assert all(60.0 < wait <= 70.01 for wait in waits)
+
+
+def test_what_the_dead_held_as_the_time_was_up_is_not_stuck():
+    run = simulate(
+        loss, SPACE, minimize="loss", workers=50, searcher="random", scheduler="asha", epochs=27,
+        failures=0.2, max_time=100,
+    )  # fmt: skip
+    held = [t for t in run.study.history.active.values() if t.state is TrialState.RUNNING]
+    assert run.deaths
+    assert held
+    assert not run.stuck

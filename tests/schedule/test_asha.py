@@ -197,6 +197,73 @@ def test_rungs_follow_a_trial_that_goes_back_to_an_old_checkpoint():
     assert rungs.waiting == [[], [(0.5, 0)], []]
 
 
+@pytest.mark.parametrize(
+    ("settings", "steps"),
+    [
+        ({"epochs": 27}, (1, 3, 9, 27)),
+        ({"epochs": 80}, (3, 9, 27, 80)),
+        ({"epochs": 52}, (2, 6, 17, 52)),
+        ({"epochs": 100, "minimum": 5}, (11, 33, 100)),
+        ({"epochs": 8, "minimum": 8}, (8,)),
+    ],
+)
+def test_rungs_are_counted_from_the_highest_like_hyperbands(settings, steps):
+    assert ASHA(**settings).steps == steps
+
+
+@pytest.mark.parametrize("workers", [1, 4, 16])
+@pytest.mark.parametrize(("epochs", "most"), [(27, 81), (27, 54), (52, 260), (27, 40), (9, 9)])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_epochs_that_run_out_let_one_come_to_the_end(workers, epochs, most, seed):
+    """They used to go to newcomers, of which nobody could rise any more."""
+    done = simulated(
+        lambda c, step: c["x"] + 1 / step,
+        UNIT,
+        minimize="loss",
+        workers=workers,
+        scheduler="auto",
+        searcher="random",
+        epochs=epochs,
+        max_epochs=most,
+        seed=seed,
+    )
+    assert max(t.step for t in done.study.trials) == epochs
+    assert most - 2 < done.study.history.epochs <= most  # a rest below a rung is left
+    assert not done.stuck
+
+
+def test_with_fewer_epochs_than_a_training_nothing_is_kept_back():
+    done = simulated(
+        lambda c, step: c["x"], UNIT, minimize="loss", workers=2, scheduler="asha", searcher="random",
+        epochs=27, max_epochs=26,
+    )  # fmt: skip
+    assert done.study.history.epochs == 26
+    assert len(done.study.trials) >= 9
+
+
+def test_who_is_to_come_to_the_end_may_diverge():
+    def loss(c, step):
+        return math.nan if step > 10 and c["x"] < 0.2 else c["x"] + 1 / step
+
+    for seed in range(4):
+        done = simulated(
+            loss, UNIT, minimize="loss", workers=3, scheduler="asha", searcher="random", epochs=27,
+            max_epochs=120, seed=seed,
+        )  # fmt: skip
+        assert not done.stuck
+        assert 110 <= done.study.history.epochs <= 120
+
+
+def test_who_was_stopped_when_the_trials_were_used_up_takes_nobodys_place_when_there_are_more(
+    tmp_path,
+):
+    study = study_of(ASHA(9), tmp_path, max_trials=18)
+    simulate(study, 1, lambda c, step: float(len(study.trials)))  # the first ones are the best ones
+    study.steer.budget(trials=54)
+    simulate(study, 1, lambda c, step: float(len(study.trials)))
+    assert sum(t.step >= 3 for t in study.trials) >= 54 // 3 - 1
+
+
 # -- PASHA -------------------------------------------------------------------------------------------
 
 

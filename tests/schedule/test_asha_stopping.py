@@ -6,13 +6,14 @@ import math
 
 import numpy as np
 import pytest
-from driving import UNIT, simulate, study_of
+from driving import UNIT, save, simulate, study_of
 
 from luthier.run.simulation import heavy_tailed
 from luthier.run.simulation import simulate as simulated
-from luthier.schedule import ASHA
+from luthier.schedule import ASHA, MedianStopping
 from luthier.study import events as ev
 from luthier.study.log import read_log
+from luthier.study.protocols import Fate
 from luthier.study.records import TrialState
 
 
@@ -57,3 +58,27 @@ def test_many_workers_follow_it_in_the_order_in_which_they_report():
     assert told == expected
     assert len(rungs[1]) == 150
     assert {t.state for t in study.trials} == {TrialState.STOPPED, TrialState.COMPLETED}
+
+
+@pytest.mark.parametrize("checkpoints", [True, False])
+@pytest.mark.parametrize("rule", [ASHA(27, stops=True), MedianStopping(27, grace=0, minimum=1)])
+def test_a_trial_that_was_told_to_go_on_does_when_it_is_taken_over(tmp_path, rule, checkpoints):
+    """Others that reported since are no reason: which trials live would depend on when a worker is lost."""
+    study = study_of(rule, tmp_path, max_trials=4)
+    first, *others = study.ask(4)
+    if checkpoints:
+        epochs = first.epochs(save=save, restore=save)
+        next(epochs)
+        first.report(loss=1.0)
+        next(epochs)
+    else:
+        first.report(loss=1.0)
+    assert not first.should_stop
+    study.release(first, "its machine goes down", "preempted")
+    for trial, loss in zip(others, (0.1, 0.2, 0.3), strict=True):
+        trial.report(loss=loss)
+    late = study.scheduler.judge(study.history, study.trials[0])
+    assert late.fate is Fate.STOP
+    job = study.next_job()
+    assert (job.trial, job.from_step) == (0, 1 if checkpoints else 0)
+    assert study.trials[0].state is TrialState.RUNNING

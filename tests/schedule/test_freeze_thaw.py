@@ -95,6 +95,23 @@ def test_the_sums_follow_a_trial_that_goes_back():
     np.testing.assert_allclose(curves.sums[0].shape_loss, fresh.sums[0].shape_loss)
 
 
+@pytest.mark.parametrize("offset", [1e6, -1e8])
+def test_a_large_offset_of_the_loss_changes_no_chance(offset):
+    """The squares of a big set's log-likelihoods left nothing of what tells shapes apart."""
+    losses = curve(random.Random(3), 0.01)[:12]
+
+    def chances(shift):
+        curves = Curves(100)
+        curves.take(record([loss + shift for loss in losses]))
+        curves.take(record([], number=1))
+        belief = Belief(BELIEF.level + shift, *(0.3, 0.5, 0.5))
+        levels, steps = np.array([0.5 + shift] * 2), np.array([100, 100])
+        found = predict([curves.sums[0], curves.sums[1]], levels, belief, steps, 100)
+        return [*found.below(losses[-1] - 0.1 + shift), *found.deviation, *(found.mean - shift)]
+
+    assert chances(offset) == pytest.approx(chances(0.0), rel=1e-4, abs=1e-4)
+
+
 def bowl(c, step):
     return (c["x"] - 0.3) ** 2 + (0.5 + c["x"]) / step
 
@@ -128,6 +145,17 @@ def test_how_far_curves_fall_is_read_off_the_longest_however_long_ago_they_were_
     curves[8:] = [losses[:2] for losses in curves[8:]]
     rule, history = told(tmp_path, curves)
     assert rule.judge(history, history.trials[-1]).fate is Fate.PAUSE
+
+
+def test_epochs_go_to_the_same_ones_with_any_offset():
+    def steps(offset):
+        done = simulated(
+            lambda c, step: bowl(c, step) + offset, UNIT, minimize="loss", searcher="random",
+            scheduler=FreezeThaw(30), max_epochs=150, workers=6,
+        )  # fmt: skip
+        return [t.step for t in done.study.trials]
+
+    assert steps(1e8) == steps(0.0)
 
 
 def test_epochs_go_to_the_good_ones(tmp_path):

@@ -467,3 +467,29 @@ def test_a_replay_ends_where_a_segment_did(tmp_path):
     study = opened(tmp_path / "last", schedule(3, 6))
     ends = work(study, memoryless(lambda trial, step: 1 / step if step < 5 else None))
     assert ends == "trial 1 ended early: completed at epoch 4"
+
+
+def test_a_replay_hands_on_tuples_as_the_study_did(tmp_path):
+    """It is made again from the study's first event, in which they are lists."""
+    space = Space(rate=Float(1e-3, 1.0), kernel=Choice((3, 3), (5, 5), (3, (1, 1))))
+    found = []
+
+    def train(trial):
+        found.append((trial["kernel"], trial.history.trials[trial.number].configuration["kernel"]))
+        weight = Weight()
+        for _ in trial.epochs(weight):
+            weight.at *= 1 - trial["rate"] / 2
+            trial.report(loss=weight.at)
+
+    def run(name, scheduler):
+        options = {"searcher": "random", "storage": tmp_path / "s.db", "scheduler": scheduler}
+        study = open_study(name, space, minimize="loss", **options)
+        work(study, train)
+        return study
+
+    replay = Replay.of(run("first", PopulationBasedTraining(4, population=4, interval=2)))
+    found.clear()
+    run("again", replay)
+    assert found
+    assert all(given == kept and given in space.domains["kernel"].options for given, kept in found)
+    assert {type(value) for pair in found for value in pair} == {tuple}

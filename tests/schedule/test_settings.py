@@ -60,6 +60,45 @@ def test_a_factor_that_is_no_number_from_2_on(rule, value):
         rule(27, factor=value)
 
 
+REAL = [
+    ("significance", "level", 0.25),
+    ("freeze thaw", "chance", 0.25),
+    ("freeze thaw", "end_below", 0.25),
+    ("dehb", "mutation", 0.75),
+    ("dehb", "crossover", 0.25),
+    ("population", "truncation", 0.25),
+    ("population", "anew", 0.5),
+    ("median", "percentile", 25.0),
+    ("patience", "better", 0.5),
+]
+
+
+def test_every_number_that_need_not_be_whole_is_looked_at():
+    kept = {
+        (name, setting.name)
+        for name, rule in SCHEDULERS.items()
+        for setting in dataclasses.fields(rule)
+        if isinstance(setting.default, float)
+    }
+    assert kept <= {(name, setting) for name, setting, _ in REAL}
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.float32])
+@pytest.mark.parametrize(("name", "setting", "value"), REAL)
+def test_a_study_is_opened_with_numpy_s_numbers(tmp_path, name, setting, value, kind):
+    rule = SCHEDULERS[name](**{"epochs": 9, setting: kind(value)})
+    assert type(getattr(rule, setting)) is float
+    study = study_of(rule, tmp_path, max_trials=9, searcher=None)
+    assert study.history.header.scheduler[setting] == value
+
+
+@pytest.mark.parametrize("value", ["0.05", True, None, float("nan"), float("inf")])
+@pytest.mark.parametrize(("name", "setting", "_"), REAL)
+def test_what_is_no_number_is_refused(name, setting, _, value):
+    with pytest.raises(StudyError, match=f"{setting} must be a number"):
+        SCHEDULERS[name](**{"epochs": 9, setting: value})
+
+
 @pytest.mark.parametrize(
     "rule", [ASHA(20, 2.5), PASHA(20, np.float32(2.5), 2), ASHA(20, 2.5, stops=True)]
 )

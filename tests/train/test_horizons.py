@@ -17,7 +17,7 @@ from luthier.run.worker import work
 from luthier.schedule import ASHA, SCHEDULERS, Auto, FreezeThaw, Hyperband, MedianStopping, Patience
 from luthier.schedule.race import Race
 from luthier.torch import State
-from luthier.train.horizons import kind_of, length_of
+from luthier.train.horizons import asked_again, kind_of, length_of
 
 
 def optimizer():
@@ -115,6 +115,25 @@ def test_when_a_scheduler_first_compares(scheduler, to_step, at):
     assert Race(scheduler).compares_at(to_step) == at
 
 
+@pytest.mark.parametrize(
+    ("scheduler", "expected"),
+    [
+        (Hyperband(27), True),
+        (ASHA(27), True),
+        (Auto(27), True),
+        (SCHEDULERS["dehb"](27), True),
+        (ASHA(27, stops=True), False),
+        (MedianStopping(27), False),
+        (SCHEDULERS["significance"](27), False),
+        (FreezeThaw(40), False),
+        (SCHEDULERS["population"](27), False),
+        (SCHEDULERS["none"](27), False),
+    ],
+)
+def test_where_jobs_end_at_rungs(scheduler, expected):
+    assert Race(scheduler).in_rungs is expected
+
+
 def trained(make, scheduler, epochs=9):
     """Tune a loop of our own whose schedule *make* makes of (optimizer, trial); return the warnings."""
 
@@ -146,6 +165,19 @@ def test_a_cosine_over_the_full_budget_warns_once_and_says_what_to_do(scheduler)
 
 
 @pytest.mark.parametrize(
+    "scheduler", ["median", "significance", ASHA(9, stops=True), "population", "freeze thaw"]
+)
+def test_where_no_job_ends_at_a_rung_a_schedule_over_it_is_no_way_out(scheduler):
+    if not isinstance(scheduler, str):
+        (text,) = trained(lambda o, trial: of.CosineAnnealingLR(o, 9), scheduler, epochs=None)
+    else:
+        (text,) = trained(lambda o, trial: of.CosineAnnealingLR(o, 9), scheduler)
+    assert "whenever a trial is promoted" not in text
+    assert "Take a schedule without a horizon" in text
+    assert "a scheduler with rungs, such as 'hyperband'" in text
+
+
+@pytest.mark.parametrize(
     ("make", "scheduler"),
     [
         (lambda o, trial: of.CosineAnnealingLR(o, trial.to_step), "hyperband"),
@@ -173,7 +205,41 @@ def test_build_functions_see_the_budget_and_are_warned_of_a_schedule_in_epochs()
             build, (data, data), epochs=3, scheduler="successive halving", storage="memory",
             progress=False, searcher="random", name="budget",
         )  # fmt: skip
-    assert seen == {(1, 1), (1, 3), (3, 3)}  # without a trial, in the first rung, in the last
+    assert seen == {(1, 3), (3, 3)}  # in the first rung; in the last one, and without a trial
+
+
+def cosine_over_all(hp):
+    """A model whose schedule cannot be drawn to one epoch."""
+    model = torch.nn.Linear(4, 2)
+    own = torch.optim.SGD(model.parameters(), lr=hp.float("rate", 0.01, 0.1))
+    own_schedule = schedules.Cosine(hp["rate"], steps=hp.horizon * 4, warm_up=6)
+    return model, own, schedules.as_torch(own_schedule, own)
+
+
+@pytest.mark.parametrize("declared", [True, False], ids=["declared", "discovered"])
+@pytest.mark.filterwarnings("ignore::luthier.errors.LuthierWarning")
+def test_a_schedule_over_the_horizon_is_also_drawn_where_no_trial_trains(declared):
+    data = (torch.randn(8, 4), torch.zeros(8, dtype=torch.int64))
+    result = lt.torch.tune(
+        cosine_over_all, (data, data), epochs=3, batch_size=2, max_trials=2, scheduler="asha",
+        storage="memory", progress=False, searcher="random",
+        space={"rate": lt.Float(0.01, 0.1)} if declared else None,
+    )  # fmt: skip
+    assert isinstance(result.model(), torch.nn.Linear)
+    assert isinstance(result.fit(), torch.nn.Linear)
+    by_hand = result.study.hyperparameters(result.configuration)
+    assert (by_hand.to_step, by_hand.horizon) == (3, 3)
+
+
+def test_a_model_is_made_again_as_in_its_last_job():
+    study = open_study(
+        "s", lt.Space(rate=lt.Float(0.0, 1.0)), minimize="loss", epochs=9, scheduler="asha",
+        storage="memory",
+    )  # fmt: skip
+    trial = study.ask()
+    found = asked_again(study, study.trials[0])
+    assert (found.to_step, found.horizon) == (trial.hp.to_step, trial.hp.horizon) == (1, 9)
+    assert found["rate"] == trial["rate"]
 
 
 # -- tied to the rung --------------------------------------------------------------------------------

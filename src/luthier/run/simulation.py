@@ -62,9 +62,16 @@ class Simulation:
     def stuck(self) -> list[TrialRecord]:
         """Return the trials that are neither at an end nor paused: lost ones, were there any.
 
-        What was given back as the time was up is none: a study with more time goes on with it.
+        What was given back as the time was up is none, nor what was held then by a worker that is gone and
+        nobody could take over any more: a study with more time goes on with both.
         """
-        return [t for t in self.study.history.active.values() if not _given_back(t)]
+        active = self.study.history.active.values()
+        return [t for t in active if not _given_back(t) and not self._left_as_the_time_was_up(t)]
+
+    def _left_as_the_time_was_up(self, trial: TrialRecord) -> bool:
+        study, leases = self.study, self.study.leases
+        over = study.deadline is not None and study.clock.monotonic() >= study.deadline
+        return over and isinstance(leases, VirtualLeases) and leases.silent(trial)
 
 
 class VirtualClock:
@@ -93,10 +100,17 @@ class VirtualLeases:
 
     def lapsed(self, trial: TrialRecord) -> bool:
         """Return True when the holder has been silent for longer than the term."""
-        if trial.state is not TrialState.RUNNING or trial.holder is None:
-            return False
-        since = self.silent_since.get(trial.holder.instance)
+        since = self._since(trial)
         return since is not None and self.clock.now - since > self.term
+
+    def silent(self, trial: TrialRecord) -> bool:
+        """Return True when the holder is dead or cut off, though perhaps not for long."""
+        return self._since(trial) is not None
+
+    def _since(self, trial: TrialRecord) -> float | None:
+        if trial.state is not TrialState.RUNNING or trial.holder is None:
+            return None
+        return self.silent_since.get(trial.holder.instance)
 
 
 class RememberedCheckpoints:
@@ -334,24 +348,28 @@ class _Cluster:
                 # As it was: it has been idle all along, and is first in line again.
                 self._idle = {worker: since, **self._idle}
                 if not self._queue and self._finished_at is None:
-                    self._let_leases_lapse()
+                    self._look_once_more()
                 return
             if self._finished_at is None:
                 self._idle_seconds += self._clock.now - since
 
-    def _let_leases_lapse(self) -> None:
-        """Nobody acts any more: go on to the moment when the first silent worker's lease is over.
+    def _falls_silent(self, holder: ev.Holder) -> None:
+        """Note that a worker is silent from now on, and have the idle ones ask when its lease is over.
 
-        Where none is pending, a worker looks once more after a term, and then the run is over: it is stuck.
+        Those of a real study ask now and then; here somebody has to wake them.
         """
-        pending = [s + self._leases.term for s in self._leases.silent_since.values()]
-        later = [when for when in pending if when >= self._clock.now]
-        if not later and self._waited:
+        self._leases.silent_since[holder.instance] = self._clock.now
+        if self._finished_at is None:
+            self._at(self._clock.now + self._leases.term + 0.001, _wakes_the_others())
+
+    def _look_once_more(self) -> None:
+        """Nobody acts any more: a worker looks again after a term, and then the run is over: it is stuck."""
+        if self._waited:
             return
-        self._waited = not later
+        self._waited = True
         worker = next(iter(self._idle))
         since = self._idle.pop(worker)
-        when = min(later) + 0.001 if later else self._clock.now + self._leases.term
+        when = self._clock.now + self._leases.term
         self._idle_seconds += when - since
         self._at(when, worker)
 
@@ -389,13 +407,13 @@ class _Cluster:
             seconds, cut = self._seconds(trial, epoch, chance), False
             if dies_at is not None and done <= dies_at < done + 1:
                 yield seconds * (dies_at - done)
-                self._leases.silent_since[holder.instance] = self._clock.now
+                self._falls_silent(holder)
                 self._deaths += 1
                 trial.closed = True  # the generator is thrown away; the dead write nothing
                 epochs.close()  # type: ignore[attr-defined]
                 return False
             if cut_at is not None and done <= cut_at < done + 1:
-                self._leases.silent_since[holder.instance] = self._clock.now
+                self._falls_silent(holder)
                 cut = True
                 seconds += 2 * self._leases.term
             yield seconds
@@ -431,6 +449,11 @@ class _Cluster:
             self._study.fail(trial, "out of memory", f"{type(error).__name__}: {error}")
         else:
             raise error
+
+
+def _wakes_the_others() -> Generator[float]:
+    """Do nothing at one moment: after each entry of the queue, idle workers ask again."""
+    yield from ()
 
 
 def _given_back(trial: TrialRecord) -> bool:

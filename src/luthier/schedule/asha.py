@@ -35,7 +35,7 @@ from luthier.study.protocols import (
     Start,
     Verdict,
 )
-from luthier.study.records import TrialRecord
+from luthier.study.records import TrialRecord, TrialState
 from luthier.study.words import were_tried
 
 
@@ -46,7 +46,9 @@ class ASHA:
     Attributes:
         epochs: R, the most epochs one trial trains.
         factor: η, at least 2, which need not be whole: a trial goes on when it is in the top 1/η of its rung.
-        minimum: r, epochs of the lowest rung, at least 1.
+        minimum: r, the fewest epochs that the lowest rung may have, at least 1. Rungs are counted from R
+            downwards, as Hyperband's are: R, R/η, R/η² … ≥ r, so each is η times the one below it. (The
+            paper counts from r upwards, and its last step is shorter.)
         stops: abandon a trial that is not in the top 1/η when it arrives, and let the others go on at
             once (the variant without pauses: Li et al. 2020, section 3.3; it needs no checkpoints).
     """
@@ -114,7 +116,7 @@ class ASHA:
         for number in waiting:
             to_step = self._next_step(history.trials[number])
             if to_step - history.trials[number].step <= left:
-                return Resume(number, to_step)
+                return self._unless_it_costs_the_end(history, Resume(number, to_step), left)
         if enough and waiting:
             return rest(history, f"{limits.epochs} epochs do not hold another rung")
         if enough:
@@ -122,7 +124,62 @@ class ASHA:
             return rest(history, reason)
         if steps[0] > left:
             return rest(history, f"{limits.epochs} epochs do not hold another trial")
-        return Start(steps[-1] if self.stops else steps[0])
+        if self.stops:
+            return Start(steps[-1])
+        return self._unless_it_costs_the_end(history, Start(steps[0]), left)
+
+    def _unless_it_costs_the_end(self, history: History, move: Start | Resume, left: float) -> Move:
+        """Return *move*, or where it would take what the first trial needs to come to the end, that one's.
+
+        Epochs that run out are the one limit of which the paper knows nothing: they would go to newcomers, and
+        the answer would be a trial that was stopped early.
+        """
+        end = self.steps[self.top(history)]
+        if left - end >= end or self._is_answered(history):  # there is enough for it in any case
+            return move
+        first = self._first(history)
+        if first is None or end - self._reach(first) > left:
+            return move
+        if isinstance(move, Resume):
+            trial = history.trials[move.trial]
+            cost, reach = move.to_step - trial.step, move.to_step
+        else:
+            cost, reach = move.to_step or 0, 0
+        if left - cost >= end - max(reach, self._reach(first)):
+            return move
+        if first.state is TrialState.PAUSED:
+            return Resume(first.number, self._next_step(first))
+        return rest(history, f"the epochs that are left are for trial {first.number}")
+
+    def _is_answered(self, history: History) -> bool:
+        """Return whether somebody has come to the highest rung, with a loss."""
+        arrived = self.rungs(history).arrived[self.top(history)]
+        return bool(arrived) and arrived[0][0] != math.inf
+
+    def _first(self, history: History) -> TrialRecord | None:
+        """Return who is to come to the end: the best of those that have come, or are on their way, furthest."""
+        rungs = self.rungs(history)
+        waiting = (
+            history.trials[places[0][1]]
+            for places in rungs.waiting
+            if places and places[0][0] < math.inf
+        )
+        going = (
+            trial
+            for trial in history.active.values()
+            if not trial.reported or math.isfinite(trial.losses[-1])
+        )
+        return max(
+            (*waiting, *going),
+            key=lambda t: (self._reach(t), -t.best_loss, -t.number),
+            default=None,
+        )
+
+    def _reach(self, trial: TrialRecord) -> int:
+        """Return the step that the trial has come to, or that it was promised when it has a job."""
+        if trial.state is TrialState.PAUSED or trial.step >= self.steps[-1]:
+            return trial.step
+        return max(trial.step, min(trial.to_step or 0, self._next_step(trial)))
 
     def _next_step(self, trial: TrialRecord) -> int:
         """Return the end of the rung above a trial that waits."""
@@ -216,7 +273,7 @@ class ASHA:
 
 @lru_cache(maxsize=64)
 def _steps(epochs: int, factor: float, minimum: int) -> tuple[int, ...]:
-    """Return r, rη, rη², … and R: whole epochs, the last rung at R itself."""
+    """Return R/η^s, …, R/η, R: whole epochs, the lowest as few as *minimum* allows; see ``ASHA``."""
     s = deepest(epochs, factor, minimum)
     found = [max(minimum, round(epochs / factor ** (s - i))) for i in range(s + 1)]
     return tuple(dict.fromkeys(found))

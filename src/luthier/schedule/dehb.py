@@ -22,7 +22,7 @@ from luthier.schedule.brackets import judge, left_behind, next_move, within
 from luthier.schedule.hyperband import check_ladder, deepest, iteration, times
 from luthier.schedule.places import Places
 from luthier.schedule.rungs import Place, Rungs, standing_on_arrival
-from luthier.schedule.settings import whole
+from luthier.schedule.settings import real, whole
 from luthier.study.chance import Chance
 from luthier.study.exhausting import was_tried
 from luthier.study.feasibility import would_run_out
@@ -81,6 +81,7 @@ class DEHB:
         """
         whole(self, factor=2, iterations=1)
         check_ladder(self)
+        real(self, "mutation", "crossover")
         if not 0 < self.mutation <= 2:
             raise StudyError(
                 f"DEHB: mutation must lie above 0 and at most at 2, got {self.mutation!r}."

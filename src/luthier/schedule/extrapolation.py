@@ -59,14 +59,18 @@ def shapes(steps: Array, budget: int) -> Array:
 
 @dataclass(eq=False)
 class Sums:
-    """The weighted sums over one trial's reports that a prediction needs."""
+    """The weighted sums over one trial's reports that a prediction needs.
+
+    Losses are summed as differences from their mean: squares of large ones, such as a log-likelihood of a
+    big set, would leave no digit of what tells curves apart.
+    """
 
     count: float
-    loss: float
-    squared: float
+    loss: float  # the weighted mean of y
+    squared: float  # sum of (y - mean)²
     shape: Array  # (s,) sums of g
     shape_squared: Array  # of g²
-    shape_loss: Array  # of g y
+    shape_loss: Array  # of g (y - mean)
 
 
 @dataclass(eq=False)
@@ -97,11 +101,14 @@ class Curves:
             if not math.isfinite(loss):
                 continue
             own.count = own.count * _FORGETS + 1.0
-            own.loss = own.loss * _FORGETS + loss
-            own.squared = own.squared * _FORGETS + loss * loss
+            ahead = loss - own.loss
+            moved = ahead / own.count
+            own.loss += moved
+            left = loss - own.loss
+            own.squared = own.squared * _FORGETS + ahead * left
+            own.shape_loss = (own.shape_loss - own.shape * moved) * _FORGETS + row * left
             own.shape = own.shape * _FORGETS + row
             own.shape_squared = own.shape_squared * _FORGETS + row * row
-            own.shape_loss = own.shape_loss * _FORGETS + row * loss
 
 
 @dataclass(frozen=True)
@@ -130,8 +137,9 @@ class Prediction:
         """Return the standard deviations (n,)."""
         import numpy as np
 
-        second = (self.weights * (self.deviations**2 + self.means**2)).sum(axis=1)
-        return np.sqrt(np.maximum(second - self.mean**2, 1e-24))
+        apart = self.means - self.mean[:, None]
+        second = (self.weights * (self.deviations**2 + apart**2)).sum(axis=1)
+        return np.sqrt(np.maximum(second, 1e-24))
 
 
 def predict(
@@ -158,18 +166,20 @@ def predict(
     )
     sigma = np.array(_NOISES) * max(belief.level_spread, 1e-12)
     precision = 1.0 / sigma**2  # (q,)
-    level, drop = levels[:, None, None], belief.drop
+    # Everything counts from the mean of the reports; of a curve without any, from where it is to end.
+    middle = np.where(count > 0, loss, levels[:, None, None])
+    level, drop = levels[:, None, None] - middle, belief.drop
     by_level, by_drop = belief.level_spread**-2, belief.drop_spread**-2
     # The posterior's precision [[p, q], [q, r]] and what it is solved for, each (n, s, noises).
     p = by_level + count * precision
     q = g * precision
     r = by_drop + gg * precision
-    u = by_level * level + loss * precision
+    u = by_level * level  # the losses' differences from their mean sum to 0
     v = by_drop * drop + gy * precision
     determinant = p * r - q * q
     a, b = (r * u - q * v) / determinant, (p * v - q * u) / determinant
     at = shapes(steps, budget)[:, :, None]
-    mean = a + at * b
+    mean = middle + (a + at * b)
     variance = (r - 2 * at * q + at * at * p) / determinant
     evidence = 0.5 * (
         count * np.log(precision)

@@ -20,7 +20,7 @@ from luthier.schedule.extrapolation import Belief, Curves, Prediction, Sums, pre
 from luthier.schedule.full import rest
 from luthier.schedule.places import Places
 from luthier.schedule.rungs import Place, report_on_arrival
-from luthier.schedule.settings import whole
+from luthier.schedule.settings import real, whole
 from luthier.space import Space
 from luthier.study.chance import derive
 from luthier.study.following import followed
@@ -86,6 +86,7 @@ class FreezeThaw:
                 0 and 1.
         """
         whole(self, epochs=1, unit=1)
+        real(self, "chance", "end_below")
         if self.unit is not None and self.unit > self.epochs:
             raise StudyError(
                 f"Freeze–thaw: unit must lie between 1 and epochs={self.epochs}, got {self.unit!r}."
@@ -302,7 +303,9 @@ class _Expected:
         still = {reports: _still(lows, reports) for reports in {len(t.steps) for t in known}}
         ends = np.array([t.best_loss - still[len(t.steps)] for t in known])
         low, usual, middle, high = np.quantile(ends[: len(told)], [0.1, _NEW, 0.5, 0.9])
-        spread = max(float(high - low) / 2.0, 1e-9 + 1e-6 * abs(float(middle)))
+        # Where all end at the same, above what rounding leaves; a small part of a loss, not of its offset.
+        least = 1e-9 + max(1e-6 * min(1.0, abs(float(middle))), 1e-12 * abs(float(middle)))
+        spread = max(float(high - low) / 2.0, least)
         belief = Belief(float(middle), spread, fall, max(spread, fall))
         at = places.at(known, space)
         count = len(told) if history.goals.constraints else len(lengths.of)

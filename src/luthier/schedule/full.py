@@ -73,6 +73,13 @@ class Full:
         over = trial.to_step is not None and trial.step >= trial.to_step
         return COMPLETE if over else GO_ON
 
+    def holds(self, history: History, trial: TrialRecord, limits: Limits) -> bool:
+        """Return whether the epochs hold another one of *trial*, where nobody knows how many it takes.
+
+        Every running trial is promised one, so all of them together train no more than there are.
+        """
+        return self.epochs is not None or epochs_left(history, limits) >= 0
+
     def dropped(self, history: History, limits: Limits) -> list[tuple[int, str]]:
         """Return nobody: nothing is paused."""
         return []

@@ -18,10 +18,10 @@ from typing import Any, ClassVar
 from luthier.errors import StudyError, nearest
 from luthier.schedule.exploring import explored
 from luthier.schedule.full import rest
-from luthier.schedule.settings import whole
+from luthier.schedule.settings import real, whole
 from luthier.space import Float, Space
 from luthier.study.chance import Chance
-from luthier.study.history import History
+from luthier.study.history import History, thawed
 from luthier.study.limits import epochs_left
 from luthier.study.protocols import (
     COMPLETE,
@@ -77,6 +77,7 @@ class PopulationBasedTraining:
             StudyError: a setting outside its range.
         """
         whole(self, epochs=1, population=1, interval=1)
+        real(self, "truncation", "anew")
         if self.interval is not None and self.interval > self.epochs:
             raise StudyError(
                 f"Population-based training: interval must lie between 1 and epochs={self.epochs}, got "
@@ -331,7 +332,9 @@ class Replay:
         if segment["to_step"] - start > epochs_left(history, limits):
             return Done(f"{limits.epochs} epochs do not hold the next segment of the schedule")
         parent = (before.number, start) if before is not None else None
-        return Start(segment["to_step"], 0, dict(segment["configuration"]), parent)
+        # From a study's first event, where MessagePack has made lists of tuples.
+        configuration = thawed(dict(segment["configuration"]))
+        return Start(segment["to_step"], 0, configuration, parent)
 
     def _ended_early(self, trial: TrialRecord, segment: int) -> str:
         """Return why the schedule cannot go on from the trial of a segment, "" where it can."""

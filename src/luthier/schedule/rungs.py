@@ -12,6 +12,8 @@ from luthier.study.records import TrialRecord, TrialState
 # Standing at the rung, and the trial's number: the earlier trial wins a tie.
 Place = tuple[float, int]
 
+_LOST = (TrialState.STOPPED, TrialState.FAILED)
+
 
 def report_on_arrival(trial: TrialRecord, step: int) -> int:
     """Return the index of the first report at *step* or after it, else of the last one; -1: none."""
@@ -32,6 +34,7 @@ class Rungs:
         steps: where each rung ends.
         arrived: for each rung, all that have trained to its end.
         waiting: for each rung, those of them that are paused there.
+        lost: for each rung, those of them that ended there before their time, and take no place.
     """
 
     bracket: int
@@ -39,50 +42,64 @@ class Rungs:
     goals: Goals
     arrived: list[list[Place]] = field(default_factory=list[list[Place]])
     waiting: list[list[Place]] = field(default_factory=list[list[Place]])
-    known: dict[int, tuple[list[Place], int, int]] = field(
-        default_factory=dict[int, tuple[list[Place], int, int]]
+    lost: list[list[Place]] = field(default_factory=list[list[Place]])
+    known: dict[int, tuple[list[Place], int, int, int]] = field(
+        default_factory=dict[int, tuple[list[Place], int, int, int]]
     )
 
     def __post_init__(self) -> None:
         self.arrived = [[] for _ in self.steps]
         self.waiting = [[] for _ in self.steps]
+        self.lost = [[] for _ in self.steps]
 
     def take(self, trial: TrialRecord) -> None:
         """Replace what is known of *trial*."""
         if trial.bracket != self.bracket:
             return
-        before, paused_before, rewound = self.known.get(trial.number, ([], -1, 0))
+        before, paused_before, lost_before, rewound = self.known.get(trial.number, ([], -1, -1, 0))
         if rewound != trial.rewound:  # it went back to an older checkpoint
-            self._leave(before, paused_before)
-            before, paused_before = [], -1
+            self._leave(before, paused_before, lost_before)
+            before, paused_before, lost_before = [], -1, -1
         level = bisect_right(self.steps, trial.step)
         places = before + [
             (standing_on_arrival(trial, step, self.goals), trial.number)
             for step in self.steps[len(before) : level]
         ]
-        paused = level - 1 if trial.state is TrialState.PAUSED else -1
         for rung in range(len(before), level):
             insort(self.arrived[rung], places[rung])
-        if paused != paused_before:
-            if paused_before >= 0:
-                _remove(self.waiting[paused_before], before[paused_before])
-            if paused >= 0:
-                insort(self.waiting[paused], places[paused])
-        self.known[trial.number] = places, paused, trial.rewound
+        paused = level - 1 if trial.state is TrialState.PAUSED else -1
+        _move(self.waiting, places, paused_before, paused)
+        lost = level - 1 if trial.state in _LOST else -1
+        _move(self.lost, places, lost_before, lost)
+        self.known[trial.number] = places, paused, lost, trial.rewound
 
     def promotable(self, rung: int, factor: float) -> Iterator[int]:
-        """Yield who waits at *rung* and is in the top 1/*factor* of those that arrived, the best first."""
-        among = self.arrived[rung]
+        """Yield who waits at *rung* and is in the top 1/*factor* of those that arrived, the best first.
+
+        Who was stopped there, by hand or when the study had come to its end, takes nobody's place: with a
+        raised limit there may be many such.
+        """
+        among, lost = self.arrived[rung], self.lost[rung]
         for place in self.waiting[rung]:
-            if bisect_left(among, place) >= len(among) // factor or place[0] == float("inf"):
+            rank = bisect_left(among, place) - bisect_left(lost, place)
+            if rank >= len(among) // factor or place[0] == float("inf"):
                 return
             yield place[1]
 
-    def _leave(self, places: list[Place], paused: int) -> None:
+    def _leave(self, places: list[Place], paused: int, lost: int) -> None:
         for rung, place in enumerate(places):
             _remove(self.arrived[rung], place)
-        if paused >= 0:
-            _remove(self.waiting[paused], places[paused])
+        _move(self.waiting, places, paused, -1)
+        _move(self.lost, places, lost, -1)
+
+
+def _move(rungs: list[list[Place]], places: list[Place], before: int, now: int) -> None:
+    """Take a trial from rung *before* of *rungs* to rung *now*; -1 is none."""
+    if before != now:
+        if before >= 0:
+            _remove(rungs[before], places[before])
+        if now >= 0:
+            insort(rungs[now], places[now])
 
 
 def _remove(places: list[Place], place: Place) -> None:

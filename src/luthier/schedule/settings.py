@@ -30,22 +30,27 @@ def whole(scheduler: object, **least: int) -> None:
         object.__setattr__(scheduler, name, int(value))
 
 
-def real(scheduler: object, **least: float) -> None:
+def real(scheduler: object, *names: str, **least: float) -> None:
     """Make settings plain numbers; see ``whole``.
+
+    Args:
+        scheduler: whose settings they are.
+        names: of those that may be any number, as far as this is concerned.
+        least: for each other one the lowest value that it may have.
 
     Raises:
         StudyError: one is no finite number, or is too low.
     """
-    for name, lowest in least.items():
+    for name, lowest in (dict.fromkeys(names, -math.inf) | least).items():
         value = getattr(scheduler, name)
         if (
             isinstance(value, bool)
             or not isinstance(value, Real)
             or not lowest <= float(value) < math.inf
         ):
+            bound = "" if lowest == -math.inf else f" of at least {lowest:g}"
             raise StudyError(
-                f"{type(scheduler).__name__}: {name} must be a number of at least {lowest:g}, "
-                f"got {value!r}."
+                f"{type(scheduler).__name__}: {name} must be a number{bound}, got {value!r}."
             )
         object.__setattr__(
             scheduler, name, int(value) if isinstance(value, Integral) else float(value)

@@ -16,7 +16,7 @@ from statistics import NormalDist, median
 
 from luthier.errors import StudyError
 from luthier.schedule.curves import ByStep, bounds_broken, kept
-from luthier.schedule.settings import whole
+from luthier.schedule.settings import real, whole
 from luthier.schedule.stopping import Stopping
 from luthier.study.following import followed
 from luthier.study.history import History
@@ -52,6 +52,7 @@ class Significance(Stopping):
         """
         super().__post_init__()
         whole(self, minimum=2)
+        real(self, "level")
         if not 0 < self.level < 0.5:
             raise StudyError(f"Significance: level must lie between 0 and 0.5, got {self.level!r}.")
 

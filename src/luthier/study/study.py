@@ -76,6 +76,7 @@ class Study(Choosing):
         if (
             not self._pace.hurried(self.clock.monotonic())
             or not judges_alone(self.scheduler)
+            or self._may_use_up_the_epochs(record, ends=ends)
             or len(events) > 1 + ends
             or (record.to_step is not None and trial.step >= record.to_step and not ends)
             or record.lease != trial.lease
@@ -88,6 +89,10 @@ class Study(Choosing):
         if deferred:
             self._pace.deferred(len(events))
         return deferred
+
+    def _may_use_up_the_epochs(self, record: TrialRecord, *, ends: bool) -> bool:
+        """Return whether a report may be the last that the limits hold, of a trial that knows no end itself."""
+        return record.to_step is None and not ends and self._history.limits.epochs is not None
 
     @property
     def interrupted(self) -> bool:

@@ -135,6 +135,11 @@ class Trial:
         return None if compares is None else compares(self.to_step, self._study.limits)
 
     @property
+    def in_rungs(self) -> bool:
+        """Return whether jobs end at rungs: there a schedule over ``to_step`` is finished when it counts."""
+        return getattr(self._study.scheduler, "in_rungs", False)
+
+    @property
     def study(self) -> Study:
         """Return the study that the trial is part of."""
         return self._study

@@ -11,6 +11,9 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
+    from luthier.space import Domain, HyperParameters
+    from luthier.study.records import TrialRecord
+    from luthier.study.study import Study
     from luthier.study.trial import Trial
 
 Kind = Literal["tied", "free", "unknown"]
@@ -53,6 +56,31 @@ def length_of(schedule: object) -> int | None:
     return None
 
 
+def asked_again(
+    study: Study, record: TrialRecord, draw: Callable[[str, Domain], Any] | None = None
+) -> HyperParameters:
+    """Return what ``build`` is given to make a trial's model once more: as in its last job.
+
+    Args:
+        study: whose trial it is.
+        record: the trial.
+        draw: as for ``Study.hyperparameters``.
+    """
+    hp = study.hyperparameters(record.configuration, draw)
+    hp.to_step = record.to_step or hp.horizon
+    hp.horizon = max(hp.horizon, hp.to_step)
+    return hp
+
+
+def most_epochs(epochs: object, scheduler: object) -> int:
+    """Return the most epochs a trial will train, as *epochs* or the scheduler says; 1 where neither does.
+
+    Numbers that cannot be, which are refused later, count as none.
+    """
+    found = getattr(scheduler, "epochs", None) if epochs is None else epochs
+    return found if isinstance(found, int) and found > 0 else 1
+
+
 def warn_if_half_finished(trial: Trial, schedule: object, per_epoch: float) -> None:
     """Warn, once a study and process, when *trial* is compared long before *schedule* has ended.
 
@@ -64,18 +92,24 @@ def warn_if_half_finished(trial: Trial, schedule: object, per_epoch: float) -> N
     at, length = trial.compared_at, length_of(schedule)
     if at is None or length is None or length / per_epoch <= at + 0.5:
         return
-    trial.warn_once("horizon", _words(type(schedule).__name__, length / per_epoch, at))
-
-
-def _words(name: str, epochs: float, at: int) -> str:
-    return (
-        f"The learning-rate schedule {name} runs over {epochs:.4g} epochs, but this study's scheduler "
-        f"compares trials from epoch {at} on: half-finished schedules, whose rate is still high, say "
-        "little about how trials end. Tie the schedule to the rung (its length from trial.to_step, or "
-        "hp.to_step in a build function): then the rate rises again whenever a trial is promoted. Or "
-        "take a schedule without a horizon, which goes on as if it had not been paused: "
-        "warm-up–stable–decay, inverse square root, or reducing the rate on a plateau."
+    said = (
+        f"The learning-rate schedule {type(schedule).__name__} runs over {length / per_epoch:.4g} epochs, but "
+        f"this study's scheduler compares trials from epoch {at} on: half-finished schedules, whose rate is "
+        "still high, say little about how trials end."
     )
+    trial.warn_once("horizon", f"{said} {_IN_RUNGS if trial.in_rungs else _ON_THE_WAY}")
+
+
+_HORIZON_FREE = "warm-up–stable–decay, inverse square root, or reducing the rate on a plateau"
+_IN_RUNGS = (
+    "Tie the schedule to the rung (its length from trial.to_step, or hp.to_step in a build function): then "
+    "the rate rises again whenever a trial is promoted. Or take a schedule without a horizon, which goes on "
+    f"as if it had not been paused: {_HORIZON_FREE}."
+)
+_ON_THE_WAY = (
+    f"Take a schedule without a horizon, which is the same whatever comes after: {_HORIZON_FREE}. Or a "
+    "scheduler with rungs, such as 'hyperband', and tie the schedule to them (its length from trial.to_step)."
+)
 
 
 def _attribute(name: str) -> Callable[[Any], int | None]:
