@@ -8,7 +8,9 @@ import pytest
 from told import proposal, told
 
 import luthier as lt
-from luthier.search import SEARCHERS, CoarseToFine, DifferentialEvolution, Grid
+from luthier.run.simulation import simulate
+from luthier.search import BOHB, SEARCHERS, Auto, CoarseToFine, DifferentialEvolution, Grid
+from luthier.search.widening import wider_since
 from luthier.space import Choice, Float, Space
 from luthier.study.chance import Chance
 from luthier.study.searched import searched
@@ -61,3 +63,25 @@ def test_the_same_is_proposed_as_without_it(name):
         chance = Chance(0, ("trial", number, "configuration"))
         found = SEARCHING[name].propose(searched(raced.history), SPACE, number, chance)
         assert found == proposal(plain, SEARCHING[name], number)
+
+
+@pytest.mark.parametrize("searcher", [Auto(), BOHB(), CoarseToFine()])
+def test_what_is_said_of_the_next_proposal_is_said_without_it(searcher):
+    study = simulate(
+        lambda c, step: loss(c) + 1 / step, SPACE, minimize="loss", searcher="auto", scheduler="asha",
+        epochs=9, max_trials=26, workers=1, finalists=2, repetitions=4,
+    ).study  # fmt: skip
+    history = study.history
+    assert len(history.repetitions) % 4  # the turns of the default would be others
+    line = searcher.explain(history, SPACE)
+    assert line == searcher.explain(searched(history), SPACE)
+    if isinstance(searcher, Auto):
+        assert line.startswith("kernel densities")  # the turn of trial 26 of the search
+
+
+def test_the_space_was_widened_after_trials_of_the_search():
+    raced, _ = raced_and_not()
+    raced.steer.space({**SPACE.domains, "x": Float(0.0, 2.0)})
+    history = searched(raced.history)
+    assert raced.history.changes[-1].first > len(history.trials) == 28
+    assert wider_since(history, 28) == 28

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 import pytest
 from told import told
@@ -69,6 +70,39 @@ def test_who_learns_nothing_says_so(searcher):
 @pytest.mark.parametrize("searcher", [name for name in SEARCHERS if name not in ALONE])
 def test_all_others_learn(searcher):
     assert after(told(SQUARE, bowl, 30), searcher).history.earlier
+
+
+FIRST_ALONE = ("tpe", "cma_es", "differential_evolution", "bohb")
+
+
+@pytest.mark.parametrize("searcher", FIRST_ALONE)
+def test_who_takes_over_first_proposals_alone_says_so_once_these_are_over(searcher, tmp_path):
+    first, options = told(SQUARE, bowl, 30), {"minimize": "loss", "searcher": searcher}
+    study = lt.open("late", SQUARE, storage=tmp_path / "s.db", **options)
+    for _ in range(12):
+        trial = study.ask()
+        study.tell(trial, loss=bowl(trial.configuration))
+    with pytest.warns(LuthierWarning, match=f"'{searcher}' tries the best .* this study has 12 tr"):
+        lt.open("late", SQUARE, storage=tmp_path / "s.db", learn_from=first, **options)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # by now it knows: nobody is told again with every start
+        lt.open("late", SQUARE, storage=tmp_path / "s.db", learn_from=first, **options)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("searcher", ["auto", "tpe"])
+def test_it_is_no_news_where_earlier_trials_have_a_say_or_their_turn(searcher):
+    first, trials = told(SQUARE, bowl, 30), 20 if searcher == "auto" else 11
+    study = told(SQUARE, bowl, trials, searcher=searcher)
+    again = lt.open(
+        study.name,
+        SQUARE,
+        minimize="loss",
+        searcher=searcher,
+        storage=study.store,
+        learn_from=first,
+    )
+    assert again.history.earlier
 
 
 def test_a_noisy_study_repeats_nothing_that_failed():

@@ -13,6 +13,7 @@ import luthier
 from luthier.errors import SpaceError, StudyError
 from luthier.run.opening import open_study
 from luthier.run.worker import work
+from luthier.search import RandomSearch
 from luthier.space import Float, Int, Space
 from luthier.study.protocols import Done, Wait
 from luthier.study.records import TrialState
@@ -114,6 +115,23 @@ def test_a_narrower_space_keeps_the_trials(opened):
     assert all(t.configuration["x"] <= 1.0 for t in study.trials[:3])
     with pytest.raises(SpaceError):
         hand.steer.space({"x": "wide"})
+
+
+def test_what_was_proposed_before_the_space_was_narrowed_is_proposed_anew(opened):
+    study, hand = opened(), opened()
+
+    class Slow(RandomSearch):
+        """Takes so long that somebody narrows the space meanwhile."""
+
+        def propose(self, history, space, number, chance):
+            found = super().propose(history, space, number, chance)
+            if hand.space["x"].high > 0.01:
+                hand.steer.space(SPACE.with_domain("x", Float(0.0, 0.01)))
+            return found
+
+    study.searcher = Slow()
+    study._seconds_to_decide = 60.0  # else the other one would have to wait
+    assert study.ask()["x"] <= 0.01
 
 
 def test_define_by_run_code_goes_on_in_a_widened_space(tmp_path: Path) -> None:

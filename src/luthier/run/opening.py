@@ -21,6 +21,7 @@ from luthier.run.renewal import keep_renewing
 from luthier.schedule import SCHEDULERS
 from luthier.schedule.race import Race
 from luthier.search import SEARCHERS
+from luthier.search.novelty import AMONG, TAKE_FIRST_ALONE
 from luthier.search.transfer import FEWEST
 from luthier.search.widening import due
 from luthier.space import Space
@@ -28,6 +29,7 @@ from luthier.storage import is_replaced, open_store
 from luthier.study import events as ev
 from luthier.study.goals import Goals, goals_from
 from luthier.study.protocols import Conflict, Fits, Limits, Scheduler, Searcher, Store
+from luthier.study.searched import searched
 from luthier.study.study import Study
 from luthier.version import __version__
 
@@ -83,7 +85,8 @@ def open_study(
             "auto" and None can be the scheduler.
         seed: decides every configuration, and each trial's own seed; a whole number of 64 bits at most.
         max_trials: stop after so many trials, those of earlier sessions included.
-        max_epochs: stop before the trials together train more epochs than this.
+        max_epochs: stop before the trials together train more epochs than this; without *epochs* that stops
+            the trials that are running then, wherever they are.
         max_time: seconds, or a text such as ``"90s"``, ``"45m"``, ``"2h"``; counted from this call.
         storage: see ``luthier.storage.open_store``; by default ``luthier.db`` in the working directory.
         checkpoints: a folder or a URL (``"s3://bucket/runs"``) where every worker keeps its checkpoints;
@@ -171,7 +174,10 @@ def open_study(
     for other in earlier:
         found = earlier_trials(store, other, study)
         if len(found.losses) >= FEWEST:
+            known = len(study.refresh().earlier)
             study.steer.learn_from(found)
+            if len(study.history.earlier) > known:
+                _warn_if_late(study, found.study)
         else:  # what is written once stays: of a study that has just begun, a later start learns more
             warnings.warn(
                 f"learn_from: study {found.study!r} has {len(found.losses)} trials with a result so far, and "
@@ -181,6 +187,19 @@ def open_study(
             )
     _limit(study, limits, whole=space is not None)
     return study
+
+
+def _warn_if_late(study: Study, source: str) -> None:
+    """Say that nothing comes of the study *source* where it only gives first trials, and these are over."""
+    searcher, trials = study.history.header.searcher["name"], len(searched(study.history).trials)
+    if searcher in TAKE_FIRST_ALONE and trials >= AMONG:
+        warnings.warn(
+            f"learn_from: the searcher {searcher!r} tries the best of an earlier study among its first {AMONG} "
+            f"trials and learns nothing else of it; this study has {trials} trials, so nothing comes of "
+            f"{source!r}. Enqueue its best configurations, or begin another study.",
+            LuthierWarning,
+            stacklevel=4,
+        )
 
 
 def _own_store(name: str, storage: str | Path | Store | None) -> Store | None:

@@ -16,10 +16,12 @@ from luthier.search.novelty import first_new, untried
 from luthier.search.observations import observe
 from luthier.search.random import RandomSearch
 from luthier.search.tpe import TPE
+from luthier.search.trainable import tells
 from luthier.space import Space
 from luthier.study.chance import Chance
 from luthier.study.history import History
 from luthier.study.protocols import Searcher
+from luthier.study.searched import searched
 
 _LOCAL = 200  # trials from which on the surrogate is one of the incumbent's surroundings
 _WIDE = 100  # hyperparameters beyond which a Gaussian process learns no lengthscales in useful time
@@ -53,7 +55,8 @@ class Auto:
         if isinstance(searcher, RandomSearch) and space.searched:
             # Chance may draw what was tried: in a small space, or from an earlier study of the same seed.
             seen = observe(history, space)
-            if first_new(space.encode(found)[None, :], seen, history, space) is None:
+            place, again = space.encode(found)[None, :], history.header.noisy
+            if first_new(place, seen, history, space, again=again) is None:
                 return untried(seen, history, space, number, chance)
         return found
 
@@ -63,6 +66,7 @@ class Auto:
 
     def explain(self, history: History, space: Space) -> str:
         """Return in one line what the next proposal comes from, and why."""
+        history = searched(history)  # a race's repetitions are no turns of the search
         return self._chosen(history, space, len(history.trials))[1]
 
     def _chosen(self, history: History, space: Space, number: int) -> tuple[Searcher, str]:
@@ -76,15 +80,22 @@ class Auto:
             return TPE(), f"TPE: {wide} hyperparameters are too many for a Gaussian process"
         gaussian = GaussianProcess()
         first = gaussian.first(history, space)
-        if number < first or trials < 2:
-            if begins_by_steps(history, space):
-                return gaussian, (
-                    f"one at a time: up to trial {first - 1} each changes one of {wide} hyperparameters, "
-                    "from the best so far"
-                )
+        lost = not trials and len(seen.infeasible) > 0
+        if number < first and not lost and begins_by_steps(history, space):
+            return gaussian, (
+                f"one at a time: up to trial {first - 1} each changes one of {wide} hyperparameters, "
+                "from the best so far"
+            )
+        if number < first:
             return gaussian, (
                 f"quasi-random: the first {first} trials look everywhere in {wide} "
                 f"hyperparameter{'s' * (wide > 1)}"
+            )
+        if trials < 2:
+            where = "nearer to what trained than to what did not" if tells(seen) else "quasi-random"
+            return (
+                gaussian,
+                f"{where}: a Gaussian process needs two trials with a value, not {trials}",
             )
         if seen.cut_short:
             return _short(gaussian, number, first)

@@ -23,6 +23,7 @@ from luthier.study.chance import Chance
 from luthier.study.goals import value_at
 from luthier.study.history import History
 from luthier.study.records import TrialRecord, TrialState
+from luthier.study.searched import searched
 
 if TYPE_CHECKING:
     import numpy as np
@@ -89,7 +90,8 @@ class BOHB:
                 points = places_of(history, space)[[t.number for t in trials]]
                 losses = _losses(history, trials, budget)
                 ranked = self._ranked(points, losses, space, chance.generator())
-                if (found := first_new(ranked, seen, history, space)) is not None:
+                again = history.header.noisy
+                if (found := first_new(ranked, seen, history, space, again=again)) is not None:
                     return found
         return untried(seen, history, space, number, chance)
 
@@ -99,7 +101,7 @@ class BOHB:
 
     def explain(self, history: History, space: Space) -> str:
         """Return in one line what the next proposal comes from, and why."""
-        budget, trials = _largest(history, space)
+        budget, trials = _largest(searched(history), space)
         if not budget:
             return f"random: no budget has {_enough(space)} trials yet"
         return (

@@ -97,7 +97,8 @@ class CMAES:
             evolution = _kept[history] = _Evolution(self, columns, start, chance.seed)
         strategy = evolution.after(numbers[first:], losses[first:], points[first:])
         places, _ = evolution.axes.drawn(strategy, chance)
-        found = first_new(columns.rounded(places), seen, history, space)
+        places, again = columns.rounded(places), history.header.noisy
+        found = first_new(places, seen, history, space, again=again)
         return found or untried(seen, history, space, number, chance)
 
     def size(self, space: Space) -> int | None:

@@ -17,9 +17,11 @@ from luthier.search.columns import columns_of
 from luthier.search.narrowing import Box, Part, shrunk, space_in, whole, widened
 from luthier.search.novelty import early, untried
 from luthier.search.observations import observe, placed
+from luthier.search.widening import wider_since
 from luthier.space import Domain, Space
 from luthier.study.chance import Chance
 from luthier.study.history import History
+from luthier.study.searched import searched
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,7 +65,7 @@ class CoarseToFine:
     Trial 0 is the space's defaults. A range is narrowed only if its hyperparameter makes a difference
     that chance does not explain, and an option dropped only if it is worse by as much. Trials of
     earlier rounds that lie in the box count in it. Where the best trial lies at an edge of the box, the
-    box moves out again.
+    box moves out again. Where somebody widens the space, the rounds begin anew.
 
     Args:
         rounds: quasi-random ones.
@@ -115,7 +117,8 @@ class CoarseToFine:
             SpaceError: constraints that leave (next to) nothing of the space.
         """
         box = self._box(history, space, number)
-        coarse = self.inside == "sobol" or number < self.rounds * self._trials(space)
+        done = number - wider_since(history, number, by_hand=True)
+        coarse = self.inside == "sobol" or done < self.rounds * self._trials(space)
         if box == whole(columns_of(space)):
             return self._proposed(history, space, number, chance, coarse=coarse)
         try:
@@ -123,7 +126,8 @@ class CoarseToFine:
         except SpaceError:  # the constraints leave next to nothing of the box
             return self._proposed(history, space, number, chance, coarse=coarse)
         found = space.check(found)  # the same step in the same digits: 0.3, not 0.1 * 3
-        if any(trial.configuration == found for trial in history.trials):  # the box is used up
+        used_up = any(trial.configuration == found for trial in history.trials)
+        if used_up and not history.header.noisy:
             return untried(observe(history, space), history, space, number, chance)
         return found
 
@@ -133,16 +137,20 @@ class CoarseToFine:
 
     def explain(self, history: History, space: Space) -> str:
         """Return in one line what the next proposal comes from, what was narrowed, and why."""
-        number, count = len(history.trials), self._trials(space)
         if not space.searched:
             return "nothing is searched: every hyperparameter is a constant"
-        if number < count:
+        history = searched(history)
+        number, count = len(history.trials), self._trials(space)
+        begun = wider_since(history, number, by_hand=True)
+        done = number - begun
+        if done < count:
+            since = f" since the space was widened, after trial {begun - 1}," if begun else ""
             return (
-                f"coarse round 1 of {self.rounds}: the first {count} trials look everywhere in "
+                f"coarse round 1 of {self.rounds}: the first {count} trials{since} look everywhere in "
                 f"{len(space.searched)} hyperparameter{'s' * (len(space.searched) > 1)}"
             )
-        if number < self.rounds * count:
-            what = f"coarse round {1 + number // count} of {self.rounds}"
+        if done < self.rounds * count:
+            what = f"coarse round {1 + done // count} of {self.rounds}"
         else:
             searcher = "quasi-random" if self.inside == "sobol" else self.inside
             what = f"{searcher} after {self.rounds} coarse round{'s' * (self.rounds > 1)}"
@@ -156,6 +164,7 @@ class CoarseToFine:
 
     def narrowed(self, history: History, space: Space) -> list[Narrowing]:
         """Return what is narrowed for the next proposal and what is not, and why, for a report."""
+        history = searched(history)
         box = self._box(history, space, len(history.trials))
         columns = columns_of(space)
         looked = "the first round looks everywhere"
@@ -183,15 +192,17 @@ class CoarseToFine:
 
         The box of a round is worked out from the trials of the rounds before it alone, so it stays as
         it is once these have ended. After the last round it only moves, with the best trial there is.
+        Where somebody has widened the space, the rounds begin anew, and trials from before it do not count:
+        they lie where there was room then, so that what is new would seem not worth a look.
         """
-        columns = columns_of(space)
+        columns, begun = columns_of(space), wider_since(history, number, by_hand=True)
         box, count = whole(columns), self._trials(space)
-        for done in range(1, min(self.rounds, number // count) + 1):
-            points, losses = _by_then(history, space, done * count)
+        for done in range(1, min(self.rounds, (number - begun) // count) + 1):
+            points, losses = _between(history, space, begun, begun + done * count)
             if math.isfinite(losses.min(initial=math.inf)):
                 box = widened(box, columns, points[losses.argmin()])
             box = shrunk(box, columns, points, losses, self.share, self.rounds)
-        if number >= self.rounds * count and history.best is not None:
+        if number - begun >= self.rounds * count and history.best is not None:
             place = placed(space, history.best.configuration)
             if place is not None:
                 import numpy as np
@@ -200,8 +211,8 @@ class CoarseToFine:
         return box
 
 
-def _by_then(history: History, space: Space, count: int) -> tuple[Array, Array]:
-    """Return places (n, d) and losses (n,) of those of the first *count* trials that are known by now.
+def _between(history: History, space: Space, begun: int, end: int) -> tuple[Array, Array]:
+    """Return places (n, d) and losses (n,) of those of the trials from *begun* to *end* that are known by now.
 
     Losses are infinite for those that diverged or ran out of memory.
     """
@@ -209,12 +220,16 @@ def _by_then(history: History, space: Space, count: int) -> tuple[Array, Array]:
 
     then = copy.copy(history)
     then.trials = type(history.trials)()  # found by number also where a race's are missing
-    for trial in history.trials[:count]:
+    for trial in history.trials[:end]:
         then.trials.append(trial)
     then.touched = [trial.number for trial in then.trials]
     seen = observe(then, space)
     bad = np.full(len(seen.infeasible), math.inf)
-    return np.concatenate([seen.points, seen.infeasible]), np.concatenate([seen.losses, bad])
+    points = np.concatenate([seen.points, seen.infeasible])
+    losses = np.concatenate([seen.losses, bad])
+    first = min((trial.number for trial in history.trials[begun:end]), default=0)
+    counts = np.concatenate([seen.numbers, seen.infeasible_numbers]) >= first
+    return points[counts], losses[counts]
 
 
 def _shown(domain: Domain, part: Part) -> str:

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
     Flags = NDArray[np.bool_]
 
+# The share of a belief that is even over the range: the belief may be wrong, and how good a place is must be
+# able to speak against it (as in robust priors: heavy tails).
+_EVEN = 0.05
+_LOG_EVEN, _LOG_NEAR = math.log(_EVEN), math.log1p(-_EVEN)
+
 
 @lru_cache(maxsize=16)
 def columns_of(space: Space) -> Columns:
@@ -115,21 +120,28 @@ class Columns:
         return holds[which]
 
     def drawn(self, uniforms: Array, *, active_only: bool = True) -> Array:
-        """Return the points (n, d) at these quantiles of the beliefs, rounded."""
+        """Return the points (n, d) at these quantiles of the beliefs, rounded; see ``_EVEN``."""
         import numpy as np
+        from scipy.special import ndtr, ndtri
 
         points = np.array(uniforms, dtype=np.float64)
         for column, domain in enumerate(self.domains):
-            if getattr(domain, "prior", None) is not None:
-                points[:, column] = [
-                    domain.encode(domain.quantile(float(u))) for u in points[:, column]
-                ]
+            prior, given = getattr(domain, "prior", None), points[:, column]
+            if prior is None:
+                continue
+            if self.options[column]:
+                points[:, column] = [domain.encode(domain.quantile(float(u))) for u in given]
+                continue
+            belief, spread = domain.encode(prior), SPREAD[domain.confidence]  # type: ignore[attr-defined]
+            low, high = ndtr(-belief / spread), ndtr((1 - belief) / spread)
+            share = np.maximum(given - _EVEN, 0.0) / (1 - _EVEN)
+            near = belief + spread * ndtri(low + share * (high - low))
+            points[:, column] = np.where(given < _EVEN, given / _EVEN, np.clip(near, 0.0, 1.0))
         return self.rounded(points, active_only=active_only)
 
     def log_belief(self, points: Array) -> Array:
         """Return the logarithm of the beliefs' density at *points* (n, d); even shares are at 0."""
         import numpy as np
-        from scipy.special import ndtr
 
         total = np.zeros(len(points))
         for column, domain in enumerate(self.domains):
@@ -145,9 +157,9 @@ class Columns:
                 total += np.where(np.isnan(place), 0.0, np.log(found * count))
             else:
                 spread = SPREAD[domain.confidence]  # type: ignore[attr-defined]
-                mass = float(ndtr((1 - belief) / spread) - ndtr(-belief / spread))
-                norm = math.log(spread * math.sqrt(2 * math.pi) * mass)
-                total += np.nan_to_num(-0.5 * ((place - belief) / spread) ** 2 - norm)
+                away = np.where(np.isnan(place), 0.0, place - belief)
+                near = _LOG_NEAR - 0.5 * (away / spread) ** 2 - _log_mass(belief, spread)
+                total += np.where(np.isnan(place), 0.0, np.logaddexp(near, _LOG_EVEN))
         return total
 
     def belief_slope(self, points: Array) -> Array:
@@ -158,9 +170,11 @@ class Columns:
         for column, domain in enumerate(self.domains):
             prior = getattr(domain, "prior", None)
             if prior is not None and not self.options[column]:
-                spread = SPREAD[domain.confidence]  # type: ignore[attr-defined]
-                away = points[:, column] - domain.encode(prior)
-                slope[:, column] = np.nan_to_num(-away / spread**2)
+                belief, spread = domain.encode(prior), SPREAD[domain.confidence]  # type: ignore[attr-defined]
+                away = np.nan_to_num(points[:, column] - belief)
+                near = _LOG_NEAR - 0.5 * (away / spread) ** 2 - _log_mass(belief, spread)
+                part = np.exp(near - np.logaddexp(near, _LOG_EVEN))
+                slope[:, column] = -part * away / spread**2
         return slope
 
     def neighbours(self, point: Array, most: int) -> Array:
@@ -207,16 +221,19 @@ class Columns:
         """
         import numpy as np
 
+        filled = np.where(np.isnan(points), 0.5, points)
+        if not any(self.options):
+            return filled
         parts: list[Array] = []
         for column, count in enumerate(self.options):
-            place = points[:, column]
-            if count:
-                index = np.where(np.isnan(place), -1, np.floor(np.nan_to_num(place) * count))
-                index = np.minimum(index, count - 1)
-                parts += [np.where(index == i, math.sqrt(0.5), 0.0) for i in range(count)]
-            else:
-                parts.append(np.where(np.isnan(place), 0.5, place))
-        return np.stack(parts, axis=1) if parts else np.zeros((len(points), 0))
+            if not count:
+                parts.append(filled[:, column, None])
+                continue
+            place = points[:, column, None]
+            index = np.where(np.isnan(place), -1, np.floor(filled[:, column, None] * count))
+            index = np.minimum(index, count - 1)
+            parts.append(np.where(index == np.arange(count), math.sqrt(0.5), 0.0))
+        return np.concatenate(parts, axis=1)
 
     @property
     def groups(self) -> NDArray[np.intp]:
@@ -224,6 +241,14 @@ class Columns:
         import numpy as np
 
         return np.repeat(np.arange(self.dimension), [max(1, count) for count in self.options])
+
+
+def _log_mass(belief: float, spread: float) -> float:
+    """Return the logarithm of what a normal's density is divided by when it is cut off at 0 and 1."""
+    from scipy.special import ndtr
+
+    mass = float(ndtr((1 - belief) / spread) - ndtr(-belief / spread))
+    return math.log(spread * math.sqrt(2 * math.pi) * mass)
 
 
 def _among(value: Any, values: tuple[Any, ...]) -> bool:

@@ -14,6 +14,7 @@ from luthier.errors import StudyError
 from luthier.search.columns import Columns, columns_of
 from luthier.search.novelty import early, first_new, untried
 from luthier.search.observations import Observations, observe
+from luthier.search.widening import wider_since
 from luthier.space import Space
 from luthier.study.chance import Chance
 from luthier.study.history import History
@@ -31,7 +32,8 @@ _CHILDREN = 32  # from which the first new one is taken
 class DifferentialEvolution:
     """Trial n competes for place n modulo the population's size.
 
-    The first trials are the defaults and quasi-random ones. What diverged or ran out of memory never
+    The first trials are the defaults and quasi-random ones, and so are the first after the space was
+    widened: of those before, only the best one keeps its place. What diverged or ran out of memory never
     gets a place. An option of a choice is inherited from one parent; there is no arithmetic of options.
 
     Args:
@@ -81,11 +83,12 @@ class DifferentialEvolution:
         """
         seen = observe(history, space)
         size = self.population or min(40, max(10, 4 * seen.dimension))
-        if number < size or len(seen.losses) < 4 or seen.dimension == 0:
+        begun = wider_since(history, number)
+        ranked = _since(begun, replace(seen, numbers=_ranks(history, seen)))
+        if number - begun < size or len(ranked.losses) < 4 or seen.dimension == 0:
             return early(seen, history, space, number, chance)
-        ranked = replace(seen, numbers=_ranks(history, seen))
         children = self._children(ranked, columns_of(space), size, number, chance.generator())
-        found = first_new(children, seen, history, space)
+        found = first_new(children, seen, history, space, again=history.header.noisy)
         return found or untried(seen, history, space, number, chance)
 
     def size(self, space: Space) -> int | None:
@@ -133,6 +136,19 @@ def _ranks(history: History, seen: Observations) -> NDArray[np.intp]:
     import numpy as np
 
     return np.searchsorted([trial.number for trial in history.trials], seen.numbers)
+
+
+def _since(begun: int, seen: Observations) -> Observations:
+    """Return *seen* without the trials before number *begun*, but for the best of them."""
+    import numpy as np
+
+    kept = seen.numbers >= begun
+    if not begun or kept.all():
+        return seen
+    kept[np.argmin(np.where(kept, np.inf, seen.losses))] = True
+    return replace(
+        seen, numbers=seen.numbers[kept], points=seen.points[kept], losses=seen.losses[kept]
+    )
 
 
 def _population(seen: Observations, size: int) -> tuple[Array, Array]:

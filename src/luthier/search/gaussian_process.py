@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 from luthier.errors import StudyError
 from luthier.search.columns import columns_of
 from luthier.search.models import Models
-from luthier.search.novelty import early, first_new, lent, untried
+from luthier.search.novelty import early, first_new, lent, untried, without_beliefs
 from luthier.search.observations import observe
 from luthier.search.one_at_a_time import stepped
 from luthier.search.room import Room, round_place
 from luthier.search.surrogate.acquisition import Acquisition
 from luthier.search.surrogate.maximise import Maximiser
 from luthier.search.surrogate.threads import one_thread
+from luthier.search.trainable import beside_trained
 from luthier.search.transfer import sources_of
 from luthier.space import Space
 from luthier.study.chance import Chance
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 _GOOD = 5  # trials that are looked around
 _NEAR = 0.4  # of each range: where every other proposal is looked for, round the best trial
 _BELIEF = 10.0  # πBO's β: the belief's weight is this over the number of trials
+_DOUBTS = 16  # where there are beliefs, one proposal of so many asks none of them
 _ENDLESS = {
     "none",
     "auto",
@@ -104,7 +106,12 @@ class GaussianProcess:
             step = begins_by_steps(history, space) and 0 < number < min(first, seen.dimension + 1)
             step = step and not lost
             found = stepped(seen, history, space, number, chance) if step else None
+            if number >= first:
+                found = beside_trained(seen, history, space, chance)
             return found or early(seen, history, space, number, chance)
+        if columns_of(space).believes and number % _DOUBTS == _DOUBTS - 1:
+            # A surrogate of the believed place's surroundings is sure of what lies far from it, too.
+            return early(seen, history, without_beliefs(space), number, chance)
         near = number % 2 == 1 and seen.outcomes.shape[1] == 1 and not seen.cut_short
         noisy = history.header.noisy
         with one_thread():
@@ -167,6 +174,7 @@ def ranked_places(
     looked_at = room or (round_place(columns, good[0], _NEAR) if near else columns)
     acquisition = Acquisition(terms)
     weight = _BELIEF / len(models.seen.losses) if columns.believes else 0.0
+    even = max(0.0, 1.0 - weight) if columns.believes and looked_at is columns else 0.0
     where = np.array(columns.options) == 0
     which = np.searchsorted(columns.groups, np.arange(columns.dimension))[where]
 
@@ -183,7 +191,7 @@ def ranked_places(
             slope += weight * columns.belief_slope(points)
         return found, slope
 
-    maximiser = Maximiser(looked_at, score, slopes)
+    maximiser = Maximiser(looked_at, score, slopes, even)
     found = maximiser.ranked(good[:_GOOD], chance.generator())
     if not noisy:
         return found

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from luthier.space import Space
 from luthier.study.chance import Chance
-from luthier.study.exhausting import Count, points_of, untried
+from luthier.study.exhausting import Count, points_of, untried, untried_count
 from luthier.study.history import History
 
 
@@ -49,7 +49,7 @@ class Grid:
 
     def left(self, history: History) -> int:
         """Return how many points of the grid nobody has tried."""
-        return sum(1 for _ in untried(history.space, _frozen(self.count), history))
+        return untried_count(history.space, _frozen(self.count), history)
 
 
 def _frozen(count: dict[str, int] | int | None) -> Count:

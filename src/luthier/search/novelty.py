@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from luthier.search.columns import columns_of
@@ -22,8 +23,15 @@ if TYPE_CHECKING:
 
 _SAME = 1e-9  # of a range
 _FIRST = 3  # proposals that come from earlier studies
-_AMONG = 12  # trials: code that settles on something else would be asked for the same for ever
+AMONG = 12  # trials: code that settles on something else would be asked for the same for ever
+TAKE_FIRST_ALONE = (
+    "tpe",
+    "cma_es",
+    "differential_evolution",
+    "bohb",
+)  # and give earlier trials no say
 _CLOSE = 0.1  # of a range: too near to another of them
+_TURNS = 4  # one of so many first configurations follows no belief
 _LOOKED_AT = 2000
 _DRAWN = 512
 
@@ -51,18 +59,31 @@ def early(
 ) -> dict[str, Any]:
     """Return one of the first configurations: the defaults for trial 0, then quasi-random ones.
 
-    Between them come the best of earlier studies, when there are any.
+    Between them come the best of earlier studies, when there are any. Every fourth lies where it would if
+    nobody had a belief: that may be wrong, and who has looked round it alone would never know.
 
     Raises:
         SpaceError: constraints that leave (next to) nothing of the space.
     """
     if (found := lent(seen, history, space, number)) is not None:
         return found
-    found = space.default() if number == 0 else Sobol().propose(history, space, number, chance)
+    where = without_beliefs(space) if number % _TURNS == _TURNS - 1 else space
+    found = space.default() if number == 0 else Sobol().propose(history, where, number, chance)
     if not space.searched:
         return found
     new = first_new(space.encode(found)[None, :], seen, history, space)
     return found if new is not None else untried(seen, history, space, number, chance)
+
+
+@lru_cache(maxsize=16)
+def without_beliefs(space: Space) -> Space:
+    """Return *space*, all of it as likely; the same object where nothing is believed."""
+    whole = space.to_dict()
+    if not any("prior" in entry for entry in whole["domains"]):
+        return space
+    drop = {"prior", "confidence"}
+    kept = [{k: v for k, v in entry.items() if k not in drop} for entry in whole["domains"]]
+    return Space.from_dict({**whole, "domains": kept})
 
 
 def lent(seen: Observations, history: History, space: Space, number: int) -> dict[str, Any] | None:
@@ -73,7 +94,7 @@ def lent(seen: Observations, history: History, space: Space, number: int) -> dic
     """
     import numpy as np
 
-    places = _first_places(sources_of(history, space)) if 0 < number < _AMONG else []
+    places = _first_places(sources_of(history, space)) if 0 < number < AMONG else []
     if not places:
         return None
     tried = _tried(seen)

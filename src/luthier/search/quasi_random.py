@@ -21,7 +21,8 @@ def configuration_at(
 ) -> dict[str, Any]:
     """Return the configuration at point *number* of the sequence that the study's seed scrambles.
 
-    Where constraints refuse it, the next one comes from a sequence of the trial's own.
+    Where constraints refuse it, or it would run out of memory, the next one comes from a sequence of the
+    trial's own.
 
     Args:
         points: ``(seed, dimension, count) -> (count, dimension)`` in [0, 1).
@@ -36,8 +37,9 @@ def configuration_at(
     keys = list(space.domains)
     if not keys:
         return {}
+    refused = "again" in chance.purpose  # see ``deciding.proposed``
     for attempt in range(ATTEMPTS):
-        if attempt == 0:
+        if attempt == 0 and not refused:
             point = points(chance.seed % 2**64, len(keys), _block(number))[number]
         else:
             own = chance.of(name, attempt // 64).integer()

@@ -17,6 +17,7 @@ from luthier.search.columns import Columns, columns_of
 from luthier.search.novelty import early, first_new, lent, untried
 from luthier.search.observations import Observations, observe
 from luthier.search.surrogate.parzen import density
+from luthier.search.trainable import beside_trained
 from luthier.space import Space
 from luthier.study.chance import Chance
 from luthier.study.history import History
@@ -74,9 +75,11 @@ class TPE:
         if (found := lent(seen, history, space, number)) is not None:
             return found
         if number < self.initial or len(seen.losses) < 2 or seen.dimension == 0:
-            return early(seen, history, space, number, chance)
+            late = number >= self.initial
+            found = beside_trained(seen, history, space, chance) if late else None
+            return found or early(seen, history, space, number, chance)
         ranked = self._ranked(seen, columns_of(space), chance.generator())
-        found = first_new(ranked, seen, history, space)
+        found = first_new(ranked, seen, history, space, again=history.header.noisy)
         return found or untried(seen, history, space, number, chance)
 
     def size(self, space: Space) -> int | None:

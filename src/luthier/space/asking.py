@@ -36,8 +36,8 @@ class Asking:
 
     Attributes:
         to_step: epoch at which the trial's job ends (its rung), for learning-rate schedules tied to it;
-            1 where no trial is being trained.
-        horizon: the most epochs a trial of the study trains; 1 likewise.
+            the *horizon* where no trial is being trained.
+        horizon: the most epochs a trial of the study trains; 1 where nobody knows.
     """
 
     to_step: _Whole = 1

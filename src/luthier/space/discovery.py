@@ -53,6 +53,7 @@ def discover(
     limit: int = 64,
     *,
     unfit: Callable[[Exception], bool] = _never,
+    horizon: int = 1,
 ) -> Space:
     """Return the space that *build* asks for.
 
@@ -63,6 +64,7 @@ def discover(
         limit: how often it may be called. Hyperparameters that stay hidden join when a trial
             reaches them.
         unfit: which other errors are the values' own affair, such as memory that ran out.
+        horizon: the most epochs a trial will train, for ``hp.horizon`` and ``hp.to_step``.
 
     Warns of an ``hp.when`` whose parent no run asks for.
 
@@ -76,6 +78,7 @@ def discover(
     waiting: deque[dict[Variant, Any]] = deque([{}])
     while waiting and len(runs) < limit:
         recorder = _Recorder(waiting.popleft())
+        recorder.horizon = recorder.to_step = horizon
         whole = _built(build, recorder, unfit)
         for parent, asked in recorder.parents.items():
             met[parent] = asked or met.get(parent, False)

@@ -14,7 +14,7 @@ from luthier.study import deciding
 from luthier.study import events as ev
 from luthier.study.clock import SYSTEM_CLOCK, Clock
 from luthier.study.deciding import Deciding, Decision, Job, Proposal
-from luthier.study.exhausting import exhaustible
+from luthier.study.exhausting import exhaustible, waits_for_a_report
 from luthier.study.growing import Growing
 from luthier.study.history import History
 from luthier.study.holder import holder_for
@@ -90,7 +90,7 @@ class Choosing(Writing):
     def limits(self) -> Limits:
         """Return how much may be tried: the budget, and no more than the space holds."""
         history = self._history
-        follows = deciding.follows_code(self.searcher, history)
+        follows = deciding.exhausts(self.searcher)
         follows = follows or exhaustible(history, self.searcher, self.scheduler)
         key = (history.limits, history.space, history.cursor if follows else 0)
         if self._limits is None or any(
@@ -186,9 +186,11 @@ class Choosing(Writing):
             move = self._in_words(move)
         if isinstance(move, Start | Done) and (decision := decider.turn(move)) is not None:
             return decision, proposal
+        fresh = isinstance(move, Start) and move.configuration is None
+        if fresh and waits_for_a_report(history, self.searcher):
+            move = Wait()
         if isinstance(move, Start):
-            here = (len(history.trials), deciding.stage_of(history))
-            known = proposal is not None and (proposal.number, proposal.stage) == here
+            known = proposal is not None and decider.holds(proposal)
             if proposal is None or not known or history.queue or move.configuration is not None:
                 proposal = decider.propose(move)
             # What a scheduler chose itself is right for this move alone.

@@ -13,6 +13,7 @@ from typing import Any, TypeGuard
 
 import msgspec
 
+from luthier.space import Space
 from luthier.study import events as ev
 from luthier.study.chance import Chance
 from luthier.study.exhausting import exhaustible, left, new_one
@@ -33,6 +34,7 @@ from luthier.study.protocols import (
     Turn,
     Verdict,
     Widens,
+    holds,
     in_stages,
 )
 from luthier.study.records import TrialRecord, TrialState
@@ -67,12 +69,13 @@ class Job:
 
 @dataclass(frozen=True)
 class Proposal:
-    """A configuration for trial *number*, from the history up to event *seen*."""
+    """A configuration for trial *number* in *space*, from the history up to event *seen*."""
 
     number: int
     seen: int
     configuration: dict[str, Any]
     enqueued: bool
+    space: Space
     stage: int = -1
 
 
@@ -123,7 +126,7 @@ class Deciding:
     def take_over(self, trial: TrialRecord) -> Decision:
         """Go on with a trial whose worker vanished or gave it back, unless it happens too often."""
         verdict = self.scheduler.judge(self.history, trial) if trial.steps else None
-        if verdict and verdict.fate is not Fate.GO_ON and trial.checkpoint in (0, trial.step):
+        if verdict and self._had_ended(trial, verdict) and trial.checkpoint in (0, trial.step):
             # Its last report had ended the job; only the word for it was not written.
             lease = self.history.last_lease + 1
             again = self._leased(trial.number, lease, trial.step, trial.to_step)
@@ -136,6 +139,17 @@ class Deciding:
                 kind = cause if cause in ("hung", "out of memory") else "lost"
                 return Decision([self._given_up(trial, kind, cause, times)])
         return self.resume(trial, trial.to_step)
+
+    def _had_ended(self, trial: TrialRecord, verdict: Verdict) -> bool:
+        """Return whether a trial's last report had ended its job, judged again by what is known now.
+
+        A pause and an end hang on the step alone. Whether it is abandoned on its way hangs on the others,
+        of which more may have reported since: it was told to go on. Only the epochs may be gone.
+        """
+        if verdict.fate is not Fate.STOP:
+            return verdict.fate is not Fate.GO_ON
+        at_its_end = trial.to_step is not None and trial.step >= trial.to_step
+        return at_its_end or not holds(self.scheduler, self.history, trial, self.limits)
 
     def _given_up(self, trial: TrialRecord, kind: str, cause: str, times: int) -> ev.TrialFailed:
         words = {
@@ -178,11 +192,24 @@ class Deciding:
         history, number = self.history, len(self.history.trials)
         stage = stage_of(history) if move.repeats < 0 else -1
         if history.queue and move.parent is None and move.repeats < 0:
-            return Proposal(number, history.cursor, history.queue[0], enqueued=True, stage=stage)
+            return Proposal(number, history.cursor, history.queue[0], True, history.space, stage)
         configuration = move.configuration
         if configuration is None:
             configuration = proposed(history, self.searcher, number)
-        return Proposal(number, history.cursor, configuration, enqueued=False, stage=stage)
+        return Proposal(number, history.cursor, configuration, False, history.space, stage)
+
+    def holds(self, proposal: Proposal) -> bool:
+        """Return whether an earlier *proposal* is still one for the next trial.
+
+        What kept it from being written may have been a change of the space, or a trial that ran out of memory.
+        """
+        history = self.history
+        here = (len(history.trials), stage_of(history))
+        return (
+            (proposal.number, proposal.stage) == here
+            and proposal.space is history.space
+            and not would_run_out(proposal.configuration, history.infeasible)
+        )
 
     def resume(self, move: Resume | TrialRecord, to_step: int | None) -> Decision:
         """Lease an earlier trial from its newest checkpoint, however far the log had come.
@@ -300,9 +327,10 @@ def within_space(
 ) -> Limits:
     """Return *limits* with no more trials than there are configurations to propose."""
     size = searcher.size(history.space)
-    if follows_code(searcher, history):
+    if exhausts(searcher):
         seen = searched(history)  # a race's repetitions are no points of it
-        size = len(seen.trials) + searcher.left(seen)
+        # What is enqueued may be one of its points; what is none has its place once it is begun.
+        size = len(seen.trials) + max(len(seen.queue), searcher.left(seen))
     elif exhaustible(history, searcher, scheduler):
         seen = searched(history)
         size = len(seen.trials) + left(seen)
@@ -311,9 +339,12 @@ def within_space(
     return Limits(trials=size, epochs=limits.epochs)
 
 
-def follows_code(searcher: Searcher, history: History) -> TypeGuard[Exhausts]:
-    """Return whether what is left to propose hangs on what the training code was seen to ask for."""
-    return history.header.define_by_run and isinstance(searcher, Exhausts)
+def exhausts(searcher: Searcher) -> TypeGuard[Exhausts]:
+    """Return whether *searcher* says what is left to propose: its points that no trial has, whoever chose them.
+
+    Asked often, see ``in_stages``.
+    """
+    return hasattr(searcher, "left")
 
 
 def proposed(history: History, searcher: Searcher, number: int) -> dict[str, Any]:

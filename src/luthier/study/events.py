@@ -339,7 +339,8 @@ class Effect(msgspec.Struct, frozen=True, array_like=True):
     """How much a hyperparameter matters with the others where they are best, by a stage's conclusion.
 
     *share* is its part of all that varied ones matter; *gain* the difference in the objective between its
-    worst and its best value, *low* and *high* the ends of a 90 % interval of that.
+    worst and its best value, *low* and *high* the ends of a 90 % interval of that. With several objectives,
+    and while no trial keeps the constraints on outcomes, they are differences in an order of the trials.
     """
 
     share: float

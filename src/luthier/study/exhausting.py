@@ -47,6 +47,16 @@ def left(history: History) -> int:
     return len(history.queue) + sum(1 for _ in _possible(history))
 
 
+def waits_for_a_report(history: History, searcher: Searcher) -> bool:
+    """Return whether all configurations that were declared are being tried, and nothing was reported yet.
+
+    Then the code may still ask for more, so the study is not over, and to begin one again would tell nothing.
+    """
+    if history.epochs or not history.active or not _once(history, searcher):
+        return False
+    return _is_all(history) and not history.queue and next(_possible(history), None) is None
+
+
 def new_one(
     history: History, searcher: Searcher, configuration: dict[str, Any], chance: Chance
 ) -> dict[str, Any]:
@@ -126,6 +136,17 @@ def untried(space: Space, count: Count, history: History) -> Iterator[dict[str, 
             yield point
 
 
+def untried_count(space: Space, count: Count, history: History) -> int:
+    """Return how many points ``untried`` yields; of declared spaces without a look at each."""
+    if history.header.define_by_run:
+        return sum(1 for _ in untried(space, count, history))
+    tried = followed(history, "tried", _Tried).words
+    known = (
+        len(those.keys() & _all_written(space, count, names)) for names, those in tried.items()
+    )
+    return len(points_of(space, count)) - sum(known)
+
+
 def was_tried(configuration: dict[str, Any], history: History) -> bool:
     """Return whether a trial has this configuration; see ``untried`` for code that says what it needs."""
     partly, names = history.header.define_by_run, configuration.keys()
@@ -175,6 +196,11 @@ def _written(space: Space, count: Count, names: tuple[str, ...], partly: bool) -
         else None
         for point in _points(space, count)
     ]
+
+
+@lru_cache(maxsize=64)
+def _all_written(space: Space, count: Count, names: tuple[str, ...]) -> frozenset[str | None]:
+    return frozenset(_written(space, count, names, partly=False))
 
 
 def _words(configuration: dict[str, Any], names: tuple[str, ...]) -> str:

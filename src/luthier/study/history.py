@@ -13,6 +13,7 @@ import msgspec
 
 from luthier.errors import StorageError
 from luthier.space import Space
+from luthier.space.holding import holds_all
 from luthier.study import events as ev
 from luthier.study.known import Known, ranked_by
 from luthier.study.limits import Limits
@@ -133,9 +134,10 @@ class History(Known):
         self.widening = event.allowed
 
     def _changed(self, event: ev.SpaceChanged) -> None:
-        self.changes.append(SpaceRecord(event, len(self.trials)))
-        before, self.space = self.space.domains, Space.from_dict(event.space)
-        for key, domain in before.items():
+        before, self.space = self.space, Space.from_dict(event.space)
+        wider = not holds_all(before, self.space)
+        self.changes.append(SpaceRecord(event, len(self.trials), wider))
+        for key, domain in before.domains.items():
             if key in self.space and self.space[key].free != domain.free:
                 self.formerly.setdefault(key, []).append(domain.free)
 

@@ -96,6 +96,8 @@ class Reading:
 
         ``model = build(study.hyperparameters(study.best.configuration))``
 
+        Its ``horizon`` and ``to_step`` are the most epochs that a trial of the study trains.
+
         Args:
             configuration: by full names.
             draw: ``(full name, domain) -> value`` for what the space does not have; None refuses it.
@@ -105,7 +107,9 @@ class Reading:
         if not history.header.define_by_run:
             space = Space.from_dict(history.header.space)
             declared = {key: value for key, value in configuration.items() if key in space}
-        return HyperParameters(history.space, configuration, draw, history.formerly, declared)
+        hp = HyperParameters(history.space, configuration, draw, history.formerly, declared)
+        hp.horizon = hp.to_step = history.header.scheduler.get("epochs") or 1
+        return hp
 
     def refresh(self) -> History:
         """Fold in what other processes have appended, and return the history."""

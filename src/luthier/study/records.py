@@ -279,10 +279,14 @@ class StageRecord:
 
 @dataclass(slots=True, eq=False)
 class SpaceRecord:
-    """A change of the space, and the number of trials that had been begun before it."""
+    """A change of the space, and the number of trials that had been begun before it.
+
+    *wider*: the space has something that it did not have just before, see ``holds_all``.
+    """
 
     change: ev.SpaceChanged
     first: int
+    wider: bool
 
 
 _COLUMNS = {"steps", "losses", "seconds", "loss_sums", "names", "values"}

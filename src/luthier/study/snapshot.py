@@ -22,7 +22,7 @@ from luthier.study.log import decoded_all
 from luthier.study.protocols import PAGE, Store
 from luthier.study.records import SpaceRecord, StageRecord, TrialRecord, TrialState
 
-_LAYOUT = 13  # raised whenever what is below, or the fold, changes
+_LAYOUT = 14  # raised whenever what is below, or the fold, changes
 _FIRST = 20_000  # events before the first snapshot, and between early ones
 _LATER = 100_000  # events between snapshots of long logs
 _AT_ONCE = 500  # events that are decoded together: more leave the processor's cache
@@ -39,7 +39,7 @@ class _Kept(msgspec.Struct, array_like=True):
     created: ev.StudyCreated
     space: dict[str, Any]
     formerly: dict[str, list[dict[str, Any]]]
-    changes: list[tuple[ev.SpaceChanged, int]]
+    changes: list[tuple[ev.SpaceChanged, int, bool]]
     widening: bool | None
     limits: tuple[int | None, int | None]
     opened_for: tuple[int | None, int | None] | None
@@ -143,7 +143,7 @@ def encode(history: History) -> bytes:
         history.header,
         history.space.to_dict(),
         {key: [Space({key: d}).to_dict() for d in ds] for key, ds in history.formerly.items()},
-        [(record.change, record.first) for record in history.changes],
+        [(record.change, record.first, record.wider) for record in history.changes],
         history.widening,
         (history.limits.trials, history.limits.epochs),
         history.opened_for and (history.opened_for.trials, history.opened_for.epochs),
@@ -193,7 +193,7 @@ def decode(body: bytes) -> History | None:
     history.formerly = {
         key: [Space.from_dict(one)[key] for one in spaces] for key, spaces in kept.formerly.items()
     }
-    history.changes = [SpaceRecord(change, first) for change, first in kept.changes]
+    history.changes = [SpaceRecord(*record) for record in kept.changes]
     history.widening = kept.widening
     history.limits, history.until, history.budgeted = Limits(*kept.limits), kept.until, True
     history.opened_for = Limits(*kept.opened_for) if kept.opened_for else None

@@ -41,11 +41,13 @@ class Maximiser:
         columns: the space.
         score: the acquisition at rounded points (m, d).
         slopes: the same and its gradient (m, d) with respect to the points; zero for choices.
+        even: the share of the random places that are drawn evenly, from 0 to 1; the others follow beliefs.
     """
 
     columns: Columns
     score: Score
     slopes: Slopes
+    even: float = 0.0
 
     def ranked(self, good: Array, generator: np.random.Generator) -> Array:
         """Return points (m, d), the most promising first.
@@ -74,7 +76,10 @@ class Maximiser:
         import numpy as np
 
         shape = (_EVERYWHERE, self.columns.dimension)
-        found = self.columns.drawn(generator.random(shape))
+        uniforms = generator.random(shape)
+        found = self.columns.drawn(uniforms)
+        evenly = round(self.even * len(found))
+        found[:evenly] = self.columns.rounded(uniforms[:evenly])
         kept = found[self.columns.allowed(found)]
         for _ in range(_DRAWS - 1):
             if 2 * len(kept) >= _EVERYWHERE:
