@@ -5,11 +5,14 @@ searches the same one on the same 55,000 training and 5,000 validation images fo
 on JAX, where its epochs are compiled, and on TensorFlow. What counts is when each first has the best
 validation accuracy that KerasTuner reached: epochs trained and seconds, building and compiling included.
 Each search has a process of its own and the machine's cores to itself. Compiled programs begin with an
-empty cache.
+empty cache. The spaces of ``mlp`` and ``cnn`` are learning rate and sizes; the wide ones have momentum,
+hidden layers and weight decay, too, and the ranges of somebody who knows nothing of the net. KerasTuner
+runs all brackets of Hyperband as often as ``--iterations`` says.
 
     python benchmarks/fashion_hyperband.py --install     # KerasTuner's environment
     python benchmarks/fashion_hyperband.py --net mlp --seeds 5 --write
     python benchmarks/fashion_hyperband.py --net mlp cnn --write
+    python benchmarks/fashion_hyperband.py --net mlp-wide cnn-wide --iterations 3 --write
     python benchmarks/fashion_hyperband.py --quick       # 5,000 images, one seed: whether it works
 """
 
@@ -29,9 +32,11 @@ from peers.install import install
 from peers.results import conditions, note, verdict, write_section
 
 VENV = "keras-tuner-tensorflow"
+NETS = ("mlp", "cnn", "mlp-wide", "cnn-wide")
 WAYS = {"Luthier on JAX": "jax", "Luthier on TensorFlow": "tensorflow"}
 GOAL = 1 / 3
 VALIDATION = 5_000
+TITLE = "Fashion-MNIST with KerasTuner's Hyperband"
 
 Found = list[tuple[float, int, float]]  # seconds, epochs so far, validation accuracy
 
@@ -54,8 +59,10 @@ def main() -> int:
                     note(f"{net}: {line}")
             text, good = part(net, pairs)
             lines, met = [*lines, "", *text], met and good
+    several = options.iterations > 1
+    title = TITLE + several * f", {options.iterations} iterations"
     head = [
-        "## Fashion-MNIST with KerasTuner's Hyperband",
+        f"## {title}",
         "",
         *conditions("fashion_hyperband.py", versions, "each search has them to itself"),
         f"- {images:,} training and {VALIDATION:,} validation images, batches of "
@@ -64,16 +71,17 @@ def main() -> int:
     text = "\n".join([*head, *lines]) + "\n"
     print(text)
     if options.write:
-        write_section("Fashion-MNIST with KerasTuner's Hyperband", text)
+        write_section(title, text)
     return 0 if met else 1
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--net", nargs="+", choices=("mlp", "cnn"), default=["mlp"])
+    parser.add_argument("--net", nargs="+", choices=NETS, default=["mlp"])
     parser.add_argument("--ways", nargs="+", choices=tuple(WAYS), default=list(WAYS))
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=9)
+    parser.add_argument("--iterations", type=int, default=1, help="of KerasTuner's Hyperband")
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--images", type=int, default=55_000)
     parser.add_argument("--venvs", type=Path, default=peers.VENVS)
@@ -90,7 +98,13 @@ def compared(
     net: str, seed: int, data: Path, options: argparse.Namespace, versions: set[str]
 ) -> tuple[Found, dict[str, Found]]:
     """Return what KerasTuner found, and what Luthier found in each way."""
-    setting = {"net": net, "epochs": options.epochs, "batch_size": options.batch_size, "seed": seed}
+    setting: dict[str, Any] = {
+        "net": net,
+        "epochs": options.epochs,
+        "iterations": options.iterations,
+        "batch_size": options.batch_size,
+        "seed": seed,
+    }
     theirs = searched(
         "keras_tuner_hyperband.py", "tensorflow", data, setting, options, versions, VENV
     )

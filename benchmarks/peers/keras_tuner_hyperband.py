@@ -1,6 +1,7 @@
 """The far end of ``fashion_hyperband.py``: one whole search by KerasTuner's Hyperband, in its own environment.
 
-    PYTHON keras_tuner_hyperband.py data.npz '{"net": "mlp", "epochs": 9, "batch_size": 128, "seed": 0}'
+    PYTHON keras_tuner_hyperband.py data.npz '{"net": "mlp", "epochs": 9, "iterations": 1,
+        "batch_size": 128, "seed": 0}'
 
 Prints {"found": [[seconds, epochs so far, validation accuracy], ...], "versions": [...]}.
 """
@@ -43,6 +44,7 @@ with tempfile.TemporaryDirectory() as folder:
         build,
         objective="val_accuracy",
         max_epochs=setting["epochs"],
+        hyperband_iterations=setting["iterations"],
         seed=setting["seed"],
         directory=folder,
         project_name="fashion",

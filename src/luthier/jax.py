@@ -11,6 +11,7 @@ from luthier.craft.range_finder import RangeTest, read, sweep_rates
 from luthier.run.recording import out_of_memory
 from luthier.space import Space, discover
 from luthier.train.fused.choice import Fused, checked_fused
+from luthier.train.horizons import most_epochs
 
 try:
     from luthier.train.data import check_end
@@ -96,16 +97,18 @@ def tune(
     check_end(epochs, options.get("scheduler"))
     train, validation = arrays(data)
     training = Training(build, train, validation, checked_size(batch_size), checked_fused(fused))
-
+    if found := space is None:
+        horizon = most_epochs(epochs, options.get("scheduler"))
+        space = discover(training.ask, unfit=out_of_memory, horizon=horizon)
     return tune_training(
         training,
-        discover(training.ask, unfit=out_of_memory) if space is None else space,
+        space,
         maximize="val_accuracy" if maximize is None and minimize is None else maximize,
         minimize=minimize,
         epochs=epochs,
         load=training.load,
         data_size=len(train[0]),
-        define_by_run=space is None,
+        define_by_run=found,
         **options,
     )
 

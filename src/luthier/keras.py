@@ -13,6 +13,7 @@ from luthier.craft.range_finder import RangeTest, read, sweep_rates
 from luthier.space import Space
 from luthier.train.data import length
 from luthier.train.fused.choice import Fused
+from luthier.train.horizons import most_epochs
 from luthier.train.keras import Build, Callbacks, State, Training, fit
 from luthier.train.keras_discovery import discovered
 from luthier.train.keras_range import sweeps as keras_sweeps
@@ -71,15 +72,17 @@ def tune(
     training = Training(build, data, batch_size, callbacks, fused, class_weight)
     with tuning():
         cleared_session()  # names begin anew, whatever models there are already
+        if found := space is None:
+            space = discovered(training.ask, most_epochs(epochs, options.get("scheduler")))
         return tune_any(
             training,
-            discovered(training.ask) if space is None else space,
+            space,
             maximize=maximize,
             minimize=minimize,
             epochs=epochs,
             load=training.load,
             data_size=length(training.data[0]),
-            define_by_run=space is None,
+            define_by_run=found,
             **options,
         )
 

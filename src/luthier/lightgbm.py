@@ -25,7 +25,7 @@ except ModuleNotFoundError as error:
     ) from error
 
 from luthier.study.trial import Trial
-from luthier.train.callbacks import Epochs, check_options, length, listed
+from luthier.train.callbacks import Epochs, check_options, length, listed, seed_from
 
 _FILE = "booster.txt"
 _EVALS = "give the sets to evaluate on by name, as evals, the fourth argument."
@@ -77,7 +77,8 @@ def train(
 
     Args:
         trial: the trial.
-        params: as for ``lightgbm.train``; ``seed`` is the trial's own where it is not among them.
+        params: as for ``lightgbm.train``; ``seed`` is the trial's own where it is not among them, another one
+            in each job, for a trial that goes on is not to draw the same rows and columns again.
         data: the training set, a ``lightgbm.Dataset`` made with ``free_raw_data=False``, since each trial
             bins it anew.
         evals: the sets to evaluate on, by name, at least one; made likewise.
@@ -93,7 +94,7 @@ def train(
     report = _Report(trial)
     try:
         return lightgbm.train(
-            {"seed": trial.seed % 2**31, "verbosity": -1, **params},
+            {"seed": seed_from(trial, report.epochs.begin) % 2**31, "verbosity": -1, **params},
             data,
             num_boost_round=length(trial, rounds, "rounds=") - report.epochs.begin,
             valid_sets=list(evals.values()),

@@ -36,6 +36,7 @@ try:
         candidates,
         check_same,
         promotes,
+        refuse_copies,
         scheduler_for_folds,
         scores_of,
         write_down,
@@ -95,6 +96,7 @@ class LuthierSearchCV(BaseSearchCV):
         return_train_score: whether to score the training rows, too.
         searcher: as for ``luthier.tune``; "grid" tries every combination, or the first *n_iter*.
         scheduler: as for ``luthier.tune``, with folds for epochs; None runs every candidate to its end.
+            Population-based training is refused: a candidate there takes over what another has learned.
         epochs: the most epochs a candidate trains, by ``partial_fit``; None fits each fold whole.
         max_time: stop after so many seconds, or ``"45m"``.
         study: the study's name; a study that is there already goes on.
@@ -174,13 +176,15 @@ class LuthierSearchCV(BaseSearchCV):
 
         Raises:
             StudyError: the study of that name was made with other data, folds, scoring or settings, or an
-                estimator with other parameters that are not searched.
+                estimator with other parameters that are not searched; a scheduler that has candidates go on
+                from one another.
             SpaceError: ranges that cannot be.
             ValueError: every fit failed; *n_iter* or *epochs* below 1.
             TrialError: with several processes and ``error_score="raise"``, a fit failed.
         """
         if self.epochs is not None:
             learner_of(self.estimator)
+        refuse_copies(self.scheduler)
         scorers: Any = self._get_scorers()
         scorer: Any = scorers[0]
         judged_by: Any = scorers[1]
@@ -213,8 +217,11 @@ class LuthierSearchCV(BaseSearchCV):
             error_score=self.error_score,
             verbose=max(0, self.verbose - 1),
         )
+        drawn = (
+            self._drawn()
+        )  # from numpy's generator, which then goes on: another search each time
         with same_random_state():
-            self.study_ = self._searched(task)
+            self.study_ = self._searched(task, drawn)
             self._keep(outcomes(self.study_.history, task, by_epochs=self.epochs is not None))
             if self.refit:
                 self._refit(task)
@@ -228,8 +235,8 @@ class LuthierSearchCV(BaseSearchCV):
 
     # -- the search ------------------------------------------------------------------------------
 
-    def _searched(self, task: Task) -> Study:
-        """Run the study, and return it."""
+    def _searched(self, task: Task, drawn: int) -> Study:
+        """Run the study, with *drawn* for its seed where it is new, and return it."""
         workers: Any = cast(Any, joblib).effective_n_jobs(self.n_jobs)
         with tempfile.TemporaryDirectory(prefix="luthier-") as folder:
             private = self.study is None and self.storage is None
@@ -254,7 +261,7 @@ class LuthierSearchCV(BaseSearchCV):
                 "epochs": len(task.splits) if self.epochs is None else int(self.epochs),
                 "searcher": self.searcher,
                 "scheduler": scheduler,
-                "seed": self._seed(begun),
+                "seed": begun.seed if begun is not None and self.random_state is None else drawn,
                 "max_trials": candidates(self.n_iter, self.searcher, task.ranges.space),
                 "storage": store,
                 "checkpoints": folder if private else None,
@@ -283,11 +290,9 @@ class LuthierSearchCV(BaseSearchCV):
             study.close()
             return open_study(name, storage=kept)
 
-    def _seed(self, begun: Study | None) -> int:
+    def _drawn(self) -> int:
         if isinstance(self.random_state, numbers.Integral):
             return int(self.random_state)
-        if self.random_state is None and begun is not None:
-            return begun.seed
         return int(check_random_state(self.random_state).randint(2**31 - 1))
 
     # -- what comes of it ------------------------------------------------------------------------

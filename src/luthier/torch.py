@@ -10,6 +10,7 @@ from luthier.app.tune import tune as tune_training
 from luthier.craft.range_finder import RangeTest, read, sweep_rates
 from luthier.run.recording import out_of_memory
 from luthier.space import Space, discover
+from luthier.train.horizons import most_epochs
 
 try:
     from luthier.train.data import check_end
@@ -92,15 +93,18 @@ def tune(
     training = Training(build, train, validation, checked_size(batch_size), loss, device)
     if maximize is None and minimize is None:
         maximize, minimize = ("val_accuracy", None) if training.classifies else (None, "val_loss")
+    if found := space is None:
+        horizon = most_epochs(epochs, options.get("scheduler"))
+        space = discover(build, unfit=out_of_memory, horizon=horizon)
     return tune_training(
         training,
-        discover(build, unfit=out_of_memory) if space is None else space,
+        space,
         maximize=maximize,
         minimize=minimize,
         epochs=epochs,
         load=training.load,
         data_size=len(train[0]),
-        define_by_run=space is None,
+        define_by_run=found,
         **options,
     )
 
@@ -126,8 +130,8 @@ def find_learning_rate(
         print(found.explain())
         space = luthier.Space(learning_rate=found.domain())
 
-    Afterwards weights, buffers, gradients, the optimizer and every random generator are as before, bit
-    for bit.
+    Afterwards weights, buffers, gradients, the optimizer and every random generator, a loader's own
+    among them, are as before, bit for bit.
 
     Args:
         model: on the device where it trains.

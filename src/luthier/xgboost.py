@@ -26,7 +26,7 @@ except ModuleNotFoundError as error:
     ) from error
 
 from luthier.study.trial import Trial
-from luthier.train.callbacks import Epochs, check_options, length, listed
+from luthier.train.callbacks import Epochs, check_options, length, listed, seed_from
 
 _FILE = "booster.ubj"
 _OURS = {
@@ -77,7 +77,8 @@ def train(
 
     Args:
         trial: the trial.
-        params: as for ``xgboost.train``; ``seed`` is the trial's own where it is not among them.
+        params: as for ``xgboost.train``; ``seed`` is the trial's own where it is not among them, another one
+            in each job, for a trial that goes on is not to draw the same rows and columns again.
         data: the training set, an ``xgboost.DMatrix``.
         evals: the sets to evaluate on, by name, at least one.
         rounds: the most rounds, where the study does not say (``epochs=``).
@@ -93,7 +94,7 @@ def train(
     report = _Report(trial)
     try:
         return xgboost.train(
-            {"seed": trial.seed, **params},
+            {"seed": seed_from(trial, report.epochs.begin), **params},
             data,
             num_boost_round=length(trial, rounds, "rounds=") - report.epochs.begin,
             evals=[(each, name) for name, each in evals.items()],

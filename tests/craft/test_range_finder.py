@@ -336,6 +336,33 @@ def test_jax_finds_one_and_draws_from_no_global_generator():
 
 
 @pytest.mark.frameworks
+def test_a_state_that_can_be_called_is_no_function_that_makes_one():
+    from dataclasses import dataclass
+
+    import jax
+    import jax.numpy as jnp
+
+    @jax.tree_util.register_dataclass
+    @dataclass
+    class Net:
+        weights: jax.Array
+
+        def __call__(self, x):
+            return x @ self.weights
+
+    def step(net, batch, rate):
+        def loss_of(net):
+            return -jax.nn.log_softmax(net(batch[0]))[jnp.arange(len(batch[1])), batch[1]].mean()
+
+        loss, gradient = jax.value_and_grad(loss_of)(net)
+        return jax.tree.map(lambda w, g: w - rate * g, net, gradient), loss
+
+    net = Net(jnp.zeros((784, 10)))
+    found = luthier.jax.find_learning_rate(step, net, images(), steps=40, sweeps=1)
+    assert found.initial == pytest.approx(math.log(10), abs=0.05)
+
+
+@pytest.mark.frameworks
 def test_torch_finds_one_and_leaves_everything_as_it_was():
     import torch
     from torch import nn
@@ -391,6 +418,42 @@ def test_torch_finds_one_and_leaves_everything_as_it_was():
     torch.set_rng_state(copies[0])
     model.load_state_dict(copies[1])
     assert train_once() == with_test
+
+
+@pytest.mark.frameworks
+def test_torch_puts_back_what_no_state_holds():
+    import torch
+    from torch import nn
+    from torch.utils import data
+
+    class Counting(nn.Linear):
+        def __init__(self):
+            super().__init__(784, 10)
+            self.register_buffer("batches", torch.zeros(1), persistent=False)
+            self.register_buffer("mean", torch.zeros(1), persistent=False)
+
+        def forward(self, x):
+            self.batches += 1
+            self.mean = 0.9 * self.mean + 0.1 * x.mean()
+            return super().forward(x)
+
+    x, y = (torch.from_numpy(np.asarray(part)) for part in images())
+    examples, own, others = data.TensorDataset(x, y.long()), *map(torch.Generator, ("cpu", "cpu"))
+    model = Counting()
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    sampler = data.RandomSampler(examples, generator=others)
+    for loader in (
+        data.DataLoader(examples, 64, shuffle=True, generator=own),
+        data.DataLoader(examples, 64, sampler=sampler),
+        data.DataLoader(examples, batch_sampler=data.BatchSampler(sampler, 64, drop_last=True)),
+    ):
+        before = own.get_state(), others.get_state(), model.mean
+        found = luthier.torch.find_learning_rate(model, optimizer, loader, steps=40, sweeps=2)
+        assert torch.equal(own.get_state(), before[0])
+        assert torch.equal(others.get_state(), before[1])
+        assert model.mean is before[2]
+        assert model.batches == model.mean == 0
+        assert found.losses[0, 0] != found.losses[1, 0]  # each sweep over other batches
 
 
 @pytest.mark.frameworks

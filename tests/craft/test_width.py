@@ -190,3 +190,12 @@ def test_what_cannot_be():
         width.domains(8, 2, layers=(3, 2))
     with pytest.raises(SpaceError, match="needs 'layers'"):
         width.hidden({"units": 8}, 2)
+
+
+@pytest.mark.parametrize("layers", [(3, 3), (1, 4)])
+def test_a_single_family_is_not_forgotten(layers):
+    space = Space(width.domains(784, 10, families=("pyramid",), layers=layers))
+    configuration = {**space.default(), "layers": 3, "units": 640}
+    assert width.hidden(configuration, 10) == width.widths("pyramid", 640, 3, 10) == (640, 160, 40)
+    assert "family" not in width.domains(784, 10, layers=layers)
+    assert "family" not in width.domains(784, 10, layers=(1, 1), families=("pyramid",))

@@ -298,6 +298,41 @@ def test_whole_numbers_on_a_log_scale_are_looked_at_where_they_lie():
     assert best_along(known, 0, base, between, between + 0.01) in (between, between + 0.01)
 
 
+def dear(c, step):
+    cost = 50_000 + 8_000 * (math.log10(c["learning_rate"]) + 1.5) ** 2
+    return {"cost": cost, "size": float(c["units"]), "latency": 30 + cost / 1e5}
+
+
+@pytest.mark.parametrize(
+    "goals",
+    [{"minimize": ["cost", "size"]}, {"minimize": "cost", "subject_to": "latency <= 10"}],
+    ids=["objectives", "constraint"],
+)
+def test_large_numbers_of_the_first_objective_make_nothing_dead(goals):
+    space = Space(learning_rate=RATE, units=Int(16, 256, scale="log"))
+    history = run(space, dear, 24, **goals)
+    first, last = history.stages[0], history.stages[-1]
+    assert first.name == "learning rate"
+    assert "learning_rate: 100% of what matters, best at" in first.conclusion
+    assert "worst to best" not in first.conclusion  # which would be no number of the objective
+    assert first.concluded.dead == []
+    assert "learning_rate" in last.hyperparameters
+
+
+def test_a_rate_that_makes_no_difference_is_not_live_in_later_stages():
+    space = Space(learning_rate=RATE, units=Int(16, 64), layers=Int(1, 9), dropout=Float(0.0, 0.5))
+    searcher = Stages([["units", "layers"], "learning rate", "regularisation"], adapts=False)
+    history = run(
+        space, lambda c, step: c["units"] + c["layers"] + c["dropout"], 60, searcher=searcher
+    )
+    rate, later = history.stages[1:3]
+    assert (rate.name, later.name) == ("learning rate", "regularisation")
+    assert rate.concluded.dead == ["learning_rate"]
+    assert "learning_rate makes no difference and stays fixed" in rate.conclusion
+    assert "stays live" not in rate.conclusion + later.conclusion
+    assert later.begun.live == []
+
+
 def test_a_range_with_three_values_has_an_effect():
     space = Space(lr=RATE, layers=Int(1, 3), deep=Int(0, 1))
     study = opened_study(space, 40, searcher="random")

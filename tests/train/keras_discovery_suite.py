@@ -42,6 +42,20 @@ def test_models_go_as_others_are_built(capsys, monkeypatch):
     assert capsys.readouterr().err.count("looking for hyperparameters: 1 builds in") == 1
 
 
+def test_the_horizon_is_known_where_no_trial_trains():
+    seen = []
+
+    def watched(hp):
+        seen.append((hp.to_step, hp.horizon))
+        hp.float("rate", 0.1, 1.0)
+        return build(hp)
+
+    options = {**ONCE, "epochs": 2, "scheduler": None}
+    result = tune(watched, DATA, name="s", progress=False, **options)
+    assert isinstance(result.model(), keras.Model)
+    assert set(seen) == {(2, 2)}
+
+
 def test_a_space_that_is_given_is_searched_and_nothing_is_built_before():
     BUILT.clear()
     space = {

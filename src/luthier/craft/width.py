@@ -85,8 +85,9 @@ def domains(
         inputs: numbers in one example.
         outputs: numbers that the net returns.
         layers: the fewest and the most hidden layers.
-        families: shapes to choose between; the choice exists where there are two layers or more. Read
-            a configuration back with ``hidden``.
+        families: shapes to choose between; the choice exists where there are two layers or more. A
+            single one, unless it is "constant", is a constant of that name. Read a configuration back with
+            ``hidden``.
         each_layer: a width for every layer of its own, ``units_1``, ``units_2``, …, active where the
             layer is there, instead of one ``units`` and a family. It multiplies what is to be searched,
             and rarely pays: layers of one size did as well as pyramids or better in Larochelle et al.
@@ -113,6 +114,10 @@ def domains(
         family = Choice(*chosen)
         several = tuple(range(max(2, fewest), most + 1))
         found["family"] = family if fewest > 1 else family.when(layers=several)
+    elif chosen not in ([], ["constant"]) and most > 1:
+        found["family"] = Constant(
+            chosen[0]
+        )  # for ``hidden``, which takes what says nothing for constant
     return found
 
 

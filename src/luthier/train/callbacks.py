@@ -85,6 +85,14 @@ def check_options(door: str, options: Mapping[str, Any], ours: Mapping[str, str]
             raise StudyError(f"{door} got {name}{shown}: {instead}")
 
 
+def seed_from(trial: Trial, begin: int) -> int:
+    """Return the seed of a job that begins after so many epochs, for frameworks that seed each job anew.
+
+    A trial that goes on draws other rows and columns than it did from its start.
+    """
+    return trial.seed_of(begin) if begin else trial.seed
+
+
 def length(trial: Trial, given: int | None, what: str) -> int:
     """Return the epochs at which this job ends: its rung, or *given*.
 
@@ -100,4 +108,4 @@ def length(trial: Trial, given: int | None, what: str) -> int:
     return end
 
 
-__all__ = ["Epochs", "check_options", "length", "listed"]
+__all__ = ["Epochs", "check_options", "length", "listed", "seed_from"]

@@ -32,6 +32,7 @@ from luthier.train.fused.jax_epochs import Epochs, traced
 from luthier.train.fused.loaded import on_device, placed
 from luthier.train.fused.side_by_side import run, started
 from luthier.train.fused.turns import Turn
+from luthier.train.horizons import asked_again
 from luthier.train.jax_state import State, Tree, is_key
 from luthier.train.random_state import same_random_state
 
@@ -143,7 +144,7 @@ class Training:
         Raises:
             CheckpointError: the file is missing, or ``build`` makes another state now.
         """
-        hp = study.hyperparameters(record.configuration, _never)
+        hp = asked_again(study, record, _never)
         tree, _, _ = _built(self.build(hp, jax.random.key(0)))
         state = State(state=jax.tree.map(_settled, tree))
         with same_random_state():

@@ -17,6 +17,12 @@ Tree = Any
 RatedStep = Callable[[Tree, Any, Any], tuple[Tree, Any]]
 
 
+def _makes(state: Any) -> bool:
+    """Return whether *state* is a function that makes one; a net that can be called is a state itself."""
+    leaves = jax.tree.leaves(state)
+    return callable(state) and len(leaves) == 1 and leaves[0] is state
+
+
 def sweeps(
     step: RatedStep,
     state: Tree | Callable[[jax.Array], Tree],
@@ -41,7 +47,7 @@ def sweeps(
     found: list[np.ndarray] = []
     for index in range(count):
         key = jax.random.key(derive(seed, "range", index) >> 33)
-        now = state(key) if callable(state) else state
+        now = state(key) if _makes(state) else state
         rows = batches(len(inputs), size, seed, index)
 
         def train(rate: float, rows: Any = rows) -> float:

@@ -16,6 +16,14 @@ from luthier.train.random_state import random_state, set_random_state
 Tree = Any
 
 _ARRAYS, _LEAVES = "state.npz", "state.json"
+_LOOKED_FOR = {
+    "save",
+    "restore",
+    "inherit",
+    "looks_at",
+    "ready",
+    "every_rank",
+}  # by ``trial.epochs``
 
 
 class State:
@@ -40,15 +48,18 @@ class State:
         """Name the parts; the same names must be given when a trial goes on.
 
         Raises:
-            StudyError: no part, or one called like a method of this class.
+            StudyError: no part, or one called as what ``trial.epochs`` looks for.
         """
         if not parts:
             raise StudyError(
                 "State() holds nothing: expected its parts by name, such as "
                 "State(params=params, opt_state=opt_state)."
             )
-        if taken := parts.keys() & {"save", "restore", "inherit"}:
-            raise StudyError(f"A part of State() cannot be called {min(taken)!r}: rename it.")
+        if taken := parts.keys() & _LOOKED_FOR:
+            raise StudyError(
+                f"A part of State() cannot be called {min(taken)!r}, which trial.epochs() takes for something "
+                "else: rename it."
+            )
         vars(self).update(parts)
 
     def __getattr__(self, name: str) -> Tree:
@@ -132,10 +143,15 @@ def _note(path: str, leaf: Any) -> dict[str, Any]:
 
 
 def _dtype(leaf: Any) -> str:
-    """Return the dtype JAX computes with; for a key, how its bits are made."""
+    """Return the leaf's own dtype; for a number the one JAX computes with, for a key how its bits are made."""
     if is_key(leaf):
         return f"key<{jax.random.key_impl(leaf)}>"
     return str(leaf.dtype if hasattr(leaf, "dtype") else jnp.result_type(leaf))
+
+
+def _computed(dtype: str, *, numpy: bool) -> str:
+    """Return the dtype JAX computes with: numpy's float64 and a float32 that a step returned are one."""
+    return str(jax.dtypes.canonicalize_dtype(jnp.dtype(dtype))) if numpy else dtype
 
 
 def _bits(leaf: Any) -> np.ndarray:
@@ -150,8 +166,9 @@ def _leaf(note: dict[str, Any], bits: np.ndarray, now: Any) -> Any:
     Raises:
         CheckpointError: another shape or dtype.
     """
-    saved = note["dtype"], tuple(note["shape"])
-    there = _dtype(now), np.shape(now)
+    is_numpy = isinstance(now, np.ndarray | np.generic)
+    saved = _computed(note["dtype"], numpy=note["kind"] == "numpy"), tuple(note["shape"])
+    there = _computed(_dtype(now), numpy=is_numpy), np.shape(now)
     if saved != there:
         raise CheckpointError(
             f"The checkpoint's {note['path']} is {saved[0]}{list(saved[1])}, the one that is there "

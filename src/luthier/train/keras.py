@@ -34,7 +34,7 @@ from luthier.train.fused.reasons import (
 )
 from luthier.train.fused.starting import drawn_by_numpy
 from luthier.train.fused.turns import OneEpoch, Turn
-from luthier.train.horizons import warn_if_half_finished
+from luthier.train.horizons import asked_again, warn_if_half_finished
 from luthier.train.keras_callbacks import Callbacks, OneTraining, made
 from luthier.train.keras_data import Given, checked, steps_of, validated_at_once
 from luthier.train.keras_optimizers import build_optimizer, finish, rated, unfinished
@@ -179,7 +179,7 @@ class Training:
     def load(self, trial: TrialRecord, folder: Path, study: Study) -> keras.Model:
         """Return the trained model that a checkpoint holds, its weights averaged where they are to be."""
         with drawn_by_numpy() if wanted(self.fused) else nullcontext():
-            model = self.checked_build(study.hyperparameters(trial.configuration))
+            model = self.checked_build(asked_again(study, trial))
             make_variables(model, self.data[0])
             state = State(model)
         state.restore(folder)

@@ -13,18 +13,19 @@ from luthier.train.memory import cleared_session, freeze_once
 _SILENT_SECONDS = 5.0
 
 
-def discovered(ask: Callable[[HyperParameters], None]) -> Space:
+def discovered(ask: Callable[[HyperParameters], None], horizon: int = 1) -> Space:
     """Return the space that *ask* asks for, and say once where that takes long.
 
     Args:
         ask: builds a model, and keeps none.
+        horizon: the most epochs a trial will train.
 
     Raises:
         SpaceError: one run asks for the same name with two ranges.
         Exception: whatever *ask* raises.
     """
     freeze_once()  # then a collection takes a millisecond
-    return discover(_Builds(ask), unfit=out_of_memory)
+    return discover(_Builds(ask), unfit=out_of_memory, horizon=horizon)
 
 
 class _Builds:

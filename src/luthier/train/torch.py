@@ -19,7 +19,7 @@ from luthier.study.records import TrialRecord
 from luthier.study.study import Study
 from luthier.study.trial import Trial
 from luthier.train.data import check_lengths, checked_size, in_memory, joined, one_pair
-from luthier.train.horizons import warn_if_half_finished
+from luthier.train.horizons import asked_again, warn_if_half_finished
 from luthier.train.torch_measuring import Evaluation, Loss, Pair, Sums
 from luthier.train.torch_state import FILE, State, fill, read
 
@@ -99,7 +99,7 @@ class Training:
         Raises:
             CheckpointError: the file is missing, or ``build`` makes another model now.
         """
-        hp = study.hyperparameters(record.configuration, _never)
+        hp = asked_again(study, record, _never)
         model, _, _ = _built(self.build(hp))
         model.cpu()
         fill("model", model, read(folder / FILE)["parts"]["model"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -38,12 +38,16 @@ def sweeps(
         StudyError: data, a batch size or an optimizer that cannot be.
     """
     check_steps(optimizer)
+    generators = _generators(training_part(data))
     built = [float(group["lr"]) for group in optimizer.param_groups]
     shares = [rate / (built[0] or 1.0) for rate in built]
     found: list[np.ndarray] = []
     for index in range(count):
-        with _as_it_was(model, optimizer), keeping_random_state():
-            torch.manual_seed(derive(seed, "range", index) >> 33)
+        with _as_it_was(model, optimizer, generators), keeping_random_state():
+            drawn = derive(seed, "range", index) >> 33
+            torch.manual_seed(drawn)
+            for generator in generators:
+                generator.manual_seed(drawn)
             model.train()
             pairs = _pairs(data, checked_size(batch_size), seed, index)
 
@@ -77,10 +81,34 @@ def _pairs(data: Any, size: int, seed: int, index: int) -> Iterator[tuple[Tensor
         yield from endless(part)
 
 
+def _generators(data: Any) -> list[torch.Generator]:
+    """Return the generators of its own that a loader draws its order from."""
+    samplers = getattr(data, "sampler", None), getattr(data, "batch_sampler", None)
+    within = (getattr(sampler, "sampler", None) for sampler in samplers)
+    found = (getattr(part, "generator", None) for part in (data, *samplers, *within))
+    return list(dict.fromkeys(each for each in found if isinstance(each, torch.Generator)))
+
+
+def _beside(
+    model: nn.Module, weights: Mapping[str, Any]
+) -> list[tuple[nn.Module, str, Tensor, Tensor]]:
+    """Return the buffers that a state has not (``persistent=False``): whose, which, itself and a copy."""
+    return [
+        (module, name, buffer, buffer.clone())
+        for path, module in model.named_modules()
+        for name, buffer in module.named_buffers(recurse=False)
+        if (f"{path}.{name}" if path else name) not in weights
+    ]
+
+
 @contextmanager
-def _as_it_was(model: nn.Module, optimizer: Optimizer) -> Generator[None]:
-    """Put weights, buffers, the optimizer's state, gradients and modes back at the end."""
+def _as_it_was(
+    model: nn.Module, optimizer: Optimizer, generators: Sequence[torch.Generator]
+) -> Generator[None]:
+    """Put weights, buffers, the optimizer's state, gradients, modes and *generators* back at the end."""
     weights = copy.deepcopy(model.state_dict())
+    beside = _beside(model, weights)
+    orders = [generator.get_state() for generator in generators]
     moments = copy.deepcopy(optimizer.state_dict())
     modes = [(module, module.training) for module in model.modules()]
     gradients = [(p, None if p.grad is None else p.grad.clone()) for p in model.parameters()]
@@ -88,6 +116,10 @@ def _as_it_was(model: nn.Module, optimizer: Optimizer) -> Generator[None]:
         yield
     finally:
         model.load_state_dict(weights)
+        for module, name, buffer, before in beside:
+            setattr(module, name, buffer.copy_(before))
+        for generator, order in zip(generators, orders, strict=True):
+            generator.set_state(order)
         optimizer.load_state_dict(moments)
         for module, mode in modes:
             module.training = mode

@@ -29,10 +29,11 @@ class State:
 
     Holds every part that has ``state_dict()`` and ``load_state_dict()`` (modules, optimizers,
     learning-rate schedulers, gradient scalers, averaged models) and every ``torch.Generator``; and,
-    unasked, the random state of Python, of numpy's global generator, of PyTorch on the CPU and on
-    each CUDA device. So dropout and the order of a shuffling ``DataLoader`` go on as if training
-    had not paused. Not so with ``persistent_workers=True``: the loader then draws its workers' seed once
-    and not in each epoch, so a trial that goes on has another order than one that was not paused.
+    unasked, the random state of Python, of numpy's global generator, of PyTorch on the CPU, on
+    each CUDA device and on Apple's GPU. So dropout and the order of a shuffling ``DataLoader`` go on
+    as if training had not paused. Not so with ``persistent_workers=True``: the loader then draws its
+    workers' seed once and not in each epoch, so a trial that goes on has another order than one that
+    was not paused.
 
     ::
 
@@ -230,6 +231,7 @@ def _random_state() -> dict[str, Any]:
         **random_state(),
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state_all() if used_cuda else [],
+        "mps": torch.mps.get_rng_state() if torch.backends.mps.is_available() else None,
     }
 
 
@@ -249,6 +251,9 @@ def _set_random_state(saved: dict[str, Any]) -> None:
     if torch.cuda.is_available():
         for index, state in enumerate(saved["cuda"][: torch.cuda.device_count()]):
             torch.cuda.set_rng_state(state, index)
+    mps = saved.get("mps")  # older checkpoints have none
+    if mps is not None and torch.backends.mps.is_available():
+        torch.mps.set_rng_state(mps)
 
 
 def _listed(names: Mapping[str, Any]) -> str:

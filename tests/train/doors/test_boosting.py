@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+
 import numpy as np
 import pytest
 from sklearn.datasets import load_breast_cancer
@@ -77,6 +80,42 @@ def test_rounds_are_epochs_and_continue(train, metric, tmp_path):
     assert compared
     stopped = tuned(train, metric, tmp_path, scheduler="median", max_trials=6, name="stopped")
     assert any(t.state == "stopped" and t.step < 9 for t in stopped.trials)
+
+
+def trees_of_xgboost(booster):
+    """Return of each tree how many rows are in its nodes."""
+    return [tuple(re.findall(r"cover=[\d.]+", tree)) for tree in booster.get_dump(with_stats=True)]
+
+
+def trees_of_lightgbm(booster):
+    trees = map(json.dumps, booster.dump_model()["tree_info"])
+    return [tuple(re.findall(r"_count.: \d+", tree)) for tree in trees]
+
+
+@pytest.mark.parametrize("library", ["xgboost", "lightgbm"])
+def test_a_trial_that_goes_on_draws_other_rows(library, tmp_path):
+    boosters = []
+
+    def train(trial):
+        if library == "xgboost":
+            import xgboost
+
+            data, trees = xgboost.DMatrix(X, Y), trees_of_xgboost
+            own = {"eta": 1e-9, "subsample": 0.5, "nthread": 1, "objective": "reg:squarederror"}
+        else:
+            import lightgbm
+
+            data, trees = lightgbm.Dataset(X, Y, free_raw_data=False), trees_of_lightgbm
+            own = {"learning_rate": 1e-9, "bagging_fraction": 0.5, "bagging_freq": 1}
+            own |= {"num_threads": 1, "objective": "regression", "metric": "rmse"}
+        found = getattr(luthier, library).train(trial, own, data, {"val": data})
+        if trial.from_step:
+            boosters.append(trees(found))
+
+    tuned(train, "val_rmse", tmp_path, scheduler="hyperband", max_epochs=60)
+    assert max(map(len, boosters)) == 9
+    for trees in boosters:  # next to nothing is learned, so they differ by their rows alone
+        assert len(set(trees)) == len(trees)
 
 
 def test_rounds_must_be_known(tmp_path):

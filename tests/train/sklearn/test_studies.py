@@ -29,6 +29,7 @@ from threadpoolctl import threadpool_limits
 import luthier
 from luthier.errors import LuthierWarning, StudyError
 from luthier.schedule.asha import ASHA
+from luthier.schedule.population import PopulationBasedTraining
 from luthier.sklearn import LuthierSearchCV
 from luthier.train.sklearn import studies
 from luthier.train.sklearn.fingerprint import fingerprint
@@ -279,6 +280,74 @@ def test_the_users_own_argument_is_named(wrong):
         ValueError, match=f"'{name}' parameter of LuthierSearchCV must be .* Got {value!r}"
     ):
         search.fit(X, Y)
+
+
+@pytest.mark.parametrize(
+    ("distribution", "expected"),
+    [
+        (stats.poisson(3), luthier.Int(0, 10)),
+        (stats.binom(4, 0.5), luthier.Int(0, 4)),
+        (stats.binom(100, 0.5, loc=1), luthier.Int(36, 66)),
+        (stats.rv_discrete(values=([1, 2, 3], [1e-4, 0.5, 0.4999])), luthier.Int(1, 3)),
+        (stats.rv_discrete(values=([8, 16, 64], [0.2, 0.3, 0.5])), luthier.Choice(8, 16, 64)),
+        (stats.rv_discrete(values=([8, 16], [0.5, 0.5]))(loc=1), luthier.Choice(9, 17)),
+        (stats.rv_discrete(values=([0.5, 1.0], [0.5, 0.5])), luthier.Choice(0.5, 1)),
+        (stats.rv_discrete(values=([5], [1.0])), luthier.Constant(5)),
+    ],
+)
+def test_discrete_distributions_are_searched_by_their_values(distribution, expected):
+    found = ranges_from({"k": distribution})
+    assert found.space["k"] == expected
+    configuration = found.space.default()
+    assert found.parameters(configuration) == configuration
+
+
+def test_a_discrete_distribution_of_very_many_values_is_searched_by_its_quantile():
+    found = ranges_from({"k": stats.poisson(1e6)})
+    [(name, value)] = found.parameters(found.space.default()).items()
+    assert (name, value) == ("k", 1_000_000)
+    assert type(value) is int
+
+
+def test_no_value_of_a_discrete_distribution_is_tried_twice():
+    search = LuthierSearchCV(
+        KNeighborsClassifier(), {"n_neighbors": stats.binom(3, 0.5, loc=1)}, n_iter=9, cv=2
+    )
+    with pytest.warns(LuthierWarning, match="only 4 combinations"):
+        search.fit(X, Y)
+    assert sorted(p["n_neighbors"] for p in search.cv_results_["params"]) == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("epochs", [None, 4])
+@pytest.mark.parametrize(
+    "scheduler", ["population", PopulationBasedTraining(epochs=4)], ids=["name", "object"]
+)
+def test_candidates_that_go_on_from_one_another_are_refused(scheduler, epochs, tmp_path):
+    search = LuthierSearchCV(
+        SGDClassifier(), {"alpha": stats.loguniform(1e-5, 1e-1)}, scheduler=scheduler,
+        epochs=epochs, cv=4, study="s", storage=tmp_path / "s.db",
+    )  # fmt: skip
+    with pytest.raises(StudyError, match=r"other parameters.*such as 'asha' or 'hyperband'"):
+        search.fit(X, Y)
+    assert not (tmp_path / "s.db").exists()
+
+
+# -- chance ------------------------------------------------------------------------------------
+
+
+def test_without_a_random_state_every_fit_is_another_search(tmp_path):
+    def tried(**more):
+        search = LuthierSearchCV(GaussianNB(), ranges, n_iter=3, cv=2, **more)
+        return search.fit(X, Y).cv_results_["params"]
+
+    ranges = {"var_smoothing": luthier.Float(1e-9, 1e-1, scale="log")}
+    np.random.seed(3)
+    first, second = tried(), tried()
+    assert first != second
+    np.random.seed(3)
+    assert [tried(), tried()] == [first, second]
+    named = {"study": "s", "storage": tmp_path / "s.db"}
+    assert tried(**named) == tried(**named)  # goes on with the seed that it was begun with
 
 
 @pytest.mark.parametrize("count", [5, 6, 8, 9, 10, 17, 18, 30, 150])

@@ -82,7 +82,7 @@ def named(names: Iterable[str]) -> str:
 
 def _shares(history: History, space: Space, importance: Importance) -> dict[str, float]:
     """Return the importance of what enough trials varied outside of stages of its own."""
-    if len(history.trials) < _SEEN and not history.earlier:
+    if len(history.trials) < _SEEN:
         return {}
     found = importance(history, space)
     seen = {

@@ -6,6 +6,8 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from luthier.search.columns import columns_of
+from luthier.search.observations import Observations, observe
+from luthier.search.order import broken
 from luthier.search.staged.effects import Evidence, best_along, effect, evidence
 from luthier.search.staged.planning import incumbent
 from luthier.search.staged.roles import is_rate
@@ -35,9 +37,11 @@ def conclusion(
     best = -1 if history.best is None else history.best.number
     known = evidence(history, space) if trials else None
     effects = _effects(history, space, begun, known, importance)
-    dead = [] if begun.name == JOINT else _dead(effects, history)
+    seen = observe(history, space)
+    dead = [] if begun.name == JOINT else _dead(effects, seen)
+    measured = _measured(history, seen)
     words = [_tried(history, stage, trials)]
-    words += [_learned(history, space, begun, name, found) for name, found in effects.items()]
+    words += [_learned(history, space, name, found, measured) for name, found in effects.items()]
     if known is not None and begun.name != JOINT:
         words += _shifts(space, begun, known, settings)
     words.append(_what_follows(history, space, begun, settings, dead))
@@ -69,13 +73,23 @@ def _effects(
     return found
 
 
-def _dead(effects: dict[str, ev.Effect], history: History) -> list[str]:
-    """Return those whose greatest likely effect is next to nothing beside what trials differ by."""
-    losses = sorted(t.best_loss for t in history.ranking())
+def _dead(effects: dict[str, ev.Effect], seen: Observations) -> list[str]:
+    """Return those whose greatest likely effect is next to nothing beside what trials differ by.
+
+    By the losses that effects are measured in, which may be places in an order (see ``order.py``).
+    """
+    losses = sorted(map(float, seen.losses))
     if not losses:
         return []
     bar = _NEGLIGIBLE * (losses[len(losses) // 2] - losses[0])
     return [name for name, found in effects.items() if found.high < bar]
+
+
+def _measured(history: History, seen: Observations) -> bool:
+    """Return True where losses are the objective's own numbers, and not an order of the trials."""
+    if len(history.goals.objectives) > 1:
+        return False
+    return not seen.excesses.shape[1] or bool((broken(seen.excesses) <= 0).any())
 
 
 # -- words -------------------------------------------------------------------------------------------
@@ -104,19 +118,20 @@ def _tried(history: History, stage: StageRecord, trials: list[TrialRecord]) -> s
     return f"{said}: none is better than {metric} {old} (the best of them {new})."
 
 
-def _learned(
-    history: History, space: Space, begun: ev.StageBegun, name: str, found: ev.Effect
-) -> str:
+def _learned(history: History, space: Space, name: str, found: ev.Effect, measured: bool) -> str:
     assert history.best is not None
     short = Space.short(name)
+    value = _readable(_best_value(space, name, history.best))
+    best = f"best at {value}{_at_an_edge(space, name, history)}"
+    if not measured:  # numbers of an order would be taken for some of the objective
+        return f"{short}: {found.share:.0%} of what matters, {best}."
     if found.low <= 0:
         certain = f"at most {_number(found.high)}, perhaps nothing"
     else:
         certain = f"90 %: {_number(found.low)} to {_number(found.high)}"
-    value = _readable(_best_value(space, name, history.best))
     return (
         f"{short}: worst to best {_number(found.gain)} ({certain}; {found.share:.0%} of what "
-        f"matters), best at {value}{_at_an_edge(space, name, history)}."
+        f"matters), {best}."
     )
 
 
@@ -188,6 +203,7 @@ def _what_follows(
     own = [name for name in begun.hyperparameters if name in around]
     live = [name for name in [*own, *begun.live] if name in around and name in space.searched]
     live = [name for name in live if settings.live and is_rate(name, space, settings.roles)]
+    live = [name for name in live if name not in dead]
     fixed = [f"{Space.short(n)}={_readable(around[n])}" for n in own if n not in live]
     rates = [f"{Space.short(n)} stays live round {_readable(around[n])}" for n in live]
     said = [f"Fixed until the end: {', '.join(fixed)}"] if fixed else []

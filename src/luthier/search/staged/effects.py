@@ -1,7 +1,8 @@
 """What the trials so far say about each hyperparameter: its share of what matters, its effect, its best.
 
 All is read off the Gaussian process that proposes. Its losses are made even (``surrogate/skew.py``); what
-is told to people is turned back into the objective's own units.
+is told to people is turned back into those of ``observe``: the objective's own units, or with several
+objectives, and while no trial keeps the constraints on outcomes, places in an order of the trials.
 """
 
 from __future__ import annotations

@@ -103,7 +103,8 @@ def _own(
     remarks: list[str],
 ) -> ev.StageBegun:
     """Return the beginning of a stage for some of the hyperparameters."""
-    rates = [n for n in space.searched if is_rate(n, space, settings.roles)]
+    dead = _dead(history)
+    rates = [n for n in space.searched if is_rate(n, space, settings.roles) and n not in dead]
     live = [n for n in active(space, rates, around) if n not in first.hyperparameters]
     if history.best is None or not settings.live or not any(s.trials for s in history.stages):
         live = []  # nothing is known that it could lie near
@@ -114,6 +115,11 @@ def _own(
         reason = f"again, since no trial has a finite {history.objective.metric} so far"
     reason = "; ".join([reason, *remarks])
     return _begun(history, first.name, first.hyperparameters, live, around, ranges, trials, reason)
+
+
+def _dead(history: History) -> set[str]:
+    """Return what the stages so far have found to make no difference."""
+    return {name for s in history.stages if s.concluded for name in s.concluded.dead}
 
 
 def _staged(history: History) -> bool:
@@ -154,7 +160,7 @@ def _joint(
     room: int | None,
 ) -> ev.StageBegun:
     """Return the beginning of the last stage: all that makes a difference, round the best."""
-    dead = {n for s in history.stages if s.concluded for n in s.concluded.dead}
+    dead = _dead(history)
     names = [name for name in space.searched if name not in dead] or space.searched
     staged, known = _staged(history), history.best is not None
     ranges = settings.start if not staged else {}

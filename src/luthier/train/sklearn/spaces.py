@@ -11,13 +11,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+import numpy as np
+
 from luthier.errors import SpaceError
 from luthier.space import Choice, Constant, Domain, Float, Int, Space
 from luthier.space.plain import option, same
 
 _BETWEEN = "dictionary"  # of several dictionaries, which one
 _QUANTILE = "quantile of "  # before the name of a parameter that is searched by it
-_TAIL = 1e-3  # of a distribution without an end, what is left out at each end
+_TAIL = 1e-3  # of a distribution, what is left out at each end: it may be infinite, or 0 where that is no value
+_MANY = 1_000  # values of a discrete distribution, from which on it is searched by its quantile
 _LONGEST = 60  # characters of an option's name
 
 
@@ -141,14 +144,37 @@ def _domain(name: str, values: Any) -> tuple[Domain, Any]:
 
 
 def _distribution(frozen: Any) -> tuple[Domain, Any]:
-    kind, (low, high) = frozen.dist.name, frozen.support()
+    # One that was made of values has no other distribution that it is frozen from.
+    kind, (low, high) = getattr(frozen, "dist", frozen).name, frozen.support()
     if kind == "uniform":
         return Float(float(low), float(high)), None
     if kind in ("loguniform", "reciprocal"):
         return Float(float(low), float(high), scale="log"), None
     if kind == "randint":
         return (Constant(int(low)) if low == high else Int(int(low), int(high))), None
-    return Float(_TAIL, 1 - _TAIL), Quantiles(frozen)
+    values = _values(frozen) if hasattr(frozen, "pmf") else []
+    if not values:
+        return Float(_TAIL, 1 - _TAIL), Quantiles(frozen)
+    if len(values) == 1:
+        return Constant(values[0]), None
+    if all(isinstance(v, int) for v in values) and values[-1] - values[0] < len(values):
+        return Int(values[0], values[-1]), None
+    return Choice(*values), None
+
+
+def _values(frozen: Any) -> list[Any]:
+    """Return the values of a discrete distribution, but those in its tails; none where they are too many."""
+    given = getattr(getattr(frozen, "dist", frozen), "xk", None)
+    if given is None:
+        low, high = (int(frozen.ppf(quantile)) for quantile in (_TAIL, 1 - _TAIL))
+        found = np.arange(low, min(high, low + _MANY) + 1)
+    else:  # the user's own, of which none is left out
+        found = np.sort(np.ravel(given))
+        found = found + (frozen.support()[0] - found[0])  # where it was moved
+    if len(found) > _MANY:
+        return []
+    possible = found[frozen.pmf(found) > 0].tolist()
+    return [int(value) if value == int(value) else value for value in possible]
 
 
 def _options(name: str, values: list[Any]) -> tuple[Domain, Any]:

@@ -11,6 +11,7 @@ import joblib
 from luthier.errors import LuthierWarning, SpaceError, StudyError
 from luthier.schedule import SCHEDULERS
 from luthier.schedule.asha import ASHA
+from luthier.schedule.population import PopulationBasedTraining, Replay
 from luthier.schedule.race import Race
 from luthier.search.grid import Grid
 from luthier.space import Space
@@ -88,12 +89,35 @@ def scheduler_for_folds(count: int, begun: Study | None = None) -> ASHA | None:
     return before if isinstance(own, Race) and own.inner == before else found
 
 
+def refuse_copies(scheduler: Any) -> None:
+    """Refuse a scheduler that has candidates go on from one another with other parameters.
+
+    An estimator's parameters are in what it has learned, too (such as its optimizer's rate), and of folds that
+    are done the scores are another candidate's.
+
+    Raises:
+        StudyError: it is one of those.
+    """
+    by_name = isinstance(scheduler, str)
+    kind = SCHEDULERS.get(_as_known(scheduler)) if by_name else type(scheduler)
+    if kind is not None and issubclass(kind, PopulationBasedTraining | Replay):
+        raise StudyError(
+            f"scheduler={scheduler!r} has candidates go on from others' checkpoints with other parameters, "
+            "which a scikit-learn estimator does not take up in the middle of its training. Choose one that "
+            "compares candidates from their start, such as 'asha' or 'hyperband'."
+        )
+
+
 def promotes(scheduler: Any) -> bool:
     """Return whether a scheduler pauses candidates between folds."""
     if isinstance(scheduler, str):
-        made = SCHEDULERS.get(scheduler.replace("_", " ").lower())
+        made = SCHEDULERS.get(_as_known(scheduler))
         scheduler = made and cast(Any, made)(epochs=9)  # any number will do
     return bool(getattr(scheduler, "promotes", False))
+
+
+def _as_known(scheduler: str) -> str:
+    return scheduler.replace("_", " ").lower()
 
 
 def scores_of(task: Task, scoring: Any, *, by_epochs: bool) -> dict[str, Any]:
@@ -173,6 +197,7 @@ __all__ = [
     "candidates",
     "check_same",
     "promotes",
+    "refuse_copies",
     "scheduler_for_folds",
     "scores_of",
     "write_down",
