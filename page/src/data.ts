@@ -115,7 +115,7 @@ export interface Summary extends Line {
 export const searched = (line: Line): number => line.trials - line.repetitions - line.copies;
 
 // What there is beside them, in words.
-export const copied = (line: Line): string => `${line.copies} ${line.copies === 1 ? "copy" : "copies"} of better ones`;
+export const copied = (line: Line): string => `${line.copies} that went on from ${line.copies === 1 ? "another's" : "others'"} weights`;
 export const beside = (line: Line): string =>
   (line.repetitions ? ` and ${many(line.repetitions, "repetition")}` : "") + (line.copies ? ` and ${copied(line)}` : "");
 

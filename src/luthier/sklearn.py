@@ -82,7 +82,8 @@ class LuthierSearchCV(BaseSearchCV):
     Args:
         estimator: what is tuned; a pipeline's steps have their parameters as ``"step__parameter"``.
         param_distributions: by parameter a domain (``luthier.Float``, ``Int``, ``Choice``, …), a frozen
-            distribution of ``scipy.stats``, or a list of options; or a list of such dictionaries; or a
+            distribution of ``scipy.stats`` (searched by its quantile; a discrete one of few values evenly
+            over these), or a list of options; or a list of such dictionaries; or a
             ``luthier.Space``, with its conditions and constraints.
         n_iter: candidates to try, those of an earlier call with the same *study* included; by default 10,
             or with ``searcher="grid"`` every combination. Where there are fewer combinations, they are all.

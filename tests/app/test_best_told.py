@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 
 import pytest
 from click.testing import CliRunner
@@ -144,3 +145,16 @@ def test_one_trial_is_one_trial():
     told([10.0])
     done = CliRunner().invoke(commands, ["show", "s", "--trial", "7"])
     assert "has no trial 7: it has 1 trial so far" in str(done.exception)
+
+
+def test_the_command_that_exports_it_finds_the_store_and_is_in_one_piece(tmp_path):
+    folder = tmp_path / ("a folder with a long name " * 3 + "indeed")
+    folder.mkdir()
+    where = str(folder / "other.db")
+    told([10.0, 20.0], storage=where)
+    shown = run("show", "s", "--storage", where).stdout
+    command = next(line for line in shown.splitlines() if "luthier export s" in line)
+    arguments = shlex.split(command.partition("luthier export ")[2])
+    assert arguments == ["s", "--storage", where, "--to", "yaml"]
+    run("export", *arguments)
+    assert (tmp_path / "s.yaml").exists()

@@ -85,8 +85,8 @@ def test_copies_are_not_counted_as_trials(population):
     copied = copies(history)
     assert copied > 0
     assert len(history.trials) == 6 + copied
-    told = "copy" if copied == 1 else "copies"
-    told = f"6 trials and {copied} {told} of better ones"
+    whose = "another's" if copied == 1 else "others'"
+    told = f"6 trials and {copied} that went on from {whose} weights"
     assert tried(history) == told
     assert tried(history, 6) == told.replace("6 trials", "6 of 6 trials")
     assert f"done {told}, " in section(contents(history), "Settings")

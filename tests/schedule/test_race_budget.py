@@ -100,6 +100,15 @@ def test_one_configuration_has_nobody_to_race_against():
     assert line.startswith("race of 1 finalist on new seeds: undecided: there is one configuration")
 
 
+def test_one_trial_of_many_to_come_does_not_decide_that_there_is_nobody_to_race():
+    study = open_study("s", UNIT, minimize="loss", max_trials=20, storage="memory")
+    study.steer.race(3, 3)
+    study.tell(study.ask(), loss=1.0)
+    result = race(study.history)
+    assert result is not None
+    assert result.undecided == ""
+
+
 def test_a_race_that_may_still_be_decided_is_not_undecided(tmp_path):
     study = open_study(
         "s", UNIT, minimize="loss", storage="memory", searcher="random", epochs=1, max_trials=4,

@@ -6,6 +6,7 @@ import pytest
 
 import luthier
 from luthier.errors import StudyFinished
+from luthier.run.worker import work
 from luthier.space import Choice, Float, Int
 
 INTS = {"x": Int(1, 4), "y": Int(1, 4)}
@@ -87,3 +88,25 @@ def test_what_is_enqueued_after_the_last_point_is_trained():
     assert len(trained(study)) == 16
     study.enqueue({"x": 2, "y": 2})
     assert len(trained(study)) == 17
+
+
+def test_a_grid_of_which_a_part_does_not_fit_into_memory_ends(tmp_path):
+    def train(trial):
+        if trial["batch_size"] >= 64:
+            raise MemoryError("out of memory")
+        return trial["rate"]
+
+    space = {"batch_size": Choice([16, 32, 64, 128]), "rate": Choice([0.1, 0.01])}
+    study = luthier.open(
+        "s", space, minimize="loss", searcher="grid", halve="batch_size", storage=tmp_path / "s.db"
+    )
+    work(study, train)
+    assert len(study.trials) <= 8
+    points = {(t.configuration["batch_size"], t.configuration["rate"]) for t in study.trials}
+    assert {(size, rate) for size in (16, 32) for rate in (0.1, 0.01)} <= points
+
+
+def test_code_that_settles_on_other_values_ends_with_as_many_trials_as_points():
+    study = grid({"a": Int(1, 4), "b": Int(1, 4)})
+    work(study, lambda trial: trial.hp.int("a", 1, 4) + trial.hp.int("b", 1, trial.hp["a"]))
+    assert len(study.trials) == 16

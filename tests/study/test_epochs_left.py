@@ -130,3 +130,10 @@ def test_a_worker_that_dies_at_the_last_epoch_leaves_nothing_to_train(tmp_path):
     record = study.trials[0]
     assert (record.state, record.step) == (TrialState.STOPPED, 3)
     assert record.why == "3 epochs do not hold another one of it"
+
+
+def test_who_returns_its_value_has_come_to_its_end_when_the_epochs_are_used_up(tmp_path):
+    study = open_study("s", SPACE, minimize="loss", max_epochs=6, storage=tmp_path / "s.db")
+    work(study, lambda trial: trial["x"])
+    assert [t.state for t in study.trials] == [TrialState.COMPLETED] * 6
+    assert replay(read_log(study.store, "s"), *made_parts(study.history.header)).difference == ""

@@ -30,7 +30,7 @@ export function Overview({ view }: { view: View }) {
   const spent: Spent = asked === "trials" || asked === "epochs" ? asked : budget.epochs === null && budget.trials !== null ? "trials" : "epochs";
   // Not the last sign, which a note or a changed budget gives as well: what the picture's axis ends at.
   const took = chronicle ? course(chronicle, spent).seconds.at(-1) : undefined;
-  const over = columns.state.filter((state, i) => state >= ENDED && columns.repeats[i] < 0).length;
+  const over = columns.state.filter((state, i) => state >= ENDED && columns.repeats[i] < 0 && columns.parent[i] < 0).length;
   const running = Array.from({ length: study.count }, (_, i) => i).filter((i) => STATES[columns.state[i]] === "running");
   const after = last ? columns.repeats.filter((repeats, i) => i > last.trial && repeats < 0).length : 0;
   const sentence = last

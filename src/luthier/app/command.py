@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from io import TextIOWrapper
 from pathlib import Path
@@ -87,7 +88,8 @@ def show_study(
         click.echo(text.encode(), nl=False)  # UTF-8 whatever the locale
         _tell_of_the_best(history, number)
     elif number is None or trial is None:
-        show.print_study(history, top)
+        where = "" if storage is None else f" --storage {shlex.quote(storage)}"
+        show.print_study(history, top, where)
     else:
         show.print_trial(history, trial)
 

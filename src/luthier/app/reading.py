@@ -85,8 +85,8 @@ def last_of_several(trial: TrialRecord) -> str:
     if trial.parent < 0:
         return ""
     return (
-        f"trial {trial.number} ended with it: its hyperparameters changed on the way (population-based "
-        "training), and luthier.schedule.Replay.of(study) trains it again, this configuration alone does not"
+        f"trial {trial.number} ended with it: its hyperparameters changed on the way, and "
+        "luthier.schedule.Replay.of(study) trains it again, this configuration alone does not"
     )
 
 

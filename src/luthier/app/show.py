@@ -83,7 +83,7 @@ def console() -> Console:
 def print_list(histories: dict[str, History]) -> None:
     """Print a line for each study."""
     table = _table("study", "objective", "trials", "epochs", "best", "state", "last sign")
-    for column in table.columns[:3]:
+    for column in (*table.columns[:3], table.columns[4]):
         column.no_wrap, column.overflow = False, "fold"
     for name, history in histories.items():
         best = finite_best(history)
@@ -107,8 +107,14 @@ def _best_value(history: History, best: TrialRecord | None) -> str:
     return words.number(history.value(best.best_loss)) + breaks
 
 
-def print_study(history: History, top: int) -> None:
-    """Print what was searched, how the trials ended, the ranking, and the best configuration."""
+def print_study(history: History, top: int, where: str = "") -> None:
+    """Print what was searched, how the trials ended, the ranking, and the best configuration.
+
+    Args:
+        history: the study.
+        top: rows of the ranking.
+        where: the option by which a command finds the study's store.
+    """
     out, header = console(), history.header
     out.print(_titled(header.name, f": {history.goals}"))
     out.print(
@@ -142,17 +148,17 @@ def print_study(history: History, top: int) -> None:
         out.print(_race_table(history, raced))
         for line in words.race_lines(raced, history.objective.metric):
             out.print(clean(line))
-    _print_best(history, ranking[0], out)
+    _print_best(history, ranking[0], out, where)
 
 
-def _print_best(history: History, best: TrialRecord, out: Console) -> None:
+def _print_best(history: History, best: TrialRecord, out: Console, where: str) -> None:
     """Print the configuration with the best value, and that of a race's winner where it is another."""
     from luthier.app.forms import as_yaml
 
     what = "the best value"
     if rules := rules_broken(history):
         what = f"which comes closest (no trial keeps to {rules})"
-    export = f"luthier export {shlex.quote(history.header.name)}"
+    export = f"luthier export {shlex.quote(history.header.name)}{where}"
     told = [(best, what, export)]
     won = race_winner(history)
     if won is not None and won[0] is not best:
@@ -162,9 +168,8 @@ def _print_best(history: History, best: TrialRecord, out: Console) -> None:
         )
     for trial, what, command in told:
         out.print()
-        out.print(
-            clean(f"configuration of trial {trial.number}, {what}; to a file: {command} --to yaml")
-        )
+        said = f"configuration of trial {trial.number}, {what}; to a file: {command} --to yaml"
+        out.print(clean(said), soft_wrap=True)  # a command is copied in one piece
         if several := last_of_several(trial):
             out.print(clean(several))
         print(as_yaml(trial.configuration), end="")

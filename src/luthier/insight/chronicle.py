@@ -190,8 +190,12 @@ class Chronicle:
             self.best[trial] = records[-1][2]
 
     def _ended(self, event: Any) -> None:
-        kind, job = _END_OF[type(event)], self._open.get(event.trial)
-        if job is not None and getattr(event, "lease", 0) not in (0, job.lease):
+        kind, job, lease = (
+            _END_OF[type(event)],
+            self._open.get(event.trial),
+            getattr(event, "lease", 0),
+        )
+        if lease and (job is None or lease != job.lease):
             return  # fenced off
         if kind in ("completed", "stopped", "diverged", "failed"):
             # Who gives a trial up that had failed ends it no second time.

@@ -168,6 +168,9 @@ def conclude(study: Study, trial: Trial, outcome: Any) -> None:
         return
     if outcome is not None and not trial.has_reported:
         metrics = outcome if isinstance(outcome, Mapping) else {study.objective.metric: outcome}
+        if trial.to_step is None and trial.ranks is None:
+            study.tell(trial, metrics)  # it is over: nobody has to judge whether it may go on
+            return
         trial.report(metrics)
     elif not trial.has_reported:
         metric = study.objective.metric

@@ -269,6 +269,10 @@ def undecided(history: History) -> str:
         return ""
     count, begun = len(state.order), len(history.repetitions)
     if count < _FEWEST_FINALISTS:
+        tried = len(history.trials) - begun
+        used_up = history.limits.trials is not None and tried >= history.limits.trials
+        if not used_up and epochs_left(history, history.limits) >= _each(history):
+            return ""
         return "there is one configuration with a finite value, and nobody to race it against"
     leads = state.rounds and finite(runs_of(history)[state.order[0]])
     if leads or not (state.over or epochs_left(history, history.limits) < _each(history)):

@@ -76,8 +76,8 @@ class Rungs:
     def promotable(self, rung: int, factor: float) -> Iterator[int]:
         """Yield who waits at *rung* and is in the top 1/*factor* of those that arrived, the best first.
 
-        Who was stopped there, by hand or when the study had come to its end, takes nobody's place: with a
-        raised limit there may be many such.
+        Who was stopped there, by hand or when the study had come to its end, or failed, takes nobody's
+        place: with a raised limit there may be many such.
         """
         among, lost = self.arrived[rung], self.lost[rung]
         for place in self.waiting[rung]:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from luthier.space import Space
 from luthier.study.chance import Chance
-from luthier.study.exhausting import Count, points_of, untried, untried_count
+from luthier.study.exhausting import Count, points_of, trainable, untried_count
 from luthier.study.history import History
 
 
@@ -34,9 +34,12 @@ class Grid:
         """
         count = _frozen(self.count)
         points = points_of(space, count)
-        if all(t.configuration == p for t, p in zip(history.trials, points, strict=False)):
+        new = trainable(space, count, history)
+        if not history.infeasible and all(
+            t.configuration == p for t, p in zip(history.trials, points, strict=False)
+        ):
             return dict(points[number % len(points)])
-        return dict(next(untried(space, count, history), points[number % len(points)]))
+        return dict(next(new, points[number % len(points)]))
 
     def size(self, space: Space) -> int | None:
         """Return how many points the grid has.

@@ -43,7 +43,7 @@ def first_new(
 
     With *again*, what was trained counts, too, unless it failed.
     """
-    tried = _in_vain(seen) if again else _tried(seen)
+    tried = _but_trained(seen) if again else _tried(seen)
     for place in ranked[:_LOOKED_AT]:
         if _is_new(place, tried):
             configuration = space.decode(place)
@@ -140,6 +140,13 @@ def _tried(seen: Observations) -> Array:
 
     known = np.nan_to_num(np.concatenate([seen.points, seen.partial, seen.pending]), nan=-1.0)
     return np.concatenate([known, _in_vain(seen)])
+
+
+def _but_trained(seen: Observations) -> Array:
+    """Return what is no news even where a trial may be repeated: what failed, and what is under way."""
+    import numpy as np
+
+    return np.concatenate([np.nan_to_num(seen.pending, nan=-1.0), _in_vain(seen)])
 
 
 def _in_vain(seen: Observations) -> Array:

@@ -187,7 +187,7 @@ class Choosing(Writing):
         if isinstance(move, Start | Done) and (decision := decider.turn(move)) is not None:
             return decision, proposal
         fresh = isinstance(move, Start) and move.configuration is None
-        if fresh and waits_for_a_report(history, self.searcher):
+        if fresh and waits_for_a_report(history, self.searcher, self.scheduler):
             move = Wait()
         if isinstance(move, Start):
             known = proposal is not None and decider.holds(proposal)

@@ -330,7 +330,12 @@ def within_space(
     if exhausts(searcher):
         seen = searched(history)  # a race's repetitions are no points of it
         # What is enqueued may be one of its points; what is none has its place once it is begun.
-        size = len(seen.trials) + max(len(seen.queue), searcher.left(seen))
+        end = len(seen.trials) + max(len(seen.queue), searcher.left(seen))
+        if not history.header.define_by_run and size is not None:
+            # Code that settles on other values would have its point proposed for ever.
+            before = history.changes[-1].first if history.changes else 0
+            end = min(end, before + size + seen.enqueued + len(seen.queue))
+        size = end
     elif exhaustible(history, searcher, scheduler):
         seen = searched(history)
         size = len(seen.trials) + left(seen)

@@ -47,11 +47,13 @@ def left(history: History) -> int:
     return len(history.queue) + sum(1 for _ in _possible(history))
 
 
-def waits_for_a_report(history: History, searcher: Searcher) -> bool:
+def waits_for_a_report(history: History, searcher: Searcher, scheduler: Scheduler) -> bool:
     """Return whether all configurations that were declared are being tried, and nothing was reported yet.
 
     Then the code may still ask for more, so the study is not over, and to begin one again would tell nothing.
     """
+    if getattr(scheduler, "ends_by_its_plan", False):  # which says how many there are
+        return False
     if history.epochs or not history.active or not _once(history, searcher):
         return False
     return _is_all(history) and not history.queue and next(_possible(history), None) is None
@@ -101,9 +103,7 @@ def _declared(history: History) -> set[str]:
 
 
 def _possible(history: History) -> Iterator[dict[str, Any]]:
-    for point in untried(history.space, None, history):
-        if not would_run_out(point, history.infeasible):
-            yield point
+    return trainable(history.space, None, history)
 
 
 def points_of(space: Space, count: Count) -> tuple[dict[str, Any], ...]:
@@ -137,14 +137,22 @@ def untried(space: Space, count: Count, history: History) -> Iterator[dict[str, 
 
 
 def untried_count(space: Space, count: Count, history: History) -> int:
-    """Return how many points ``untried`` yields; of declared spaces without a look at each."""
-    if history.header.define_by_run:
-        return sum(1 for _ in untried(space, count, history))
+    """Return how many points ``trainable`` yields; mostly without a look at each."""
+    if history.header.define_by_run or history.infeasible:
+        return sum(1 for _ in trainable(space, count, history))
     tried = followed(history, "tried", _Tried).words
+    # In this order it takes as long as what was tried, not as the grid.
     known = (
-        len(those.keys() & _all_written(space, count, names)) for names, those in tried.items()
+        len(_all_written(space, count, names).intersection(those)) for names, those in tried.items()
     )
     return len(points_of(space, count)) - sum(known)
+
+
+def trainable(space: Space, count: Count, history: History) -> Iterator[dict[str, Any]]:
+    """Yield the points of the grid that nobody has tried and that should not run out of memory."""
+    for point in untried(space, count, history):
+        if not would_run_out(point, history.infeasible):
+            yield point
 
 
 def was_tried(configuration: dict[str, Any], history: History) -> bool:

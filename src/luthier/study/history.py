@@ -185,6 +185,7 @@ class History(Known):
         )
         if event.enqueued:
             self.queue.pop(0)
+            self.enqueued += 1
             trial.stage = -1  # somebody else's idea: it takes no trial of the stage away
         elif 0 <= event.stage < len(self.stages):
             self.stages[event.stage].trials += 1

@@ -85,6 +85,9 @@ class Known:
         self.best: TrialRecord | None = None
         self.epochs: int = 0
         self.late_reports = 0
+        self.enqueued = (
+            0  # trials that were begun because somebody had asked for their configuration
+        )
         self.last_lease = 0
         self.last_time = 0.0
 

@@ -27,7 +27,16 @@ _SHARED = (
         "held_why",
         "race",
     ),
-    *("earlier", "queue", "infeasible", "best", "late_reports", "last_lease", "last_time"),
+    *(
+        "earlier",
+        "queue",
+        "infeasible",
+        "best",
+        "late_reports",
+        "enqueued",
+        "last_lease",
+        "last_time",
+    ),
     *("stages", "test_reads", "notes", "attributes"),
 )
 _BY_STATE = {

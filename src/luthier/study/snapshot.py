@@ -22,7 +22,7 @@ from luthier.study.log import decoded_all
 from luthier.study.protocols import PAGE, Store
 from luthier.study.records import SpaceRecord, StageRecord, TrialRecord, TrialState
 
-_LAYOUT = 14  # raised whenever what is below, or the fold, changes
+_LAYOUT = 15  # raised whenever what is below, or the fold, changes
 _FIRST = 20_000  # events before the first snapshot, and between early ones
 _LATER = 100_000  # events between snapshots of long logs
 _AT_ONCE = 500  # events that are decoded together: more leave the processor's cache
@@ -53,6 +53,7 @@ class _Kept(msgspec.Struct, array_like=True):
     epochs: int
     repeated_epochs: int
     late_reports: int
+    enqueued: int
     last_lease: int
     last_time: float
     configurations: list[dict[str, Any]]
@@ -157,6 +158,7 @@ def encode(history: History) -> bytes:
         history.epochs,
         history.repeated_epochs,
         history.late_reports,
+        history.enqueued,
         history.last_lease,
         history.last_time,
         [t.configuration for t in trials],
@@ -206,7 +208,7 @@ def decode(body: bytes) -> History | None:
     history.infeasible = [thawed(c) for c in kept.infeasible]
     history.race = kept.race
     history.epochs, history.late_reports = kept.epochs, kept.late_reports
-    history.repeated_epochs = kept.repeated_epochs
+    history.repeated_epochs, history.enqueued = kept.repeated_epochs, kept.enqueued
     history.last_lease, history.last_time = kept.last_lease, kept.last_time
     history.stages = [
         StageRecord(

@@ -19,7 +19,7 @@ def were_tried(trials: int | None) -> str:
 
 
 def copies(history: History) -> int:
-    """Return how many trials took another one's place with a better one's weights."""
+    """Return how many trials went on from another one's weights: in a population, or as parts of a schedule."""
     return sum(trial.parent >= 0 for trial in history.trials)
 
 
@@ -31,14 +31,14 @@ def searched_count(history: History) -> int:
 def tried(history: History, limit: int | None = None) -> str:
     """Return the trials that a budget counts, of their *limit*, and the others beside them.
 
-    Such as '6 of 10 trials and 4 repetitions of finalists', or '20 trials and 8 copies of better ones'.
+    Such as '6 of 10 trials and 4 repetitions of finalists', or '20 trials and 8 that went on from
+    others' weights'.
     """
     searched, again, copied = searched_count(history), len(history.repetitions), copies(history)
     said = f"{searched} of {counted(limit, 'trial')}" if limit else counted(searched, "trial")
     said += f" and {counted(again, 'repetition')} of finalists" * bool(again)
-    return said + f" and {copied} {'copy' if copied == 1 else 'copies'} of better ones" * bool(
-        copied
-    )
+    whose = "another's" if copied == 1 else "others'"
+    return said + f" and {copied} that went on from {whose} weights" * bool(copied)
 
 
 def rules_broken(history: History) -> str:

@@ -116,8 +116,6 @@ def _as_it_was(
         yield
     finally:
         model.load_state_dict(weights)
-        for module, name, buffer, before in beside:
-            setattr(module, name, buffer.copy_(before))
         for generator, order in zip(generators, orders, strict=True):
             generator.set_state(order)
         optimizer.load_state_dict(moments)
@@ -125,3 +123,6 @@ def _as_it_was(
             module.training = mode
         for parameter, gradient in gradients:
             parameter.grad = gradient
+        for module, name, buffer, before in beside:
+            # One that shows the same memory several times cannot be written to, and has not been.
+            setattr(module, name, buffer if torch.equal(buffer, before) else buffer.copy_(before))

@@ -292,6 +292,10 @@ def test_the_users_own_argument_is_named(wrong):
         (stats.rv_discrete(values=([8, 16, 64], [0.2, 0.3, 0.5])), luthier.Choice(8, 16, 64)),
         (stats.rv_discrete(values=([8, 16], [0.5, 0.5]))(loc=1), luthier.Choice(9, 17)),
         (stats.rv_discrete(values=([0.5, 1.0], [0.5, 0.5])), luthier.Choice(0.5, 1)),
+        (
+            stats.rv_discrete(values=([0.25, 0.5, 1.5], [0.2, 0.3, 0.5]))(loc=0.25),
+            luthier.Choice(0.5, 0.75, 1.75),
+        ),
         (stats.rv_discrete(values=([5], [1.0])), luthier.Constant(5)),
     ],
 )
@@ -307,6 +311,24 @@ def test_a_discrete_distribution_of_very_many_values_is_searched_by_its_quantile
     [(name, value)] = found.parameters(found.space.default()).items()
     assert (name, value) == ("k", 1_000_000)
     assert type(value) is int
+
+
+@pytest.mark.parametrize(
+    "distribution",
+    [
+        stats.zipf(1.2),  # of which a far quantile is beyond counting
+        stats.geom(0.01),
+        stats.rv_discrete(
+            values=(range(16, 513, 16), [1 / 32] * 32)
+        ),  # options would have no order
+    ],
+)
+def test_one_with_a_long_tail_or_many_steps_is_searched_by_its_quantile(distribution):
+    found = ranges_from({"k": distribution})
+    assert list(found.space.domains) == ["quantile of k"]
+    [value] = found.parameters(found.space.default()).values()
+    assert type(value) is int
+    assert distribution.pmf(value) > 0
 
 
 def test_no_value_of_a_discrete_distribution_is_tried_twice():

@@ -17,7 +17,8 @@ def chronicle_page(known: Chronicle, history: History) -> dict[str, Any]:
     best = known.bests(history)
     jobs = known.jobs[-_JOBS:]
     burn = thinned(known.burn)
-    ended = [when for number, when in known.finished.items() if number not in history.repetitions]
+    others = {*history.repetitions, *(t.number for t in history.trials if t.parent >= 0)}
+    ended = [when for number, when in known.finished.items() if number not in others]
     finished = thinned([(when, i) for i, when in enumerate(ended, 1)])
     return {
         "workers": list(known.workers),

@@ -41,7 +41,7 @@ def answer(history: History) -> list[Part]:
     best = finite_best(history)
     if best is not None and trial is not best:
         parts.append(Text(_not_the_best(history, best)))
-    if len(history.goals.objectives) > 1 and (front := history.front()):
+    if len(history.goals.objectives) > 1 and len(front := history.front()) > 1:
         parts.append(Text(_others_on_the_front(history, front)))
     if trial.violation:
         rules = " and ".join(map(str, history.goals.constraints))

@@ -20,7 +20,8 @@ from luthier.space.plain import option, same
 _BETWEEN = "dictionary"  # of several dictionaries, which one
 _QUANTILE = "quantile of "  # before the name of a parameter that is searched by it
 _TAIL = 1e-3  # of a distribution, what is left out at each end: it may be infinite, or 0 where that is no value
-_MANY = 1_000  # values of a discrete distribution, from which on it is searched by its quantile
+_MANY = 50  # values of a discrete distribution, from which on it is searched by its quantile
+_UNORDERED = 20  # the same where they are no range of whole numbers: options have no order
 _LONGEST = 60  # characters of an option's name
 
 
@@ -32,8 +33,8 @@ class Quantiles:
 
     def __call__(self, quantile: Any) -> Any:
         """Return the distribution's value there, as Python's own number."""
-        value = self.distribution.ppf(quantile)
-        return int(value) if hasattr(self.distribution, "pmf") else float(value)
+        value = float(self.distribution.ppf(quantile))
+        return int(value) if hasattr(self.distribution, "pmf") and value == int(value) else value
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,22 +160,28 @@ def _distribution(frozen: Any) -> tuple[Domain, Any]:
         return Constant(values[0]), None
     if all(isinstance(v, int) for v in values) and values[-1] - values[0] < len(values):
         return Int(values[0], values[-1]), None
+    if len(values) > _UNORDERED:
+        return Float(_TAIL, 1 - _TAIL), Quantiles(frozen)
     return Choice(*values), None
 
 
 def _values(frozen: Any) -> list[Any]:
     """Return the values of a discrete distribution, but those in its tails; none where they are too many."""
-    given = getattr(getattr(frozen, "dist", frozen), "xk", None)
-    if given is None:
-        low, high = (int(frozen.ppf(quantile)) for quantile in (_TAIL, 1 - _TAIL))
-        found = np.arange(low, min(high, low + _MANY) + 1)
-    else:  # the user's own, of which none is left out
-        found = np.sort(np.ravel(given))
-        found = found + (frozen.support()[0] - found[0])  # where it was moved
+    own = getattr(frozen, "dist", frozen)
+    given = getattr(own, "xk", None)
+    if given is not None:  # the user's own, of which none is left out
+        values, chances = np.ravel(given), np.ravel(own.pk)
+        moved = frozen.support()[0] - values.min()
+        found = np.sort(values[chances > 0] + moved)
+    else:
+        low = int(frozen.ppf(_TAIL))
+        if frozen.cdf(low + _MANY) < 1 - _TAIL:  # its other end may be beyond counting
+            return []
+        found = np.arange(low, int(frozen.ppf(1 - _TAIL)) + 1)
+        found = found[frozen.pmf(found) > 0]
     if len(found) > _MANY:
         return []
-    possible = found[frozen.pmf(found) > 0].tolist()
-    return [int(value) if value == int(value) else value for value in possible]
+    return [int(value) if value == int(value) else value for value in found.tolist()]
 
 
 def _options(name: str, values: list[Any]) -> tuple[Domain, Any]:
