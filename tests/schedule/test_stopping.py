@@ -12,6 +12,7 @@ from luthier.errors import StudyError
 from luthier.run.worker import work
 from luthier.schedule import MedianStopping, Patience, Significance
 from luthier.schedule.significance import noise_of
+from luthier.study import events as ev
 from luthier.study.records import TrialState
 
 
@@ -132,3 +133,21 @@ def test_looks_are_taken_at_intervals_also_where_reports_are_rarer(tmp_path):
     study = study_of(MedianStopping(20, grace=1, interval=5), tmp_path / "rare", max_trials=6)
     work(study, train)
     assert [t.step for t in study.trials] == [20, 20, 20, 10, 10, 10]
+
+
+def test_who_was_lost_with_the_word_of_its_end_unwritten_is_not_trained_again(tmp_path):
+    """Patience asks nobody else: what it said of the last report it says again."""
+    study = study_of(Patience(50, patience=3), tmp_path, max_trials=4)
+    job = study.next_job()
+    told = [
+        ev.Reported(
+            time=1.0 + n, trial=0, lease=job.lease, step=n, metrics={"loss": 1.0}, seconds=0.1
+        )
+        for n in range(1, 5)
+    ]
+    lost = ev.WorkerLost(time=9.0, trial=0, lease=job.lease, cause="signal 9", kind="lost")
+    study.store.append("s", [ev.encode(event) for event in [*told, lost]])
+    study.leased.clear()
+    assert study.next_job().trial == 1
+    assert study.refresh().trials[0].state is TrialState.STOPPED
+    assert study.refresh().trials[0].step == 4

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from luthier.schedule.settings import real, whole
 from luthier.schedule.stopping import Stopping
@@ -23,6 +24,8 @@ class Patience(Stopping):
 
     patience: int = 5
     better: float = 0.0
+
+    hangs_on_itself: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         """Check the settings.

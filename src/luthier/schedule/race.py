@@ -104,6 +104,11 @@ class Race:
         return getattr(self.inner, "in_any_order", False)
 
     @property
+    def hangs_on_itself(self) -> bool:
+        """Return whether a verdict hangs on the trial's own reports alone."""
+        return getattr(self.inner, "hangs_on_itself", False)
+
+    @property
     def ends_by_its_plan(self) -> bool:
         """Return whether the search ends when its scheduler's plan is done, however small the space is."""
         return getattr(self.inner, "ends_by_its_plan", False)

@@ -143,10 +143,10 @@ class Deciding:
     def _had_ended(self, trial: TrialRecord, verdict: Verdict) -> bool:
         """Return whether a trial's last report had ended its job, judged again by what is known now.
 
-        A pause and an end hang on the step alone. Whether it is abandoned on its way hangs on the others,
+        A pause and an end hang on the step alone. Whether it is abandoned on its way mostly hangs on others,
         of which more may have reported since: it was told to go on. Only the epochs may be gone.
         """
-        if verdict.fate is not Fate.STOP:
+        if verdict.fate is not Fate.STOP or getattr(self.scheduler, "hangs_on_itself", False):
             return verdict.fate is not Fate.GO_ON
         at_its_end = trial.to_step is not None and trial.step >= trial.to_step
         return at_its_end or not holds(self.scheduler, self.history, trial, self.limits)

@@ -351,8 +351,9 @@ class Scheduler(Protocol):
 
     One that decides the same in whatever order results come says so by an attribute ``in_any_order``, one
     whose plan takes as many trials as the limits hold, or trains trials on under other configurations,
-    by ``ends_by_its_plan``: it goes on when every configuration of a small space was tried. One that stops
-    trials on their way tells by ``first_look`` at which step it first may; without it that is the first.
+    by ``ends_by_its_plan``: it goes on when every configuration of a small space was tried, one whose
+    verdicts hang on the trial's own reports alone by ``hangs_on_itself``. One that stops trials on their
+    way tells by ``first_look`` at which step it first may; without it that is the first.
     """
 
     @property
