@@ -218,9 +218,8 @@ class LuthierSearchCV(BaseSearchCV):
             error_score=self.error_score,
             verbose=max(0, self.verbose - 1),
         )
-        drawn = (
-            self._drawn()
-        )  # from numpy's generator, which then goes on: another search each time
+        # From numpy's generator, which then goes on: another search each time.
+        drawn = self._drawn()
         with same_random_state():
             self.study_ = self._searched(task, drawn)
             self._keep(outcomes(self.study_.history, task, by_epochs=self.epochs is not None))

@@ -69,12 +69,18 @@ def test_what_is_told_to_be_enough_is_enough(scheduler, limits):
         assert race(done.study.history).winner is not None
 
 
-def test_fewer_finalists_that_fit_are_named():
+def to_race(count, **limits):
+    """Return a study of trainings of one epoch whose best *count* are to be raced."""
     study = open_study(
-        "s", UNIT, minimize="loss", storage="memory", searcher="random", epochs=1, max_epochs=24,
-        scheduler=None,
+        "s", UNIT, minimize="loss", storage="memory", searcher="random", epochs=1, scheduler=None,
+        **limits,
     )  # fmt: skip
-    study.steer.race(4, 3)
+    study.steer.race(count, 3)
+    return study
+
+
+def test_fewer_finalists_that_fit_are_named():
+    study = to_race(4, max_epochs=24)
     said = study.scheduler.doubt(study.refresh(), study.limits)
     assert said.endswith("(luthier budget STUDY --epochs 36), or finalists=2.")
     study.steer.race(2, 3)
@@ -82,11 +88,7 @@ def test_fewer_finalists_that_fit_are_named():
 
 
 def test_one_configuration_has_nobody_to_race_against():
-    study = open_study(
-        "s", UNIT, minimize="loss", storage="memory", searcher="random", epochs=1, max_trials=1,
-        scheduler=None,
-    )  # fmt: skip
-    study.steer.race(3, 3)
+    study = to_race(3, max_trials=1)
     assert all(
         b.index != BRACKET for b in study.scheduler.planned(study.refresh(), study.limits).brackets
     )

@@ -27,7 +27,12 @@ def exhaustible(history: History, searcher: Searcher, scheduler: Scheduler) -> b
     Not where trying one twice tells something, where code asks for more than was declared (nobody can know
     before the first report), or where the scheduler's plan says when it ends.
     """
-    if not history.epochs or getattr(scheduler, "ends_by_its_plan", False):
+    return history.epochs > 0 and _ends_once_all_were_tried(history, searcher, scheduler)
+
+
+def _ends_once_all_were_tried(history: History, searcher: Searcher, scheduler: Scheduler) -> bool:
+    """Return whether the study does so unless the first report says that there are more configurations."""
+    if getattr(scheduler, "ends_by_its_plan", False):  # which says how many trials there are
         return False
     return _once(history, searcher) and _is_all(history)
 
@@ -52,11 +57,10 @@ def waits_for_a_report(history: History, searcher: Searcher, scheduler: Schedule
 
     Then the code may still ask for more, so the study is not over, and to begin one again would tell nothing.
     """
-    if getattr(scheduler, "ends_by_its_plan", False):  # which says how many there are
+    if history.epochs or not history.active or history.queue:
         return False
-    if history.epochs or not history.active or not _once(history, searcher):
-        return False
-    return _is_all(history) and not history.queue and next(_possible(history), None) is None
+    ends = _ends_once_all_were_tried(history, searcher, scheduler)
+    return ends and next(_possible(history), None) is None
 
 
 def new_one(

@@ -67,7 +67,7 @@ class Posterior:
         """Return mean and variance of the function at *features* (m, q), each of shape (m,)."""
         import numpy as np
 
-        covariance, _, prior, _ = self._covariance(features, sloped=False)
+        covariance, _, prior, _ = self._covariance(features)
         mean = self.mean + covariance @ self.weights
         explained = np.einsum("ij,ij->i", covariance @ self.inverse, covariance)
         return mean, np.maximum(prior - explained, 1e-10)
@@ -106,15 +106,13 @@ class Posterior:
         bent = 2.0 * factors[..., :count] + 4.0 * (2.0 * features - 1.0) * factors[..., count:]
         return self.hyperparameters.trend / math.sqrt(count) * bent
 
-    def _covariance(
-        self, features: Array, *, sloped: bool = True
-    ) -> tuple[Array, Array, Array | float, Array]:
+    def _covariance(self, features: Array) -> tuple[Array, Array, Array | float, Array]:
         """Return covariance with the observations, Matérn's slope, variance before any, terms of the trend."""
         import numpy as np
 
         signal, trend = self.hyperparameters.signal, self.hyperparameters.trend
         squared = squared_distances(features / self.hyperparameters.lengths, self.scaled)
-        covariance, slope = matern(squared, signal, sloped=sloped)
+        covariance, slope = matern(squared, signal)
         if not trend:
             return covariance, slope, signal, features[:, :0]
         terms = trend_terms(features)
@@ -133,26 +131,21 @@ def squared_distances(a: Array, b: Array) -> Array:
     return np.maximum(found, 0.0, out=found)
 
 
-def matern(squared: Array, signal: float, *, sloped: bool = True) -> tuple[Array, Array]:
-    """Return the covariance at squared distances, and minus twice its derivative with respect to them.
-
-    Where it is not to be *sloped* the second is of no meaning.
-    """
+def matern(squared: Array, signal: float) -> tuple[Array, Array]:
+    """Return the covariance at squared distances, and minus twice its derivative with respect to them."""
     import numpy as np
 
     # In place: most of the time goes to memory.
-    root = np.sqrt(5.0 * squared)
-    decay = np.exp(-root)
+    slope = np.sqrt(5.0 * squared)
+    decay = np.exp(-slope)
     decay *= signal
-    root += 1.0
+    slope += 1.0
     covariance = (5.0 / 3.0) * squared
-    covariance += root
+    covariance += slope
     covariance *= decay
-    if not sloped:
-        return covariance, root
-    root *= 5.0 / 3.0
-    root *= decay
-    return covariance, root
+    slope *= 5.0 / 3.0
+    slope *= decay
+    return covariance, slope
 
 
 def trend_terms(features: Array) -> Array:
@@ -181,7 +174,7 @@ def condition(
     )
     scaled = features / spread.lengths
     terms = trend_terms(features) if spread.trend else features[:, :0]
-    covariance, _ = matern(squared_distances(scaled, scaled), spread.signal, sloped=False)
+    covariance, _ = matern(squared_distances(scaled, scaled), spread.signal)
     if spread.trend:
         covariance += spread.trend * (terms @ terms.T)
     inverse = _inverted(covariance, spread.noise)

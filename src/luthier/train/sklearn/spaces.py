@@ -154,15 +154,14 @@ def _distribution(frozen: Any) -> tuple[Domain, Any]:
     if kind == "randint":
         return (Constant(int(low)) if low == high else Int(int(low), int(high))), None
     values = _values(frozen) if hasattr(frozen, "pmf") else []
-    if not values:
-        return Float(_TAIL, 1 - _TAIL), Quantiles(frozen)
     if len(values) == 1:
         return Constant(values[0]), None
-    if all(isinstance(v, int) for v in values) and values[-1] - values[0] < len(values):
+    whole = all(isinstance(v, int) for v in values)
+    if values and whole and values[-1] - values[0] < len(values):
         return Int(values[0], values[-1]), None
-    if len(values) > _UNORDERED:
-        return Float(_TAIL, 1 - _TAIL), Quantiles(frozen)
-    return Choice(*values), None
+    if values and len(values) <= _UNORDERED:
+        return Choice(*values), None
+    return Float(_TAIL, 1 - _TAIL), Quantiles(frozen)
 
 
 def _values(frozen: Any) -> list[Any]:
