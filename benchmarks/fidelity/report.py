@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from peers.ranks import mean_ranks
-from peers.results import FIGURES, conditions
+from peers.ranks import leads, mean_ranks
+from peers.results import FIGURES, conditions, verdict
 from peers.runs import Record, Runs
 from regret import gaps
 
-from fidelity import RANDOM
+from fidelity import AUTO, RANDOM
 from fidelity.curves import CurveTask
 
 Array = NDArray[np.float64]
@@ -77,6 +77,7 @@ def part(
     if not regrets:
         return [*lines, "- no runs"]
     lines += ["", *rank_table(runs, regrets, tuners, tasks, trainings)]
+    lines += ["", *goal_lines(regrets, tuners, trainings)]
     lines += ["", *task_table(regrets, tuners, trainings[-1])]
     return [*lines, "", *figure_lines(regrets, tuners, tasks, workers, options.write)]
 
@@ -150,7 +151,7 @@ def rank_table(
     for tuner in sorted(tuners, key=lambda u: last[u][0] if u in last else math.inf):
         cells = [rank_cell(found.get(tuner)) for found in columns.values()]
         cells += [regret_cell(regrets, tuner, t) if tuner in whole else "-" for t in trainings]
-        cells += [share_cell(regrets, tuner), *spent(runs, tuner)]
+        cells += [share_words(share_of(regrets, tuner)), *spent(runs, tuner)]
         lines.append(f"| {tuner} | {' | '.join(cells)} |")
     return [f"{len(regrets)} tasks.", "", *lines]
 
@@ -176,17 +177,45 @@ def regret_cell(regrets: Regrets, tuner: str, trainings: int) -> str:
     return f"{np.mean([np.median(own[tuner][:, column]) for own in regrets.values()]):.3f}"
 
 
-def share_cell(regrets: Regrets, tuner: str) -> str:
+def share_of(regrets: Regrets, tuner: str) -> float | None:
     """Return when the tuner is as good as random search is at its end, as a share of that."""
     shares: list[float] = []
     for own in regrets.values():
         if tuner not in own or RANDOM not in own:
-            return "-"
+            return None
         reached = own[tuner] <= np.median(own[RANDOM][:, -1])
         first = (reached.argmax(axis=1) + 1) / reached.shape[1]
         shares += np.where(reached.any(axis=1), first, math.inf).tolist()
-    share = statistics.median(shares)
-    return f"{share:.0%}" if math.isfinite(share) else "∞"
+    return statistics.median(shares)
+
+
+def share_words(share: float | None) -> str:
+    if share is None:
+        return "-"
+    return f"{share:.1%}" if math.isfinite(share) else "∞"
+
+
+def goal_lines(regrets: Regrets, tuners: list[str], trainings: list[int]) -> list[str]:
+    """Return whether the default is the best after each budget, and what of random search it needs."""
+    whole = [u for u in tuners if all(u in own for own in regrets.values())]
+    if AUTO not in whole or len(whole) < 2:
+        return []
+    lines: list[str] = []
+    mine = whole.index(AUTO)
+    for budget in trainings:
+        column = POINTS * budget - 1
+        finals = [[own[tuner][:, column] for tuner in whole] for own in regrets.values()]
+        behind = leads(finals, mine, np.random.default_rng(0))
+        second = min((i for i in range(len(whole)) if i != mine), key=lambda i: behind[0, i])
+        difference, low, high = behind[:, second]
+        goal = f"{AUTO} best in mean rank after {budget} trainings"
+        value = f"{whole[second]} is {difference:.2f} [{low:.2f}, {high:.2f}] behind"
+        lines.append(verdict(goal, difference > 0, value))
+    share = share_of(regrets, AUTO)
+    if share is not None:
+        goal = "random search's last quality with at most 1/8 of its epochs, median"
+        lines.append(verdict(goal, share <= 1 / 8, share_words(share)))
+    return lines
 
 
 def spent(runs: Runs, tuner: str) -> list[str]:

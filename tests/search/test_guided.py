@@ -99,6 +99,18 @@ def test_pending_trials_are_not_proposed_again(name):
     assert len({tuple(c.values()) for c in asked}) == 8
 
 
+def test_a_batch_is_spread_where_the_loss_is_all_but_known():
+    # A process is soon sure of a parabola: what is left to gain lies all in one place.
+    space = Space(x=Float(0, 1), y=Float(0, 1))
+    study = lt.open("s", space, minimize="loss", storage="memory", seed=0)
+    for _ in range(20):
+        trial = study.ask()
+        study.tell(trial, loss=(trial["x"] - 0.3) ** 2 + (trial["y"] - 0.6) ** 2)
+    places = [[t["x"], t["y"]] for t in (study.ask() for _ in range(16))]
+    for number, (x, y) in enumerate(places):
+        assert all(max(abs(x - a), abs(y - b)) > 0.01 for a, b in places[:number])
+
+
 @pytest.mark.parametrize("name", GUIDED)
 def test_constraints_hold(name):
     space = Space(x=Float(0, 1), y=Float(0, 1), constraints=["x + y <= 0.6"])

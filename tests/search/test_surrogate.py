@@ -19,7 +19,7 @@ from luthier.search.surrogate.acquisition import (
 )
 from luthier.search.surrogate.parzen import density
 from luthier.search.surrogate.skew import evened
-from luthier.space import Bool, Choice, Float, Int, Space
+from luthier.space import Bool, Choice, Constant, Float, Int, Space
 
 GENERATOR = np.random.default_rng(7)
 POINTS = GENERATOR.random((40, 3))
@@ -185,3 +185,25 @@ def test_columns_round_like_their_domains():
             other = space.decode(near)
             changed = [k for k in "abcd" if other[k] != configuration[k]]
             assert len(changed) == 1 or (not changed and other != configuration)
+
+
+def test_columns_allow_what_the_space_does():
+    space = Space(
+        layers=Int(1, 4),
+        units=Int(8, 512, scale="log"),
+        optimizer=Choice("sgd", "adam"),
+        momentum=Float(0, 1).when(optimizer="sgd"),
+        width=Constant(64).when(layers=(3, 4)),
+        unnamed=Float(0, 1),
+        constraints=[
+            "units * layers <= 512",
+            "momentum < 0.5 or units > 100",
+            "units >= width",
+            "optimizer in ('sgd', 'adam')",
+        ],
+    )
+    columns = columns_of(space)
+    points = columns.rounded(np.random.default_rng(1).random((400, 5)))
+    said = [space.satisfies(space.decode(place)) for place in points]
+    assert columns.allowed(points).tolist() == said
+    assert 40 < sum(said) < 360

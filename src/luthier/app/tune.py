@@ -252,8 +252,9 @@ class _Asked:
 
 def _followed(group: Group, name: str, train: Train, load: Load | None) -> Result:
     """Train what rank 0 trains, and return what it found."""
-    with preemptible(_Asked()):  # rank 0 hears SIGTERM too, and decides when to go
-        study, reason, preempted = follow(group, name, train)
+    asked = _Asked()
+    with preemptible(asked):  # rank 0 hears SIGTERM too, and decides when to go
+        study, reason, preempted = follow(group, name, train, asked)
     if preempted:
         sys.exit(PREEMPTED_CODE)
     return Result(study, reason, load, train if isinstance(train, Refits) else None)

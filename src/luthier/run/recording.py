@@ -9,7 +9,7 @@ import shlex
 import time
 import traceback
 from collections.abc import Generator, Mapping
-from typing import Any, SupportsFloat, cast
+from typing import Any, Protocol, SupportsFloat, cast
 
 from luthier.errors import (
     CheckpointError,
@@ -26,6 +26,19 @@ from luthier.study.study import Study
 from luthier.study.trial import Trial
 
 _WORD_SECONDS = 0.2  # for SIGTERM to come, when it has ended a process that the training needs
+
+
+class MayBePreempted(Protocol):
+    """A study, or what stands for it in a process that follows another one."""
+
+    preempted: str
+
+
+class RaisedElsewhere(TrialError):
+    """What another process of the trial raised, which had not been told to end.
+
+    Whoever started the processes may end this one for it: that is no reason to give the trial back.
+    """
 
 
 def what_to_do(study: Study, trial: int) -> str:
@@ -80,12 +93,12 @@ def _record(study: Study, trial: Trial, error: Exception) -> None:
     if out_of_memory(error):
         trial.settle()
         study.fail(trial, "out of memory", _words(error), traceback.format_exc())
-    elif study.preempted:
+    elif study.preempted and not isinstance(error, RaisedElsewhere):
         _give_back(study, trial, error)
     elif isinstance(error, CheckpointError | StorageError):
         _put_back(study, trial, error)
         raise error
-    elif _told_to_go(study):
+    elif not isinstance(error, RaisedElsewhere) and told_to_go(study):
         _give_back(study, trial, error)
     elif _taken_over(study, trial):
         trial.closed = True
@@ -113,16 +126,16 @@ def _give_back(study: Study, trial: Trial, error: Exception) -> None:
     study.release(trial, f"{study.preempted}; then it raised {_words(error)}", "preempted")
 
 
-def _told_to_go(study: Study) -> bool:
+def told_to_go(asked: MayBePreempted) -> bool:
     """Return whether this process has been told to end, if only a moment after the error.
 
     A cluster sends SIGTERM to all processes of a job. It kills those that load the data, which the
     training may notice before its own SIGTERM has come.
     """
     until = time.monotonic() + _WORD_SECONDS
-    while not study.preempted and time.monotonic() < until:
+    while not asked.preempted and time.monotonic() < until:
         time.sleep(0.01)
-    return bool(study.preempted)
+    return bool(asked.preempted)
 
 
 def _taken_over(study: Study, trial: Trial) -> bool:

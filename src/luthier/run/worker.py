@@ -8,12 +8,12 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Generator
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 from luthier.run.abreast import Abreast, train_abreast
 from luthier.run.garbage import collect_if_due
 from luthier.run.ranks.leading import Leader, leader_here, led
-from luthier.run.recording import conclude, failure_of, recorded
+from luthier.run.recording import MayBePreempted, conclude, failure_of, recorded
 from luthier.run.recording import out_of_memory as out_of_memory
 from luthier.run.seeding import seed_everything
 from luthier.study import interrupts
@@ -73,12 +73,6 @@ def _work(study: Study, train: Train, enough: Callable[[], bool] | None) -> str:
         study.checkpoints.collect(study.refresh())
         if enough is not None and enough():
             return "replaced"
-
-
-class MayBePreempted(Protocol):
-    """A study, or what stands for it in a process that follows another one."""
-
-    preempted: str
 
 
 @contextlib.contextmanager

@@ -88,25 +88,47 @@ class Columns:
         """Return which entries of *points* (n, d), rounded before, are active."""
         import numpy as np
 
-        flags = np.ones(points.shape, dtype=bool)
-        of: dict[str, Any] = {}
-        for key, domain in self.space.domains.items():
-            on = np.ones(len(points), dtype=bool)
-            for parent, values in domain.condition:
-                on &= of[parent][0] & self._holds(parent, values, points)
-            of[key] = (on,)
-            if not isinstance(domain, Constant):
-                flags[:, self.names.index(key)] = on
+        on, flags = self._on(points), np.ones(points.shape, dtype=bool)
+        for column, name in enumerate(self.names):
+            flags[:, column] = on[name]
         return flags
+
+    def _on(self, points: Array) -> dict[str, Flags]:
+        """Return at which of *points* each hyperparameter, constants among them, is active."""
+        import numpy as np
+
+        found: dict[str, Flags] = {}
+        for key, domain in self.space.domains.items():
+            found[key] = np.ones(len(points), dtype=bool)
+            for parent, values in domain.condition:
+                found[key] &= found[parent] & self._holds(parent, values, points)
+        return found
 
     def allowed(self, points: Array) -> Flags:
         """Return which of *points* (n, d), rounded before, keep the space's constraints."""
         import numpy as np
 
+        keep = np.ones(len(points), dtype=bool)
         if not self.space.constraints:
-            return np.ones(len(points), dtype=bool)
-        keep = (self.space.satisfies(self.space.decode(point)) for point in points)
-        return np.fromiter(keep, dtype=bool, count=len(points))
+            return keep
+        # Only what the constraints speak of is decoded: of many hyperparameters it is a few.
+        names = sorted({name for each in self.space.constraints for name in each.names})
+        on, values = self._on(points), [self._values(name, points) for name in names]
+        for row in range(len(points)):
+            known = zip(names, values, strict=True)
+            said = {name: column[row] for name, column in known if on[name][row]}
+            keep[row] = self.space.satisfies(said)
+        return keep
+
+    def _values(self, name: str, points: Array) -> list[Any]:
+        """Return the value of a hyperparameter at each of *points*, anything where it is inactive."""
+        import numpy as np
+
+        domain = self.space.domains[name]
+        if isinstance(domain, Constant):
+            return [domain.value] * len(points)
+        places = np.nan_to_num(points[:, self.names.index(name)], nan=0.5)
+        return [domain.decode(place) for place in places.tolist()]
 
     def _holds(self, parent: str, values: tuple[Any, ...], points: Array) -> Flags:
         import numpy as np

@@ -44,6 +44,7 @@ _ENDLESS = {
     "asha",
     "pasha",
 }  # schedulers without an end
+_APART = 0.01  # of a range: what is under way says all about what is nearer
 _INFORMED = 6  # first trials where earlier studies say the rest
 
 
@@ -117,7 +118,8 @@ class GaussianProcess:
         with one_thread():
             models = Models(seen, columns_of(space), sources_of(history, space))
             ranked = ranked_places(models, self.hurry(history), noisy, chance, near=near)
-        found = first_new(ranked, seen, history, space, again=noisy)
+        found = first_new(ranked, seen, history, space, again=noisy, apart=_APART)
+        found = found or first_new(ranked, seen, history, space, again=noisy)
         return found or untried(seen, history, space, number, chance)
 
     def first(self, history: History, space: Space) -> int:

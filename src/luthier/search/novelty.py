@@ -37,15 +37,25 @@ _DRAWN = 512
 
 
 def first_new(
-    ranked: Array, seen: Observations, history: History, space: Space, *, again: bool = False
+    ranked: Array,
+    seen: Observations,
+    history: History,
+    space: Space,
+    *,
+    again: bool = False,
+    apart: float = _SAME,
 ) -> dict[str, Any] | None:
     """Return the first of the places (m, d) that can be trained and was not; None without any.
 
-    With *again*, what was trained counts, too, unless it failed.
+    With *again*, what was trained counts, too, unless it failed. What is under way is more than *apart*
+    away, a share of a range, in one hyperparameter at least.
     """
+    import numpy as np
+
     tried = _but_trained(seen) if again else _tried(seen)
+    pending = np.nan_to_num(seen.pending, nan=-1.0)
     for place in ranked[:_LOOKED_AT]:
-        if _is_new(place, tried):
+        if _is_new(place, tried) and _is_new(place, pending, apart):
             configuration = space.decode(place)
             if space.satisfies(configuration) and not would_run_out(
                 configuration, history.infeasible

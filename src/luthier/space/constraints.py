@@ -26,6 +26,12 @@ _BINARY: dict[type[ast.AST], Callable[[Any, Any], Any]] = {
     ast.In: lambda a, b: a in b,
     ast.NotIn: lambda a, b: a not in b,
 }
+_UNARY: dict[type[ast.AST], Callable[[Any], Any]] = {
+    ast.Not: operator.not_,
+    ast.USub: operator.neg,
+    ast.UAdd: operator.pos,
+}
+_TOGETHER: dict[type[ast.AST], Callable[[Iterable[bool]], bool]] = {ast.And: all, ast.Or: any}
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "abs": abs,
     "log10": math.log10,
@@ -55,10 +61,10 @@ class Constraint:
                 f"A constraint is a text such as 'units * layers <= 4096', not {text!r}."
             )
         try:
-            self._tree = ast.parse(text.strip(), mode="eval").body
+            tree = ast.parse(text.strip(), mode="eval").body
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             raise SpaceError(f"Constraint {text!r} cannot be read: {error}.") from None
-        self.names = sorted(self._names(self._tree))
+        self.names = sorted(self._names(tree))
         known = list(names)
         for name in self.names:
             if name not in known:
@@ -66,13 +72,14 @@ class Constraint:
                     f"Constraint {text!r} speaks of {name!r}, which the space does not have."
                     f"{nearest(name, known)}"
                 )
+        self._evaluate = _evaluator(tree)
 
     def __call__(self, values: Mapping[str, Any]) -> bool:
         """Return True when the values satisfy it; a value that it cannot compute breaks it."""
         if any(name not in values for name in self.names):
             return True
         try:
-            return bool(_value(self._tree, values))
+            return bool(self._evaluate(values))
         except (ArithmeticError, ValueError, TypeError):
             return False
 
@@ -125,39 +132,63 @@ def _dotted(node: ast.expr, text: str) -> str:
     raise SpaceError(f"Constraint {text!r} cannot be read at {ast.unparse(node)!r}.")
 
 
-def _value(node: ast.AST, values: Mapping[str, Any]) -> Any:
+def _evaluator(node: ast.AST) -> Callable[[Mapping[str, Any]], Any]:
+    """Return what computes *node* from values: a searcher asks it of hundreds of places a proposal."""
     match node:
-        case ast.Name():
-            return values[node.id]
+        case ast.Name(id=name):
+            return operator.itemgetter(name)
         case ast.Attribute():
-            return values[_dotted(node, "")]
-        case ast.Constant():
-            return node.value
-        case ast.Call(func=ast.Name(id=name)):
-            return _FUNCTIONS[name](*(_value(part, values) for part in node.args))
-        case ast.BinOp():
-            left, right = _value(node.left, values), _value(node.right, values)
-            if isinstance(left, str | tuple | list) or isinstance(right, str | tuple | list):
-                raise TypeError("arithmetic is for numbers")
-            return _BINARY[type(node.op)](left, right)
-        case ast.UnaryOp():
-            operand = _value(node.operand, values)
-            if isinstance(node.op, ast.Not):
-                return not operand
-            return -operand if isinstance(node.op, ast.USub) else +operand
-        case ast.BoolOp():
-            every = isinstance(node.op, ast.And)
-            parts = (bool(_value(part, values)) for part in node.values)
-            return all(parts) if every else any(parts)
-        case ast.Compare():
-            left = _value(node.left, values)
-            for op, part in zip(node.ops, node.comparators, strict=True):
-                right = _value(part, values)
-                if not _BINARY[type(op)](left, right):
-                    return False
-                left = right
-            return True
-        case ast.Tuple() | ast.List():
-            return tuple(_value(part, values) for part in node.elts)
+            return operator.itemgetter(_dotted(node, ""))
+        case ast.Constant(value=value):
+            return lambda values: value
+        case ast.Call(func=ast.Name(id=name), args=nodes):
+            function, arguments = _FUNCTIONS[name], [_evaluator(part) for part in nodes]
+            return lambda values: function(*(argument(values) for argument in arguments))
+        case ast.BinOp(left=left, op=op, right=right):
+            return _arithmetic(_BINARY[type(op)], _evaluator(left), _evaluator(right))
+        case ast.UnaryOp(op=op, operand=inner):
+            change, operand = _UNARY[type(op)], _evaluator(inner)
+            return lambda values: change(operand(values))
+        case ast.BoolOp(op=op, values=nodes):
+            parts, together = [_evaluator(part) for part in nodes], _TOGETHER[type(op)]
+            return lambda values: together(bool(part(values)) for part in parts)
+        case ast.Compare(left=left, ops=ops, comparators=nodes):
+            steps = [(_BINARY[type(o)], _evaluator(n)) for o, n in zip(ops, nodes, strict=True)]
+            return _comparison(_evaluator(left), steps)
+        case ast.Tuple(elts=nodes) | ast.List(elts=nodes):
+            elements = [_evaluator(part) for part in nodes]
+            return lambda values: tuple(element(values) for element in elements)
         case _:
             raise TypeError(ast.dump(node))
+
+
+def _arithmetic(
+    operation: Callable[[Any, Any], Any],
+    left: Callable[[Mapping[str, Any]], Any],
+    right: Callable[[Mapping[str, Any]], Any],
+) -> Callable[[Mapping[str, Any]], Any]:
+    def compute(values: Mapping[str, Any]) -> Any:
+        first, second = left(values), right(values)
+        if isinstance(first, str | tuple | list) or isinstance(second, str | tuple | list):
+            raise TypeError("arithmetic is for numbers")
+        return operation(first, second)
+
+    return compute
+
+
+def _comparison(
+    first: Callable[[Mapping[str, Any]], Any],
+    steps: list[tuple[Callable[[Any, Any], Any], Callable[[Mapping[str, Any]], Any]]],
+) -> Callable[[Mapping[str, Any]], bool]:
+    """Return whether all of a chain holds, such as ``1 <= layers <= 3``."""
+
+    def compute(values: Mapping[str, Any]) -> bool:
+        left = first(values)
+        for holds, part in steps:
+            right = part(values)
+            if not holds(left, right):
+                return False
+            left = right
+        return True
+
+    return compute

@@ -15,7 +15,7 @@ from luthier.run.beginning import header_of
 from luthier.run.opening import made_parts
 from luthier.run.ranks import messages as ms
 from luthier.run.ranks.meeting import Group, met
-from luthier.run.recording import out_of_memory
+from luthier.run.recording import MayBePreempted, out_of_memory, told_to_go
 from luthier.run.seeding import seed_everything
 from luthier.storage import open_store
 from luthier.study.deciding import Job
@@ -29,8 +29,10 @@ _GRACE_SECONDS = 30.0  # for the training code to notice that rank 0 is gone
 _lines: dict[str, ms.Line] = {}  # by address: a script may tune several times
 
 
-def follow(group: Group, name: str, train: Callable[[Trial], Any]) -> tuple[Study, str, bool]:
-    """Train what rank 0 trains in study *name*, until it has no more jobs.
+def follow(
+    group: Group, name: str, train: Callable[[Trial], Any], asked: MayBePreempted
+) -> tuple[Study, str, bool]:
+    """Train what rank 0 trains in study *name*, until it has no more jobs; *asked* hears SIGTERM.
 
     Returns:
         The study as rank 0 knows it, in memory; why it ended; whether this run has to go (SIGTERM).
@@ -52,7 +54,7 @@ def follow(group: Group, name: str, train: Callable[[Trial], Any]) -> tuple[Stud
                 store.append(name, message.bodies)
             case ms.Begun():
                 study = _study(store, name, message.folder)
-                _train(line, study, message, train)
+                _train(line, study, message, train, asked)
             case ms.Finished():
                 return _study(store, name, ""), message.reason, message.preempted
             case ms.Failed():
@@ -82,7 +84,13 @@ def _study(store: Any, name: str, folder: str) -> Study:
     return Study(store, name, searcher, scheduler, _Handed(folder))
 
 
-def _train(line: ms.Line, study: Study, begun: ms.Begun, train: Callable[[Trial], Any]) -> None:
+def _train(
+    line: ms.Line,
+    study: Study,
+    begun: ms.Begun,
+    train: Callable[[Trial], Any],
+    asked: MayBePreempted,
+) -> None:
     job = Job(
         begun.trial, begun.lease, begun.configuration, begun.from_step, begun.to_step, begun.source
     )
@@ -95,7 +103,8 @@ def _train(line: ms.Line, study: Study, begun: ms.Begun, train: Callable[[Trial]
     except TrialEnded:
         pass
     except Exception as error:
-        line.send(ms.Failed(traceback.format_exc(), out_of_memory(error)))
+        text = traceback.format_exc()
+        line.send(ms.Failed(text, out_of_memory(error), told_to_go(asked)))
         raise
     finally:
         over.set()

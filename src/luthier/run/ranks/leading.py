@@ -17,7 +17,7 @@ from typing import Any
 from luthier.errors import TrialEnded, TrialError
 from luthier.run.ranks import messages as ms
 from luthier.run.ranks.meeting import Group, met
-from luthier.run.recording import out_of_memory
+from luthier.run.recording import RaisedElsewhere, out_of_memory
 from luthier.study.deciding import Job
 from luthier.study.log import read_bodies
 from luthier.study.protocols import Verdict
@@ -32,6 +32,10 @@ _leader: list[Leader] = []  # of this process; at most one
 
 class RankLost(TrialError):
     """Another rank of the trial failed; the message holds its own traceback."""
+
+
+class RankRaised(RankLost, RaisedElsewhere):
+    """Another rank of the trial raised, and not because it was told to end."""
 
 
 class RanOut(RankLost, MemoryError):
@@ -88,6 +92,7 @@ class Leader:
         self._answers: dict[int, int] = {}  # by rank: how often it has answered
         self._asked = 0
         self._failure, self._ran_out = "", False
+        self._raised = False  # the failure is what a rank raised that was not told to end
         self._gone = (
             ""  # how a rank ended while nothing was trained, which is a failure at the next job
         )
@@ -186,7 +191,7 @@ class Leader:
 
         A rank that is gone may leave this one waiting for it, in a library that no exception reaches. Then
         the trial's failure is written from another thread, and the process ends; if this process, too, has
-        been told to end (SIGTERM), the trial is given back.
+        been told to end (SIGTERM), the trial is given back, unless that rank raised without being told.
         """
         over = threading.Event()
         threading.Thread(target=self._watch, args=(trial, over), daemon=True).start()
@@ -220,7 +225,8 @@ class Leader:
                 self._changed.wait(1.0)
         if over.wait(_GRACE_SECONDS):
             return
-        study, told_to_go = trial.study, trial.study.preempted and not self._ran_out
+        study, theirs = trial.study, self._ran_out or self._raised
+        told_to_go = trial.study.preempted and not theirs
         if told_to_go:  # as the rank was that is gone
             study.release(trial, f"{study.preempted}; then {self._failure}", "preempted")
         else:
@@ -280,7 +286,9 @@ class Leader:
             raise self._lost()
 
     def _lost(self) -> RankLost:
-        return RanOut(self._failure) if self._ran_out else RankLost(self._failure)
+        if self._ran_out:
+            return RanOut(self._failure)
+        return RankRaised(self._failure) if self._raised else RankLost(self._failure)
 
     def _accept(self) -> None:
         while True:
@@ -314,7 +322,8 @@ class Leader:
                         )
                         self._reporting.start()
                     case ms.Failed():
-                        self._fail(f"rank {rank} failed: {message.text}", message.ran_out)
+                        raised = not message.told_to_go
+                        self._fail(f"rank {rank} failed: {message.text}", message.ran_out, raised)
         except (OSError, EOFError):
             text = f"rank {rank} ended without a word, as a killed process does"
             if rank >= 0:
@@ -339,10 +348,10 @@ class Leader:
             self._answers[rank] += 1
             self._changed.notify_all()
 
-    def _fail(self, text: str, ran_out: bool = False) -> None:
+    def _fail(self, text: str, ran_out: bool = False, raised: bool = False) -> None:
         with self._changed:
             if not self._failure:
-                self._failure, self._ran_out = text, ran_out
+                self._failure, self._ran_out, self._raised = text, ran_out, raised
             self._changed.notify_all()
 
 

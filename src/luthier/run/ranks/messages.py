@@ -100,6 +100,7 @@ class Failed(_Message, frozen=True):
 
     text: str
     ran_out: bool = False  # of memory
+    told_to_go: bool = False  # the process had SIGTERM, which may be what it raised of
 
 
 Down = Logged | Begun | Saving | Told | Turned | Returned | Finished | Failed
