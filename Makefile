@@ -53,7 +53,7 @@ $(VENV)/demo.done: $(BIN)/python pyproject.toml constraints.txt
 $(VENV)/test.done: $(BIN)/python pyproject.toml constraints.txt tests/track/mlflow.txt
 	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt torch==2.13.0
 	$(INSTALL) --constraint constraints.txt \
-		--editable ".[keras,tensorflow,torch,jax,parquet,postgres,serve,dashboard,s3,urls,ray,dask,search,plot]" --group test --group lint
+		--editable ".[keras,tensorflow,torch,jax,parquet,postgres,serve,dashboard,s3,urls,ray,dask,plot]" --group test --group lint
 	$(INSTALL) --no-deps --target $(VENV)/mlflow --requirement tests/track/mlflow.txt
 	touch $@ $(VENV)/demo.done
 

@@ -7,7 +7,6 @@ import itertools
 import math
 import random
 import statistics
-import sys
 
 import numpy as np
 import pytest
@@ -272,12 +271,6 @@ def test_a_value_from_elsewhere_is_told_where_it_would_have_been_drawn():
         reached = strategy.mean + (told_at - strategy.mean) * strategy._A
         inside = (np.abs(reached - place) < 0.49 * axes.steps) | (told_at == strategy.mean)
         assert inside.all()  # the edge itself belongs to two values
-
-
-def test_the_package_is_missed_before_anything_is_trained(monkeypatch):
-    monkeypatch.setitem(sys.modules, "cmaes", None)
-    with pytest.raises(lt.StudyError, match=r'pip install "luthier\[search\]"'):
-        told(FIVE, ellipsoid, 1, searcher="cma_es")
 
 
 # -- differential evolution ------------------------------------------------------------------------

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from luthier.app.extras import installed
 from luthier.app.kept_command import keep_command
 from luthier.app.live import Progress
 from luthier.app.notebook import in_kernel
@@ -267,9 +266,6 @@ def _set_race(study: Study, finalists: int, repetitions: int) -> None:
 
 
 def _let_widen(study: Study, widen: bool) -> None:
-    if widen:
-        with installed("widen=True", "search"):
-            import scipy.special  # noqa: F401 # pyright: ignore[reportUnusedImport]
     study.steer.widen(widen, reason=f"widen={widen} was given")
 
 

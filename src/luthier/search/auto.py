@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from luthier.search.bohb import BOHB
+from luthier.search.cma_es import CMAES
+from luthier.search.columns import columns_of
 from luthier.search.gaussian_process import GaussianProcess, begins_by_steps
 from luthier.search.novelty import first_new, untried
 from luthier.search.observations import observe
@@ -24,6 +26,8 @@ from luthier.study.protocols import Searcher
 from luthier.study.searched import searched
 
 _LOCAL = 200  # trials from which on the surrogate is one of the incumbent's surroundings
+_EVOLVED = 4  # one proposal in so many stays the surrogate's where CMA-ES has the others
+_STEP = 0.1  # of a range: what CMA-ES begins with round the best of so many trials
 _WIDE = 100  # hyperparameters beyond which a Gaussian process learns no lengthscales in useful time
 _MIX = 4  # one proposal in so many is TPE's once the surrogate is a local one
 _EARLY = 2  # first rounds that go by before a surrogate learns from short trainings
@@ -31,11 +35,13 @@ _EARLY = 2  # first rounds that go by before a surrogate learns from short train
 
 @dataclass(frozen=True)
 class Auto:
-    """One hyperparameter at a time, then a Gaussian process, later one round the incumbent beside TPE.
+    """One hyperparameter at a time, then a Gaussian process, later CMA-ES, or one round the incumbent.
 
     A Gaussian process needs the fewest trials, for a few hundred of them and up to some dozens of
-    hyperparameters of any kind. Later it models the incumbent's surroundings only, and every fourth
-    proposal is TPE's, which looks everywhere. Spaces too wide for it are TPE's from the beginning.
+    hyperparameters of any kind. Later, where all of them are numbers that are always active, losses are
+    exact and there is one objective, three proposals of four are CMA-ES's, which begins at the best trial;
+    elsewhere every fourth is TPE's, which looks everywhere. The others come from a process of the incumbent's
+    surroundings. Spaces too wide for a process are TPE's from the beginning.
 
     Under a scheduler that ends trials early, of four proposals in a row the first is random, the third comes
     from kernel densities at the largest budget with enough trials (BOHB's), and the others from a blend
@@ -101,11 +107,24 @@ class Auto:
             return _short(gaussian, number, first)
         if trials <= _LOCAL:
             return gaussian, f"Gaussian process: it needs the fewest trials ({trials} known so far)"
+        if seen.outcomes.shape[1] == 1 and not history.header.noisy and _is_plain(space):
+            if number % _EVOLVED == 0:
+                return gaussian, f"Gaussian process round the best of {trials} trials; else CMA-ES"
+            return CMAES(initial=_LOCAL, step=_STEP), (
+                f"CMA-ES: {wide} numbers and {trials} known trials; one proposal in {_EVOLVED} by a "
+                "Gaussian process"
+            )
         if number % _MIX == 0:
             return TPE(), f"TPE: of {trials} known trials it sees all; one proposal in {_MIX}"
         return gaussian, (
             f"Gaussian process round the best of {trials} trials; one proposal in {_MIX} by TPE"
         )
+
+
+def _is_plain(space: Space) -> bool:
+    """Return whether all that is searched are numbers that are always active, at least two of them."""
+    columns = columns_of(space)
+    return not columns.conditional and not any(columns.options) and columns.dimension > 1
 
 
 def _short(gaussian: Searcher, number: int, first: int) -> tuple[Searcher, str]:

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
     Numbers = NDArray[np.intp]
 
-_STEP = 0.2  # of the unit cube: the deviation at the beginning
 _KEPT = 16  # generations that are all kept to go on from; of older ones ever fewer
 _LATE = 4  # generations among whose draws a finished trial is looked for
 
@@ -51,6 +50,7 @@ class CMAES:
         initial: trials before the evolution begins; by default one more than there are
             hyperparameters, from 4 to 12.
         population: trials of a generation, at least 4; by default 4 + ⌊3 ln d⌋ (Hansen 2016, table 1).
+        step: the deviation that it begins with, a share of each range on its scale, above 0 and up to 1.
 
     Raises:
         StudyError: an argument that cannot be.
@@ -58,6 +58,7 @@ class CMAES:
 
     initial: int | None = None
     population: int | None = None
+    step: float = 0.2
 
     def __post_init__(self) -> None:
         """Check the arguments."""
@@ -70,6 +71,9 @@ class CMAES:
                 raise StudyError(
                     f"CMA-ES: {name} must be a whole number of at least {least}, or None, got {value!r}."
                 )
+        step: Any = self.step
+        if type(step) not in (int, float) or not 0 < step <= 1:
+            raise StudyError(f"CMA-ES: step must be a number above 0 and up to 1, got {step!r}.")
 
     def propose(
         self, history: History, space: Space, number: int, chance: Chance
@@ -78,11 +82,9 @@ class CMAES:
 
         Raises:
             SpaceError: constraints that leave (next to) nothing of the space.
-            StudyError: the package ``cmaes`` is not installed.
         """
         import numpy as np
 
-        _package()  # not to be found missing only when the first trials have been trained
         seen = observe(history, space)
         if (found := lent(seen, history, space, number)) is not None:
             return found
@@ -104,16 +106,6 @@ class CMAES:
     def size(self, space: Space) -> int | None:
         """Return None: there is no end to it."""
         return None
-
-
-def _package() -> Any:
-    try:
-        import cmaes
-    except ImportError as error:
-        raise StudyError(
-            'CMA-ES needs the package cmaes: pip install "luthier[search]".'
-        ) from error
-    return cmaes
 
 
 def _ended(history: History, seen: Observations) -> tuple[Numbers, Array, Array]:
@@ -232,15 +224,16 @@ class _Evolution:
     def _begun(self, restarts: int) -> Any:
         """Return a strategy that begins at the best of the first trials, later anywhere."""
         import numpy as np
+        from cmaes import CMAwM
 
         axes, width = self.axes, self.columns.dimension
         mean = Chance(self.seed, ("cma restart", restarts)).generator().random(len(axes.steps))
         if not restarts:
             mean[:width] = np.where(np.isnan(self.start), mean[:width], self.start)
         usual = self.settings.population or 4 + int(3 * np.log(width))
-        return _package().CMAwM(
+        return CMAwM(
             np.clip(mean, axes.bounds[:, 0], axes.bounds[:, 1]),
-            _STEP,
+            self.settings.step,
             axes.bounds,
             axes.steps,
             population_size=usual * 2**restarts,

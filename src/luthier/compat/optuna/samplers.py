@@ -157,7 +157,7 @@ class GPSampler(_Guided):
 
 
 class CmaEsSampler(_Guided):
-    """CMA-ES; needs ``pip install 'luthier[search]'``."""
+    """CMA-ES, with margin for whole numbers."""
 
     _settings = (
         *("x0", "sigma0", "n_startup_trials", "warn_independent_sampling"),
