@@ -15,7 +15,7 @@ from sybil.parsers.markdown import PythonCodeBlockParser
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 # Two test processes have the two cores: threads that wait for each other would cost a sixth more time.
-for _threads in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+for _threads in ("MKL_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
     os.environ.setdefault(_threads, "1")
 
 # How long an example takes is the machine's affair: speed is measured in benchmarks/. Half as many of them as

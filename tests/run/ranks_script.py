@@ -47,13 +47,13 @@ def train(trial):
         kept.epochs.append(epoch)
         if RANK == 1 and WAY == "raises" and trial.number == 1:
             raise ValueError("rank 1 cannot go on")
-        if WAY == "ended" and trial.number == 1:
+        if WAY in ("ended", "both raise") and trial.number == 1:
             if RANK == 1:
                 raise ValueError("rank 1 cannot go on")
             time.sleep(1.0)
-            os.kill(
-                os.getpid(), signal.SIGTERM
-            )  # as torchrun does when it sees that a rank has ended
+            os.kill(os.getpid(), signal.SIGTERM)  # as torchrun does when it sees a rank's end
+            if WAY == "both raise":
+                raise ValueError("rank 1 cannot go on")
         if RANK == 1 and WAY == "dies" and trial.number == 1:
             os.kill(os.getpid(), signal.SIGKILL)
         if RANK == 1 and WAY == "memory" and trial.number == 1:

@@ -71,6 +71,7 @@ def test_all_ranks_train_the_same_and_end_at_the_same_epoch(way, tmp_path):
     [
         ("raises", "error", "ValueError: rank 1 cannot go on"),
         ("ended", "error", "ValueError: rank 1 cannot go on"),
+        ("both raise", "error", "ValueError: rank 1 cannot go on"),
         ("dies", "error", "rank 1 ended without a word"),
         ("memory", "out of memory", "MemoryError: too little"),
     ],

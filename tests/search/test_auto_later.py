@@ -53,3 +53,25 @@ def test_everything_else_to_the_process_and_tpe(space, noisy, metrics):
 def test_a_step_that_cannot_be_is_refused(step):
     with pytest.raises(lt.StudyError, match="CMA-ES: step must be a number above 0 and up to 1"):
         CMAES(step=step)
+
+
+def after_a_change(**domains):
+    """Return what the default proposes after 320 trials at an edge, in the space with *domains*."""
+    space = Space(a=Float(0, 1), b=Float(0, 1))
+    study = lt.open("s", space, minimize="loss", searcher="random", seed=0, storage="memory")
+    for number in range(320):
+        study.enqueue({"a": 1 - 1e-3 / (number + 1), "b": 0.5 + 1e-3 / (number + 1)})
+        study.tell(study.ask(), loss=1 / (number + 1))
+    study.steer.space({**space.domains, **domains})
+    found = []
+    for _ in range(8):
+        trial = study.ask()
+        found.append(proposal(study, Auto(), trial.number))
+        study.tell(trial, loss=1.0)
+    return found
+
+
+def test_what_is_new_in_the_space_is_looked_at():
+    assert max(c["a"] for c in after_a_change(a=Float(0, 2))) > 1.05
+    new = [c["c"] for c in after_a_change(c=Float(0, 1))]
+    assert max(new) - min(new) > 0.1

@@ -8,6 +8,7 @@ import math
 import random
 import statistics
 
+import cmaes
 import numpy as np
 import pytest
 from hypothesis import Phase, given, settings
@@ -165,10 +166,8 @@ def test_a_draw_is_told_as_it_was_drawn(space, monkeypatch):
 
 def test_promotions_replay_little(monkeypatch):
     """Every report of a promoted trial changes its loss, and those that are carried by it."""
-    told_generations, tell = [], cma_es._package().CMAwM.tell
-    monkeypatch.setattr(
-        cma_es._package().CMAwM, "tell", lambda s, x: (told_generations.append(x), tell(s, x))
-    )
+    told_generations, tell = [], cmaes.CMAwM.tell
+    monkeypatch.setattr(cmaes.CMAwM, "tell", lambda s, x: (told_generations.append(x), tell(s, x)))
 
     def curve(c, step):
         away = sum((c[f"x{i}"] - 0.3 - 0.08 * i) ** 2 for i in range(5))

@@ -90,15 +90,17 @@ def recorded(study: Study, trial: Trial) -> Generator[None]:
 
 def _record(study: Study, trial: Trial, error: Exception) -> None:
     """Record an error while it is handled, and raise it again unless it is the trial's own affair."""
+    # All ranks may raise the same one, and whoever started them ends the others for the first.
+    bug = isinstance(error, RaisedElsewhere) or (trial.ranks is not None and trial.ranks.raised)
     if out_of_memory(error):
         trial.settle()
         study.fail(trial, "out of memory", _words(error), traceback.format_exc())
-    elif study.preempted and not isinstance(error, RaisedElsewhere):
+    elif study.preempted and not bug:
         _give_back(study, trial, error)
     elif isinstance(error, CheckpointError | StorageError):
         _put_back(study, trial, error)
         raise error
-    elif not isinstance(error, RaisedElsewhere) and told_to_go(study):
+    elif not bug and told_to_go(study):
         _give_back(study, trial, error)
     elif _taken_over(study, trial):
         trial.closed = True

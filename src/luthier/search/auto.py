@@ -14,6 +14,7 @@ from luthier.search.bohb import BOHB
 from luthier.search.cma_es import CMAES
 from luthier.search.columns import columns_of
 from luthier.search.gaussian_process import GaussianProcess, begins_by_steps
+from luthier.search.models import times_differ
 from luthier.search.novelty import first_new, untried
 from luthier.search.observations import observe
 from luthier.search.random import RandomSearch
@@ -38,10 +39,10 @@ class Auto:
     """One hyperparameter at a time, then a Gaussian process, later CMA-ES, or one round the incumbent.
 
     A Gaussian process needs the fewest trials, for a few hundred of them and up to some dozens of
-    hyperparameters of any kind. Later, where all of them are numbers that are always active, losses are
-    exact and there is one objective, three proposals of four are CMA-ES's, which begins at the best trial;
-    elsewhere every fourth is TPE's, which looks everywhere. The others come from a process of the incumbent's
-    surroundings. Spaces too wide for a process are TPE's from the beginning.
+    hyperparameters of any kind. Later, where all of them are numbers that are always active, and one exact
+    objective is all that counts (no bounds, no time), three proposals of four are CMA-ES's, which begins at
+    the best trial; elsewhere the process is one of the incumbent's surroundings, and every fourth proposal
+    is TPE's, which looks everywhere. Spaces too wide for a process are TPE's from the beginning.
 
     Under a scheduler that ends trials early, of four proposals in a row the first is random, the third comes
     from kernel densities at the largest budget with enough trials (BOHB's), and the others from a blend
@@ -107,9 +108,14 @@ class Auto:
             return _short(gaussian, number, first)
         if trials <= _LOCAL:
             return gaussian, f"Gaussian process: it needs the fewest trials ({trials} known so far)"
-        if seen.outcomes.shape[1] == 1 and not history.header.noisy and _is_plain(space):
+        ranked = seen.outcomes.shape[1] == 1 and not seen.excesses.shape[1]
+        timed = gaussian.hurry(history) > 0 and times_differ(seen)
+        if ranked and not timed and not history.header.noisy and _is_plain(space):
             if number % _EVOLVED == 0:
-                return gaussian, f"Gaussian process round the best of {trials} trials; else CMA-ES"
+                return (
+                    gaussian,
+                    f"Gaussian process: one proposal in {_EVOLVED}, the others by CMA-ES",
+                )
             return CMAES(initial=_LOCAL, step=_STEP), (
                 f"CMA-ES: {wide} numbers and {trials} known trials; one proposal in {_EVOLVED} by a "
                 "Gaussian process"

@@ -18,6 +18,8 @@ from luthier.search.columns import Columns, columns_of
 from luthier.search.drawing import axes_of, clipped
 from luthier.search.novelty import early, first_new, lent, untried
 from luthier.search.observations import Observations, observe
+from luthier.search.surrogate.threads import one_thread
+from luthier.search.widening import whole_since
 from luthier.space import Space
 from luthier.study.chance import Chance
 from luthier.study.history import History
@@ -42,7 +44,8 @@ class CMAES:
     that a slow trial changes nothing of what was learned without it; where a scheduler ends trials early, in
     the order of their numbers, so that promotions change no order. While a generation is incomplete,
     more are drawn from the same distribution. A trial that was not drawn from it (enqueued, say) pulls
-    it no further than a draw could. What diverged or ran out of memory counts as the worst.
+    it no further than a draw could. What diverged or ran out of memory counts as the worst. Where the space
+    was made wider it begins anew, at the best trial of before.
 
     Options of a choice are in a row, in the order in which they were given.
 
@@ -93,12 +96,16 @@ class CMAES:
         if len(numbers) < first or not len(seen.losses) or seen.dimension == 0:
             return early(seen, history, space, number, chance)
         first = max(first, 1 + int(np.isfinite(losses).argmax()))
+        # What all lay at an edge that has moved, or had the same value of what is new, shapes nothing.
+        before = np.flatnonzero(numbers < whole_since(history, space, number))
+        first = max(first, 1 + int(before.max(initial=-1)))
         start, columns = points[losses[:first].argmin()], columns_of(space)
         evolution = _kept.get(history)
         if evolution is None or not evolution.is_of(self, columns, start, chance.seed):
             evolution = _kept[history] = _Evolution(self, columns, start, chance.seed)
-        strategy = evolution.after(numbers[first:], losses[first:], points[first:])
-        places, _ = evolution.axes.drawn(strategy, chance)
+        with one_thread():
+            strategy = evolution.after(numbers[first:], losses[first:], points[first:])
+            places, _ = evolution.axes.drawn(strategy, chance)
         places, again = columns.rounded(places), history.header.noisy
         found = first_new(places, seen, history, space, again=again)
         return found or untried(seen, history, space, number, chance)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from luthier.errors import StudyError
 from luthier.search.columns import columns_of
 from luthier.search.models import Models
-from luthier.search.novelty import early, first_new, lent, untried, without_beliefs
+from luthier.search.novelty import early, first_apart, lent, untried, without_beliefs
 from luthier.search.observations import observe
 from luthier.search.one_at_a_time import stepped
 from luthier.search.room import Room, round_place
@@ -44,7 +44,6 @@ _ENDLESS = {
     "asha",
     "pasha",
 }  # schedulers without an end
-_APART = 0.01  # of a range: what is under way says all about what is nearer
 _INFORMED = 6  # first trials where earlier studies say the rest
 
 
@@ -118,8 +117,7 @@ class GaussianProcess:
         with one_thread():
             models = Models(seen, columns_of(space), sources_of(history, space))
             ranked = ranked_places(models, self.hurry(history), noisy, chance, near=near)
-        found = first_new(ranked, seen, history, space, again=noisy, apart=_APART)
-        found = found or first_new(ranked, seen, history, space, again=noisy)
+        found = first_apart(ranked, seen, history, space, again=noisy)
         return found or untried(seen, history, space, number, chance)
 
     def first(self, history: History, space: Space) -> int:

@@ -242,12 +242,10 @@ class Models:
 
         None where all take about the same.
         """
-        import numpy as np
 
-        logs = np.log(np.maximum(self.seen.seconds, 1e-9))
-        low, high = np.quantile(logs, [0.1, 0.9])
-        if len(logs) < 4 or high - low < math.log(_WORTH):
+        if not times_differ(self.seen):
             return None
+        logs = _log_seconds(self.seen)
         spread = float(logs.std())
         values = (logs - logs.mean()) / spread
         early = _milestone(len(values))
@@ -268,6 +266,23 @@ class Models:
     def _learned_from(self) -> int:
         # Carried losses are others after every report: what was learned from them never serves twice.
         return _LEARNED_ANEW if self.seen.carried else _LEARNED_FROM
+
+
+def times_differ(seen: Observations) -> bool:
+    """Return whether some trials take several times as long as others."""
+    import numpy as np
+
+    logs = _log_seconds(seen)
+    if len(logs) < 4:
+        return False
+    low, high = np.quantile(logs, [0.1, 0.9])
+    return bool(high - low >= math.log(_WORTH))
+
+
+def _log_seconds(seen: Observations) -> Array:
+    import numpy as np
+
+    return np.log(np.maximum(seen.seconds, 1e-9))
 
 
 def _improvement(objectives: list[Surrogate], expected: Array) -> Term:

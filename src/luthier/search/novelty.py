@@ -30,6 +30,7 @@ TAKE_FIRST_ALONE = (
     "differential_evolution",
     "bohb",
 )  # and give earlier trials no say
+_APART = 0.01  # of a range: what is under way says all about what is nearer
 _CLOSE = 0.1  # of a range: too near to another of them
 _TURNS = 4  # one of so many first configurations follows no belief
 _LOOKED_AT = 2000
@@ -43,25 +44,38 @@ def first_new(
     space: Space,
     *,
     again: bool = False,
-    apart: float = _SAME,
 ) -> dict[str, Any] | None:
     """Return the first of the places (m, d) that can be trained and was not; None without any.
 
-    With *again*, what was trained counts, too, unless it failed. What is under way is more than *apart*
-    away, a share of a range, in one hyperparameter at least.
+    With *again*, what was trained counts, too, unless it failed.
     """
-    import numpy as np
-
     tried = _but_trained(seen) if again else _tried(seen)
-    pending = np.nan_to_num(seen.pending, nan=-1.0)
     for place in ranked[:_LOOKED_AT]:
-        if _is_new(place, tried) and _is_new(place, pending, apart):
+        if _is_new(place, tried):
             configuration = space.decode(place)
             if space.satisfies(configuration) and not would_run_out(
                 configuration, history.infeasible
             ):
                 return configuration
     return None
+
+
+def first_apart(
+    ranked: Array, seen: Observations, history: History, space: Space, *, again: bool = False
+) -> dict[str, Any] | None:
+    """Return the first that is also apart from what is under way, if there is one; see ``first_new``.
+
+    It is so in one hyperparameter: by another option, or by a hundredth of the range.
+    """
+    import numpy as np
+
+    places, pending = np.nan_to_num(ranked[:_LOOKED_AT], nan=-1.0), seen.pending
+    least = np.where(np.array(columns_of(space).options) > 0, _SAME, _APART - _SAME)
+    far = np.ones(len(places), dtype=bool)
+    for other in np.nan_to_num(pending, nan=-1.0):
+        far &= (np.abs(places - other) > least).any(axis=1)
+    found = first_new(ranked[:_LOOKED_AT][far], seen, history, space, again=again)
+    return found or first_new(ranked, seen, history, space, again=again)
 
 
 def early(

@@ -6,9 +6,11 @@ used, and at fixed numbers, so that every process decides alike and a replay doe
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 
 from luthier.search.crowding import Crowded, crowded, widened
+from luthier.space import Space
 from luthier.study import events as ev
 from luthier.study.history import History
 
@@ -51,6 +53,27 @@ def wider_since(history: History, number: int, *, by_hand: bool = False) -> int:
     firsts = [record.first for record in wider if not (by_hand and record.change.itself)]
     counts = (sum(trial.number < first for trial in history.trials) for first in firsts)
     return max((count for count in counts if count <= number), default=0)
+
+
+def whole_since(history: History, space: Space, number: int) -> int:
+    """Return the first trial that could lie anywhere in *space*; 0 where it never grew.
+
+    Args:
+        history: without repetitions, see ``searched``.
+        space: of which those count that are always active.
+        number: of the trial that is proposed; later changes do not count.
+    """
+    wider = (record.first for record in history.changes if record.wider)
+    widened = max((first for first in wider if first <= number), default=0)
+    trials = history.trials
+    names = [name for name in space.searched if not space.domains[name].condition]
+
+    def lacks(at: int) -> bool:
+        return not all(name in trials[at].configuration for name in names)
+
+    # Code that asks for its hyperparameters may have asked for one more: trials of before lack it.
+    grown = bisect_left(range(len(trials)), 1, key=lambda at: not lacks(at))
+    return max(widened, trials[grown - 1].number + 1 if grown else 0)
 
 
 def change(history: History, findings: Sequence[Crowded]) -> ev.SpaceChanged | None:

@@ -37,7 +37,13 @@ class Resumable(Protocol):
 
 
 class Ranks(Protocol):
-    """The other processes that train the same trial, and hear from this one what becomes of it."""
+    """The other processes that train the same trial, and hear from this one what becomes of it.
+
+    Attributes:
+        raised: whether the training code raised in one of them that had not been told to end.
+    """
+
+    raised: bool
 
     def begin(self, study: Study, job: Job, folder: Path | None) -> None:
         """Have them train *job*, which goes on from the checkpoint in *folder*."""

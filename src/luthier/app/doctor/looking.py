@@ -27,7 +27,7 @@ from luthier.train.fused.place import folder
 from luthier.version import __version__
 
 _NEEDED = ("numpy", "scipy", "msgspec", "click", "rich", "ruamel.yaml", "psutil", "cloudpickle",
-           "threadpoolctl")  # fmt: skip
+           "threadpoolctl", "cmaes")  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ def follow(
             case ms.Failed():
                 raise TrialError(f"Rank {group.rank} ends: {message.text}")
             case ms.Saving():  # the training code here has returned before that of rank 0
-                _fail(line, "it left the training loop before rank 0 did")
+                _fail(line, "it left the training loop before rank 0 did", asked)
             case _:
                 pass
 
@@ -74,8 +74,8 @@ def _checked_name(led: str, name: str, group: Group) -> None:
         )
 
 
-def _fail(line: ms.Line, text: str) -> None:
-    line.send(ms.Failed(text))
+def _fail(line: ms.Line, text: str, asked: MayBePreempted) -> None:
+    line.send(ms.Failed(text, told_to_go=told_to_go(asked)))
     raise TrialError(f"Rank {line.rank} failed: {text}")
 
 
@@ -94,7 +94,7 @@ def _train(
     job = Job(
         begun.trial, begun.lease, begun.configuration, begun.from_step, begun.to_step, begun.source
     )
-    trial = Follower(study, job, line)
+    trial = Follower(study, job, line, asked)
     seed_everything(trial.seed)
     over = threading.Event()
     threading.Thread(target=_watch, args=(line, over), daemon=True).start()
@@ -125,9 +125,9 @@ def _watch(line: ms.Line, over: threading.Event) -> None:
 class Follower(Trial):
     """A trial that rank 0 decides on: what is reported here is not written anywhere."""
 
-    def __init__(self, study: Study, job: Job, line: ms.Line) -> None:
+    def __init__(self, study: Study, job: Job, line: ms.Line, asked: MayBePreempted) -> None:
         super().__init__(study, job)
-        self._line = line
+        self._line, self._asked = line, asked
         self._returned = False
         self._save: Callable[[Path], object] | None = None
         self._turns = (
@@ -189,6 +189,7 @@ class Follower(Trial):
                         _fail(
                             self._line,
                             "rank 0 writes a checkpoint, and there is nothing to save here",
+                            self._asked,
                         )
                     else:
                         save(Path(message.folder))

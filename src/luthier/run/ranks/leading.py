@@ -24,7 +24,7 @@ from luthier.study.protocols import Verdict
 from luthier.study.study import Study
 from luthier.study.trial import Trial
 
-_GRACE_SECONDS = 30.0  # for the training code to notice that a rank is gone
+_GRACE_SECONDS = 20.0  # to notice that a rank is gone; torchrun kills 30 s after that
 _WORD_SECONDS = 1.0  # for the word of the rank whose end made our own training code fail
 
 _leader: list[Leader] = []  # of this process; at most one
@@ -92,7 +92,7 @@ class Leader:
         self._answers: dict[int, int] = {}  # by rank: how often it has answered
         self._asked = 0
         self._failure, self._ran_out = "", False
-        self._raised = False  # the failure is what a rank raised that was not told to end
+        self.raised = False  # the failure is what a rank raised that was not told to end
         self._gone = (
             ""  # how a rank ended while nothing was trained, which is a failure at the next job
         )
@@ -225,7 +225,7 @@ class Leader:
                 self._changed.wait(1.0)
         if over.wait(_GRACE_SECONDS):
             return
-        study, theirs = trial.study, self._ran_out or self._raised
+        study, theirs = trial.study, self._ran_out or self.raised
         told_to_go = trial.study.preempted and not theirs
         if told_to_go:  # as the rank was that is gone
             study.release(trial, f"{study.preempted}; then {self._failure}", "preempted")
@@ -288,7 +288,7 @@ class Leader:
     def _lost(self) -> RankLost:
         if self._ran_out:
             return RanOut(self._failure)
-        return RankRaised(self._failure) if self._raised else RankLost(self._failure)
+        return RankRaised(self._failure) if self.raised else RankLost(self._failure)
 
     def _accept(self) -> None:
         while True:
@@ -351,7 +351,7 @@ class Leader:
     def _fail(self, text: str, ran_out: bool = False, raised: bool = False) -> None:
         with self._changed:
             if not self._failure:
-                self._failure, self._ran_out, self._raised = text, ran_out, raised
+                self._failure, self._ran_out, self.raised = text, ran_out, raised
             self._changed.notify_all()
 
 

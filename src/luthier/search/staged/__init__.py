@@ -20,7 +20,7 @@ from luthier.errors import StudyError
 from luthier.search.columns import columns_of
 from luthier.search.gaussian_process import GaussianProcess, ranked_places
 from luthier.search.models import Models
-from luthier.search.novelty import first_new, untried
+from luthier.search.novelty import first_apart, first_new, untried
 from luthier.search.observations import observe
 from luthier.search.random import RandomSearch
 from luthier.search.sobol import points
@@ -202,7 +202,7 @@ def _guided(
             models = Models(seen, columns_of(space), sources_of(history, space))
             hurry = GaussianProcess().hurry(history)
             ranked = ranked_places(models, hurry, noisy, chance, room)
-        if found := first_new(ranked, seen, history, space, again=noisy):
+        if found := first_apart(ranked, seen, history, space, again=noisy):
             return found
     uniforms = chance.of("stage").generator().random((_DRAWN, room.dimension))
     found = first_new(room.drawn(uniforms), seen, history, space)
