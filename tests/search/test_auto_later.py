@@ -75,3 +75,11 @@ def test_what_is_new_in_the_space_is_looked_at():
     assert max(c["a"] for c in after_a_change(a=Float(0, 2))) > 1.05
     new = [c["c"] for c in after_a_change(c=Float(0, 1))]
     assert max(new) - min(new) > 0.1
+
+
+def test_who_asks_no_belief_says_so():
+    space = Space(x=Float(0, 1, prior=0.2), y=Float(0, 1))
+    assert Auto().explain(told(space, lambda c: c["x"] + c["y"], 31).history, space) == (
+        "quasi-random: one proposal in 16 asks no belief, for it may be wrong"
+    )
+    assert "belief" not in Auto().explain(told(space, lambda c: c["x"] + c["y"], 30).history, space)

@@ -13,7 +13,7 @@ from typing import Any
 from luthier.search.bohb import BOHB
 from luthier.search.cma_es import CMAES
 from luthier.search.columns import columns_of
-from luthier.search.gaussian_process import GaussianProcess, begins_by_steps
+from luthier.search.gaussian_process import DOUBTS, GaussianProcess, begins_by_steps, doubts
 from luthier.search.models import times_differ
 from luthier.search.novelty import first_new, untried
 from luthier.search.observations import observe
@@ -74,7 +74,16 @@ class Auto:
     def explain(self, history: History, space: Space) -> str:
         """Return in one line what the next proposal comes from, and why."""
         history = searched(history)  # a race's repetitions are no turns of the search
-        return self._chosen(history, space, len(history.trials))[1]
+        number = len(history.trials)
+        searcher, why = self._chosen(history, space, number)
+        if (
+            isinstance(searcher, GaussianProcess)
+            and doubts(space, number)
+            and number >= searcher.first(history, space)
+            and len(observe(history, space).losses) >= 2
+        ):
+            return f"quasi-random: one proposal in {DOUBTS} asks no belief, for it may be wrong"
+        return why
 
     def _chosen(self, history: History, space: Space, number: int) -> tuple[Searcher, str]:
         seen = observe(history, space)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 _GOOD = 5  # trials that are looked around
 _NEAR = 0.4  # of each range: where every other proposal is looked for, round the best trial
 _BELIEF = 10.0  # πBO's β: the belief's weight is this over the number of trials
-_DOUBTS = 16  # where there are beliefs, one proposal of so many asks none of them
+DOUBTS = 16  # where there are beliefs, one proposal of so many asks none of them
 _ENDLESS = {
     "none",
     "auto",
@@ -109,8 +109,7 @@ class GaussianProcess:
             if number >= first:
                 found = beside_trained(seen, history, space, chance)
             return found or early(seen, history, space, number, chance)
-        if columns_of(space).believes and number % _DOUBTS == _DOUBTS - 1:
-            # A surrogate of the believed place's surroundings is sure of what lies far from it, too.
+        if doubts(space, number):
             return early(seen, history, without_beliefs(space), number, chance)
         near = number % 2 == 1 and seen.outcomes.shape[1] == 1 and not seen.cut_short
         noisy = history.header.noisy
@@ -137,6 +136,14 @@ class GaussianProcess:
         endless = limits.trials is None and limits.epochs is None and scheduler in _ENDLESS
         by_time = history.budgeted and endless
         return float(by_time if self.per_second is None else self.per_second)
+
+
+def doubts(space: Space, number: int) -> bool:
+    """Return whether trial *number* asks no belief, and lies anywhere.
+
+    A surrogate of the believed place's surroundings is sure of what lies far from it, too.
+    """
+    return columns_of(space).believes and number % DOUBTS == DOUBTS - 1
 
 
 def begins_by_steps(history: History, space: Space) -> bool:
