@@ -14,7 +14,8 @@ from sybil.parsers.markdown import PythonCodeBlockParser
 # The examples on Fashion-MNIST are compiled as they are for users.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
-# Two test processes have the two cores: threads that wait for each other would cost a sixth more time.
+# Two test processes have the two cores: threads that wait for each other cost time. Not OMP_NUM_THREADS: by it
+# compiled epochs know how many of them to run beside each other.
 for _threads in ("MKL_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
     os.environ.setdefault(_threads, "1")
 

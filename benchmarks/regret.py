@@ -35,7 +35,7 @@ import tasks as every
 from peers.install import install
 from peers.kept import pack, unpack, without_runs
 from peers.luthier_tuner import source_digest
-from peers.ranks import best_so_far, leads, mean_ranks, ranks
+from peers.ranks import best_so_far, lead, mean_ranks, ranks
 from peers.results import FIGURES, conditions, note, one_thread, write_section
 from peers.runs import Record, Runs, gathered, perform
 
@@ -309,9 +309,7 @@ def goal_lines(curves: dict[int, dict[str, dict[str, np.ndarray]]], tuners: list
             continue
         finals = [[found[task][tuner][:, -1] for tuner in able] for task in found]
         mine = able.index(OWN)
-        behind = leads(finals, mine, np.random.default_rng(0))
-        second = min((i for i in range(len(able)) if i != mine), key=lambda i: behind[0, i])
-        difference, low, high = behind[:, second]
+        second, difference, low, high = lead(finals, mine, np.random.default_rng(0))
         lines.append(
             f"- Goal: {OWN} best in mean rank after {budget}, clear of the second: {able[second]} is "
             f"{difference:.2f} [{low:.2f}, {high:.2f}] behind (95 % interval of the difference in the same "

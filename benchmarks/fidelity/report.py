@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from peers.ranks import leads, mean_ranks
+from peers.ranks import lead, mean_ranks
 from peers.results import FIGURES, conditions, verdict
 from peers.runs import Record, Runs
 from regret import gaps
@@ -205,9 +205,7 @@ def goal_lines(regrets: Regrets, tuners: list[str], trainings: list[int]) -> lis
     for budget in trainings:
         column = POINTS * budget - 1
         finals = [[own[tuner][:, column] for tuner in whole] for own in regrets.values()]
-        behind = leads(finals, mine, np.random.default_rng(0))
-        second = min((i for i in range(len(whole)) if i != mine), key=lambda i: behind[0, i])
-        difference, low, high = behind[:, second]
+        second, difference, low, high = lead(finals, mine, np.random.default_rng(0))
         goal = f"{AUTO} best in mean rank after {budget} trainings"
         value = f"{whole[second]} is {difference:.2f} [{low:.2f}, {high:.2f}] behind"
         lines.append(verdict(goal, difference > 0, value))

@@ -43,17 +43,17 @@ def mean_ranks(tasks: list[list[np.ndarray]], draws: np.random.Generator) -> np.
     return np.array([mean, *np.percentile(means, [2.5, 97.5], axis=0)])
 
 
-def leads(tasks: list[list[np.ndarray]], first: int, draws: np.random.Generator) -> np.ndarray:
-    """Return how far each tuner's mean rank is behind that of tuner *first*, and the ends of its interval.
+def lead(
+    tasks: list[list[np.ndarray]], first: int, draws: np.random.Generator
+) -> tuple[int, float, float, float]:
+    """Return who comes next to tuner *first*, how far its mean rank is behind, and the ends of that's interval.
 
     The interval is of differences in the same resample: tuners are compared on the same tasks.
-
-    Returns:
-        An array of shape (3, tuners): difference, low, high.
     """
     mean, means = _resampled(tasks, draws)
-    behind = means - means[:, first, None]
-    return np.array([mean - mean[first], *np.percentile(behind, [2.5, 97.5], axis=0)])
+    second = min((i for i in range(len(mean)) if i != first), key=lambda i: mean[i])
+    low, high = np.percentile(means[:, second] - means[:, first], [2.5, 97.5])
+    return second, mean[second] - mean[first], low, high
 
 
 def _resampled(

@@ -188,7 +188,7 @@ def tune(
         _set_race(study, finalists, repetitions)
     widen = may_widen(widen, os.environ)
     if widen is not None:
-        _let_widen(study, widen)
+        study.steer.widen(widen, reason=f"widen={widen} was given")
     plan = _planned(study)
     if plan is None and study.deadline is None:
         raise StudyError(
@@ -263,10 +263,6 @@ def _set_race(study: Study, finalists: int, repetitions: int) -> None:
     known = study.history.race
     if known is None or (known.finalists, known.repetitions) != (finalists, repetitions):
         study.steer.race(finalists, repetitions, reason="finalists= was given")
-
-
-def _let_widen(study: Study, widen: bool) -> None:
-    study.steer.widen(widen, reason=f"widen={widen} was given")
 
 
 def _planned(study: Study) -> Plan | None:

@@ -16,7 +16,7 @@ from luthier.search.columns import columns_of
 from luthier.search.gaussian_process import DOUBTS, GaussianProcess, begins_by_steps, doubts
 from luthier.search.models import times_differ
 from luthier.search.novelty import first_new, untried
-from luthier.search.observations import observe
+from luthier.search.observations import Observations, observe
 from luthier.search.random import RandomSearch
 from luthier.search.tpe import TPE
 from luthier.search.trainable import tells
@@ -74,16 +74,7 @@ class Auto:
     def explain(self, history: History, space: Space) -> str:
         """Return in one line what the next proposal comes from, and why."""
         history = searched(history)  # a race's repetitions are no turns of the search
-        number = len(history.trials)
-        searcher, why = self._chosen(history, space, number)
-        if (
-            isinstance(searcher, GaussianProcess)
-            and doubts(space, number)
-            and number >= searcher.first(history, space)
-            and len(observe(history, space).losses) >= 2
-        ):
-            return f"quasi-random: one proposal in {DOUBTS} asks no belief, for it may be wrong"
-        return why
+        return self._chosen(history, space, len(history.trials))[1]
 
     def _chosen(self, history: History, space: Space, number: int) -> tuple[Searcher, str]:
         seen = observe(history, space)
@@ -114,26 +105,35 @@ class Auto:
                 f"{where}: a Gaussian process needs two trials with a value, not {trials}",
             )
         if seen.cut_short:
-            return _short(gaussian, number, first)
-        if trials <= _LOCAL:
-            return gaussian, f"Gaussian process: it needs the fewest trials ({trials} known so far)"
-        ranked = seen.outcomes.shape[1] == 1 and not seen.excesses.shape[1]
-        timed = gaussian.hurry(history) > 0 and times_differ(seen)
-        if ranked and not timed and not history.header.noisy and _is_plain(space):
-            if number % _EVOLVED == 0:
-                return (
-                    gaussian,
-                    f"Gaussian process: one proposal in {_EVOLVED}, the others by CMA-ES",
-                )
-            return CMAES(initial=_LOCAL, step=_STEP), (
-                f"CMA-ES: {wide} numbers and {trials} known trials; one proposal in {_EVOLVED} by a "
-                "Gaussian process"
-            )
-        if number % _MIX == 0:
-            return TPE(), f"TPE: of {trials} known trials it sees all; one proposal in {_MIX}"
-        return gaussian, (
-            f"Gaussian process round the best of {trials} trials; one proposal in {_MIX} by TPE"
+            searcher, why = _short(gaussian, number, first)
+        else:
+            searcher, why = _whole(gaussian, seen, history, space, number)
+        if searcher is gaussian and doubts(space, number):
+            why = f"quasi-random: one proposal in {DOUBTS} asks no belief, for it may be wrong"
+        return searcher, why
+
+
+def _whole(
+    gaussian: GaussianProcess, seen: Observations, history: History, space: Space, number: int
+) -> tuple[Searcher, str]:
+    """Return who proposes where every trial trains to its end, and why."""
+    trials = len(seen.losses)
+    if trials <= _LOCAL:
+        return gaussian, f"Gaussian process: it needs the fewest trials ({trials} known so far)"
+    ranked = seen.outcomes.shape[1] == 1 and not seen.excesses.shape[1]
+    timed = gaussian.hurry(history) > 0 and times_differ(seen)
+    if ranked and not timed and not history.header.noisy and _is_plain(space):
+        if number % _EVOLVED == 0:
+            return gaussian, f"Gaussian process: one proposal in {_EVOLVED}, the others by CMA-ES"
+        return CMAES(initial=_LOCAL, step=_STEP), (
+            f"CMA-ES: {seen.dimension} numbers and {trials} known trials; one proposal in {_EVOLVED} "
+            "by a Gaussian process"
         )
+    if number % _MIX == 0:
+        return TPE(), f"TPE: of {trials} known trials it sees all; one proposal in {_MIX}"
+    return gaussian, (
+        f"Gaussian process round the best of {trials} trials; one proposal in {_MIX} by TPE"
+    )
 
 
 def _is_plain(space: Space) -> bool:

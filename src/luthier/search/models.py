@@ -242,7 +242,6 @@ class Models:
 
         None where all take about the same.
         """
-
         if not times_differ(self.seen):
             return None
         logs = _log_seconds(self.seen)

@@ -38,12 +38,7 @@ _DRAWN = 512
 
 
 def first_new(
-    ranked: Array,
-    seen: Observations,
-    history: History,
-    space: Space,
-    *,
-    again: bool = False,
+    ranked: Array, seen: Observations, history: History, space: Space, *, again: bool = False
 ) -> dict[str, Any] | None:
     """Return the first of the places (m, d) that can be trained and was not; None without any.
 
@@ -69,13 +64,15 @@ def first_apart(
     """
     import numpy as np
 
-    places, pending = np.nan_to_num(ranked[:_LOOKED_AT], nan=-1.0), seen.pending
+    places = np.nan_to_num(ranked[:_LOOKED_AT], nan=-1.0)
     least = np.where(np.array(columns_of(space).options) > 0, _SAME, _APART - _SAME)
     far = np.ones(len(places), dtype=bool)
-    for other in np.nan_to_num(pending, nan=-1.0):
+    for other in np.nan_to_num(seen.pending, nan=-1.0):
         far &= (np.abs(places - other) > least).any(axis=1)
     found = first_new(ranked[:_LOOKED_AT][far], seen, history, space, again=again)
-    return found or first_new(ranked, seen, history, space, again=again)
+    if found is None and not far.all():
+        return first_new(ranked, seen, history, space, again=again)
+    return found
 
 
 def early(

@@ -68,12 +68,12 @@ def whole_since(history: History, space: Space, number: int) -> int:
     trials = history.trials
     names = [name for name in space.searched if not space.domains[name].condition]
 
-    def lacks(at: int) -> bool:
-        return not all(name in trials[at].configuration for name in names)
+    def is_whole(at: int) -> bool:
+        return all(name in trials[at].configuration for name in names)
 
     # Code that asks for its hyperparameters may have asked for one more: trials of before lack it.
-    grown = bisect_left(range(len(trials)), 1, key=lambda at: not lacks(at))
-    return max(widened, trials[grown - 1].number + 1 if grown else 0)
+    lacking = bisect_left(range(len(trials)), True, key=is_whole)
+    return max(widened, trials[lacking - 1].number + 1 if lacking else 0)
 
 
 def change(history: History, findings: Sequence[Crowded]) -> ev.SpaceChanged | None:
